@@ -1,0 +1,1 @@
+"""What api and worker must agree on: the pure core, the queue's keys, the database, the settings."""

@@ -1,0 +1,91 @@
+"""Connections to Postgres: a pool for reads, and a line of its own for each loop that writes.
+
+Ids travel as text in upper case on our side and as `uuid` on Postgres'. A `Line` is one connection that its
+owner keeps: no reset between uses, opened again after it was lost. Refused here: retrying a statement.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+
+from shared import ids
+
+CONNECT_TIMEOUT = 5.0  # seconds; Postgres answers in milliseconds or is away
+
+# Errors that say nothing about the statement, only that Postgres is away or has other things to do.
+AWAY = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "uuid", schema="pg_catalog", encoder=ids.to_bytes, decoder=ids.from_bytes, format="binary"
+    )
+
+
+async def connect(url: str, **settings: str) -> asyncpg.Connection:
+    """One connection with our codecs. `settings` are Postgres settings of the session."""
+    connection = await asyncpg.connect(
+        url, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "threadmill", **settings}
+    )
+    await _prepare(connection)
+    return connection
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Nothing of ours outlives a use of the pool, so the reset's round trip buys nothing."""
+
+
+async def open_pool(url: str, size: int = 4) -> asyncpg.Pool:
+    """A pool for reads and rare writes; opens its first connection when it is first used."""
+    return await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=30,
+        init=_prepare,
+        reset=_keep,
+        server_settings={"application_name": "threadmill"},
+    )
+
+
+class Line:
+    """One connection that is opened when it is needed and again after it was lost."""
+
+    def __init__(self, url: str, **settings: str) -> None:
+        self._url = url
+        self._settings = settings
+        self._connection: asyncpg.Connection | None = None
+
+    async def get(self) -> asyncpg.Connection:
+        """The connection, open. Raises what asyncpg raises where Postgres is away (`AWAY`)."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self._url, **self._settings)
+        return self._connection
+
+    async def drop(self) -> None:
+        """Closes the connection at once, with whatever it was doing: its transaction rolls back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Ends the connection in good order, or drops it after a second."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            try:
+                await connection.close(timeout=1)
+            except (TimeoutError, *AWAY):
+                connection.terminate()
+
+    def __await__(self) -> Any:
+        return self.get().__await__()

@@ -1,0 +1,132 @@
+"""What a step of the lifecycle asks the edges to do: values, written down set-based by whoever calls it.
+
+Effects carry the whole new record, so that of several effects on one record the last one is the truth.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from shared.ids import EventId, MessageId, RunId
+from shared.models import PermissionRequest, Run, Steer
+
+
+class WarningCode(StrEnum):
+    """Why an event of a batch had no effect, or another one than its sender may expect."""
+
+    RUN_ACTIVE = "run_active"
+    QUEUED_BEHIND = "queued_behind"
+    NO_ACTIVE_RUN = "no_active_run"
+    RUN_ALREADY_FINISHED = "run_already_finished"
+    RUN_NOT_FOUND = "run_not_found"
+    PERMISSION_NOT_FOUND = "permission_not_found"
+    PERMISSION_ALREADY_DECIDED = "permission_already_decided"
+    PERMISSION_EXPIRED = "permission_expired"
+    QUEUE_FULL = "queue_full"
+    THREAD_ARCHIVED = "thread_archived"
+    THREAD_DELETED = "thread_deleted"
+    BATCH_DISCARDED = "batch_discarded"
+    DUPLICATE_REQUEST = "duplicate_request"
+    APPLY_PENDING = "apply_pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    code: WarningCode
+    message: str
+    run: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one event came to: the run as it was right after it, and at most a few warnings."""
+
+    run: Run | None
+    warnings: tuple[Warned, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunCreated:
+    run: Run
+    input: tuple[MessageId, ...]  # the messages it answers
+
+
+@dataclass(frozen=True, slots=True)
+class RunMoved:
+    """Its status, its times, its place in the order or its attempt changed."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogged:
+    id: EventId
+    type: str
+    occurred_at: datetime
+    run: RunId | None = None
+    content: str | None = None
+    status: str = "available"
+    tool_call_id: str | None = None
+    tool_name: str | None = None
+    tool_input: dict[str, Any] | None = None
+    request_id: str | None = None
+    tokens: int | None = None
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageWritten:
+    id: MessageId
+    role: str
+    parts: list[dict[str, Any]]
+    created_at: datetime
+    run: RunId | None = None
+    metadata: dict[str, str] | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOpened:
+    request: PermissionRequest
+    title: str
+    tool_name: str | None
+    tool_input: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettled:
+    """A permission request left `pending`."""
+
+    request: PermissionRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SteerOffered:
+    steer: Steer
+
+
+@dataclass(frozen=True, slots=True)
+class SteerSettled:
+    """Acknowledged by the runner, or become a run of its own, or dropped with its thread."""
+
+    steer: Steer
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequestSeen:
+    client_request_id: str
+    run: RunId
+
+
+Effect = (
+    RunCreated
+    | RunMoved
+    | EventLogged
+    | MessageWritten
+    | RequestOpened
+    | RequestSettled
+    | SteerOffered
+    | SteerSettled
+    | ClientRequestSeen
+)

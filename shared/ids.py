@@ -1,0 +1,86 @@
+"""ULIDs as text, minted and compared without a round trip through an object.
+
+An id is 26 characters of Crockford's base 32 in upper case. Its text sorts as its bytes do, so ids are
+compared as strings everywhere. In Postgres it is a `uuid` (16 bytes); `shared.db.connect` sets the codec.
+Source: https://github.com/ulid/spec. Refused here: reading a clock, except in `mint`, whose name says it.
+"""
+
+import os
+import re
+import time
+import zlib
+from datetime import UTC, datetime, timedelta
+from typing import NewType
+
+Ulid = NewType("Ulid", str)
+AccountId = NewType("AccountId", Ulid)
+TokenId = NewType("TokenId", Ulid)
+AgentId = NewType("AgentId", Ulid)
+ThreadId = NewType("ThreadId", Ulid)
+RunId = NewType("RunId", Ulid)
+EventId = NewType("EventId", Ulid)
+RequestId = NewType("RequestId", Ulid)
+MessageId = NewType("MessageId", Ulid)
+BatchRef = NewType("BatchRef", Ulid)
+BatchId = NewType("BatchId", int)
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"
+_SHAPE = re.compile(PATTERN[:-1] + r"\Z")  # `$` would let a final newline through
+_PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
+_TO_BASE_32 = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+_NEXT = dict(zip(ALPHABET, ALPHABET[1:], strict=False))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def from_bytes(value: bytes) -> Ulid:
+    """The text of 16 bytes. Thirteen look-ups of two characters: half the time of a loop."""
+    n = int.from_bytes(value, "big")
+    p = _PAIRS
+    return Ulid(
+        p[n >> 120]
+        + p[n >> 110 & 1023]
+        + p[n >> 100 & 1023]
+        + p[n >> 90 & 1023]
+        + p[n >> 80 & 1023]
+        + p[n >> 70 & 1023]
+        + p[n >> 60 & 1023]
+        + p[n >> 50 & 1023]
+        + p[n >> 40 & 1023]
+        + p[n >> 30 & 1023]
+        + p[n >> 20 & 1023]
+        + p[n >> 10 & 1023]
+        + p[n & 1023]
+    )
+
+
+def to_bytes(value: str) -> bytes:
+    """The 16 bytes of an id in upper case. Python reads base 32 itself, with another alphabet."""
+    return int(value.translate(_TO_BASE_32), 32).to_bytes(16, "big")
+
+
+def parse(text: str) -> Ulid | None:
+    """The id that `text` spells in either case, in upper case; None where it spells none."""
+    return Ulid(text.upper()) if _SHAPE.match(text) else None
+
+
+def mint() -> Ulid:
+    """A new id of this machine's clock. Ids of thread events come from `at` instead."""
+    return from_bytes((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+
+
+def at(moment: datetime) -> Ulid:
+    """A new id of the given moment (Postgres' clock, for what is ordered by it)."""
+    return from_bytes(((moment - _EPOCH) // _MILLISECOND).to_bytes(6, "big") + os.urandom(10))
+
+
+def successor(value: str) -> Ulid:
+    """The next id after `value`; carries to the left as a number does."""
+    stem = value.rstrip("Z")
+    return Ulid(stem[:-1] + _NEXT[stem[-1]] + "0" * (len(value) - len(stem)))
+
+
+def partition_of(thread: str, partitions: int) -> int:
+    """The partition of a thread: a hash of its id, the same in every process and for ever."""
+    return zlib.crc32(thread.encode()) % partitions

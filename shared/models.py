@@ -1,0 +1,133 @@
+"""The records of the domain, frozen: Thread, Run, PermissionRequest, Steer and their vocabularies.
+
+All times are aware datetimes in UTC, of Postgres' clock. No I/O here, and no behaviour beyond what a record
+says of itself: states move in `shared.lifecycle` only.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.ids import AccountId, AgentId, EventId, RequestId, RunId, ThreadId, TokenId, Ulid
+
+
+class RunStatus(StrEnum):
+    QUEUED = "queued"
+    BOOTING = "booting"
+    RUNNING = "running"
+    WAITING_INPUT = "waiting_input"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+EXECUTING = frozenset({RunStatus.BOOTING, RunStatus.RUNNING, RunStatus.WAITING_INPUT})
+TERMINAL = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
+
+
+class ThreadStatus(StrEnum):
+    IDLE = "IDLE"
+    RUNNING = "RUNNING"
+    RESCHEDULING = "RESCHEDULING"
+    TERMINATED = "TERMINATED"
+
+
+class Trigger(StrEnum):
+    USER_PROMPT = "user_prompt"
+    RETRY = "retry"
+    RESUME = "resume"
+    SYSTEM = "system"
+
+
+class BusyPolicy(StrEnum):
+    """What a user message does on a thread that has a run which is not terminal."""
+
+    QUEUE = "queue"
+    REJECT = "reject"
+    INTERRUPT = "interrupt"
+    STEER = "steer"
+
+
+class RequestState(StrEnum):
+    PENDING = "pending"
+    ALLOWED = "allowed"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+
+
+class TokenKind(StrEnum):
+    HUMAN_PAT = "human_pat"
+    SERVICE_TOKEN = "service_token"  # noqa: S105 - a kind of token, not one
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    id: RunId
+    seq: int  # place in the thread's order of execution
+    status: RunStatus
+    trigger: Trigger
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    completed_at: datetime | None
+    error: RunError | None = None
+    attempt: int = 0  # how often a worker has taken it
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRequest:
+    id: RequestId
+    run: RunId
+    state: RequestState
+    expires_at: datetime | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Steer:
+    """A message offered to the running runner: it counts once the runner acknowledges it."""
+
+    run: RunId  # the run it becomes if the current one ends first
+    target: RunId  # the run it was offered to
+    event: EventId  # its user.message in the log
+    text: str
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    partition: int
+    id: ThreadId
+    account: AccountId
+    agent: AgentId | None
+    kind: str
+    title: str | None
+    user_id: str | None
+    client_external_ref: str | None
+    attributed_user: Ulid | None
+    created_by: TokenId
+    created_by_kind: TokenKind
+    status: ThreadStatus
+    active_runs: int  # runs that are not terminal
+    last_run_id: RunId | None
+    last_run_seq: int
+    last_event_id: EventId | None
+    held: bool
+    archived_at: datetime | None
+    deleted_at: datetime | None
+    created_at: datetime
+    updated_at: datetime

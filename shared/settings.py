@@ -1,0 +1,42 @@
+"""All settings, in one class: read once where a process is put together, and passed on.
+
+Every setting is an environment variable: `DATABASE_URL`, `REDIS_URL`, else `THREADMILL_<NAME>`.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="THREADMILL_", frozen=True, extra="ignore")
+
+    database_url: str = Field("postgresql://localhost/threadmill", validation_alias="DATABASE_URL")
+    redis_url: str = Field("redis://localhost:6379/0", validation_alias="REDIS_URL")
+    redis_prefix: str = Field("", description="put before every key and channel of ours, and arq's queues")
+
+    host: str = Field("127.0.0.1", description="the address that the api listens on")
+    port: int = Field(8080, ge=0, le=65535)
+    worker_host: str = Field("127.0.0.1", description="the address of the worker's health and metrics")
+    worker_port: int = Field(0, ge=0, le=65535, description="0: any free port")
+
+    body_limit: int = Field(1 << 20, gt=0, description="bytes of a request's body; more gets 413")
+    body_timeout: float = Field(10.0, gt=0, description="seconds for a request's body to arrive")
+    wait_default: float = Field(2.0, ge=0, description="seconds a POST waits for its outcome")
+    wait_limit: float = Field(30.0, ge=0, description="the most that `Prefer: wait=N` may ask for, seconds")
+    drain_timeout: float = Field(25.0, gt=0, description="seconds for open requests to end after SIGTERM")
+    token_cache: float = Field(10.0, ge=0, le=30, description="seconds a token is trusted without a look-up")
+    backlog_limit: int = Field(5_000_000, gt=0, description="waiting batches above which accepts get 503")
+
+    flush_limit: int = Field(256, gt=0, description="batches written by one statement")
+    drain_limit: int = Field(500, gt=0, description="batches applied by one transaction")
+    sweep: bool = Field(True, description="off only in tests: what Redis loses then waits for ever")
+    ring: bool = Field(True, description="off only in tests: everything is then applied by the sweep")
+    on_poison: Literal["hold", "skip"] = Field("hold", description="a thread with a parked batch waits or goes on")
+    retention_hours: float = Field(24.0, ge=24, description="how long applied batches and their keys are kept")
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = Field("auto", description="auto: text in a terminal, else JSON")
+    testing: str = Field("", description="faults to build in, by name; refused unless THREADMILL_ENV=test")
+    env: Literal["production", "test"] = "production"
