@@ -1,0 +1,124 @@
+"""What a dialect hands to the inbox, and what can come back: values, matched exhaustively by the caller."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Flag, auto
+from typing import Any
+
+from shared.ids import AccountId, AgentId, BatchId, BatchRef, ThreadId, TokenId, Ulid
+from shared.models import Thread, TokenKind
+
+
+@dataclass(frozen=True, slots=True)
+class NewThread:
+    """The thread row that a create makes, in the same statement as its batch."""
+
+    agent: AgentId | None
+    created_by_kind: TokenKind
+    kind: str = "cattle"
+    user_id: str | None = None
+    client_external_ref: str | None = None
+    attributed_user: Ulid | None = None
+    origin_application: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """`key` as the client sent it, trimmed; `route` names method, path and ids; `digest` is over the parsed request."""
+
+    key: str
+    route: str
+    digest: bytes
+
+
+class Passes(Flag):
+    """Which thread states a batch may be accepted in, besides an open one."""
+
+    NOTHING = 0
+    ARCHIVED = auto()
+    HELD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    ref: BatchRef  # unique, minted once for this request, the same at each retry of the flush
+    partition: int
+    thread: ThreadId
+    account: AccountId
+    token: TokenId
+    events: str  # `shared.events.dump`
+    new: NewThread | None = None
+    idempotency: Idempotency | None = None
+    passes: Passes = Passes.NOTHING
+    reply: bool = True  # False: nobody waits for the outcome (`Prefer: respond-async`)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Committed just now. `thread` as it was when the batch was accepted (before its effects)."""
+
+    batch: BatchId
+    accepted_at: datetime
+    thread: Thread
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Same key, same request: the outcome of the first one."""
+
+    accepted_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """Same key, another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """Same key, same request, and the first one has no outcome yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Same key, same request, and the first one is a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """No such thread for this account: unknown, another's, or deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """The thread is archived, and this batch does not pass that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The thread is held (it has a dead letter), and this batch does not pass that."""
+
+
+Verdict = Fresh | Replay | Mismatch | InFlight | Parked | Missing | Archived | Held
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The outcome is known: `{"events", "thread", "warnings"}` as JSON text (`shared.documents.outcome`)."""
+
+    accepted_at: datetime
+    outcome: str
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Accepted; the outcome is not known within the time the caller would wait."""
+
+    accepted_at: datetime
+    thread: Thread
+
+
+Answer = Applied | Pending | Mismatch | InFlight | Parked | Missing | Archived | Held
