@@ -1,0 +1,207 @@
+"""Accounts, their tokens, their agents: made, listed, changed by the operator.
+
+Functions over a connection or a pool; the caller owns the transaction. Each change is one statement. Refused
+here: showing a secret twice, deleting anything (threads refer to these rows for as long as they live).
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from shared import ids, tokens
+from shared.db.statements import statements
+from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.ids import AccountId, AgentId, TokenId
+from shared.models import BusyPolicy, TokenKind
+from shared.tokens import Secret
+
+_NAME_LIMIT = 128  # characters; names are shown in tables and stand in paths
+
+Database: TypeAlias = asyncpg.Connection | asyncpg.Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    id: AccountId
+    name: str
+    default_agent: AgentId | None
+    held: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    id: TokenId
+    account: AccountId | None  # None: an operator's (admin)
+    kind: TokenKind
+    name: str
+    prefix: str  # what may be shown of its secret
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedToken:
+    token: Token
+    secret: Secret  # the only time that it is known
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    id: AgentId
+    account: AccountId
+    name: str
+    runner: str
+    config: dict[str, Any]
+    busy_policy: BusyPolicy
+    kind: str  # pet | cattle
+    published: bool
+    is_default: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+async def create_account(db: Database, name: str) -> Account:
+    """Raises InvalidRequest, Conflict where the name is taken."""
+    row = await db.fetchrow(statements("accounts")["create"], ids.mint(), _checked(name))
+    if row is None:
+        raise Conflict(f"There is an account named {name!r} already.")
+    return Account(**row)
+
+
+async def list_accounts(db: Database) -> list[Account]:
+    return [Account(**row) for row in await db.fetch(statements("accounts")["list"])]
+
+
+async def find_account(db: Database, id_or_name: str) -> Account:
+    """Raises NotFound."""
+    row = await db.fetchrow(statements("accounts")["find"], ids.parse(id_or_name), _printable(id_or_name))
+    if row is None:
+        raise NotFound(f"There is no account {id_or_name!r}.")
+    return Account(**row)
+
+
+async def create_token(
+    db: Database, account: AccountId | None, kind: TokenKind, name: str = ""
+) -> CreatedToken:
+    """A new secret and its token. An admin token has no account, every other one has. Raises NotFound."""
+    if (kind is TokenKind.ADMIN) != (account is None):
+        raise InvalidRequest("An admin token belongs to no account, every other token to one.")
+    secret = tokens.mint()
+    return CreatedToken(await _keep_token(db, account, kind, name, secret), secret)
+
+
+async def import_token(db: Database, account: AccountId, secret: str, name: str = "") -> Token:
+    """Takes over a secret issued elsewhere. Raises InvalidRequest, NotFound, Conflict where it is known."""
+    parsed, kind = tokens.imported(secret)
+    return await _keep_token(db, account, kind, name, parsed)
+
+
+async def list_tokens(db: Database, account: AccountId | None = None) -> list[Token]:
+    """Of one account, or all of them."""
+    return [_token(row) for row in await db.fetch(statements("tokens")["list"], account)]
+
+
+async def revoke_token(db: Database, token: TokenId) -> Token:
+    """Ends a token for good; processes see it within `token_cache` seconds. Raises NotFound."""
+    row = await db.fetchrow(statements("tokens")["revoke"], token)
+    if row is None:
+        raise NotFound(f"There is no token {token}.")
+    return _token(row)
+
+
+async def create_agent(
+    db: Database,
+    account: AccountId,
+    name: str,
+    runner: str,
+    *,
+    config: dict[str, Any] | None = None,
+    busy_policy: BusyPolicy = BusyPolicy.QUEUE,
+    kind: str = "cattle",
+    published: bool = False,
+) -> Agent:
+    """Raises InvalidRequest, NotFound for an unknown account, Conflict where its name is taken there."""
+    if kind not in {"pet", "cattle"}:
+        raise InvalidRequest("An agent's kind is `pet` or `cattle`.")
+    owner = await find_account(db, account)
+    row = await db.fetchrow(
+        statements("agents")["create"],
+        *(ids.mint(), owner.id, _checked(name), _checked(runner), json.dumps(config or {})),
+        *(busy_policy, kind, published),
+    )
+    if row is None:
+        raise Conflict(f"The account {owner.name!r} has an agent named {name!r} already.")
+    return await find_agent(db, row["id"])
+
+
+async def list_agents(db: Database, account: AccountId | None = None) -> list[Agent]:
+    """Of one account, or all of them."""
+    return [_agent(row) for row in await db.fetch(statements("agents")["list"], account)]
+
+
+async def find_agent(db: Database, id_or_name: str, account: AccountId | None = None) -> Agent:
+    """The agent of an id, or of a name that only one account has. Raises NotFound, Conflict."""
+    wanted = ids.parse(id_or_name)
+    rows = await db.fetch(statements("agents")["find"], wanted, _printable(id_or_name), account)
+    if not rows:
+        raise NotFound(f"There is no agent {id_or_name!r}.")
+    if len(rows) > 1 and rows[0]["id"] != wanted:
+        raise Conflict(f"Several accounts have an agent {id_or_name!r}: give its id, or the account.")
+    return _agent(rows[0])
+
+
+async def publish_agent(db: Database, agent: AgentId) -> Agent:
+    """Opens it for new threads. Raises NotFound."""
+    await db.execute(statements("agents")["publish"], agent, True)
+    return await find_agent(db, agent)
+
+
+async def unpublish_agent(db: Database, agent: AgentId) -> Agent:
+    """Closes it for new threads; those it has go on. Raises NotFound."""
+    await db.execute(statements("agents")["publish"], agent, False)
+    return await find_agent(db, agent)
+
+
+async def set_default_agent(db: Database, agent: AgentId) -> Agent:
+    """The agent that its account uses where a request names none. Raises NotFound."""
+    await db.execute(statements("accounts")["set_default_agent"], agent)
+    return await find_agent(db, agent)
+
+
+async def _keep_token(
+    db: Database, account: AccountId | None, kind: TokenKind, name: str, secret: Secret
+) -> Token:
+    owner = None if account is None else (await find_account(db, account)).id
+    row = await db.fetchrow(
+        statements("tokens")["create"],
+        *(ids.mint(), owner, kind, _printable(name), secret.digest, secret.prefix),
+    )
+    if row is None:
+        raise Conflict(f"The token {secret.prefix}… is known already.")
+    return _token(row)
+
+
+def _token(row: asyncpg.Record) -> Token:
+    return Token(**{**row, "kind": TokenKind(row["kind"])})
+
+
+def _agent(row: asyncpg.Record) -> Agent:
+    changed = {"config": json.loads(row["config"]), "busy_policy": BusyPolicy(row["busy_policy"])}
+    return Agent(**{**row, **changed})
+
+
+def _checked(name: str) -> str:
+    if not name.strip():
+        raise InvalidRequest("A name can't be empty.")
+    return _printable(name)
+
+
+def _printable(name: str) -> str:
+    """The name, if it is one line that Postgres can keep. Raises InvalidRequest."""
+    if len(name) > _NAME_LIMIT or not (name.isprintable() or name == ""):
+        raise InvalidRequest(f"A name is one line of at most {_NAME_LIMIT} printable characters.")
+    return name
