@@ -13,9 +13,9 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 
 
 @cache
-def statements(noun: str) -> MappingProxyType[str, str]:
-    """The statements about one noun, by name."""
-    text = (files("shared.db") / "sql" / f"{noun}.sql").read_text(encoding="utf-8")
+def statements(noun: str, package: str = "shared.db") -> MappingProxyType[str, str]:
+    """The statements about one noun, by name. The bench has a folder of its own beside its programs."""
+    text = (files(package) / "sql" / f"{noun}.sql").read_text(encoding="utf-8")
     _, *pieces = _NAME.split(text)
     names, bodies = pieces[::2], pieces[1::2]
     if not names or len(set(names)) != len(names):
