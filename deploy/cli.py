@@ -1,0 +1,72 @@
+"""`threadmill`: the root of the command line.
+
+It joins the nouns, and turns every end into one line and an exit code.
+"""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+
+import typer
+
+from deploy.commands import dev, migrate
+from deploy.errors import CommandError
+from shared.db.connect import AWAY
+from shared.db.migrate import SchemaTooNew, SchemaTooOld
+from shared.errors import InvalidRequest, ThreadmillError
+
+NOUNS = ("account", "token", "agent", "queue", "dead")
+
+app = typer.Typer(
+    name="threadmill",
+    help="Durable, ordered, exactly-once event processing for agent threads.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("dev")(dev.command)
+app.command("migrate")(migrate.command)
+for noun in NOUNS:
+    if find_spec(f"deploy.commands.{noun}"):
+        app.add_typer(import_module(f"deploy.commands.{noun}").app, name=noun)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    show_version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    if show_version:
+        typer.echo(version("threadmill"))
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """The entry point of the distribution. Shows no traceback for what the user can put right."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line; returns its exit code."""
+    try:
+        result = app(arguments, prog_name="threadmill", standalone_mode=False)
+    except typer.TyperException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except typer.Abort:
+        return _fail("interrupted", 130)
+    except CommandError as error:
+        return _fail(str(error), error.exit_code)
+    except ThreadmillError as error:
+        return _fail(error.message, 2 if isinstance(error, InvalidRequest) else 1)
+    except (SchemaTooNew, SchemaTooOld) as error:
+        return _fail(str(error), 2)
+    except AWAY as error:
+        return _fail(f"the connection was lost: {error or type(error).__name__}", 1)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    """Says why in one line; a help page that typer hands over as a message stays as it is."""
+    typer.echo(message if message.startswith(("Usage:", " Usage:")) else f"threadmill: {message}", err=True)
+    return code

@@ -1,0 +1,102 @@
+"""What every command of the CLI shares: which servers it means, and how it prints.
+
+The convention: with `--json` standard output holds exactly one JSON document, else tables by rich; everything
+else goes to standard error. Exit 0: done. Exit 1: failed. Exit 2: the command line or environment is wrong.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from deploy import devfile
+from deploy.errors import SetupError
+from shared.db.connect import AWAY, connect
+from shared.settings import Settings
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Directory of a `threadmill dev`, used where DATABASE_URL is not set.",
+        show_default=".data",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+
+def settings_from(**values: Any) -> Settings:
+    """Settings of the environment, with `values` (names of variables) put over it. Raises SetupError."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SetupError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def resolve(data: Path | None) -> Settings:
+    """The settings of a command: DATABASE_URL and REDIS_URL, else the `dev.json` of `data`, else of `.data`.
+
+    Raises SetupError where none of them is there.
+    """
+    if os.environ.get("DATABASE_URL"):
+        return settings_from()
+    directory = data or devfile.DEFAULT_DIRECTORY
+    values = devfile.read(directory)
+    if values is None or not values.database_url:
+        raise SetupError(
+            f"no database: there is no dev.json in {directory};"
+            " set DATABASE_URL and REDIS_URL, or start `threadmill dev`"
+        )
+    return settings_from(DATABASE_URL=values.database_url, REDIS_URL=values.redis_url)
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    """One connection to Postgres for a command. Raises SetupError where Postgres does not answer."""
+    try:
+        connection = await connect(settings.database_url)
+    except (*AWAY, ValueError, asyncpg.PostgresError) as error:
+        raise SetupError(f"{unanswered('Postgres', settings.database_url)}: {reason(error)}") from error
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=2)
+
+
+def unanswered(server: str, url: str) -> str:
+    """Names a server that does not answer by its address, never by its URL: that holds a password."""
+    address = urlsplit(url)
+    return f"{server} at {address.hostname or 'localhost'}:{address.port or 'default port'} does not answer"
+
+
+def reason(error: BaseException) -> str:
+    """An error as one short line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on one line of standard output. Ids are text, times RFC 3339."""
+    typer.echo(json.dumps(document, ensure_ascii=False, default=_plain))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table on standard output; None shows as an empty cell."""
+    table = Table(*columns, title=title, title_justify="left", pad_edge=False)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console().print(table)
+
+
+def _plain(value: object) -> object:
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if isoformat else str(value)
