@@ -1,12 +1,117 @@
-"""The way in: accept a batch, ring for it, wait for its outcome. (interface; body follows)"""
+"""The way in: accept a batch, ring for it, wait for its outcome.
 
-from api.submission import Answer, Submission
+Refused here: knowing any dialect. What a request means was settled before; how an answer reads comes after.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from api.bell import TIMEOUT, Bell
+from api.flush import SQL, Flusher, judged
+from api.outcomes import LISTEN_TIMEOUT, Outcomes
+from api.submission import (
+    Answer,
+    Applied,
+    Fresh,
+    Idempotency,
+    InFlight,
+    Mismatch,
+    Parked,
+    Pending,
+    Replay,
+    Submission,
+)
+from shared import ids
+from shared.db.connect import AWAY
+from shared.db.records import thread_of
+from shared.errors import ServiceInactive
+from shared.ids import TokenId, Ulid
+from shared.keys import Keys
+from shared.queue import Queue, open_redis
+from shared.settings import Settings
+
+log = structlog.get_logger()
 
 
+@dataclass(slots=True)
 class Inbox:
+    settings: Settings
+    pool: asyncpg.Pool
+    name: Ulid = field(default_factory=ids.mint)
+    _flusher: Flusher = field(init=False)
+    _bell: Bell = field(init=False)
+    _outcomes: Outcomes = field(init=False)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        settings, keys = self.settings, Keys(self.settings.redis_prefix)
+        self._bell = Bell(Queue(open_redis(settings.redis_url, TIMEOUT), keys))
+        self._outcomes = Outcomes(
+            settings.database_url, open_redis(settings.redis_url, 5 * LISTEN_TIMEOUT), keys.outcomes(self.name)
+        )
+        self._flusher = Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted)
+
+    async def start(self) -> None:
+        """Starts the loops: flush, ring, listen, tick. Neither Postgres nor Redis need be there."""
+        loops = (self._flusher.run, self._bell.run, self._outcomes.listen, self._outcomes.tick)
+        self._tasks = [asyncio.create_task(loop(), name=f"inbox {loop.__qualname__}") for loop in loops]
+
+    async def close(self) -> None:
+        """Ends the loops. Call it when no handler is under way any more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._flusher.close()
+        await self._outcomes.close()
+        await self._outcomes.redis.aclose()
+        await self._bell.queue.close()
+
     async def submit(self, submission: Submission, wait: float) -> Answer:
         """Accepts, rings, and waits at most `wait` seconds for the outcome (0: not at all).
 
-        Raises ServiceInactive where Postgres is away or the backlog is over its limit.
+        `submission.reply` must be `wait > 0`. Raises ServiceInactive where Postgres is away.
         """
-        raise RuntimeError(submission)
+        if not submission.reply:
+            return await self._answer(submission, await self._flusher.accept(submission), None)
+        waiter = self._outcomes.expect(submission, wait)
+        try:
+            verdict = await self._flusher.accept(submission)
+            outcome = await waiter.outcome if isinstance(verdict, Fresh) else None
+        finally:
+            self._outcomes.forget(waiter)
+        return await self._answer(submission, verdict, outcome)
+
+    async def recall(
+        self, token: TokenId, idempotency: Idempotency
+    ) -> Applied | Mismatch | InFlight | Parked | None:
+        """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive."""
+        key = idempotency
+        try:
+            row = await self.pool.fetchrow(SQL["judge"], [token], [key.key], [key.route], [key.digest])
+        except AWAY as error:
+            raise ServiceInactive(retry_after=1) from error
+        verdict = None if row is None else judged(row)
+        return Applied(verdict.accepted_at, verdict.outcome, True) if isinstance(verdict, Replay) else verdict
+
+    def _accepted(self, fresh: Sequence[tuple[Submission, Fresh]]) -> None:
+        self._outcomes.commit(fresh)
+        if self.settings.ring:
+            self._bell.add(fresh)
+
+    async def _answer(self, submission: Submission, verdict: object, outcome: str | None) -> Answer:
+        match verdict:
+            case Fresh(accepted_at=accepted_at) if outcome is not None:
+                return Applied(accepted_at, outcome, replayed=False)
+            case Fresh(accepted_at=accepted_at, thread=None):
+                row = await self.pool.fetchrow(SQL["thread"], submission.partition, submission.thread)
+                return Pending(accepted_at, thread_of(row))
+            case Fresh(accepted_at=accepted_at, thread=thread):
+                return Pending(accepted_at, thread)
+            case Replay(accepted_at, text):
+                return Applied(accepted_at, text, replayed=True)
+            case _:
+                return verdict

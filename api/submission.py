@@ -56,11 +56,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """Committed just now. `thread` as it was when the batch was accepted (before its effects)."""
+    """Committed just now. `thread` as it was when the batch was accepted; None where somebody waits for the outcome."""
 
     batch: BatchId
     accepted_at: datetime
-    thread: Thread
+    thread: Thread | None
 
 
 @dataclass(frozen=True, slots=True)

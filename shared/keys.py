@@ -29,6 +29,10 @@ class Keys:
     def rung(self, partition: int) -> str:
         return f"{self.prefix}threadmill:rung:{partition}"
 
+    @property
+    def rung_prefix(self) -> str:
+        return f"{self.prefix}threadmill:rung:"
+
     def wake(self, role: str) -> str:
         return f"{self.prefix}threadmill:wake:{role}"
 

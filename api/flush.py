@@ -1,0 +1,289 @@
+"""Group commit: the batches that arrive while one flush is under way are written together by the next.
+
+One autocommit statement a flush, on a connection of its own; no transaction is open between round trips, so an api
+that is stopped holds nobody up. On an error the flush is taken again row by row, always with the same refs, after
+the refs were looked up: one bad row never fails its neighbours, and a commit whose answer was lost is found.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+from pydantic_core import to_json
+
+from api.submission import (
+    Archived,
+    Fresh,
+    Held,
+    InFlight,
+    Mismatch,
+    Missing,
+    Parked,
+    Passes,
+    Replay,
+    Submission,
+    Verdict,
+)
+from shared.db.connect import AWAY, Line
+from shared.db.records import thread_of
+from shared.db.statements import statements
+from shared.errors import InternalError, ServiceInactive
+from shared.metrics import ACCEPTED, FLUSH_SIZE
+
+log = structlog.get_logger()
+SQL = statements("inbox")
+
+LOCK_TIMEOUT_MS = 250  # nothing here waits for a lock longer than a client would notice
+STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds
+BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+TRIES = 3  # of one row, on errors that say nothing about it
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    submission: Submission
+    verdict: asyncio.Future[Verdict]
+
+
+@dataclass(slots=True)
+class Flusher:
+    """Writes submissions in groups. `accept` is what everyone calls; `run` is the loop that its owner keeps."""
+
+    database_url: str
+    reply_to: str  # this api's name: where workers publish outcomes
+    limit: int  # batches a statement
+    on_accepted: Callable[[Sequence[tuple[Submission, Fresh]]], None]  # after the commit, before anyone is answered
+    _line: Line = field(init=False)
+    _waiting: list[_Entry] = field(default_factory=list)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._line = Line(self.database_url, lock_timeout=str(LOCK_TIMEOUT_MS), jit="off")
+
+    async def accept(self, submission: Submission) -> Verdict:
+        """The verdict on one submission, committed where it is Fresh. Raises ServiceInactive."""
+        entry = _Entry(submission, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        self._arrived.set()
+        return await entry.verdict
+
+    async def run(self) -> None:
+        """Flushes until it is cancelled; what is under way then is answered first."""
+        while True:
+            await self._arrived.wait()
+            entries, self._waiting = self._waiting[: self.limit], self._waiting[self.limit :]
+            if not self._waiting:
+                self._arrived.clear()
+            await self._flush([entry for entry in entries if not entry.verdict.done()])
+
+    async def close(self) -> None:
+        """Refuses what still waits and closes the connection."""
+        entries, self._waiting = self._waiting, []
+        for entry in entries:
+            _refuse(entry, ServiceInactive("The service is stopping.", retry_after=1))
+        await self._line.close()
+
+    async def _flush(self, entries: Sequence[_Entry]) -> None:
+        firsts, repeats = _merge(entries)
+        for group in _by_kind(firsts):
+            try:
+                await self._write(group)
+            except AWAY + (asyncpg.PostgresError,) as error:
+                log.warning("flush failed, taken again row by row", rows=len(group), error=repr(error))
+                await self._one_by_one(group)
+            except Exception:  # the loop must live: whoever waits is told, and it is logged
+                log.exception("flush failed")
+                for entry in group:
+                    _refuse(entry, InternalError())
+        if repeats:
+            await self._judge_all(repeats)
+
+    async def _write(self, entries: Sequence[_Entry]) -> None:
+        """Writes a group of one kind and answers its entries; raises what Postgres raises."""
+        connection = await self._line.get()
+        submissions = [entry.submission for entry in entries]
+        new = submissions[0].new is not None
+        columns = _create_columns if new else _accept_columns
+        rows = await connection.fetch(
+            SQL["create" if new else "accept"], *columns(submissions, self.reply_to), timeout=STATEMENT_TIMEOUT
+        )
+        fresh: list[tuple[Submission, Fresh]] = []
+        unclear: list[tuple[_Entry, Verdict]] = []
+        for entry, row in zip(entries, rows, strict=True):
+            if row["batch"] is not None:
+                verdict = _fresh(row)
+                fresh.append((entry.submission, verdict))
+                _answer(entry, verdict)
+            elif entry.submission.idempotency is None:
+                _answer(entry, _refusal(entry.submission, row))
+            else:
+                unclear.append((entry, _refusal(entry.submission, row)))
+        self._tell(fresh)
+        if unclear:
+            await self._judge(unclear)
+
+    def _tell(self, fresh: Sequence[tuple[Submission, Fresh]]) -> None:
+        if fresh:
+            FLUSH_SIZE.observe(len(fresh))
+            ACCEPTED.inc(len(fresh))
+            self.on_accepted(fresh)
+
+    async def _judge(self, unclear: Sequence[tuple[_Entry, Verdict]]) -> None:
+        """Answers keyed entries that did not go in: by their key, else by their thread."""
+        entries = [entry for entry, _ in unclear]
+        connection = await self._line.get()
+        rows = await connection.fetch(SQL["judge"], *_key_columns(entries), timeout=STATEMENT_TIMEOUT)
+        verdicts = {row["n"]: judged(row) for row in rows}
+        for n, (entry, refusal) in enumerate(unclear, start=1):
+            _answer(entry, verdicts.get(n, refusal))
+
+    async def _judge_all(self, entries: Sequence[_Entry]) -> None:
+        """Keyed repeats of entries of this same flush: the first ones are settled by now."""
+        try:
+            await self._judge([(entry, InFlight()) for entry in entries])
+        except AWAY + (asyncpg.PostgresError,) as error:
+            for entry in entries:
+                _refuse(entry, _inactive(error))
+
+    async def _one_by_one(self, entries: Sequence[_Entry]) -> None:
+        """Each by itself. Where Postgres turns out to be away, the rest is refused too: safe to send again."""
+        for n, entry in enumerate(entries):
+            try:
+                await self._take_again(entry)
+            except AWAY as error:
+                for rest in entries[n:]:
+                    _refuse(rest, _inactive(error))
+                return
+
+    async def _take_again(self, entry: _Entry) -> None:
+        """One entry, a few times: looked up by its ref first, since it may have gone in. Raises `AWAY`."""
+        for attempt in range(1, TRIES + 1):
+            if entry.verdict.done():
+                return
+            try:
+                if not await self._find(entry):
+                    await self._write([entry])
+            except AWAY:
+                await self._line.drop()
+                if attempt == TRIES:
+                    raise
+            except BUSY as error:
+                if attempt == TRIES:
+                    _refuse(entry, _inactive(error))
+            except asyncpg.PostgresError:
+                log.exception("a batch could not be written", ref=entry.submission.ref)
+                _refuse(entry, InternalError())
+
+    async def _find(self, entry: _Entry) -> bool:
+        connection = await self._line.get()
+        rows = await connection.fetch(SQL["find"], [entry.submission.ref], timeout=STATEMENT_TIMEOUT)
+        for row in rows:
+            verdict = _fresh(row)
+            self._tell([(entry.submission, verdict)])
+            _answer(entry, verdict)
+        return bool(rows)
+
+
+def _merge(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[_Entry]]:
+    """First entries, and those whose token and key stood before in the same flush."""
+    firsts: list[_Entry] = []
+    repeats: list[_Entry] = []
+    seen: set[tuple[str, str]] = set()
+    for entry in entries:
+        idempotency = entry.submission.idempotency
+        if idempotency is None:
+            firsts.append(entry)
+            continue
+        key = (entry.submission.token, idempotency.key)
+        (repeats if key in seen else firsts).append(entry)
+        seen.add(key)
+    return firsts, repeats
+
+
+def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:
+    creates = [entry for entry in entries if entry.submission.new is not None]
+    others = [entry for entry in entries if entry.submission.new is None]
+    return [group for group in (creates, others) if group]
+
+
+def _common(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
+    return [
+        [s.ref for s in submissions],
+        [s.partition for s in submissions],
+        [s.thread for s in submissions],
+        [s.account for s in submissions],
+        [s.token for s in submissions],
+        [s.events for s in submissions],
+        [reply_to if s.reply else None for s in submissions],
+    ]
+
+
+def _keys(submissions: Sequence[Submission]) -> list[list[object]]:
+    keyed = [s.idempotency for s in submissions]
+    return [[k and k.key for k in keyed], [k and k.route for k in keyed], [k and k.digest for k in keyed]]
+
+
+def _accept_columns(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
+    passes: list[object] = [
+        (1 if Passes.ARCHIVED in s.passes else 0) + (2 if Passes.HELD in s.passes else 0) if s.passes else 0
+        for s in submissions
+    ]
+    return [*_common(submissions, reply_to), passes, *_keys(submissions)]
+
+
+def _create_columns(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
+    new = [s.new for s in submissions if s.new is not None]
+    return [
+        *_common(submissions, reply_to),
+        *_keys(submissions),
+        [n.agent for n in new],
+        [n.created_by_kind for n in new],
+        [n.kind for n in new],
+        [n.user_id for n in new],
+        [n.client_external_ref for n in new],
+        [n.attributed_user for n in new],
+        [n.origin_application for n in new],
+        [None if n.metadata is None else to_json(n.metadata).decode() for n in new],
+    ]
+
+
+def _key_columns(entries: Sequence[_Entry]) -> list[list[object]]:
+    submissions = [entry.submission for entry in entries]
+    return [[s.token for s in submissions], *_keys(submissions)]
+
+
+def _fresh(row: asyncpg.Record) -> Fresh:
+    return Fresh(row["batch"], row["accepted_at"], None if row["id"] is None else thread_of(row))
+
+
+def _refusal(submission: Submission, row: asyncpg.Record) -> Verdict:
+    """Why a row without a key, or with a key that nobody holds, did not go in."""
+    if not row["found"]:
+        return Missing()
+    return Archived() if row["archived"] and Passes.ARCHIVED not in submission.passes else Held()
+
+
+def judged(row: asyncpg.Record) -> Verdict:
+    if not row["same"]:
+        return Mismatch()
+    if row["outcome"] is not None:
+        return Replay(row["accepted_at"], row["outcome"])
+    return Parked() if row["parked"] else InFlight()
+
+
+def _answer(entry: _Entry, verdict: Verdict) -> None:
+    if not entry.verdict.done():  # its handler may be gone
+        entry.verdict.set_result(verdict)
+
+
+def _refuse(entry: _Entry, error: Exception) -> None:
+    if not entry.verdict.done():
+        entry.verdict.set_exception(error)
+
+
+def _inactive(error: BaseException) -> ServiceInactive:
+    return ServiceInactive(
+        f"The database is away ({type(error).__name__}). Try again with the same Idempotency-Key.", retry_after=1
+    )

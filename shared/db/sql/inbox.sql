@@ -1,0 +1,130 @@
+-- name: accept
+-- Takes batches for threads that exist, in one autocommit statement. A row without a key, or whose key came back,
+-- goes in where its thread is open (or it passes); every other row says why not. Rows come back in their order.
+with incoming as materialized (
+    select i.*,
+           t.id is not null and t.deleted_at is null as found,
+           t.archived_at is not null as archived,
+           coalesce(t.held, false) as held,
+           case when t.deleted_at is null
+                 and t.id is not null
+                 and (t.archived_at is null or i.passes & 1 > 0)
+                 and (not t.held or i.passes & 2 > 0)
+                then nextval('batch_ids')
+           end as batch
+    from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                $8::smallint[], $9::text[], $10::text[], $11::bytea[])
+         with ordinality as i (ref, partition, thread, account, token, events, reply_to,
+                               passes, key, route, digest, n)
+    left join threads t on t.partition = i.partition and t.id = i.thread and t.account = i.account
+),
+claimed as (
+    insert into idempotency_keys (token, key, route, hash, partition, batch)
+    select token, key, route, digest, partition, batch
+    from incoming
+    where key is not null and batch is not null
+    order by token, key  -- unsorted, two apis with the same keys deadlock
+    on conflict do nothing
+    returning token, key
+),
+stored as (
+    insert into batches (partition, id, ref, thread, account, token, events, reply_to)
+    select partition, batch, ref, thread, account, token, events::json, reply_to
+    from incoming i
+    where batch is not null
+      and (key is null or exists (select from claimed c where c.token = i.token and c.key = i.key))
+    returning id, accepted_at
+)
+select i.found, i.archived, i.held as refused_held, s.id as batch, s.accepted_at, t.*
+from incoming i
+left join stored s on s.id = i.batch
+left join threads t  -- only who does not wait for the outcome needs the thread now
+    on i.reply_to is null and s.id is not null and t.partition = i.partition and t.id = i.thread
+order by i.n;
+
+-- name: create
+-- Takes batches that make their thread: the row of the thread goes in by the same rule, in the same statement.
+with incoming as materialized (
+    select i.*, nextval('batch_ids') as batch
+    from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+                $8::text[], $9::text[], $10::bytea[],
+                $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::uuid[], $17::text[], $18::text[])
+         with ordinality as i (ref, partition, thread, account, token, events, reply_to,
+                               key, route, digest,
+                               agent, created_by_kind, kind, user_id, client_external_ref, attributed_user,
+                               origin_application, metadata, n)
+),
+claimed as (
+    insert into idempotency_keys (token, key, route, hash, partition, batch)
+    select token, key, route, digest, partition, batch
+    from incoming
+    where key is not null
+    order by token, key
+    on conflict do nothing
+    returning token, key
+),
+chosen as (
+    select i.*
+    from incoming i
+    where key is null or exists (select from claimed c where c.token = i.token and c.key = i.key)
+),
+opened as (
+    insert into threads (partition, id, account, agent, kind, user_id, client_external_ref, attributed_user,
+                         origin_application, metadata, created_by, created_by_kind)
+    select partition, thread, account, agent, kind, user_id, client_external_ref, attributed_user,
+           origin_application, coalesce(metadata::jsonb, '{}'), token, created_by_kind
+    from chosen
+    returning *
+),
+stored as (
+    insert into batches (partition, id, ref, thread, account, token, events, reply_to)
+    select partition, batch, ref, thread, account, token, events::json, reply_to
+    from chosen
+    returning id, accepted_at
+)
+select true as found, false as archived, false as refused_held, s.id as batch, s.accepted_at, t.*
+from incoming i
+left join stored s on s.id = i.batch
+left join opened t on t.id = i.thread
+order by i.n;
+
+-- name: judge
+-- What became of keyed requests that did not go in: in a statement of its own, because the snapshot of the one that
+-- lost the race cannot see the winner.
+select i.n, k.route = i.route and k.hash = i.digest as same, b.accepted_at, b.outcome, b.parked_at is not null as parked
+from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) with ordinality as i (token, key, route, digest, n)
+join idempotency_keys k on k.token = i.token and k.key = i.key
+left join batches b on b.partition = k.partition and b.id = k.batch
+order by i.n;
+
+-- name: find
+-- Which of these refs are stored: asked after a connection was lost in the middle of an accept.
+select b.ref, b.id as batch, b.accepted_at, t.*
+from batches b
+left join threads t on t.partition = b.partition and t.id = b.thread
+where b.ref = any($1::uuid[]);
+
+-- name: outcomes
+-- The outcomes, so far, of batches that somebody waits for.
+select b.ref, b.outcome
+from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
+join batches b on b.partition = w.partition and b.id = w.id
+where b.applied_at is not null;
+
+-- name: thread
+-- One thread, for an answer that is still pending.
+select * from threads where partition = $1 and id = $2;
+
+-- name: oldest
+-- When the batch that has waited longest, of the first that each partition holds, was accepted.
+select min(b.accepted_at) as accepted_at, clock_timestamp() as now
+from partitions p
+cross join lateral (
+    select accepted_at from batches
+    where partition = p.id and applied_at is null and not blocked
+    order by account, id limit 1
+) b;
+
+-- name: partitions
+-- How many partitions this database was created with.
+select count(*)::int from partitions;

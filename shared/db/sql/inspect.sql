@@ -1,0 +1,218 @@
+-- name: bound
+-- No read of an operator may take long: it ends after these milliseconds. For the session.
+select set_config('statement_timeout', $1::text, false);
+
+-- name: depths
+-- What each partition holds, counted up to a bound and never further: a backlog of millions is not scanned.
+-- Argument: bound.
+select p.id as partition, p.paused, w.waiting, b.blocked
+from partitions p
+cross join lateral (
+    select count(*) as waiting
+    from (select from batches where partition = p.id and applied_at is null and not blocked limit $1) w
+) w
+cross join lateral (
+    select count(*) as blocked
+    from (select from batches where partition = p.id and applied_at is null and blocked limit $1) b
+) b
+order by p.id;
+
+-- name: oldest
+-- How long the oldest waiting batch of each partition has waited, seconds of Postgres' clock. The index is by account:
+-- its first batch of each account is looked up, for at most $1 accounts a partition.
+select p.id as partition, extract(epoch from clock_timestamp() - min(o.accepted_at))::float8 as age
+from partitions p
+cross join lateral (
+    with recursive heads as (
+        (select account, accepted_at
+         from batches
+         where partition = p.id and applied_at is null and not blocked
+         order by account, id
+         limit 1)
+        union all
+        select n.account, n.accepted_at
+        from heads h
+        cross join lateral (
+            select account, accepted_at
+            from batches
+            where partition = p.id and applied_at is null and not blocked and account > h.account
+            order by account, id
+            limit 1
+        ) n
+    )
+    select accepted_at from heads limit $1
+) o
+group by p.id;
+
+-- name: dead
+-- How many dead letters there are, up to a bound, and for how many seconds the oldest has been one. Argument: bound.
+select count(*) as dead, extract(epoch from clock_timestamp() - min(parked_at))::float8 as age
+from (select parked_at from batches where parked_at is not null and applied_at is null order by parked_at limit $1) d;
+
+-- name: workers
+-- The workers that have told of themselves, the latest first; those long silent are gone. Argument: seconds of silence.
+select id, host, pid, roles, version, started_at, applied,
+       extract(epoch from clock_timestamp() - seen_at)::float8 as silent
+from workers
+where seen_at > clock_timestamp() - make_interval(secs => $1)
+order by seen_at desc;
+
+-- name: waiting
+-- The oldest batches that wait for a drain: the first of each account with work, in id order.
+-- Arguments: limit, partition or null, account or null, accounts looked at a partition.
+with candidates as (
+    select b.partition, b.id
+    from partitions p
+    cross join lateral (
+        with recursive accounts_with_work as (
+            (select account
+             from batches
+             where partition = p.id and applied_at is null and not blocked
+             order by account
+             limit 1)
+            union all
+            select n.account
+            from accounts_with_work a
+            cross join lateral (
+                select account
+                from batches
+                where partition = p.id and applied_at is null and not blocked and account > a.account
+                order by account
+                limit 1
+            ) n
+        )
+        select account from accounts_with_work where $3::uuid is null or account = $3 limit $4
+    ) a
+    cross join lateral (
+        select partition, id
+        from batches
+        where partition = p.id and account = a.account and applied_at is null and not blocked
+        order by id
+        limit $1
+    ) b
+    where $2::smallint is null or p.id = $2
+    order by b.id
+    limit $1
+)
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused
+from candidates c
+join batches b on b.partition = c.partition and b.id = c.id
+join partitions p on p.id = b.partition
+left join threads t on t.partition = b.partition and t.id = b.thread
+order by b.id;
+
+-- name: blocked
+-- Batches that wait behind a hold, dead letters among them, thread by thread. Arguments: limit, partition or null.
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused
+from partitions p
+cross join lateral (
+    select *
+    from batches
+    where partition = p.id and applied_at is null and blocked
+    order by thread, id
+    limit $1
+) b
+left join threads t on t.partition = b.partition and t.id = b.thread
+where $2::smallint is null or p.id = $2
+order by p.id, b.thread, b.id
+limit $1;
+
+-- name: of_thread
+-- The batches of one thread that are not applied, in their order. Arguments: partition, thread, limit.
+select b.*, clock_timestamp() as now, t.held, p.paused
+from threads t
+join partitions p on p.id = t.partition
+cross join lateral (
+    (select * from batches
+     where partition = t.partition and account = t.account and thread = t.id and applied_at is null and not blocked
+     order by id
+     limit $3)
+    union all
+    (select * from batches
+     where partition = t.partition and thread = t.id and applied_at is null and blocked
+     order by id
+     limit $3)
+) b
+where t.partition = $1 and t.id = $2
+order by b.id
+limit $3;
+
+-- name: dead_letters
+-- Dead letters, the longest parked first. Argument: limit.
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused
+from batches b
+join partitions p on p.id = b.partition
+left join threads t on t.partition = b.partition and t.id = b.thread
+where b.parked_at is not null and b.applied_at is null
+order by b.parked_at, b.id
+limit $1;
+
+-- name: batch
+-- One batch by its id or its ref. Arguments: id or null, ref or null.
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused, k.key as idempotency_key
+from partitions p
+cross join lateral (
+    select * from batches where partition = p.id and id = $1
+    union all
+    select * from batches where partition = p.id and ref = $2
+) b
+left join threads t on t.partition = b.partition and t.id = b.thread
+left join idempotency_keys k on k.partition = b.partition and k.batch = b.id
+limit 1;
+
+-- name: threads
+-- Threads of an account, of an agent or of all, the latest changed first. Arguments: account or null, agent or null,
+-- limit.
+with owners as (
+    select account, id as agent from agents
+    where ($1::uuid is null or account = $1) and ($2::uuid is null or id = $2)
+    union all
+    select id, null from accounts
+    where ($1::uuid is null or id = $1) and $2::uuid is null
+)
+select t.*
+from owners o
+cross join lateral (
+    (select * from threads
+     where account = o.account and agent = o.agent and deleted_at is null
+     order by updated_at desc, id
+     limit $3)
+    union all
+    (select * from threads
+     where o.agent is null and account = o.account and agent is null and deleted_at is null
+     order by updated_at desc, id
+     limit $3)
+) t
+order by t.updated_at desc, t.id
+limit $3;
+
+-- name: thread
+-- One thread, deleted or not. Arguments: partition, id.
+select * from threads where partition = $1 and id = $2;
+
+-- name: runs
+-- The runs of one thread, the latest first. Arguments: partition, thread, limit.
+select *, thread as of_thread from runs where partition = $1 and thread = $2 order by seq desc limit $3;
+
+-- name: active_runs
+-- Runs that are not over, of all threads, partition by partition. Argument: limit.
+select r.*, r.thread as of_thread
+from partitions p
+cross join lateral (
+    select * from runs where partition = p.id and completed_at is null order by thread, seq limit $1
+) r
+order by r.partition, r.thread, r.seq
+limit $1;
+
+-- name: run
+-- One run. Arguments: id, partition or null, thread or null. Without its thread the whole index is read.
+select r.*, r.thread as of_thread from runs r where r.id = $1 and ($2::smallint is null or r.partition = $2)
+and ($3::uuid is null or r.thread = $3)
+limit 1;
+
+-- name: requests
+-- The permission requests of a thread that are open. Arguments: partition, thread.
+select id, run, title, tool_name, created_at, expires_at
+from permission_requests
+where partition = $1 and thread = $2 and state = 'pending'
+order by id;

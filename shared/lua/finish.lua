@@ -1,0 +1,15 @@
+-- Ends wake-ups as arq would, and takes applied batches out of their waiting sets.
+-- KEYS: queue, then waiting sets
+-- ARGV: prefix of in-progress keys, of retry keys, of jobs, n, n x job id, then per waiting set: m, m x batch id
+local n = tonumber(ARGV[4])
+for i = 5, 4 + n do
+  redis.call('DEL', ARGV[1] .. ARGV[i], ARGV[2] .. ARGV[i], ARGV[3] .. ARGV[i])
+  redis.call('ZREM', KEYS[1], ARGV[i])
+end
+local a = 5 + n
+for k = 2, #KEYS do
+  local m = tonumber(ARGV[a])
+  redis.call('ZREM', KEYS[k], unpack(ARGV, a + 1, a + m))
+  a = a + 1 + m
+end
+return n

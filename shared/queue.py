@@ -1,0 +1,164 @@
+"""The queue in Redis: ring for batches, claim wake-ups, finish them, publish outcomes.
+
+A wake-up is a doorbell: its argument is a partition, what to do stands in Postgres. Every function here may fail
+when Redis is away; nothing is lost by it (the workers' sweep finds the batches). Refused: any retry, and pickle.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+from shared import ids
+from shared.ids import BatchId, BatchRef
+from shared.keys import Keys
+
+AWAY = (RedisError, OSError, TimeoutError)  # what a Redis that is away, full, read-only or loading raises
+
+MARK_MS = 2_000  # a mark whose wake-up was lost is forgotten after this; the sweep is faster
+JOB_MS = 86_400_000  # arq's own life of a job
+IN_PROGRESS_MS = 30_000  # arq's job_timeout of ours (20 s) + 10 s
+MOST_WAKES = 64  # elements kept for workers that sleep; more would only wake them for nothing
+JOB_TIMEOUT = 20.0  # seconds; arq runs a job of a killed worker again after the longest time-out + 10 s
+
+APPLY = "apply"
+
+
+def dump_job(job: dict[str, Any]) -> bytes:
+    """arq's serializer: JSON, because a pickle from a shared Redis is somebody else's program."""
+    return json.dumps(job, separators=(",", ":")).encode()
+
+
+def load_job(data: bytes) -> dict[str, Any]:
+    """arq's deserializer. Raises ValueError on anything but a JSON object, a pickled job among it."""
+    try:
+        job = json.loads(data)
+    except UnicodeDecodeError as error:
+        raise ValueError("a job must be JSON; a pickled one is refused") from error
+    if not isinstance(job, dict):
+        raise ValueError("a job must be a JSON object")
+    return job
+
+
+@cache
+def _script(name: str) -> str:
+    return (files("shared") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def open_redis(url: str, timeout: float) -> Redis:
+    """A client that fails within `timeout` seconds rather than try again. Connects when it is first used."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A batch that waits, as the waiting sets hold it."""
+
+    partition: int
+    batch: BatchId
+    accepted_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    job: str
+    partition: int | None  # None: not a job of ours, refused
+
+
+class Queue:
+    """One client's view of the queue."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._shas: dict[str, str] = {}
+
+    async def ring(self, waiting: Iterable[Waiting]) -> int:
+        """Adds the batches to their waiting sets and rings for their partitions; returns the wake-ups written."""
+        partitions: dict[int, list[str | int]] = {}
+        newest = 0
+        for item in waiting:
+            partitions.setdefault(item.partition, []).extend((item.accepted_ms, item.batch))
+            newest = max(newest, item.accepted_ms)
+        if not partitions:
+            return 0
+        keys = [self._keys.queue(APPLY), self._keys.wake(APPLY)]
+        args: list[str | int | bytes] = [MARK_MS, JOB_MS, MOST_WAKES]
+        stamp = ids.mint()
+        for partition, members in partitions.items():
+            job = f"{APPLY}:{partition}:{stamp}"
+            keys += [self._keys.waiting(partition), self._keys.rung(partition), job_key_prefix + job]
+            args += [job, dump_job(_apply_job(partition, newest)), len(members) // 2, *members]
+        return int(await self._run("ring", keys, args))
+
+    async def wait(self, role: str, timeout: float) -> bool:
+        """Waits at most `timeout` seconds to be woken. The client must allow for a longer answer than that."""
+        return await self._redis.brpop([self._keys.wake(role)], timeout=timeout) is not None
+
+    async def claim(self, most: int) -> list[WakeUp]:
+        """Takes wake-ups of at most `most` partitions; their marks are gone before anything is read."""
+        keys = [self._keys.queue(APPLY), self._keys.wake(APPLY)]
+        args = [most, IN_PROGRESS_MS, f"{APPLY}:", in_progress_key_prefix, self._keys.rung_prefix, job_key_prefix]
+        flat = await self._run("claim", keys, args)
+        return [WakeUp(job.decode(), _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]
+
+    async def finish(self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]]) -> None:
+        """Ends the wake-ups and takes applied batches (per partition) out of the waiting sets."""
+        keys = [self._keys.queue(APPLY), *(self._keys.waiting(partition) for partition in applied)]
+        args: list[str | int] = [in_progress_key_prefix, retry_key_prefix, job_key_prefix, len(wake_ups)]
+        args += [wake_up.job for wake_up in wake_ups]
+        for batches in applied.values():
+            args += [len(batches), *batches]
+        await self._run("finish", keys, args)
+
+    async def publish(self, outcomes: Mapping[str, Sequence[tuple[BatchRef, str]]]) -> None:
+        """Tells each api process the outcomes it may wait for: lines of `<ref> <outcome>`."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for api, items in outcomes.items():
+            pipeline.publish(self._keys.outcomes(api), "\n".join(f"{ref} {text}" for ref, text in items))
+        await pipeline.execute()
+
+    async def forget_mark(self, partition: int) -> None:
+        """What a job that a stock worker runs does first: whatever is accepted from here on rings again."""
+        await self._redis.delete(self._keys.rung(partition))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _run(self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
+        if name not in self._shas:
+            self._shas[name] = await self._redis.script_load(_script(name))
+        try:
+            return await self._redis.evalsha(self._shas[name], len(keys), *keys, *args)
+        except NoScriptError:  # Redis was emptied or restarted
+            self._shas[name] = await self._redis.script_load(_script(name))
+            return await self._redis.evalsha(self._shas[name], len(keys), *keys, *args)
+
+
+def _apply_job(partition: int, now_ms: int) -> dict[str, Any]:
+    """arq's record of a job: try, function, arguments, keyword arguments, enqueue time."""
+    return {"t": None, "f": APPLY, "a": [partition], "k": {}, "et": now_ms}
+
+
+def _partition(job: bytes, data: bytes | None) -> int | None:
+    """The partition of a wake-up, or None where it is not one that `ring` wrote."""
+    try:
+        record = load_job(data or b"")
+        (partition,) = record["a"]
+        return partition if record["f"] == APPLY and job.split(b":")[1] == b"%d" % partition else None
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
