@@ -7,11 +7,12 @@ here: showing a secret twice, deleting anything (threads refer to these rows for
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 
 from shared import ids, tokens
+from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
@@ -19,8 +20,6 @@ from shared.models import BusyPolicy, TokenKind
 from shared.tokens import Secret
 
 _NAME_LIMIT = 128  # characters; names are shown in tables and stand in paths
-
-Database: TypeAlias = asyncpg.Connection | asyncpg.Pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ owner keeps: no reset between uses, opened again after it was lost. Refused here
 """
 
 import asyncio
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from shared import ids
+
+Database: TypeAlias = asyncpg.Connection | asyncpg.Pool  # whatever takes a statement
 
 CONNECT_TIMEOUT = 5.0  # seconds; Postgres answers in milliseconds or is away
 
