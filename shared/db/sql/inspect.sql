@@ -192,11 +192,11 @@ select * from threads where partition = $1 and id = $2;
 
 -- name: runs
 -- The runs of one thread, the latest first. Arguments: partition, thread, limit.
-select *, thread as of_thread from runs where partition = $1 and thread = $2 order by seq desc limit $3;
+select * from runs where partition = $1 and thread = $2 order by id desc limit $3;
 
 -- name: active_runs
 -- Runs that are not over, of all threads, partition by partition. Argument: limit.
-select r.*, r.thread as of_thread
+select r.*
 from partitions p
 cross join lateral (
     select * from runs where partition = p.id and completed_at is null order by thread, seq limit $1
@@ -206,8 +206,9 @@ limit $1;
 
 -- name: run
 -- One run. Arguments: id, partition or null, thread or null. Without its thread the whole index is read.
-select r.*, r.thread as of_thread from runs r where r.id = $1 and ($2::smallint is null or r.partition = $2)
-and ($3::uuid is null or r.thread = $3)
+select *
+from runs
+where id = $1 and ($2::smallint is null or partition = $2) and ($3::uuid is null or thread = $3)
 limit 1;
 
 -- name: requests
@@ -216,3 +217,7 @@ select id, run, title, tool_name, created_at, expires_at
 from permission_requests
 where partition = $1 and thread = $2 and state = 'pending'
 order by id;
+
+-- name: partitions
+-- How many partitions this database was created with.
+select count(*)::int from partitions;

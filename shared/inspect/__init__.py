@@ -1,0 +1,16 @@
+"""What an operator may see: the one read API under the command line and the console.
+
+Every read here is bounded: it looks at a stated number of rows whatever the backlog is, and ages are of
+Postgres' clock. Refused here: changing anything (`shared.deadletters` does), and counting by scanning.
+"""
+
+import asyncpg
+
+from shared.db.statements import statements
+
+READ_LIMIT_MS = 10_000  # an operator's read may cost the service something, but not for long
+
+
+async def bound(connection: asyncpg.Connection) -> None:
+    """Ends every later statement of this session after `READ_LIMIT_MS`."""
+    await connection.execute(statements("inspect")["bound"], str(READ_LIMIT_MS))

@@ -1,0 +1,139 @@
+"""Batches as an operator sees them: where each stands, how old it is, why, and what happens to it next."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+from pydantic_core import from_json
+
+from shared import ids
+from shared.db.connect import Database
+from shared.db.statements import statements
+from shared.errors import NotFound
+from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId
+
+PARTITION_ACCOUNTS = 200  # accounts with work that a listing looks at in one partition
+
+
+class BatchState(StrEnum):
+    """Where a batch stands. It is read off its row, never stored."""
+
+    WAITING = "waiting"  # for the next drain of its partition
+    RETRYING = "retrying"  # it failed alone and is tried again at `next_try_at`
+    PAUSED = "paused"  # its partition is paused
+    BLOCKED = "blocked"  # its thread or account is held
+    PARKED = "parked"  # a dead letter
+    APPLIED = "applied"
+    DISCARDED = "discarded"  # a dead letter that an operator gave up
+
+
+_NEXT_STEP = {
+    BatchState.WAITING: "A worker applies it; if none does, see `threadmill queue status`.",
+    BatchState.RETRYING: "A worker tries it again by itself.",
+    BatchState.PAUSED: "Its partition must be resumed.",
+    BatchState.BLOCKED: "Its thread or account is held: settle its dead letter (`threadmill dead list`).",
+    BatchState.PARKED: "Mend what its error names, then `threadmill dead replay`; or `… discard`.",
+    BatchState.APPLIED: "Nothing; it is removed after the time it is kept.",
+    BatchState.DISCARDED: "Nothing; it is removed after the time it is kept.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """One row of the inbox. Ages are seconds."""
+
+    id: BatchId
+    ref: BatchRef
+    partition: int
+    thread: ThreadId
+    account: AccountId
+    token: TokenId
+    state: BatchState
+    next_step: str
+    age: float  # since it was accepted
+    events: list[dict[str, Any]]  # as stored: `shared.events.dump`
+    accepted_at: datetime
+    applied_at: datetime | None
+    parked_at: datetime | None
+    next_try_at: datetime | None
+    attempts: int
+    error: str | None
+    thread_held: bool
+    outcome: dict[str, Any] | None  # what its sender was answered, or will be
+    idempotency_key: str | None = None  # only where one batch is shown
+
+
+async def waiting_batches(
+    db: Database, limit: int, partition: int | None = None, account: AccountId | None = None
+) -> list[BatchView]:
+    """The oldest `limit` batches that the next drains take."""
+    rows = await db.fetch(statements("inspect")["waiting"], limit, partition, account, PARTITION_ACCOUNTS)
+    return [_view(row) for row in rows]
+
+
+async def blocked_batches(db: Database, limit: int, partition: int | None = None) -> list[BatchView]:
+    """Batches behind a hold, dead letters among them, thread by thread."""
+    return [_view(row) for row in await db.fetch(statements("inspect")["blocked"], limit, partition)]
+
+
+async def batches_of_thread(db: Database, partition: int, thread: ThreadId, limit: int) -> list[BatchView]:
+    """Those that are not applied, in their order."""
+    return [
+        _view(row) for row in await db.fetch(statements("inspect")["of_thread"], partition, thread, limit)
+    ]
+
+
+async def dead_letters(db: Database, limit: int) -> list[BatchView]:
+    """The longest parked first."""
+    return [_view(row) for row in await db.fetch(statements("inspect")["dead_letters"], limit)]
+
+
+async def find_batch(db: Database, id_or_ref: str) -> BatchView:
+    """One batch by its number or its ref. Raises NotFound."""
+    number = int(id_or_ref) if id_or_ref.isascii() and id_or_ref.isdigit() and len(id_or_ref) < 19 else None
+    row = await db.fetchrow(statements("inspect")["batch"], number, ids.parse(id_or_ref))
+    if row is None:
+        raise NotFound(
+            f"There is no batch {id_or_ref!r} (applied ones are removed after the time they are kept)."
+        )
+    return _view(row, row["idempotency_key"])
+
+
+def _view(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
+    state = state_of(row)
+    return BatchView(
+        id=row["id"],
+        ref=row["ref"],
+        partition=row["partition"],
+        thread=row["thread"],
+        account=row["account"],
+        token=row["token"],
+        state=state,
+        next_step=_NEXT_STEP[state],
+        age=(row["now"] - row["accepted_at"]).total_seconds(),
+        events=from_json(row["events"]),
+        accepted_at=row["accepted_at"],
+        applied_at=row["applied_at"],
+        parked_at=row["parked_at"],
+        next_try_at=row["next_try_at"],
+        attempts=row["attempts"],
+        error=row["error"],
+        thread_held=row["held"],
+        outcome=None if row["outcome"] is None else from_json(row["outcome"]),
+        idempotency_key=idempotency_key,
+    )
+
+
+def state_of(row: asyncpg.Record) -> BatchState:
+    """The state of a row of `batches` with `paused` of its partition."""
+    if row["applied_at"] is not None:
+        return BatchState.APPLIED if row["parked_at"] is None else BatchState.DISCARDED
+    if row["parked_at"] is not None:
+        return BatchState.PARKED
+    if row["blocked"]:
+        return BatchState.BLOCKED
+    if row["paused"]:
+        return BatchState.PAUSED
+    return BatchState.WAITING if row["next_try_at"] is None else BatchState.RETRYING

@@ -1,0 +1,192 @@
+"""The state of the queue, as Postgres (the truth) and Redis (the doorbell) tell it, side by side.
+
+Either may be away: its half is then missing and the other one is shown. Batches in Postgres are counted per
+partition up to `COUNTED`, so that a backlog of millions costs what a backlog of thousands does; the counts of
+Redis are exact for what is in Redis.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+from arq.constants import in_progress_key_prefix
+from redis.asyncio import Redis
+
+from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.db.connect import Database
+from shared.db.statements import statements
+from shared.ids import Ulid
+from shared.keys import Keys
+from shared.queue import AWAY as REDIS_AWAY
+
+COUNTED = 1_000  # batches counted in one partition; more show as "1,000+"
+ACCOUNTS = 200  # accounts with work looked at in one partition for the age of the oldest batch
+JOBS = 1_000  # wake-ups looked at; there is at most about one a partition
+SILENCE = 3_600.0  # seconds after which a silent worker is no longer listed
+ROLES = ("apply", "execute")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of rows, counted up to a bound. `at_least`: the bound was reached, there may be more."""
+
+    value: int
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.value:,}{'+' if self.at_least else ''}"
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(self.value + other.value, self.at_least or other.at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """One partition as Postgres holds it."""
+
+    partition: int
+    paused: bool
+    waiting: Count
+    blocked: Count
+    oldest_age: float | None  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    id: Ulid
+    host: str
+    pid: int
+    roles: str
+    version: str
+    started_at: datetime
+    applied: int
+    silent: float  # seconds since its last heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Postgres' half."""
+
+    depths: tuple[Depth, ...]
+    dead: Count
+    dead_age: float | None  # seconds since the oldest dead letter was parked
+    workers: tuple[Worker, ...]
+
+    @property
+    def waiting(self) -> Count:
+        return sum((depth.waiting for depth in self.depths), Count(0))
+
+    @property
+    def blocked(self) -> Count:
+        return sum((depth.blocked for depth in self.depths), Count(0))
+
+    @property
+    def oldest_age(self) -> float | None:
+        return max((d.oldest_age for d in self.depths if d.oldest_age is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUps:
+    """The doorbells of one role: `queued` and not taken yet, `in_progress` in a worker's hands."""
+
+    queued: int
+    in_progress: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Redis' half."""
+
+    wake_ups: Mapping[str, WakeUps]  # by role
+    waiting: Mapping[int, int]  # partition -> members of its waiting set, where there are any
+    rung: tuple[int, ...]  # partitions whose mark is set
+    workers: tuple[str, ...]  # ids of the workers that live as Redis knows
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    stored: Stored | None  # None: Postgres is away, `errors` says why
+    rung: Rung | None  # None: Redis is away
+    errors: Mapping[str, str]
+
+
+async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
+    """Both halves; one that is away is None and stands in `errors` by the server's name."""
+    errors: dict[str, str] = {}
+    stored = rung = None
+    try:
+        stored = await read_stored(db)
+    except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
+        errors["postgres"] = _line(error)
+    try:
+        partitions = [depth.partition for depth in stored.depths] if stored else list(range(64))
+        rung = await read_rung(redis, keys, partitions)
+    except REDIS_AWAY as error:
+        errors["redis"] = _line(error)
+    return QueueStatus(stored, rung, errors)
+
+
+async def read_stored(db: Database) -> Stored:
+    """Postgres' half. Raises what asyncpg raises where Postgres is away."""
+    sql = statements("inspect")
+    depths = await db.fetch(sql["depths"], COUNTED + 1)
+    ages = {row["partition"]: row["age"] for row in await db.fetch(sql["oldest"], ACCOUNTS)}
+    dead = await db.fetchrow(sql["dead"], COUNTED + 1)
+    workers = await db.fetch(sql["workers"], SILENCE)
+    return Stored(
+        depths=tuple(
+            Depth(
+                row["partition"],
+                row["paused"],
+                _count(row["waiting"]),
+                _count(row["blocked"]),
+                ages.get(row["partition"]),
+            )
+            for row in depths
+        ),
+        dead=_count(dead["dead"]),
+        dead_age=dead["age"],
+        workers=tuple(Worker(**row) for row in workers),
+    )
+
+
+async def read_rung(redis: Redis, keys: Keys, partitions: list[int]) -> Rung:
+    """Redis' half. Raises what redis raises where it is away."""
+    pipeline = redis.pipeline(transaction=False)
+    for partition in partitions:
+        pipeline.zcard(keys.waiting(partition))
+    for partition in partitions:
+        pipeline.exists(keys.rung(partition))
+    answers = await pipeline.execute()
+    sizes, marks = answers[: len(partitions)], answers[len(partitions) :]
+    return Rung(
+        wake_ups={role: await _wake_ups(redis, keys.queue(role)) for role in ROLES},
+        waiting={partition: size for partition, size in zip(partitions, sizes, strict=True) if size},
+        rung=tuple(partition for partition, mark in zip(partitions, marks, strict=True) if mark),
+        workers=await _live_workers(redis, keys),
+    )
+
+
+async def _wake_ups(redis: Redis, queue: str) -> WakeUps:
+    """arq keeps a job in its queue until it ended; what marks it as taken is a key of its own."""
+    size = await redis.zcard(queue)
+    jobs = await redis.zrange(queue, 0, JOBS - 1)
+    taken = await redis.mget([in_progress_key_prefix + job.decode() for job in jobs]) if jobs else []
+    in_progress = sum(mark is not None for mark in taken)
+    return WakeUps(queued=size - in_progress, in_progress=in_progress)
+
+
+async def _live_workers(redis: Redis, keys: Keys) -> tuple[str, ...]:
+    prefix = keys.worker("")
+    return tuple(
+        sorted([key.decode()[len(prefix) :] async for key in redis.scan_iter(f"{prefix}*", count=1_000)])
+    )
+
+
+def _count(rows: int) -> Count:
+    return Count(min(rows, COUNTED), rows > COUNTED)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
