@@ -23,6 +23,7 @@ class WarningCode(StrEnum):
     PERMISSION_NOT_FOUND = "permission_not_found"
     PERMISSION_ALREADY_DECIDED = "permission_already_decided"
     PERMISSION_EXPIRED = "permission_expired"
+    PERMISSION_SUPERSEDED = "permission_superseded"
     QUEUE_FULL = "queue_full"
     THREAD_ARCHIVED = "thread_archived"
     THREAD_DELETED = "thread_deleted"
@@ -92,6 +93,7 @@ class RequestOpened:
     title: str
     tool_name: str | None
     tool_input: dict[str, Any] | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class RequestSettled:
     """A permission request left `pending`."""
 
     request: PermissionRequest
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,20 @@
-"""The events of a batch, as the inbox stores them: one JSON array a batch, one object an event.
+"""What can happen to a thread: the events of a batch, and what the runners and the clock report of a run.
 
-A dialect turns a request into these; the worker reads them back; `shared.lifecycle.step` applies them.
-`dump` and `load` are inverse. What cannot be read raises ValueError: such a batch is poison, not bad input.
+A dialect turns a request into events; the inbox stores them as one JSON array a batch, one object an event;
+the worker reads them back; `shared.lifecycle.step` applies them. `dump` and `load` are inverse. What cannot
+be read raises ValueError: such a batch is poison, not bad input. Reports never pass the inbox: whoever drives
+the run hands them to `step`.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 from pydantic_core import from_json, to_json
 
-from shared.ids import MessageId, RunId
-from shared.models import BusyPolicy
+from shared.ids import MessageId, RequestId, RunId
+from shared.models import BusyPolicy, RunError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,105 @@ Event = (
     | ThreadArchived
     | ThreadUnarchived
     | ThreadDeleted
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLeased:
+    """A worker took the run: a queued one boots, one whose permissions are settled is about to go on."""
+
+    run: RunId
+    type: ClassVar[str] = "run_leased"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The runner works."""
+
+    run: RunId
+    type: ClassVar[str] = "run_started"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One permission that a runner wants before it goes on. `expires_at` None: it waits for ever."""
+
+    id: RequestId
+    title: str
+    tool: str | None = None
+    input: dict[str, Any] | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunWaits:
+    """The runner stopped at a checkpoint until its requests are settled."""
+
+    run: RunId
+    requests: tuple[Ask, ...]
+    type: ClassVar[str] = "run_waits"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """The runner goes on from its checkpoint: every request is settled."""
+
+    run: RunId
+    type: ClassVar[str] = "run_resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The runner is done; `error` says why it failed, None that it did not."""
+
+    run: RunId
+    error: RunError | None = None
+    type: ClassVar[str] = "run_finished"
+
+
+@dataclass(frozen=True, slots=True)
+class RunExpired:
+    """The run's deadline has passed."""
+
+    run: RunId
+    type: ClassVar[str] = "run_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLost:
+    """The worker that had the run is gone. At `limit` attempts since the last checkpoint the run fails."""
+
+    run: RunId
+    limit: int = 3
+    type: ClassVar[str] = "attempt_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestExpired:
+    """A permission request is past its time, and no batch accepted before that is still to be applied."""
+
+    request: RequestId
+    type: ClassVar[str] = "request_expired"
+
+
+@dataclass(frozen=True, slots=True)
+class SteerAcknowledged:
+    """The runner took a steering message into account; `run` is the id that was minted for it."""
+
+    run: RunId
+    type: ClassVar[str] = "steer_acknowledged"
+
+
+RunnerEvent = (
+    RunLeased
+    | RunStarted
+    | RunWaits
+    | RunResumed
+    | RunFinished
+    | RunExpired
+    | AttemptLost
+    | RequestExpired
+    | SteerAcknowledged
 )
 
 _KINDS: dict[str, type[Event]] = {

@@ -73,7 +73,8 @@ create table runs (
         check (created_at <= coalesce(started_at, created_at)
                and coalesce(started_at, created_at) <= coalesce(completed_at, updated_at)
                and created_at <= updated_at),
-    constraint runs_error_iff_failed check (error is null or status in ('failed', 'expired'))
+    -- a cancelled run has one where nobody cancelled it by name: `session.archived`
+    constraint runs_error_iff_ended_early check (error is null or status in ('failed', 'expired', 'cancelled'))
 ) with (fillfactor = 90);
 
 create unique index runs_active on runs (partition, thread, seq) where completed_at is null;

@@ -1,0 +1,64 @@
+"""What a caller has to load before it can step: how many of the queue's runs, and which records by name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.events import (
+    AttemptLost,
+    Event,
+    PermissionDecision,
+    RequestExpired,
+    RunExpired,
+    RunFinished,
+    RunnerEvent,
+    ThreadArchived,
+    ThreadDeleted,
+    UserInterrupt,
+    UserMessage,
+)
+from shared.ids import RequestId, RunId, parse
+from shared.lifecycle.table import ALL_RUNS
+from shared.models import BusyPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What events refer to. With a request goes its run, with a clientRequestId the run it is kept with."""
+
+    runs: frozenset[RunId]
+    requests: frozenset[RequestId]
+    client_requests: frozenset[str]
+
+
+def needed_runs(events: Iterable[Event | RunnerEvent], policy: BusyPolicy) -> int:
+    """How many runs of the queue, from its front, these events can reach; ALL_RUNS where it may be any."""
+    needed = 1
+    for event in events:
+        if _reaches_all(event, policy):
+            return ALL_RUNS
+        needed += isinstance(event, UserInterrupt | RunFinished | RunExpired | AttemptLost)
+    return min(needed, ALL_RUNS)
+
+
+def names(events: Iterable[Event | RunnerEvent]) -> Names:
+    """The records to load beside the queue. Text that spells no id names nothing."""
+    runs: set[RunId] = set()
+    requests: set[RequestId] = set()
+    client_requests: set[str] = set()
+    for event in events:
+        if isinstance(event, UserMessage):
+            if event.client_request_id is not None:
+                client_requests.add(event.client_request_id)
+        elif isinstance(event, PermissionDecision | RequestExpired):
+            request = parse(event.request)
+            if request is not None:
+                requests.add(RequestId(request))
+        elif (run := getattr(event, "run", None)) is not None:
+            runs.add(run)
+    return Names(frozenset(runs), frozenset(requests), frozenset(client_requests))
+
+
+def _reaches_all(event: Event | RunnerEvent, policy: BusyPolicy) -> bool:
+    if isinstance(event, UserMessage):
+        return (event.on_busy or policy) == BusyPolicy.INTERRUPT
+    return isinstance(event, ThreadArchived | ThreadDeleted)

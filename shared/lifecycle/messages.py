@@ -1,0 +1,116 @@
+"""What a user message does under each policy for a busy thread; messages without a run; titles."""
+
+import re
+
+from shared.effects import ClientRequestSeen, MessageWritten, Result, SteerOffered, Warned, WarningCode
+from shared.events import MessageAdded, UserMessage
+from shared.ids import EventId, MessageId, RunId
+from shared.lifecycle.draft import Draft
+from shared.lifecycle.endings import end
+from shared.lifecycle.table import QUEUE_LIMIT, USER_MESSAGE
+from shared.lifecycle.warnings import warned
+from shared.models import EXECUTING, BusyPolicy, Run, RunStatus, Steer
+
+TITLE_LIMIT = 80  # characters, the contract's number; the last one is an ellipsis where something was cut
+_WORD_OR_GAP = re.compile(r"\S{1,81}|\s+")  # a longer word is cut by the title's limit anyway
+_STEERABLE = frozenset({RunStatus.BOOTING, RunStatus.RUNNING})
+
+
+def user_message(draft: Draft, event: UserMessage) -> Result:
+    first = draft.seen.get(event.client_request_id) if event.client_request_id is not None else None
+    if first is not None:
+        return Result(draft.find(first), (warned(WarningCode.DUPLICATE_REQUEST, first),))
+    current = draft.current
+    if current is None:
+        return Result(_start(draft, event))
+    policy = event.on_busy or draft.policy
+    if policy == BusyPolicy.REJECT:
+        return Result(None, (warned(WarningCode.RUN_ACTIVE, current.id),))
+    if policy == BusyPolicy.INTERRUPT:
+        return _interrupt(draft, event, current)
+    if _queued(draft, current) + len(draft.steers) >= QUEUE_LIMIT:
+        return Result(None, (warned(WarningCode.QUEUE_FULL),))
+    if policy == BusyPolicy.STEER and current.status in _STEERABLE:
+        return _steer(draft, event, current)
+    return Result(_start(draft, event), (warned(WarningCode.QUEUED_BEHIND, current.id),))
+
+
+def message_added(draft: Draft, event: MessageAdded) -> Result:
+    """A message without a run: it is in the thread and in its log, and starts nothing."""
+    text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
+    draft.effects.append(
+        MessageWritten(
+            event.message, event.role, event.parts, draft.at, None, event.metadata, event.request_id
+        )
+    )
+    if event.role == "user":
+        draft.log("user.message", None, text)
+        _entitle(draft, text)
+    else:
+        draft.log("agent.message.delta", None, text)
+    return Result(None)
+
+
+def title_of(text: str) -> str | None:
+    """The first paragraph, white space collapsed, at most 80 characters; None where there is no word."""
+    words: list[str] = []
+    length = -1
+    for match in _WORD_OR_GAP.finditer(text):
+        piece = match.group()
+        if not piece.isspace():
+            words.append(piece)
+            length += len(piece) + 1
+        elif words and (piece.count("\n") > 1 or piece.count("\r") > 1):
+            break
+        if length > TITLE_LIMIT:
+            return " ".join(words)[: TITLE_LIMIT - 1] + "…"
+    return " ".join(words) or None
+
+
+def _start(draft: Draft, event: UserMessage) -> Run:
+    message = draft.next_event_id()
+    run = draft.create(event.run, MessageId(message))
+    _write(draft, event, message, run.id)
+    return run
+
+
+def _interrupt(draft: Draft, event: UserMessage, current: Run) -> Result:
+    """Ends the current run; the new one goes before the queued ones. All that is left is queued then."""
+    if not draft.whole:
+        raise ValueError("a message that interrupts needs every run that is not terminal")
+    if draft.active_runs + len(draft.steers) > QUEUE_LIMIT:
+        return Result(None, (warned(WarningCode.QUEUE_FULL),))
+    warnings: tuple[Warned, ...] = ()
+    if draft.requests and draft.open_requests(current.id):
+        warnings = (warned(WarningCode.PERMISSION_SUPERSEDED, current.id),)
+    end(draft, current, USER_MESSAGE, RunStatus.CANCELLED)
+    return Result(draft.put_first(_start(draft, event)), warnings)
+
+
+def _steer(draft: Draft, event: UserMessage, current: Run) -> Result:
+    message = draft.next_event_id()
+    steer = Steer(event.run, current.id, message, event.text)
+    draft.steers = (*draft.steers, steer)
+    draft.effects.append(SteerOffered(steer))
+    _write(draft, event, message, current.id)
+    return Result(current)
+
+
+def _write(draft: Draft, event: UserMessage, message: EventId, run: RunId) -> None:
+    """The message, its event in the log, its clientRequestId and, for the first text, the title."""
+    parts = [{"type": "text", "text": event.text}]
+    draft.effects.append(MessageWritten(MessageId(message), "user", parts, draft.at, run))
+    draft.log_as(message, "user.message", run, event.text)
+    if event.client_request_id is not None:
+        draft.seen = {**draft.seen, event.client_request_id: run}
+        draft.effects.append(ClientRequestSeen(event.client_request_id, run))
+    _entitle(draft, event.text)
+
+
+def _entitle(draft: Draft, text: str) -> None:
+    if draft.title is None:
+        draft.title = title_of(text)
+
+
+def _queued(draft: Draft, current: Run) -> int:
+    return draft.active_runs - (current.status in EXECUTING)

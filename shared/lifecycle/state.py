@@ -1,0 +1,28 @@
+"""What a step starts from, and what it comes to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.effects import Effect, Result
+from shared.ids import RequestId, RunId
+from shared.models import BusyPolicy, PermissionRequest, Run, Steer, Thread
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One thread, and as much of its runs as the events need (`needed_runs` and `names` say how much)."""
+
+    thread: Thread
+    policy: BusyPolicy  # the agent's policy for a busy thread
+    queue: tuple[Run, ...]  # runs that are not terminal, by seq: all of them or the first ones
+    others: Mapping[RunId, Run]  # further runs that the events name, in any status
+    requests: Mapping[RequestId, PermissionRequest]  # open ones of `queue`, and those that the events name
+    seen: Mapping[str, RunId]  # clientRequestIds used before in this thread -> their first run
+    steers: tuple[Steer, ...]  # unsettled ones
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    state: State
+    effects: tuple[Effect, ...]  # in the order of what happened
+    result: Result

@@ -1,0 +1,112 @@
+"""What a warning says: one row a code, its message, the run it names, and when it is given."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from shared.effects import Warned, WarningCode
+from shared.ids import RunId
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    message: str
+    names: str  # which run `runId` is; empty: the warning has no `runId`
+    run: str  # what the event's result holds as `run`
+    when: str
+
+
+NOTICES = MappingProxyType(
+    {
+        WarningCode.RUN_ACTIVE: Notice(
+            "The thread has an active run: the message was not taken.",
+            "the current run",
+            "null",
+            "a user message met a busy thread and the policy is `reject`",
+        ),
+        WarningCode.QUEUED_BEHIND: Notice(
+            "The run waits in the queue behind an active run.",
+            "the current run",
+            "the new run",
+            "a user message met a busy thread and was queued",
+        ),
+        WarningCode.NO_ACTIVE_RUN: Notice(
+            "There is no run to interrupt.", "", "null", "an interrupt names no run, and the thread is idle"
+        ),
+        WarningCode.RUN_ALREADY_FINISHED: Notice(
+            "The run had finished before it could be interrupted.",
+            "the run of the interrupt",
+            "that run",
+            "an interrupt names a run that is terminal",
+        ),
+        WarningCode.RUN_NOT_FOUND: Notice(
+            "This thread has no such run.",
+            "the id that was sent",
+            "null",
+            "an interrupt names a run that this thread does not have",
+        ),
+        WarningCode.PERMISSION_NOT_FOUND: Notice(
+            "This thread has no such permission request.",
+            "",
+            "null",
+            "a decision names a request that this thread does not have",
+        ),
+        WarningCode.PERMISSION_ALREADY_DECIDED: Notice(
+            "The permission request was settled before.",
+            "the run that asked",
+            "that run",
+            "a decision names a request that is allowed, rejected or superseded",
+        ),
+        WarningCode.PERMISSION_EXPIRED: Notice(
+            "The permission request had expired.",
+            "the run that asked",
+            "that run",
+            "a decision's batch was accepted after the request's time",
+        ),
+        WarningCode.PERMISSION_SUPERSEDED: Notice(
+            "The interrupted run was waiting for a permission: its open requests are superseded.",
+            "the interrupted run",
+            "the new run",
+            "a user message with policy `interrupt` ended a run that had open permission requests",
+        ),
+        WarningCode.QUEUE_FULL: Notice(
+            "The thread has 100 queued runs: the message was not taken.",
+            "",
+            "null",
+            "a user message met a thread whose queue is full",
+        ),
+        WarningCode.THREAD_ARCHIVED: Notice(
+            "The thread is archived: the event had no effect.",
+            "",
+            "null",
+            "the event was applied behind an archive",
+        ),
+        WarningCode.THREAD_DELETED: Notice(
+            "The thread is deleted: the event had no effect.",
+            "",
+            "null",
+            "the event was applied behind a delete",
+        ),
+        WarningCode.BATCH_DISCARDED: Notice(
+            "An operator discarded the batch: the event had no effect.",
+            "",
+            "null",
+            "the batch was a dead letter and was discarded; not given by the core",
+        ),
+        WarningCode.DUPLICATE_REQUEST: Notice(
+            "This clientRequestId was used before in this thread: nothing was started.",
+            "its first run",
+            "its first run",
+            "a user message repeats a `clientRequestId` of the thread",
+        ),
+        WarningCode.APPLY_PENDING: Notice(
+            "The batch is accepted and will be applied; its outcome is not known yet.",
+            "",
+            "the run that is expected, or null",
+            "the time to wait for the outcome was up; not given by the core",
+        ),
+    }
+)
+
+
+def warned(code: WarningCode, run: RunId | None = None) -> Warned:
+    return Warned(code, NOTICES[code].message, run)
