@@ -1,0 +1,117 @@
+"""`threadmill token`: what clients and operators show to be let in."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy import context, words
+from deploy.errors import WrongSetup
+from deploy.session import AccountOption, YesOption, confirm, document, maybe_account, open_session, the_account
+from shared import accounts, ids
+from shared.accounts import CreatedToken, Token
+from shared.errors import NotFound
+from shared.ids import TokenId
+from shared.models import TokenKind
+
+app = typer.Typer(no_args_is_help=True, help="Tokens: their secrets are shown once and kept as SHA-256.")
+
+NameOption = Annotated[str, typer.Option("--name", help="What it is for: shown in lists.")]
+
+
+@app.command(epilog="Example:  threadmill token create --account acme --kind service_token --name billing")
+def create(
+    account: AccountOption = None,
+    kind: Annotated[TokenKind, typer.Option("--kind", help="`admin` belongs to no account.")] = TokenKind.HUMAN_PAT,
+    name: NameOption = "",
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Make a token and show its secret, this once."""
+    created = asyncio.run(_create(data, account, kind, name))
+    if as_json:
+        context.print_json({"token": document(created.token), "secret": created.secret.text})
+        return
+    _show([created.token])
+    typer.echo(created.secret.text)
+    typer.echo("This is the only time that the secret is shown.", err=True)
+
+
+@app.command("list", epilog="Example:  threadmill token list --account acme")
+def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
+    """List tokens, of one account or of all: never their secrets."""
+    found = asyncio.run(_list(data, account))
+    context.print_json({"tokens": document(found)}) if as_json else _show(found)
+
+
+@app.command(epilog="Example:  threadmill token revoke 01K5XAMPLE0000000000000000 --yes")
+def revoke(
+    token: Annotated[str, typer.Argument(help="The id of the token, as `token list` shows it.")],
+    yes: YesOption = False,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """End a token for good. Every process refuses it within 30 seconds."""
+    wanted = ids.parse(token)
+    if wanted is None:
+        raise NotFound(f"{token!r} is no id of a token: see `threadmill token list`.")
+    confirm(f"Revoke the token {wanted}?", yes)
+    found = asyncio.run(_revoke(data, TokenId(wanted)))
+    context.print_json(document(found)) if as_json else _show([found])
+
+
+@app.command("import", epilog="Example:  threadmill token import --account acme < secret.txt")
+def import_(
+    account: AccountOption = None,
+    name: NameOption = "",
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Take over a `grt_pat_…` or `grt_svc_…` token, read from standard input (never from the command line)."""
+    found = asyncio.run(_import(data, account, _read_secret(), name))
+    context.print_json(document(found)) if as_json else _show([found])
+
+
+def _read_secret() -> str:
+    """From a terminal unseen, else one line; an argument would be seen by everybody on the machine."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Token", hide_input=True, err=True)).strip()
+    secret = sys.stdin.readline(1_024).strip()
+    if not secret:
+        raise WrongSetup("standard input holds no token")
+    return secret
+
+
+async def _create(data: Path | None, account: str | None, kind: TokenKind, name: str) -> CreatedToken:
+    if kind is TokenKind.ADMIN and account is not None:
+        raise WrongSetup("an admin token belongs to no account: leave --account out")
+    async with open_session(data) as connection:
+        owner = None if kind is TokenKind.ADMIN else (await the_account(connection, account)).id
+        return await accounts.create_token(connection, owner, kind, name)
+
+
+async def _list(data: Path | None, account: str | None) -> list[Token]:
+    async with open_session(data) as connection:
+        owner = await maybe_account(connection, account)
+        return await accounts.list_tokens(connection, owner and owner.id)
+
+
+async def _revoke(data: Path | None, token: TokenId) -> Token:
+    async with open_session(data) as connection:
+        return await accounts.revoke_token(connection, token)
+
+
+async def _import(data: Path | None, account: str | None, secret: str, name: str) -> Token:
+    async with open_session(data) as connection:
+        owner = await the_account(connection, account)
+        return await accounts.import_token(connection, owner.id, secret, name)
+
+
+def _show(found: list[Token]) -> None:
+    rows = [
+        (t.id, t.prefix + "…", t.kind, t.name, t.account or "", words.moment(t.created_at), words.moment(t.revoked_at))
+        for t in found
+    ]
+    context.print_table(["id", "secret", "kind", "name", "account", "created (UTC)", "revoked (UTC)"], rows)

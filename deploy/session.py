@@ -1,0 +1,68 @@
+"""A command's session with the servers: opened, checked, bounded; and the questions it may ask its user."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import asyncpg
+import typer
+from pydantic_core import to_jsonable_python
+
+from deploy import context
+from deploy.errors import CommandError, WrongSetup
+from shared import accounts, inspect
+from shared.accounts import Account
+from shared.db.migrate import check
+
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to show.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
+AccountOption = Annotated[
+    str | None, typer.Option("--account", "-a", help="Name or id of the account. Needed where there are several.")
+]
+
+
+@asynccontextmanager
+async def open_session(data: Path | None) -> AsyncIterator[asyncpg.Connection]:
+    """One connection to the database that the command means, of this version, its reads bounded.
+
+    Raises WrongSetup, SchemaTooOld, SchemaTooNew, CommandError for a read that took too long.
+    """
+    async with context.connected(context.resolve(data)) as connection:
+        await check(connection)
+        await inspect.bound(connection)
+        try:
+            yield connection
+        except asyncpg.QueryCanceledError as error:
+            seconds = inspect.READ_LIMIT_MS // 1_000
+            raise CommandError(f"took longer than {seconds} s and was ended: ask for less") from error
+
+
+async def the_account(connection: asyncpg.Connection, named: str | None) -> Account:
+    """The account that is named, else the only one. Raises NotFound, WrongSetup."""
+    if named is not None:
+        return await accounts.find_account(connection, named)
+    found = await accounts.list_accounts(connection)
+    if len(found) != 1:
+        raise WrongSetup(f"there are {len(found)} accounts: name one with --account")
+    return found[0]
+
+
+async def maybe_account(connection: asyncpg.Connection, named: str | None) -> Account | None:
+    """The account that is named, or None: all of them. Raises NotFound."""
+    return None if named is None else await accounts.find_account(connection, named)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Asks before something that can't be taken back. Raises WrongSetup where nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongSetup("this can't be taken back: say --yes, or run it in a terminal")
+    typer.confirm(question, abort=True, err=True)
+
+
+def document(value: object) -> Any:
+    """Records as plain JSON values: fields by name, times RFC 3339 in UTC."""
+    return to_jsonable_python(value)

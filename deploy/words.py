@@ -1,0 +1,43 @@
+"""How the tables of the command line say things: ages, counts, what a batch holds."""
+
+from datetime import datetime
+from typing import Any
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def age(seconds: float | None) -> str:
+    """Seconds as a person says them: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    return _long(int(seconds))
+
+
+def _long(seconds: int) -> str:
+    rest, parts = seconds, []
+    for size, unit in (*_UNITS, (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def moment(value: datetime | None) -> str:
+    """To the second, UTC."""
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
+
+
+def short(text: str | None, width: int = 60) -> str:
+    """The first line of a text, cut to `width` characters."""
+    line = " ".join((text or "").split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def events(stored: list[dict[str, Any]]) -> str:
+    """What a batch holds, in a few words: its types, with the beginning of the first text."""
+    kinds = [str(event.get("type")) for event in stored]
+    text = next((str(event["text"]) for event in stored if event.get("text")), "")
+    names = ", ".join(f"{kinds.count(kind)} x {kind}" if kinds.count(kind) > 1 else kind for kind in dict.fromkeys(kinds))
+    return f"{names}: {short(text, 30)}" if text else names

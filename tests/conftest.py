@@ -1,0 +1,85 @@
+"""Fixtures over real servers: a database per test, copied from a migrated template, and a prefix in Redis."""
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from shared.db.connect import open_pool
+from shared.settings import Settings
+from tests import servers
+from tests.servers import Addresses, Session
+
+_SESSION = pytest.StashKey[Session]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SESSION] = Session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Also after Ctrl-C, and after a start that failed half-way."""
+    config.stash[_SESSION].stop()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The controller of xdist starts the servers and tells each worker where they are."""
+    addresses = node.config.stash[_SESSION].start()
+    node.workerinput["servers"] = (addresses.database_url, addresses.redis_url, addresses.template)
+
+
+@pytest.fixture(scope="session")
+def addresses(pytestconfig: pytest.Config) -> Addresses:
+    told = getattr(pytestconfig, "workerinput", None)
+    return Addresses(*told["servers"]) if told else pytestconfig.stash[_SESSION].start()
+
+
+@pytest.fixture
+async def database_url(addresses: Addresses) -> AsyncIterator[str]:
+    """An empty, migrated database of this test alone."""
+    name = f"test_{secrets.token_hex(8)}"
+    await servers.execute(addresses.database_url, f"create database {name} template {addresses.template}")
+    yield servers.on_database(addresses.database_url, name)
+    await servers.execute(addresses.database_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def redis_url(addresses: Addresses) -> str:
+    return addresses.redis_url
+
+
+@pytest.fixture
+async def redis_prefix(redis_url: str) -> AsyncIterator[str]:
+    """Before every key of this test; what it leaves is removed."""
+    prefix = f"t{secrets.token_hex(6)}:"
+    yield prefix
+    client = Redis.from_url(redis_url)
+    keys = [key async for key in client.scan_iter(match=f"{prefix}*", count=1000)]
+    if keys:
+        await client.delete(*keys)
+    await client.aclose()
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, redis_prefix: str) -> Settings:
+    values: dict[str, Any] = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    return Settings(**values, redis_prefix=redis_prefix, env="test")
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    pool = await open_pool(settings.database_url)
+    yield pool
+    pool.terminate()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A client that answers in bytes, as arq's does."""
+    client = Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
