@@ -16,7 +16,7 @@ from shared.db.connect import AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld
 from shared.errors import InvalidRequest, ThreadmillError
 
-NOUNS = ("account", "token", "agent", "queue", "dead")
+NOUNS = ("account", "token", "agent", "queue", "dead", "thread", "run")
 
 app = typer.Typer(
     name="threadmill",

@@ -6,6 +6,7 @@ else goes to standard error. Exit 0: done. Exit 1: failed. Exit 2: the command l
 
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from deploy import devfile
 from deploy.errors import SetupError
@@ -90,11 +92,17 @@ def print_json(document: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table on standard output; None shows as an empty cell."""
+    """A table on standard output; None shows as an empty cell. In a pipe it is as wide as it needs."""
     table = Table(*columns, title=title, title_justify="left", pad_edge=False)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(_cell(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
+
+
+def _cell(value: object) -> Text:
+    """Text as text: neither rich's markup nor a terminal's control codes that somebody put into a message."""
+    plain = "" if value is None else str(value)
+    return Text("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in plain))
 
 
 def _plain(value: object) -> object:

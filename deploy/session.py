@@ -11,15 +11,17 @@ import typer
 from pydantic_core import to_jsonable_python
 
 from deploy import context
-from deploy.errors import CommandError, WrongSetup
+from deploy.errors import CommandError, SetupError
 from shared import accounts, inspect
 from shared.accounts import Account
 from shared.db.migrate import check
+from shared.ids import AccountId
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to show.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 AccountOption = Annotated[
-    str | None, typer.Option("--account", "-a", help="Name or id of the account. Needed where there are several.")
+    str | None,
+    typer.Option("--account", "-a", help="Name or id of the account. Needed where there are several."),
 ]
 
 
@@ -27,7 +29,7 @@ AccountOption = Annotated[
 async def open_session(data: Path | None) -> AsyncIterator[asyncpg.Connection]:
     """One connection to the database that the command means, of this version, its reads bounded.
 
-    Raises WrongSetup, SchemaTooOld, SchemaTooNew, CommandError for a read that took too long.
+    Raises SetupError, SchemaTooOld, SchemaTooNew, CommandError for a read that took too long.
     """
     async with context.connected(context.resolve(data)) as connection:
         await check(connection)
@@ -40,26 +42,26 @@ async def open_session(data: Path | None) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def the_account(connection: asyncpg.Connection, named: str | None) -> Account:
-    """The account that is named, else the only one. Raises NotFound, WrongSetup."""
+    """The account that is named, else the only one. Raises NotFound, SetupError."""
     if named is not None:
         return await accounts.find_account(connection, named)
     found = await accounts.list_accounts(connection)
     if len(found) != 1:
-        raise WrongSetup(f"there are {len(found)} accounts: name one with --account")
+        raise SetupError(f"there are {len(found)} accounts: name one with --account")
     return found[0]
 
 
-async def maybe_account(connection: asyncpg.Connection, named: str | None) -> Account | None:
-    """The account that is named, or None: all of them. Raises NotFound."""
-    return None if named is None else await accounts.find_account(connection, named)
+async def account_id(connection: asyncpg.Connection, named: str | None) -> AccountId | None:
+    """The id of the account that is named, or None: all of them. Raises NotFound."""
+    return None if named is None else (await accounts.find_account(connection, named)).id
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Asks before something that can't be taken back. Raises WrongSetup where nobody can answer."""
+    """Asks before something that can't be taken back. Raises SetupError where nobody can answer."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise WrongSetup("this can't be taken back: say --yes, or run it in a terminal")
+        raise SetupError("this can't be taken back: say --yes, or run it in a terminal")
     typer.confirm(question, abort=True, err=True)
 
 

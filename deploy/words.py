@@ -39,5 +39,7 @@ def events(stored: list[dict[str, Any]]) -> str:
     """What a batch holds, in a few words: its types, with the beginning of the first text."""
     kinds = [str(event.get("type")) for event in stored]
     text = next((str(event["text"]) for event in stored if event.get("text")), "")
-    names = ", ".join(f"{kinds.count(kind)} x {kind}" if kinds.count(kind) > 1 else kind for kind in dict.fromkeys(kinds))
+    names = ", ".join(
+        f"{kinds.count(kind)} x {kind}" if kinds.count(kind) > 1 else kind for kind in dict.fromkeys(kinds)
+    )
     return f"{names}: {short(text, 30)}" if text else names

@@ -11,14 +11,16 @@ import asyncpg
 import typer
 
 from deploy import context, words
-from deploy.errors import WrongSetup
-from deploy.session import AccountOption, document, maybe_account, open_session, the_account
+from deploy.errors import SetupError
+from deploy.session import AccountOption, account_id, document, open_session, the_account
 from shared import accounts
 from shared.accounts import Agent
 from shared.ids import AgentId
 from shared.models import BusyPolicy
 
-app = typer.Typer(no_args_is_help=True, help="Agents: a runner, its configuration, and what a busy thread does.")
+app = typer.Typer(
+    no_args_is_help=True, help="Agents: a runner, its configuration, and what a busy thread does."
+)
 
 AgentArgument = Annotated[str, typer.Argument(help="Id, or a name that is the only one.")]
 
@@ -32,6 +34,7 @@ class Kind(StrEnum):
 def create(
     name: Annotated[str, typer.Argument(help="A name that no other agent of the account has.")],
     runner: Annotated[str, typer.Option("--runner", help="The runner that executes its runs.")],
+    *,
     account: AccountOption = None,
     config: Annotated[str, typer.Option("--config", help="What the runner is told, a JSON object.")] = "{}",
     busy_policy: Annotated[
@@ -48,7 +51,9 @@ def create(
 
 
 @app.command("list", epilog="Example:  threadmill agent list --account acme")
-def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
+def list_(
+    account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False
+) -> None:
     """List agents, of one account or of all."""
     _show(asyncio.run(_list(data, account)), as_json)
 
@@ -101,7 +106,9 @@ def default(
     _show([asyncio.run(_change(data, account, agent, accounts.set_default_agent))], as_json, single=True)
 
 
-async def _create(data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any]) -> Agent:
+async def _create(
+    data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any]
+) -> Agent:
     async with open_session(data) as connection:
         owner = await the_account(connection, account)
         return await accounts.create_agent(connection, owner.id, name, runner, **wanted)
@@ -109,8 +116,8 @@ async def _create(data: Path | None, account: str | None, name: str, runner: str
 
 async def _list(data: Path | None, account: str | None) -> list[Agent]:
     async with open_session(data) as connection:
-        owner = await maybe_account(connection, account)
-        return await accounts.list_agents(connection, owner and owner.id)
+        owner = await account_id(connection, account)
+        return await accounts.list_agents(connection, owner)
 
 
 async def _change(
@@ -121,8 +128,8 @@ async def _change(
 ) -> Agent:
     """The agent that is named, after the change; None: as it is."""
     async with open_session(data) as connection:
-        owner = await maybe_account(connection, account)
-        found = await accounts.find_agent(connection, agent, owner and owner.id)
+        owner = await account_id(connection, account)
+        found = await accounts.find_agent(connection, agent, owner)
         return found if change is None else await change(connection, found.id)
 
 
@@ -130,9 +137,9 @@ def _object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise WrongSetup(f"--config is no JSON: {error}") from error
+        raise SetupError(f"--config is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise WrongSetup("--config must be a JSON object")
+        raise SetupError("--config must be a JSON object")
     return value
 
 
@@ -144,7 +151,10 @@ def _show(found: list[Agent], as_json: bool, single: bool = False) -> None:
     if as_json:
         context.print_json(document(found[0]) if single else {"agents": document(found)})
         return
-    rows = [(a.id, a.name, a.runner, a.busy_policy, _state(a), a.account, words.moment(a.created_at)) for a in found]
+    rows = [
+        (a.id, a.name, a.runner, a.busy_policy, _state(a), a.account, words.moment(a.created_at))
+        for a in found
+    ]
     context.print_table(["id", "name", "runner", "busy policy", "state", "account", "created (UTC)"], rows)
 
 

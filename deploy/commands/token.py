@@ -8,8 +8,16 @@ from typing import Annotated
 import typer
 
 from deploy import context, words
-from deploy.errors import WrongSetup
-from deploy.session import AccountOption, YesOption, confirm, document, maybe_account, open_session, the_account
+from deploy.errors import SetupError
+from deploy.session import (
+    AccountOption,
+    YesOption,
+    account_id,
+    confirm,
+    document,
+    open_session,
+    the_account,
+)
 from shared import accounts, ids
 from shared.accounts import CreatedToken, Token
 from shared.errors import NotFound
@@ -24,7 +32,9 @@ NameOption = Annotated[str, typer.Option("--name", help="What it is for: shown i
 @app.command(epilog="Example:  threadmill token create --account acme --kind service_token --name billing")
 def create(
     account: AccountOption = None,
-    kind: Annotated[TokenKind, typer.Option("--kind", help="`admin` belongs to no account.")] = TokenKind.HUMAN_PAT,
+    kind: Annotated[
+        TokenKind, typer.Option("--kind", help="`admin` belongs to no account.")
+    ] = TokenKind.HUMAN_PAT,
     name: NameOption = "",
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
@@ -40,10 +50,15 @@ def create(
 
 
 @app.command("list", epilog="Example:  threadmill token list --account acme")
-def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
+def list_(
+    account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False
+) -> None:
     """List tokens, of one account or of all: never their secrets."""
     found = asyncio.run(_list(data, account))
-    context.print_json({"tokens": document(found)}) if as_json else _show(found)
+    if as_json:
+        context.print_json({"tokens": document(found)})
+    else:
+        _show(found)
 
 
 @app.command(epilog="Example:  threadmill token revoke 01K5XAMPLE0000000000000000 --yes")
@@ -58,8 +73,7 @@ def revoke(
     if wanted is None:
         raise NotFound(f"{token!r} is no id of a token: see `threadmill token list`.")
     confirm(f"Revoke the token {wanted}?", yes)
-    found = asyncio.run(_revoke(data, TokenId(wanted)))
-    context.print_json(document(found)) if as_json else _show([found])
+    _show_one(asyncio.run(_revoke(data, TokenId(wanted))), as_json)
 
 
 @app.command("import", epilog="Example:  threadmill token import --account acme < secret.txt")
@@ -69,9 +83,8 @@ def import_(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Take over a `grt_pat_…` or `grt_svc_…` token, read from standard input (never from the command line)."""
-    found = asyncio.run(_import(data, account, _read_secret(), name))
-    context.print_json(document(found)) if as_json else _show([found])
+    """Take over a `grt_pat_…` or `grt_svc_…` token, read from standard input, never an argument."""
+    _show_one(asyncio.run(_import(data, account, _read_secret(), name)), as_json)
 
 
 def _read_secret() -> str:
@@ -80,13 +93,13 @@ def _read_secret() -> str:
         return str(typer.prompt("Token", hide_input=True, err=True)).strip()
     secret = sys.stdin.readline(1_024).strip()
     if not secret:
-        raise WrongSetup("standard input holds no token")
+        raise SetupError("standard input holds no token")
     return secret
 
 
 async def _create(data: Path | None, account: str | None, kind: TokenKind, name: str) -> CreatedToken:
     if kind is TokenKind.ADMIN and account is not None:
-        raise WrongSetup("an admin token belongs to no account: leave --account out")
+        raise SetupError("an admin token belongs to no account: leave --account out")
     async with open_session(data) as connection:
         owner = None if kind is TokenKind.ADMIN else (await the_account(connection, account)).id
         return await accounts.create_token(connection, owner, kind, name)
@@ -94,8 +107,8 @@ async def _create(data: Path | None, account: str | None, kind: TokenKind, name:
 
 async def _list(data: Path | None, account: str | None) -> list[Token]:
     async with open_session(data) as connection:
-        owner = await maybe_account(connection, account)
-        return await accounts.list_tokens(connection, owner and owner.id)
+        owner = await account_id(connection, account)
+        return await accounts.list_tokens(connection, owner)
 
 
 async def _revoke(data: Path | None, token: TokenId) -> Token:
@@ -109,9 +122,24 @@ async def _import(data: Path | None, account: str | None, secret: str, name: str
         return await accounts.import_token(connection, owner.id, secret, name)
 
 
+def _show_one(found: Token, as_json: bool) -> None:
+    if as_json:
+        context.print_json(document(found))
+    else:
+        _show([found])
+
+
 def _show(found: list[Token]) -> None:
     rows = [
-        (t.id, t.prefix + "…", t.kind, t.name, t.account or "", words.moment(t.created_at), words.moment(t.revoked_at))
+        (
+            t.id,
+            t.prefix + "…",
+            t.kind,
+            t.name,
+            t.account or "",
+            words.moment(t.created_at),
+            words.moment(t.revoked_at),
+        )
         for t in found
     ]
     context.print_table(["id", "secret", "kind", "name", "account", "created (UTC)", "revoked (UTC)"], rows)

@@ -37,7 +37,7 @@ class OpenRequest:
 
 @dataclass(frozen=True, slots=True)
 class ThreadView:
-    """One thread with what is under way in it; the lists are of at most `SHOWN`."""
+    """One thread with what is under way in it."""
 
     thread: Thread
     runs: list[ThreadRun]  # the latest first
@@ -53,27 +53,25 @@ async def list_threads(
     return [thread_of(row) for row in rows]
 
 
-async def find_thread(db: Database, text: str, partitions: int) -> ThreadView:
-    """One thread by its id. `partitions`: how many the database has. Raises NotFound."""
-    thread = _thread_id(text)
-    partition = ids.partition_of(thread, partitions)
+async def find_thread(db: Database, text: str, shown: int = SHOWN) -> ThreadView:
+    """One thread by its id, deleted or not; the lists in it are of at most `shown`. Raises NotFound."""
+    partition, thread = await _place(db, text)
     sql = statements("inspect")
     row = await db.fetchrow(sql["thread"], partition, thread)
     if row is None:
         raise NotFound(f"There is no thread {thread}.")
     return ThreadView(
         thread=thread_of(row),
-        runs=await list_runs(db, SHOWN, thread, partitions),
+        runs=await _runs(db, partition, thread, shown),
         requests=[OpenRequest(**request) for request in await db.fetch(sql["requests"], partition, thread)],
-        batches=await batches_of_thread(db, partition, thread, SHOWN),
+        batches=await batches_of_thread(db, partition, thread, shown),
     )
 
 
-async def list_runs(db: Database, limit: int, thread: str, partitions: int) -> list[ThreadRun]:
-    """The runs of a thread, the latest first. Raises NotFound for what is no thread id."""
-    of = _thread_id(thread)
-    rows = await db.fetch(statements("inspect")["runs"], ids.partition_of(of, partitions), of, limit)
-    return [ThreadRun(row["thread"], run_of(row)) for row in rows]
+async def list_runs(db: Database, thread: str, limit: int) -> list[ThreadRun]:
+    """The runs of a thread, the latest first; none for a thread that does not exist. Raises NotFound."""
+    partition, of = await _place(db, thread)
+    return await _runs(db, partition, of, limit)
 
 
 async def active_runs(db: Database, limit: int) -> list[ThreadRun]:
@@ -82,24 +80,24 @@ async def active_runs(db: Database, limit: int) -> list[ThreadRun]:
     return [ThreadRun(row["thread"], run_of(row)) for row in rows]
 
 
-async def find_run(db: Database, text: str, partitions: int, thread: str | None = None) -> ThreadRun:
+async def find_run(db: Database, text: str, thread: str | None = None) -> ThreadRun:
     """One run; with its thread by key, without by reading a whole index. Raises NotFound."""
-    of = None if thread is None else _thread_id(thread)
-    partition = None if of is None else ids.partition_of(of, partitions)
+    partition, of = (None, None) if thread is None else await _place(db, thread)
     row = await db.fetchrow(statements("inspect")["run"], ids.parse(text), partition, of)
     if row is None:
         raise NotFound(f"There is no run {text!r}{'' if of is None else f' in the thread {of}'}.")
     return ThreadRun(row["thread"], run_of(row))
 
 
-async def count_partitions(db: Database) -> int:
-    """How many partitions this database was created with: what a thread's partition follows from."""
-    count: int = await db.fetchval(statements("inspect")["partitions"])
-    return count
+async def _runs(db: Database, partition: int, thread: ThreadId, limit: int) -> list[ThreadRun]:
+    rows = await db.fetch(statements("inspect")["runs"], partition, thread, limit)
+    return [ThreadRun(row["thread"], run_of(row)) for row in rows]
 
 
-def _thread_id(text: str) -> ThreadId:
+async def _place(db: Database, text: str) -> tuple[int, ThreadId]:
+    """The partition of a thread and its id: how many partitions there are is fixed with the database."""
     thread = ids.parse(text)
     if thread is None:
         raise NotFound(f"{text!r} is no thread id.")
-    return ThreadId(thread)
+    partitions: int = await db.fetchval(statements("inspect")["partitions"])
+    return ids.partition_of(thread, partitions), ThreadId(thread)

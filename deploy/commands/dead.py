@@ -1,0 +1,99 @@
+"""`threadmill dead`: batches that failed for good, and what an operator can do about them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from deploy import context
+from deploy.commands.queue import show_batch, show_batches
+from deploy.session import LimitOption, YesOption, confirm, document, open_session
+from shared import deadletters
+from shared.deadletters import Settled
+from shared.errors import Conflict
+from shared.inspect import batches
+from shared.inspect.batches import BatchState, BatchView
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Dead letters: batches that failed five times alone. Their threads are held until they are settled.",
+)
+
+BatchArgument = Annotated[str, typer.Argument(help="The number of the batch, or its ref.")]
+
+
+@app.command("list", epilog="Example:  threadmill dead list --json")
+def list_(
+    limit: LimitOption = 50, data: context.DataOption = None, as_json: context.JsonOption = False
+) -> None:
+    """List dead letters, the longest parked first."""
+    found = asyncio.run(_list(data, limit))
+    if as_json:
+        context.print_json({"dead_letters": document(found)})
+    else:
+        show_batches(found)
+
+
+@app.command(epilog="Example:  threadmill dead show 4711")
+def show(batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
+    """Show one dead letter: its events, its error, how often it was tried."""
+    found = asyncio.run(_show(data, batch))
+    if as_json:
+        context.print_json(document(found))
+    else:
+        show_batch(found)
+
+
+@app.command(epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)")
+def replay(
+    batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False
+) -> None:
+    """Let a dead letter be tried again, from its first attempt, and its thread go on behind it."""
+    settled = asyncio.run(_settle(data, lambda connection: deadletters.replay(connection, batch)))
+    _tell("replayed", settled, as_json)
+
+
+@app.command(epilog='Example:  threadmill dead discard 4711 --reason "sent by a broken client" --yes')
+def discard(
+    batch: BatchArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why: the sender of the batch reads it.")],
+    yes: YesOption = False,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Give a dead letter up: it has no effect, its sender reads `batch_discarded`, its thread goes on."""
+    confirm(f"Discard the batch {batch}? Its events never take effect.", yes)
+    settled = asyncio.run(_settle(data, lambda connection: deadletters.discard(connection, batch, reason)))
+    _tell("discarded", settled, as_json)
+
+
+async def _list(data: Path | None, limit: int) -> list[BatchView]:
+    async with open_session(data) as connection:
+        return await batches.dead_letters(connection, limit)
+
+
+async def _show(data: Path | None, batch: str) -> BatchView:
+    async with open_session(data) as connection:
+        found = await batches.find_batch(connection, batch)
+    if found.state not in {BatchState.PARKED, BatchState.DISCARDED}:
+        raise Conflict(f"The batch {batch} is no dead letter: it is {found.state} (`threadmill queue show`).")
+    return found
+
+
+async def _settle(data: Path | None, act: Callable[[asyncpg.Connection], Awaitable[Settled]]) -> Settled:
+    async with open_session(data) as connection:
+        return await act(connection)
+
+
+def _tell(done: str, settled: Settled, as_json: bool) -> None:
+    if as_json:
+        context.print_json({"done": done, **document(settled)})
+        return
+    typer.echo(f"Batch {settled.batch} is {done}.")
+    if settled.held:
+        typer.echo(f"Thread {settled.thread} is still held by another dead letter (`threadmill dead list`).")
+    else:
+        typer.echo(f"Thread {settled.thread} goes on.")

@@ -1,0 +1,245 @@
+"""`threadmill queue`: what waits, for how long, and who works on it."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy import context, words
+from deploy.errors import CommandError
+from deploy.session import AccountOption, LimitOption, account_id, document, open_session
+from shared import inspect
+from shared.db.connect import AWAY, open_pool
+from shared.db.migrate import check
+from shared.inspect import batches, threads
+from shared.inspect.batches import BatchView
+from shared.inspect.queue import Count, Depth, QueueStatus, Rung, Stored, queue_status
+from shared.keys import Keys
+from shared.queue import open_redis
+from shared.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True, help="The queue: depth, ages, wake-ups, workers, and each waiting batch."
+)
+
+_REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
+
+
+@app.command(epilog="Example:  threadmill queue status --json")
+def status(
+    everything: Annotated[bool, typer.Option("--all", help="Show empty partitions too.")] = False,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Show what Postgres (the truth) and Redis (the doorbell) hold. Exit 1 where one of them is away.
+
+    Batches are counted up to 1,000 in each partition; more show as "1,000+".
+    """
+    found = asyncio.run(_status(context.resolve(data)))
+    if as_json:
+        context.print_json(status_document(found))
+    else:
+        _show_status(found, everything)
+    if found.errors:
+        raise CommandError("; ".join(f"{server} is away: {why}" for server, why in found.errors.items()))
+
+
+@app.command("list", epilog="Example:  threadmill queue list --partition 7 --limit 20")
+def list_(
+    *,
+    partition: Annotated[
+        int | None, typer.Option("--partition", "-p", min=0, help="Only this partition.")
+    ] = None,
+    thread: Annotated[
+        str | None, typer.Option("--thread", help="Only this thread, blocked batches too.")
+    ] = None,
+    account: AccountOption = None,
+    blocked: Annotated[
+        bool, typer.Option("--blocked", help="Those behind a hold, instead of those that wait.")
+    ] = False,
+    limit: LimitOption = 50,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """List batches that are not applied, the oldest first."""
+    found = asyncio.run(
+        _list(data, partition=partition, thread=thread, account=account, blocked=blocked, limit=limit)
+    )
+    if as_json:
+        context.print_json({"batches": document(found)})
+    else:
+        show_batches(found)
+
+
+@app.command(epilog="Example:  threadmill queue show 4711")
+def show(
+    batch: Annotated[str, typer.Argument(help="The number of a batch, or its ref.")],
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Show one batch: when it was accepted and applied, its events, its outcome, what comes next."""
+    found = asyncio.run(_show(data, batch))
+    if as_json:
+        context.print_json(document(found))
+    else:
+        show_batch(found)
+
+
+async def _status(settings: Settings) -> QueueStatus:
+    pool = await open_pool(settings.database_url, size=1)
+    redis = open_redis(settings.redis_url, _REDIS_TIMEOUT)
+    try:
+        await _prepare(pool)
+        return await queue_status(pool, redis, Keys(settings.redis_prefix))
+    finally:
+        await redis.aclose()
+        await pool.close()
+
+
+async def _prepare(pool: Any) -> None:
+    """Refuses a database of another version; one that is away is shown as such."""
+    try:
+        await check(pool)
+        await inspect.bound(pool)
+    except AWAY:
+        return
+
+
+async def _list(
+    data: Path | None,
+    *,
+    partition: int | None,
+    thread: str | None,
+    account: str | None,
+    blocked: bool,
+    limit: int,
+) -> list[BatchView]:
+    async with open_session(data) as connection:
+        if thread is not None:
+            return (await threads.find_thread(connection, thread, limit)).batches
+        if blocked:
+            return await batches.blocked_batches(connection, limit, partition)
+        owner = await account_id(connection, account)
+        return await batches.waiting_batches(connection, limit, partition, owner)
+
+
+async def _show(data: Path | None, batch: str) -> BatchView:
+    async with open_session(data) as connection:
+        return await batches.find_batch(connection, batch)
+
+
+def status_document(found: QueueStatus) -> dict[str, Any]:
+    """The one JSON document of `queue status`. A half that is away is null, `errors` says why."""
+    return {
+        "postgres": found.stored and _stored_document(found.stored),
+        "redis": found.rung and document(found.rung),
+        "errors": dict(found.errors),
+    }
+
+
+def _stored_document(stored: Stored) -> dict[str, Any]:
+    return {
+        "waiting": document(stored.waiting),
+        "blocked": document(stored.blocked),
+        "dead": document(stored.dead),
+        "oldest_age": stored.oldest_age,
+        "dead_age": stored.dead_age,
+        "partitions": document([depth for depth in stored.depths if _busy(depth)]),
+        "workers": document(stored.workers),
+    }
+
+
+def _show_status(found: QueueStatus, everything: bool) -> None:
+    context.print_table(["queue", "", "note"], _summary(found))
+    depths = found.stored.depths if found.stored else ()
+    rung = found.rung or Rung({}, {}, (), ())
+    rows = [_depth_row(d, rung) for d in depths if everything or _busy(d) or d.partition in rung.waiting]
+    if rows:
+        context.print_table(["partition", "waiting", "blocked", "oldest", "in Redis", "rung", "state"], rows)
+    if found.stored and found.stored.workers:
+        columns = ["worker", "host", "pid", "roles", "version", "applied", "heartbeat", "in Redis"]
+        context.print_table(columns, _worker_rows(found.stored, rung))
+
+
+def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
+    if found.stored is None:
+        yield "Postgres", "away", found.errors.get("postgres", "")
+    else:
+        stored = found.stored
+        yield "waiting", str(stored.waiting), f"oldest {words.age(stored.oldest_age) or '-'}"
+        yield (
+            "blocked",
+            str(stored.blocked),
+            "behind a held thread or account" if stored.blocked.value else "",
+        )
+        yield "dead letters", str(stored.dead), _dead_note(stored.dead, stored.dead_age)
+        yield (
+            "workers",
+            str(len(stored.workers)),
+            "" if stored.workers else "nobody applies: start `python -m worker`",
+        )
+    if found.rung is None:
+        yield "Redis", "away", "accepted all the same; the sweep applies within 2 s"
+        return
+    for role, wake_ups in found.rung.wake_ups.items():
+        yield f"wake-ups, {role}", f"{wake_ups.queued:,}", f"and {wake_ups.in_progress:,} in progress"
+    yield "waiting in Redis", f"{sum(found.rung.waiting.values()):,}", ""
+
+
+def _dead_note(dead: Count, oldest: float | None) -> str:
+    return f"oldest {words.age(oldest)}: see `threadmill dead list`" if dead.value else ""
+
+
+def _busy(depth: Depth) -> bool:
+    return bool(depth.paused or depth.waiting.value or depth.blocked.value)
+
+
+def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
+    return (
+        depth.partition,
+        depth.waiting,
+        depth.blocked,
+        words.age(depth.oldest_age),
+        rung.waiting.get(depth.partition, 0),
+        "yes" if depth.partition in rung.rung else "",
+        "paused" if depth.paused else "",
+    )
+
+
+def _worker_rows(stored: Stored, rung: Rung) -> Iterable[tuple[object, ...]]:
+    for one in stored.workers:
+        alive = "yes" if one.id in rung.workers else "no"
+        heartbeat = f"{words.age(one.silent)} ago"
+        yield one.id, one.host, one.pid, one.roles, one.version, f"{one.applied:,}", heartbeat, alive
+
+
+def show_batches(found: list[BatchView]) -> None:
+    """A table of batches."""
+    rows = [
+        (
+            b.id,
+            b.partition,
+            b.thread,
+            b.state,
+            words.age(b.age),
+            b.attempts,
+            words.events(b.events),
+            words.short(b.error),
+        )
+        for b in found
+    ]
+    context.print_table(["batch", "partition", "thread", "state", "age", "attempts", "events", "error"], rows)
+
+
+def show_batch(found: BatchView) -> None:
+    """All of one batch, field by field."""
+    plain = {key: value for key, value in document(found).items() if value is not None}
+    plain["age"] = words.age(found.age)
+    context.print_table(["field", "value"], [(key, _cell(value)) for key, value in plain.items()])
+
+
+def _cell(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
