@@ -1,0 +1,51 @@
+# `make` lists what there is. ARGS goes to the program behind a target: make dev ARGS="--port 0 --json"
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev test test-slow faults check bench lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/installed ## make .venv from requirements.lock (quick the second time; PYTHON=... picks an interpreter)
+
+dev: install ## start Postgres, Redis, the api and a worker; prints a curl to try
+	@$(BIN)/threadmill dev $(ARGS)
+
+test: install ## all tests that take seconds, on embedded Postgres and Redis
+	@$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+
+test-slow: install ## the tests that take minutes
+	@$(BIN)/pytest -m slow $(ARGS)
+
+faults: install ## kills, stops and flushes under load, long form
+	@$(BIN)/pytest tests/faults -m slow $(ARGS)
+
+check: install ## format, lint, types, layers
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: install ## throughput, latency and CPU against the plain-arq baseline
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: install ## write requirements.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@$(BIN)/python -m venv $(VENV)/lock
+	@$(VENV)/lock/bin/pip install --quiet pip-tools
+	@$(VENV)/lock/bin/python .ci/lock $(ARGS)
+
+clean: ## remove .venv and the caches; the data in .data stay
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# Everything goes to standard error: standard output belongs to the program (`make dev ARGS=--json`).
+$(VENV)/installed: requirements.lock pyproject.toml
+	@python="$$(.ci/find-python $(PYTHON))" && echo "making $(VENV) with $$python" >&2 && \
+	"$$python" -m venv $(VENV) && \
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock >&2 && \
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . >&2
+	@touch $@
