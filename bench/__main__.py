@@ -1,0 +1,131 @@
+"""`python -m bench` (also `make bench`): measures the service beside the plain-arq baseline.
+
+Exit codes: 0 everything asked for was measured, whatever the bars say; 1 a run was unsound, failed or took too
+long, or the baseline was slower than it may be; 2 usage or environment; 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.backlog import drain_backlog
+from bench.bars import bars
+from bench.history import compare_histories
+from bench.load import LoadError
+from bench.measure import run_round
+from bench.outage import take_redis_away
+from bench.report import json_line, show
+from bench.results import Results
+from bench.stack import NotReady, Stack, commit_ms
+from bench.subjects import Baseline, Service
+from bench.verify import Unsound
+from deploy.errors import CommandError
+
+PARTS = ("rounds", "outage", "history", "backlog")
+LIMIT = 720.0  # seconds that a default run may take
+FULL_LIMIT = 3600.0
+FULL_SECONDS = 15.0  # a run of `--full`
+
+Failures = (Unsound, LoadError, NotReady, TimeoutError)
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="The service beside plain arq.")
+    parser.add_argument("--json", action="store_true", help="one last line of JSON with the same figures")
+    parser.add_argument("--full", action="store_true", help="longer runs; takes up to an hour")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one run (4)")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (3)")
+    parser.add_argument("--backlog", type=int, default=1_000_000, help="batches of the backlog (1000000)")
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of the long history (1000000)")
+    chosen = parser.parse_args(argv)
+    if chosen.full:
+        chosen.seconds = max(chosen.seconds, FULL_SECONDS)
+    if chosen.seconds < 1 or min(chosen.rounds, chosen.backlog, chosen.events) < 1:
+        parser.error("seconds, rounds, backlog and events are at least 1")
+    return chosen
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def machine() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
+    cores = len(os.sched_getaffinity(0))
+    return f"{model}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+async def run(chosen: argparse.Namespace) -> Results:
+    """Everything that was asked for, on servers of its own."""
+    parts = chosen.only or PARTS
+    stack = await Stack.start()
+    try:
+        found = Results(machine(), await commit_ms(stack.postgres.url))
+        say(f"{found.machine}; one durable commit takes {found.commit_ms:.2f} ms")
+        baseline, service = await Baseline.prepare(stack), await Service.prepare(stack)
+        try:
+            await _measure(found, parts, chosen, baseline, service)
+        finally:
+            await baseline.close()
+            await service.close()
+    finally:
+        await stack.stop()
+    return found
+
+
+async def _measure(
+    found: Results, parts: Sequence[str], chosen: argparse.Namespace, baseline: Baseline, service: Service
+) -> None:
+    for round_ in range(chosen.rounds if "rounds" in parts else 0):
+        found.rounds.append(await run_round(baseline, service, chosen.seconds, round_, say))
+    if "outage" in parts:
+        found.outage = await take_redis_away(service, chosen.seconds, say)
+    if "history" in parts:
+        found.history = await compare_histories(service, chosen.events, chosen.seconds, chosen.rounds, say)
+    if "backlog" in parts:
+        found.backlog = await drain_backlog(service, chosen.backlog, say)
+
+
+async def bounded(chosen: argparse.Namespace) -> Results:
+    """As `run`, within the time it may take; SIGTERM ends it like Ctrl-C does."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with asyncio.timeout(FULL_LIMIT if chosen.full else LIMIT):
+        return await run(chosen)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    chosen = arguments(argv)
+    started = time.monotonic()
+    try:
+        found = asyncio.run(bounded(chosen))
+    except CommandError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except Failures as error:
+        print(f"bench: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    say(f"took {time.monotonic() - started:.0f} s")
+    show(found)
+    if chosen.json:
+        print(json_line(found))
+    slow = [bar for bar in bars(found) if bar.name.startswith("CPU a batch of the baseline") and not bar.reached]
+    if slow:
+        print("bench: the baseline is slower than it may be: its ratios count for nothing", file=sys.stderr)
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

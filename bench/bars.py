@@ -1,0 +1,94 @@
+"""The bars: what the figures must reach, each with its source in the design's table of numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.results import Results
+
+HOT = 128  # clients at which throughput and CPU are judged
+FLAT = 1.2  # a long history may cost this much more: below it is the noise of three pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    name: str
+    value: float
+    limit: float
+    unit: str
+    at_least: bool  # else: at most
+
+    @property
+    def reached(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+def bars(found: Results) -> list[Bar]:
+    """Those that the parts which were run can judge."""
+    judged: list[Bar] = []
+    if found.rounds:
+        judged += [*_throughput(found), *_cpu(found), *_latency(found), *_health(found)]
+    if found.backlog is not None:
+        judged += _backlog(found)
+    if found.history:
+        judged += _history(found)
+    if found.outage:
+        judged += _outage(found)
+    return judged
+
+
+def _throughput(found: Results) -> Iterator[Bar]:
+    for variant, limit in (("async", 8.0), ("waited", 4.5)):
+        value = found.ratio(variant, HOT, lambda run: run.applied_per_second)
+        yield Bar(f"applied/s, {HOT} clients, {variant}, over the baseline", value, limit, "x", True)
+
+
+def _cpu(found: Results) -> Iterator[Bar]:
+    spent = found.middle("baseline", HOT, lambda run: run.cpu_a_batch) / 1e3
+    yield Bar(f"CPU a batch of the baseline, {HOT} clients", spent, 2.2, "ms", False)
+    for variant, limit in (("async", 7.0), ("waited", 5.0)):
+        value = 1 / found.ratio(variant, HOT, lambda run: run.cpu_a_batch)
+        yield Bar(f"CPU a batch, {HOT} clients, {variant}: the baseline's over ours", value, limit, "x", True)
+
+
+def _latency(found: Results) -> Iterator[Bar]:
+    p50 = found.middle("async", 1, lambda run: run.rows.p50_ms)
+    p99 = found.middle("async", 1, lambda run: run.rows.p99_ms)
+    yield Bar("accepted to applied, 1 client, p50", p50, 4.0, "ms", False)
+    yield Bar("accepted to applied, 1 client, p99", p99, 10.0, "ms", False)
+    rate = found.middle("waited", 16, lambda run: run.accepted_per_second)
+    answer = found.middle("waited", 16, lambda run: run.answers.p50_ms)
+    yield Bar("answered with the outcome, 16 clients", rate, 1500.0, "/s", True)
+    yield Bar("answered with the outcome, 16 clients, p50", answer, 12.0, "ms", False)
+
+
+def _health(found: Results) -> Iterator[Bar]:
+    arq = sum(run.via.arq for run in found.service_runs)
+    sweep = sum(run.via.sweep for run in found.service_runs)
+    yield Bar("applied through arq", 100 * arq / max(1, arq + sweep), 99.0, "%", True)
+    pending = sum(run.answers.pending for run in found.service_runs if run.variant == "waited")
+    yield Bar("waited answers without their outcome", pending, 0, "", False)
+
+
+def _backlog(found: Results) -> Iterator[Bar]:
+    if found.backlog is None:
+        return
+    yield Bar("worker's memory while a backlog drains", found.backlog.worker_peak_mib, 150.0, "MiB", False)
+    if found.rounds:
+        peak = found.middle("async", HOT, lambda run: run.applied_per_second)
+        value = found.backlog.per_second / peak
+        yield Bar("backlog drained, over the live peak", value, 2.0, "x", True)
+
+
+def _history(found: Results) -> Iterator[Bar]:
+    cpu = found.history_ratio(lambda run: run.cpu_a_batch)
+    p50 = found.history_ratio(lambda run: run.answers.p50_ms)
+    yield Bar("CPU a batch, long history over none", cpu, FLAT, "x", False)
+    yield Bar("answer p50, long history over none", p50, FLAT, "x", False)
+
+
+def _outage(found: Results) -> Iterator[Bar]:
+    slowest = max(run.rows.max_ms for run in found.outage) / 1e3
+    yield Bar("no Redis: accepted to applied, slowest", slowest, 2.0, "s", False)
+    for run in found.outage:
+        if run.variant == "waited":
+            yield Bar("no Redis: waited answer, p99", run.answers.p99_ms / 1e3, 1.5, "s", False)

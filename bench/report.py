@@ -1,0 +1,150 @@
+"""The report: tables for people on standard output, and one last line of JSON with the same figures."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.bars import bars
+from bench.measure import CLIENTS, Run
+from bench.results import Results
+
+VARIANTS = ("baseline", "async", "waited")
+PARTS = ("api", "worker", "postgres", "redis", "generator")
+WIDTH = 150  # columns where standard output is no terminal
+
+FIGURES: tuple[tuple[str, Callable[[Run], float]], ...] = (
+    ("accepted/s", lambda run: run.accepted_per_second),
+    ("applied/s", lambda run: run.applied_per_second),
+    ("answer p50 ms", lambda run: run.answers.p50_ms),
+    ("answer p99 ms", lambda run: run.answers.p99_ms),
+    ("applied p50 ms", lambda run: run.rows.p50_ms),
+    ("applied p99 ms", lambda run: run.rows.p99_ms),
+    ("cpu us a batch", lambda run: run.cpu_a_batch),
+    *((f"{part} us", lambda run, part=part: run.cpu_us.get(part, 0.0)) for part in PARTS),
+    ("others' cores", lambda run: run.others),
+)
+
+
+def show(found: Results) -> None:
+    """Prints everything that was measured."""
+    console = Console(width=None if Console().is_terminal else WIDTH)
+    console.print(f"{found.machine}; one durable commit takes {found.commit_ms:.2f} ms")
+    if found.rounds:
+        console.print(_rounds(found))
+        console.print(_ratios(found))
+    for title, runs in (("One thread, history", found.history), ("Redis away", found.outage)):
+        if runs:
+            console.print(_runs(title, runs))
+    if found.backlog is not None:
+        backlog = found.backlog
+        console.print(
+            f"Backlog of {backlog.batches:,} (set-based insert, worker stopped): drained at"
+            f" {backlog.per_second:,.0f}/s, worker at most {backlog.worker_peak_mib:.0f} MiB"
+        )
+    console.print(_bars(found))
+
+
+def document(found: Results) -> dict[str, Any]:
+    """The same figures, as one JSON object."""
+    return {
+        "machine": found.machine,
+        "commit_ms": round(found.commit_ms, 3),
+        "medians": [
+            {"variant": v, "clients": c, **{name: round(found.middle(v, c, f), 3) for name, f in FIGURES}}
+            for v in VARIANTS
+            for c in CLIENTS
+            if found.rounds
+        ],
+        "ratios": [
+            {"variant": v, "clients": c, **{name: round(found.ratio(v, c, f), 3) for name, f in FIGURES[:7]}}
+            for v in VARIANTS[1:]
+            for c in CLIENTS
+            if found.rounds
+        ],
+        "runs": [_figures(run) for runs in found.rounds for run in runs],
+        "history": [_figures(run) for run in found.history],
+        "outage": [_figures(run) for run in found.outage],
+        "backlog": None
+        if found.backlog is None
+        else {
+            "batches": found.backlog.batches,
+            "per_second": round(found.backlog.per_second),
+            "worker_peak_mib": round(found.backlog.worker_peak_mib, 1),
+        },
+        "bars": [
+            {"name": b.name, "value": round(b.value, 3), "limit": b.limit, "unit": b.unit, "reached": b.reached}
+            for b in bars(found)
+        ],
+    }
+
+
+def json_line(found: Results) -> str:
+    return json.dumps(document(found), separators=(",", ":"))
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    figures = {name: round(figure(run), 3) for name, figure in FIGURES}
+    return {
+        "variant": run.variant,
+        "clients": run.clients,
+        "batches": run.rows.rows,
+        "generator": run.answers.generator,
+        "via_arq": run.via.arq,
+        "via_sweep": run.via.sweep,
+        "applied max ms": round(run.rows.max_ms, 3),
+        **figures,
+    }
+
+
+def _table(title: str, names: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=False)
+    return table
+
+
+def _rounds(found: Results) -> Table:
+    title = f"Medians of {len(found.rounds)} interleaved rounds"
+    table = _table(title, ("variant", "clients", *(name for name, _ in FIGURES)))
+    for variant in VARIANTS:
+        for clients in CLIENTS:
+            cells = (_number(found.middle(variant, clients, figure)) for _, figure in FIGURES)
+            table.add_row(variant, str(clients), *cells)
+        table.add_section()
+    return table
+
+
+def _ratios(found: Results) -> Table:
+    names = tuple(name for name, _ in FIGURES[:7])
+    table = _table("Over the baseline, at as many clients", ("variant", "clients", *names))
+    for variant in VARIANTS[1:]:
+        for clients in CLIENTS:
+            cells = (f"{found.ratio(variant, clients, figure):.2f}" for _, figure in FIGURES[:7])
+            table.add_row(variant, str(clients), *cells)
+    return table
+
+
+def _runs(title: str, runs: list[Run]) -> Table:
+    table = _table(title, ("variant", "clients", *(name for name, _ in FIGURES), "slowest ms"))
+    for run in runs:
+        cells = (_number(figure(run)) for _, figure in FIGURES)
+        table.add_row(run.variant, str(run.clients), *cells, _number(run.rows.max_ms))
+    return table
+
+
+def _bars(found: Results) -> Table:
+    table = _table("Bars", ("", "value", "bar", ""))
+    table.columns[0].justify = "left"
+    for bar in bars(found):
+        sense = "≥" if bar.at_least else "≤"
+        verdict = "[green]reached[/]" if bar.reached else "[red]missed[/]"
+        limit = f"{sense} {bar.limit:g} {bar.unit}"
+        table.add_row(bar.name, f"{_number(bar.value)} {bar.unit}", limit, verdict)
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

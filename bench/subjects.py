@@ -1,0 +1,202 @@
+"""The two things under test, seen the same way: the service, and the plain-arq baseline.
+
+Both work on 10,000 threads, in databases of their own in one cluster. Only one of them runs at a time: an idle
+arq worker that polls every 10 ms would cost the other one CPU.
+"""
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+from redis.asyncio import Redis
+
+from bench.baseline.queue import QUEUE
+from bench.stack import Program, Stack
+from deploy import ports
+from shared import accounts, ids
+from shared.db.connect import connect
+from shared.db.migrate import migrate
+from shared.db.statements import statements
+from shared.ids import AccountId, TokenId
+from shared.models import TokenKind
+
+THREADS = 10_000
+HERE = Path(__file__).resolve().parent
+SCHEMA = (HERE / "baseline" / "schema.sql").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """Batches applied since the worker started, by what woke it."""
+
+    arq: int = 0
+    sweep: int = 0
+
+    def since(self, before: "Via") -> "Via":
+        return Via(self.arq - before.arq, self.sweep - before.sweep)
+
+    @property
+    def share(self) -> float | None:
+        """Of those applied through arq, 0..1; None where nothing was counted."""
+        return self.arq / (self.arq + self.sweep) if self.arq + self.sweep else None
+
+
+class Subject(ABC):
+    """An api and a worker on a database of their own."""
+
+    name: str
+    tables: Mapping[str, str]  # the statements `empty_tables` and `reset_threads`
+
+    def __init__(self, stack: Stack, database_url: str, db: asyncpg.Connection) -> None:
+        self.stack = stack
+        self.database_url = database_url
+        self.db = db
+        self.token = ""
+        self.threads: Sequence[str] = []
+        self.port = 0
+        self.programs: dict[str, Program] = {}
+
+    @property
+    def roots(self) -> dict[str, int]:
+        """The processes whose CPU counts, by name."""
+        return {name: program.pid for name, program in self.programs.items()} | self.stack.roots
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Starts api and worker, and returns when both answer. Raises NotReady."""
+
+    @abstractmethod
+    async def busy(self) -> bool:
+        """Whether something accepted is not applied yet."""
+
+    async def via(self) -> Via:
+        """What woke the worker, where it counts that."""
+        return Via()
+
+    async def reset(self) -> None:
+        """Empties what batches left behind, so that every run starts from the same state."""
+        await self.db.execute(self.tables["empty_tables"])
+        await self.db.execute(self.tables["reset_threads"])
+        await self.db.execute("vacuum analyze threads")
+
+    async def forget_batches(self) -> None:
+        """Empties the inbox alone: threads keep their past."""
+        await self.db.execute("truncate batches")
+
+    async def until_applied(self, patience: float) -> None:
+        """Waits until nothing is left to apply. Raises TimeoutError."""
+        async with asyncio.timeout(patience):
+            while await self.busy():  # noqa: ASYNC110 - the subject is another process
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """Ends both programs; a second call does nothing."""
+        programs, self.programs = self.programs, {}
+        for program in programs.values():
+            await program.stop()
+
+    async def close(self) -> None:
+        await self.stop()
+        await self.db.close()
+
+    def _launch(self, name: str, module: str, env: Mapping[str, str], *args: str) -> Program:
+        log = self.stack.directory / f"{self.name}-{name}.log"
+        shared = {"DATABASE_URL": self.database_url, "REDIS_URL": self.stack.redis.url, "PYTHONPATH": str(HERE.parent)}
+        program = Program.start(name, module, log, {**os.environ, **shared, **env}, *args)
+        self.programs[name] = program
+        return program
+
+
+class Baseline(Subject):
+    name = "baseline"
+    tables = statements("baseline", "bench")
+
+    @classmethod
+    async def prepare(cls, stack: Stack) -> "Baseline":
+        """Its database with its threads."""
+        url = await stack.create_database("baseline")
+        db = await connect(url)
+        await db.execute(SCHEMA)
+        subject = cls(stack, url, db)
+        subject.token = "mst_" + "b" * 43
+        subject.threads = [ids.mint() for _ in range(THREADS)]
+        await db.execute(cls.tables["add_threads"], subject.threads, ids.mint())
+        return subject
+
+    async def start(self) -> None:
+        self.port = ports.pick()
+        await self.stack.empty_redis()
+        env = {"BENCH_PORT": str(self.port), "BENCH_TOKEN": self.token}
+        api = self._launch("api", "bench.baseline.ingress", env)
+        self._launch("worker", "bench.baseline.worker", {})
+        await api.until_ready(f"http://127.0.0.1:{self.port}/readyz")
+
+    async def busy(self) -> bool:
+        async with Redis.from_url(self.stack.redis.url) as redis:
+            return bool(await redis.zcard(QUEUE))
+
+
+class Service(Subject):
+    name = "service"
+    tables = statements("service", "bench")
+    account: AccountId
+    token_id: TokenId
+    partitions: int
+    worker_port: int
+
+    @classmethod
+    async def prepare(cls, stack: Stack) -> "Service":
+        """Its database, migrated, with an account, a token, an agent and its threads."""
+        db = await connect(stack.postgres.url)
+        await migrate(db)
+        subject = cls(stack, stack.postgres.url, db)
+        account = await accounts.create_account(db, "bench")
+        created = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT, "bench")
+        subject.account, subject.token_id, subject.token = account.id, created.token.id, created.secret.text
+        subject.partitions = await db.fetchval(cls.tables["partitions"])
+        subject.threads = await subject.add_threads(THREADS)
+        return subject
+
+    async def add_threads(self, count: int) -> list[str]:
+        """More idle threads of the account's own agent."""
+        agent = await accounts.create_agent(self.db, self.account, f"echo {ids.mint()}", "echo", published=True)
+        threads: list[str] = [ids.mint() for _ in range(count)]
+        places = [ids.partition_of(thread, self.partitions) for thread in threads]
+        add = self.tables["add_threads"]
+        await self.db.execute(add, places, threads, self.account, agent.id, self.token_id)
+        return threads
+
+    async def start(self) -> None:
+        await self.start_worker()
+        await self.start_api()
+
+    async def start_api(self) -> None:
+        self.port = ports.pick()
+        api = self._launch("api", "api", {"THREADMILL_PORT": str(self.port)})
+        await api.until_ready(f"http://127.0.0.1:{self.port}/readyz")
+
+    async def start_worker(self) -> None:
+        self.worker_port = ports.pick()
+        env = {"THREADMILL_WORKER_PORT": str(self.worker_port)}
+        worker = self._launch("worker", "worker", env, "--role", "apply")
+        await worker.until_ready(f"http://127.0.0.1:{self.worker_port}/readyz")
+
+    async def busy(self) -> bool:
+        return bool(await self.db.fetchval(self.tables["waiting"]))
+
+    async def via(self) -> Via:
+        """From the worker's metrics: `threadmill_applied_batches_total{via="arq"|"sweep"}`."""
+        url = f"http://127.0.0.1:{self.worker_port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            text = await answer.text()
+        counts = {"arq": 0, "sweep": 0}
+        for line in text.splitlines():
+            if line.startswith("threadmill_applied_batches_total{"):
+                labels, _, value = line.rpartition(" ")
+                counts["arq" if 'via="arq"' in labels else "sweep"] += int(float(value))
+        return Via(**counts)
