@@ -1,0 +1,67 @@
+"""`python -m api`: serves until SIGTERM or SIGINT, then lets the open requests end."""
+
+import argparse
+import asyncio
+import gc
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from api.app import create_app
+from api.server import Runner
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    options = _options()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(serve(Settings(), options.port_file, reuse_port=options.reuse_port)))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
+    parser.add_argument("--port-file", type=Path, help="where to write the port once it is bound")
+    parser.add_argument("--reuse-port", action="store_true", help="share the port with other apis of this machine")
+    return parser.parse_args()
+
+
+async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port: bool = False) -> int:
+    """Serves until a signal. Returns 0, or 2 where the address can't be had."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    # aiohttp waits twice for a request that does not end, the second time after telling it so.
+    runner = Runner(await create_app(settings), shutdown_timeout=settings.drain_timeout / 2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_port=reuse_port or None)
+        await site.start()
+        _announce(runner, settings, port_file)
+        await stopped.wait()
+        log.info("api stopping")
+    except OSError as error:
+        log.error("the api can't listen", host=settings.host, port=settings.port, error=str(error))
+        return 2
+    finally:
+        await runner.cleanup()
+    return 0
+
+
+def _announce(runner: Runner, settings: Settings, port_file: Path | None) -> None:
+    port: int = runner.addresses[0][1]
+    gc.freeze()  # what was imported is never garbage: collections need not look at it
+    if port_file is not None:
+        partial = port_file.with_name(f"{port_file.name}.partial")
+        partial.write_text(f"{port}\n", encoding="utf-8")
+        partial.rename(port_file)  # whoever waits for the file finds the port in it
+    log.info("api listening", url=f"http://{settings.host}:{port}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Puts the api together: its servers, the inbox, the handlers, the routes.
+
+Nothing here needs Postgres or Redis to be there: a process that starts without them serves as soon as they come.
+"""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from api.agents import Agents
+from api.auth import Tokens
+from api.edge import edge
+from api.handlers.document import Document
+from api.handlers.door import Door
+from api.handlers.events import Events
+from api.handlers.health import Health
+from api.handlers.runs import Runs
+from api.handlers.threads import Threads
+from api.inbox import Inbox
+from api.postgres import Postgres
+from api.routes import routes
+from shared.db.connect import open_pool
+from shared.queue import open_redis
+from shared.settings import Settings
+
+_HEALTH_TIMEOUT = 1.0  # seconds
+
+
+async def create_app(settings: Settings) -> web.Application:
+    """The application, not started: its servers are opened here, its loops begin with it and end behind it."""
+    pool = await open_pool(settings.database_url)
+    inbox = Inbox(settings, pool)
+    redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
+    health = Health(pool, redis)
+
+    async def servers(_: web.Application) -> AsyncIterator[None]:
+        await inbox.start()
+        yield
+        await inbox.close()
+        await redis.aclose()
+        pool.terminate()
+
+    app = build_app(settings, inbox, Postgres(pool), health)
+    app.cleanup_ctx.append(servers)
+    return app
+
+
+def build_app(settings: Settings, inbox: Inbox, postgres: Postgres, health: Health) -> web.Application:
+    """Handlers over servers that are given."""
+    door = Door(settings, inbox, postgres, Tokens(postgres, settings.token_cache), Agents(postgres))
+    app = web.Application(middlewares=[edge])
+    app.add_routes(routes(Threads(door), Events(door), Runs(door), Document(), health))
+    app.on_shutdown.append(health.drain)
+    return app

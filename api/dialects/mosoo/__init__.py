@@ -1,0 +1,1 @@
+"""The native dialect: Mosoo v1, both published generations of it."""

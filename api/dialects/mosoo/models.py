@@ -1,0 +1,132 @@
+"""The requests of Mosoo v1 as closed models: both generations of field names, every limit.
+
+TypedDicts, checked in place: a model of classes would build objects that `decode` takes apart again. What one field
+can't say (two spellings at once) is `decode`'s. Source: the wire contract, section 1; its pages name the limits.
+Optional fields may be null, which is the same as absent.
+"""
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.functional_validators import AfterValidator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from shared.ids import PATTERN
+from shared.models import BusyPolicy
+
+TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one user_message
+INPUT_LIMIT = 32_000  # characters of the joined text that a thread begins with
+EVENTS_LIMIT = 100  # of one batch
+
+# Extra keys are forbidden here; no text is made a number or the other way round.
+CLOSED = ConfigDict(extra="forbid", strict=True)
+
+
+def _message_text(text: str) -> str:
+    if not text or text.isspace():
+        raise PydanticCustomError("blank", "must not be blank")
+    if len(text) * 4 > TEXT_LIMIT and len(text.encode()) > TEXT_LIMIT:
+        raise PydanticCustomError("too_long", "is longer than {limit} bytes", {"limit": TEXT_LIMIT})
+    return text
+
+
+Id = Annotated[str, Field(pattern=PATTERN, examples=["01J00000000000000000000009"])]
+FileId = Annotated[
+    str,
+    Field(pattern=rf"^(file_[0-9A-Za-z_-]{{1,64}}|{PATTERN[1:-1]})$", examples=["file_01KQX0V62MEXAMPLE7W6X3B2A"]),
+]
+ClientRequestId = Annotated[str, Field(min_length=1, max_length=255)]
+MessageText = Annotated[
+    str, AfterValidator(_message_text), Field(description="Not blank; at most 256 KiB of UTF-8.", min_length=1)
+]
+
+
+class TextPart(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # pydantic's place for it in a TypedDict
+
+    type: Literal["text"]
+    text: str
+
+
+class ThreadInput(TypedDict):
+    """The first message of a thread: its parts joined with a newline are 1 to 32,000 characters."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    type: Literal["user.message"]
+    content: Annotated[list[TextPart], Field(fail_fast=True)]
+
+
+class FileHandle(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    file_id: FileId
+
+
+class FileResource(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    type: Literal["file"]
+    file_id: FileId
+
+
+Resources = Annotated[list[FileResource], Field(fail_fast=True)]
+
+
+class CreateThread(TypedDict):
+    """`files` and `resources` are the two generations' names of one thing: send one of them."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    input: NotRequired[ThreadInput | None]
+    client_external_ref: NotRequired[Annotated[str, Field(max_length=255)] | None]
+    attributed_user_id: NotRequired[Id | None]
+    userId: NotRequired[Annotated[str, Field(min_length=1, max_length=255)] | None]
+    files: NotRequired[Annotated[list[FileHandle], Field(fail_fast=True)] | None]
+    resources: NotRequired[Resources | None]
+
+
+class UserMessage(TypedDict):
+    """`clientRequestId` and `requestId`, `attachmentIds` and `resources` are two names of one thing each."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    type: Literal["user_message"]
+    text: MessageText
+    clientRequestId: NotRequired[ClientRequestId | None]
+    requestId: NotRequired[ClientRequestId | None]
+    attachmentIds: NotRequired[Annotated[list[FileId], Field(fail_fast=True)] | None]
+    resources: NotRequired[Resources | None]
+    on_busy: NotRequired[Annotated[BusyPolicy, Field(strict=False)] | None]
+
+
+class PermissionDecision(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    type: Literal["permission_decision", "permission-decision"]
+    requestId: Annotated[str, Field(min_length=1, max_length=255)]
+    decision: Literal["allow_once", "reject_once"]
+    note: NotRequired[Annotated[str, Field(max_length=2000)] | None]
+
+
+class UserInterrupt(TypedDict):
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    type: Literal["user_interrupt", "interrupt"]
+    runId: NotRequired[Id | None]
+
+
+Event = Annotated[UserMessage | PermissionDecision | UserInterrupt, Field(discriminator="type")]
+
+
+class SendEvents(TypedDict):
+    """A batch: applied in order, all of it or none."""
+
+    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+
+    events: Annotated[list[Event], Field(min_length=1, max_length=EVENTS_LIMIT, fail_fast=True)]
+
+
+CREATE_THREAD = TypeAdapter(CreateThread)
+SEND_EVENTS = TypeAdapter(SendEvents)

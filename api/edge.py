@@ -1,0 +1,56 @@
+"""The one middleware: a request's id, its errors in our envelope, its count."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+
+import structlog
+from aiohttp import web
+from prometheus_client import Counter
+
+from api import errors, negotiation
+from shared.errors import InternalError, ThreadmillError
+from shared.metrics import REQUESTS
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_GONE = 499  # nobody reads it: the client went away before its request was whole
+
+
+@web.middleware
+async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request_id = negotiation.request_id(request.headers)
+    try:
+        response = await handler(request)
+    except ThreadmillError as error:
+        response = _refused(error, request_id)
+    except web.HTTPException as error:
+        response = errors.translate(error)
+    except ConnectionError:
+        response = web.Response(status=_GONE)
+    except Exception:  # whatever it is, the client gets our envelope and the log the reason
+        log.exception("request failed", request_id=request_id, route=_route(request))
+        response = errors.envelope(InternalError())
+    response.headers[negotiation.REQUEST_ID] = request_id
+    _counter(response.status).inc()
+    return response
+
+
+def _refused(error: ThreadmillError, request_id: str) -> web.Response:
+    response = errors.envelope(error)
+    if error.status >= 500:
+        log.warning("request refused", request_id=request_id, status=error.status, reason=error.message)
+    if error.status in (408, 413):
+        response.force_close()
+    return response
+
+
+def _route(request: web.Request) -> str:
+    """Method and pattern, without the ids."""
+    resource = request.match_info.route.resource
+    return f"{request.method} {resource.canonical if resource else '?'}"
+
+
+@cache
+def _counter(status: int) -> Counter:
+    return REQUESTS.labels(str(status))

@@ -1,0 +1,83 @@
+"""What every handler needs, and the steps that all of them begin with, in the order of their checks."""
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from aiohttp import web
+
+from api import negotiation
+from api.agents import Agents
+from api.auth import Tokens
+from api.body import read_json
+from api.inbox import Inbox
+from api.postgres import Postgres
+from api.submission import (
+    Answer,
+    Applied,
+    Archived,
+    Held,
+    InFlight,
+    Mismatch,
+    Missing,
+    Parked,
+    Pending,
+)
+from shared import reads
+from shared.errors import IdempotencyConflict, NotFound, ReadinessBlocked
+from shared.ids import ThreadId
+from shared.models import Thread
+from shared.settings import Settings
+from shared.views import Caller
+
+REPLAYED = {"Idempotency-Replayed": "true"}
+_TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    settings: Settings
+    inbox: Inbox
+    postgres: Postgres
+    tokens: Tokens
+    agents: Agents
+
+    async def body(self, request: web.Request) -> Any:
+        """The request's JSON. Raises TooLarge, UnsupportedMediaType, InvalidJson, InvalidRequest."""
+        return await read_json(request, self.settings.body_limit, self.settings.body_timeout)
+
+    def wait(self, request: web.Request) -> float:
+        """Seconds that the client wants to wait for the outcome."""
+        return negotiation.wait(request.headers, self.settings.wait_default, self.settings.wait_limit)
+
+    async def thread(self, caller: Caller, thread: ThreadId) -> Thread:
+        """The caller's thread. Raises NotFound."""
+        partition = await self.postgres.partition_of(thread)
+        found = await reads.thread(self.postgres, partition, thread, caller.account)
+        if found is None:
+            raise NotFound
+        return found
+
+
+def taken(answer: Answer) -> Applied | Pending:
+    """What was accepted. Raises the error of what was not."""
+    match answer:
+        case Applied() | Pending():
+            return answer
+        case Mismatch():
+            raise IdempotencyConflict
+        case InFlight():
+            raise IdempotencyConflict(
+                "The original request of this Idempotency-Key is still under way.", retry_after=_TRY_AGAIN
+            )
+        case Parked():
+            raise IdempotencyConflict(
+                "The original request of this Idempotency-Key is parked as a dead letter: an operator must settle it."
+            )
+        case Missing():
+            raise NotFound
+        case Archived():
+            raise ReadinessBlocked("The thread is archived.")
+        case Held():
+            raise ReadinessBlocked("The thread is held: a batch of it is a dead letter that an operator must settle.")
+        case _:
+            assert_never(answer)

@@ -1,0 +1,59 @@
+"""Whether the process lives, whether it can serve, and its figures. No token."""
+
+import asyncio
+
+import asyncpg
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
+
+from api import replies
+from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
+from shared.queue import AWAY as REDIS_AWAY
+
+_TIMEOUT = 1.0  # seconds for each server; who asks this asks every few seconds
+
+
+class Health:
+    def __init__(self, pool: asyncpg.Pool, redis: Redis) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._draining = False
+
+    async def drain(self, _: web.Application) -> None:
+        """From now on the process is not ready: it ends."""
+        self._draining = True
+
+    async def live(self, _: web.Request) -> web.Response:
+        """GET /healthz: the process answers; its servers may be away."""
+        return replies.document({"status": "ok"})
+
+    async def ready(self, _: web.Request) -> web.Response:
+        """GET /readyz: 200 where batches are accepted. Without Redis that is so, and `status` is degraded."""
+        postgres, redis = await asyncio.gather(self._postgres(), self._ping())
+        serving = postgres == "ok" and not self._draining
+        status = ("ready" if redis == "ok" else "degraded") if serving else "unavailable"
+        return replies.document({"status": status, "postgres": postgres, "redis": redis}, 200 if serving else 503)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """GET /metrics, as Prometheus reads them."""
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _postgres(self) -> str:
+        try:
+            async with asyncio.timeout(_TIMEOUT), self._pool.acquire(timeout=_TIMEOUT) as connection:
+                await check(connection)
+        except (SchemaTooNew, SchemaTooOld) as error:
+            return str(error)
+        except POSTGRES_AWAY:
+            return "away"
+        return "ok"
+
+    async def _ping(self) -> str:
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                await self._redis.ping()
+        except REDIS_AWAY:
+            return "away"
+        return "ok"

@@ -1,0 +1,129 @@
+"""Threads: make one, read one, list an agent's, archive, unarchive, delete."""
+
+from typing import TypeAlias
+
+from aiohttp import web
+
+from api import negotiation, replies
+from api.dialects.mosoo import decode, encode
+from api.dialects.mosoo.decode import Creation
+from api.handlers import paths
+from api.handlers.door import REPLAYED, Door, taken
+from api.submission import Applied, Idempotency, NewThread, Passes, Submission
+from shared import events, ids, reads
+from shared.errors import AgentNotPublished, NotFound
+from shared.ids import BatchRef, ThreadId
+from shared.views import AgentView, Caller
+
+_PAGE = 100  # threads a page, and the most
+Change: TypeAlias = events.ThreadArchived | events.ThreadUnarchived | events.ThreadDeleted
+
+
+class Threads:
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /agents/{agentId}/threads"""
+        caller = await self._door.tokens.caller(request)
+        agent_id = paths.agent_id(request)
+        creation = decode.creation(await self._door.body(request))
+        route = f"POST /agents/{agent_id}/threads"
+        key = negotiation.idempotency(request, route, creation.document)
+        agent = await self._door.agents.of_account(agent_id, caller.account)
+        wait = self._door.wait(request)
+        if agent.published:
+            submission = await self._submission(caller, agent, creation, key, wait)
+            answer = taken(await self._door.inbox.submit(submission, wait))
+        else:
+            answer = await self._recalled(caller, key)
+        headers = REPLAYED if isinstance(answer, Applied) and answer.replayed else None
+        return replies.text(encode.created(answer, creation.events), 201, headers)
+
+    async def _submission(
+        self, caller: Caller, agent: AgentView, creation: Creation, key: Idempotency | None, wait: float
+    ) -> Submission:
+        thread = ThreadId(ids.mint())
+        return Submission(
+            ref=BatchRef(ids.mint()),
+            partition=await self._door.postgres.partition_of(thread),
+            thread=thread,
+            account=caller.account,
+            token=caller.token,
+            events=events.dump(creation.events),
+            new=NewThread(
+                agent=agent.id,
+                created_by_kind=caller.kind,
+                kind=agent.kind,
+                user_id=creation.user_id,
+                client_external_ref=creation.client_external_ref,
+                attributed_user=creation.attributed_user,
+            ),
+            idempotency=key,
+            reply=wait > 0,
+        )
+
+    async def _recalled(self, caller: Caller, key: Idempotency | None) -> Applied:
+        """What the key stands for: a replay wins over an agent that was closed meanwhile."""
+        known = None if key is None else await self._door.inbox.recall(caller.token, key)
+        if known is None:
+            raise AgentNotPublished
+        answer = taken(known)
+        assert isinstance(answer, Applied)  # noqa: S101 - nothing was submitted, so nothing is pending
+        return answer
+
+    async def read(self, request: web.Request) -> web.Response:
+        """GET /threads/{threadId}"""
+        caller = await self._door.tokens.caller(request)
+        thread = await self._door.thread(caller, paths.thread_id(request))
+        run = None
+        if thread.last_run_id is not None:
+            run = await reads.run(self._door.postgres, thread.partition, thread.id, thread.last_run_id)
+        return replies.document(encode.thread(thread, run))
+
+    async def list(self, request: web.Request) -> web.Response:
+        """GET /agents/{agentId}/threads"""
+        caller = await self._door.tokens.caller(request)
+        agent_id, after = paths.agent_id(request), paths.after(request)
+        archived, limit = paths.flag(request, "archived"), paths.limit(request, _PAGE)
+        agent = await self._door.agents.of_account(agent_id, caller.account)
+        found = await reads.threads(
+            self._door.postgres,
+            caller.account,
+            agent.id,
+            archived=archived,
+            limit=limit + 1,
+            after=None if after is None else await self._door.thread(caller, ThreadId(after)),
+        )
+        return replies.document(encode.threads(found[:limit], len(found) > limit))
+
+    async def archive(self, request: web.Request) -> web.Response:
+        """POST /threads/{threadId}/archive"""
+        return await self._change(request, events.ThreadArchived(), Passes.ARCHIVED)
+
+    async def unarchive(self, request: web.Request) -> web.Response:
+        """POST /threads/{threadId}/unarchive"""
+        return await self._change(request, events.ThreadUnarchived(), Passes.ARCHIVED)
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """DELETE /threads/{threadId}"""
+        return await self._change(request, events.ThreadDeleted(), Passes.ARCHIVED | Passes.HELD)
+
+    async def _change(self, request: web.Request, event: Change, passes: Passes) -> web.Response:
+        caller = await self._door.tokens.caller(request)
+        thread = paths.thread_id(request)
+        wait = self._door.wait(request)
+        submission = Submission(
+            ref=BatchRef(ids.mint()),
+            partition=await self._door.postgres.partition_of(thread),
+            thread=thread,
+            account=caller.account,
+            token=caller.token,
+            events=events.dump((event,)),
+            passes=passes,
+            reply=wait > 0,
+        )
+        answer = taken(await self._door.inbox.submit(submission, wait))
+        if isinstance(answer, Applied) and encode.was_deleted(answer):
+            raise NotFound
+        return replies.text(encode.done(answer))

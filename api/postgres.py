@@ -1,0 +1,46 @@
+"""The api's reads: each bounded in time, and each failure of Postgres told as what it is, 503 and safe to retry."""
+
+from typing import Any
+
+import asyncpg
+
+from shared import ids
+from shared.db.connect import AWAY
+from shared.db.statements import statements
+from shared.errors import InternalError, ServiceInactive
+from shared.ids import ThreadId
+
+_TIMEOUT = 5.0  # seconds for a connection, and again for the statement; reads here take milliseconds
+_RETRY_AFTER = 1  # seconds
+
+
+class Postgres:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._partitions: int | None = None  # fixed when a database is made: asked for once
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """All rows. Raises ServiceInactive where Postgres is away or too slow."""
+        try:
+            async with self._pool.acquire(timeout=_TIMEOUT) as connection:
+                return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
+        except AWAY as error:
+            raise away() from error
+
+    async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
+        """The first row, if any. Raises ServiceInactive where Postgres is away or too slow."""
+        rows = await self.fetch(statement, *arguments)
+        return rows[0] if rows else None
+
+    async def partition_of(self, thread: ThreadId) -> int:
+        """The partition that a thread belongs to. Raises ServiceInactive."""
+        if self._partitions is None:
+            row = await self.fetchrow(statements("inbox")["partitions"])
+            if row is None or not row[0]:
+                raise InternalError
+            self._partitions = int(row[0])
+        return ids.partition_of(thread, self._partitions)
+
+
+def away() -> ServiceInactive:
+    return ServiceInactive("The database is away; nothing was changed.", retry_after=_RETRY_AFTER)

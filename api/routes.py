@@ -1,0 +1,31 @@
+"""All URLs, on one page."""
+
+from aiohttp import web
+
+from api.handlers.document import Document
+from api.handlers.events import Events
+from api.handlers.health import Health
+from api.handlers.runs import Runs
+from api.handlers.threads import Threads
+
+AGENT = "/api/v1/agents/{agentId}"
+THREAD = "/api/v1/threads/{threadId}"
+
+
+def routes(threads: Threads, events: Events, runs: Runs, document: Document, health: Health) -> list[web.RouteDef]:
+    return [
+        web.post(f"{AGENT}/threads", threads.create),
+        web.get(f"{AGENT}/threads", threads.list),
+        web.get(THREAD, threads.read),
+        web.delete(THREAD, threads.delete),
+        web.post(f"{THREAD}/archive", threads.archive),
+        web.post(f"{THREAD}/unarchive", threads.unarchive),
+        web.post(f"{THREAD}/events", events.send),
+        web.get(f"{THREAD}/events", events.list),
+        web.get(f"{THREAD}/runs", runs.list),
+        web.get(f"{THREAD}/runs/{{runId}}", runs.read),
+        web.get("/api/v1/openapi.json", document.read),
+        web.get("/healthz", health.live),
+        web.get("/readyz", health.ready),
+        web.get("/metrics", health.metrics),
+    ]

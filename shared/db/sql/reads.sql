@@ -1,0 +1,106 @@
+-- name: caller
+-- Whose token has this digest, unless it was revoked. Argument: digest.
+select id as token, account, kind, digest
+from tokens
+where digest = $1 and revoked_at is null;
+
+-- name: agent
+-- What a request needs to know of an agent. Argument: id.
+select id, account, name, kind, busy_policy, published
+from agents
+where id = $1;
+
+-- name: thread
+-- A thread of the account that is not deleted. Arguments: partition, id, account.
+select *
+from threads
+where partition = $1 and id = $2 and account = $3 and deleted_at is null;
+
+-- name: threads
+-- Threads of an agent, newest updated first. Arguments: account, agent, archived, limit, then the moment and the id
+-- after which the page begins, or nulls.
+select *
+from threads
+where account = $1
+  and agent = $2
+  and deleted_at is null
+  and (archived_at is not null) = $3
+  and ($5::timestamptz is null or updated_at < $5 or (updated_at = $5 and id > $6))
+order by updated_at desc, id
+limit $4;
+
+-- name: run
+-- One run with the parts of its last assistant message where it completed, and its place among those that are not
+-- finished (0: the current one). Arguments: partition, thread, run.
+select runs.*,
+       case when completed_at is null
+            then (select count(*)
+                  from runs as earlier
+                  where earlier.partition = $1
+                    and earlier.thread = $2
+                    and earlier.completed_at is null
+                    and earlier.seq < runs.seq)
+       end as place,
+       case when status = 'completed'
+            then (select parts
+                  from messages
+                  where messages.partition = $1
+                    and messages.thread = $2
+                    and messages.run = runs.id
+                    and role = 'assistant'
+                  order by num desc
+                  limit 1)
+       end as output
+from runs
+where partition = $1 and thread = $2 and id = $3;
+
+-- name: runs
+-- Runs of a thread, newest id first, with their outputs and places as in `run`. Arguments: partition, thread, limit,
+-- the id after which the page begins or null.
+with page as (
+    select *
+    from runs
+    where partition = $1 and thread = $2 and ($4::uuid is null or id < $4)
+    order by id desc
+    limit $3
+),
+waiting as (
+    select id, row_number() over (order by seq) - 1 as place
+    from runs
+    where partition = $1 and thread = $2 and completed_at is null
+)
+select page.*,
+       waiting.place,
+       case when status = 'completed'
+            then (select parts
+                  from messages
+                  where messages.partition = $1
+                    and messages.thread = $2
+                    and messages.run = page.id
+                    and role = 'assistant'
+                  order by num desc
+                  limit 1)
+       end as output
+from page
+left join waiting on waiting.id = page.id
+order by page.id desc;
+
+-- name: events_after
+-- Events of a thread behind a cursor, oldest first. Arguments: partition, thread, cursor or null, limit.
+select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at
+from thread_events
+where partition = $1 and thread = $2 and ($3::uuid is null or id > $3)
+order by id
+limit $4;
+
+-- name: events_before
+-- Events of a thread before a cursor, newest first. Arguments: partition, thread, cursor or null, limit.
+select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at
+from thread_events
+where partition = $1 and thread = $2 and ($3::uuid is null or id < $3)
+order by id desc
+limit $4;
+
+-- name: alive
+-- Whether Postgres answers.
+select 1;

@@ -1,0 +1,133 @@
+"""Pages of a thread's log: bounded in entries and in text, the deltas of one message folded into one entry.
+
+Deltas of one message are those of one run and one type with nothing of another type of that run between them; what
+other runs log meanwhile does not part them. A folded entry has the id of the last delta it holds, so that every id on
+a page is a cursor. Refused here: live events; a stream sends deltas as they are.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared.db.statements import statements
+from shared.effects import EventLogged
+from shared.ids import EventId, RunId, ThreadId
+from shared.reads import Source
+from shared.views import HistoryPage
+
+SQL = statements("reads")
+
+DELTAS = frozenset({"agent.message.delta", "agent.thinking.delta"})
+TEXT_LIMIT = 8 << 20  # characters of content on one page: 1,000 entries may hold 256 KiB each
+_ROWS = 1_000  # rows read at a time where one entry has many
+
+
+@dataclass(slots=True)
+class _Entry:
+    """An entry under way: its events in the order they were read."""
+
+    events: list[EventLogged]
+
+    def folded(self) -> EventLogged:
+        if len(self.events) == 1:
+            return self.events[0]
+        ordered = sorted(self.events, key=lambda event: event.id)
+        return replace(
+            ordered[-1],
+            content="".join(event.content or "" for event in ordered),
+            tokens=_sum([event.tokens for event in ordered]),
+            duration_ms=_sum([event.duration_ms for event in ordered]),
+        )
+
+
+@dataclass(slots=True)
+class _Folder:
+    """Takes events in either direction; `limit` is of entries."""
+
+    limit: int
+    entries: list[_Entry] = field(default_factory=list)
+    open: dict[tuple[RunId | None, str], _Entry] = field(default_factory=dict)  # messages that may go on
+    text: int = 0
+
+    def add(self, event: EventLogged) -> bool:
+        """False where the event belongs to none of the entries and there is no room for one more."""
+        key = (event.run, event.type)
+        self._close(key)
+        entry = self.open.get(key)
+        if self.text > TEXT_LIMIT or (entry is None and len(self.entries) >= self.limit):
+            return False
+        self.text += len(event.content or "")
+        if entry is not None:
+            entry.events.append(event)
+            return True
+        self.entries.append(entry := _Entry([event]))
+        if event.type in DELTAS:
+            self.open[key] = entry
+        return True
+
+    def _close(self, key: tuple[RunId | None, str]) -> None:
+        """An event of a run ends that run's messages of other types."""
+        for other in [other for other in self.open if other[0] == key[0] and other != key]:
+            del self.open[other]
+
+    def page(self, truncated: bool) -> HistoryPage:
+        entries = sorted((entry.folded() for entry in self.entries), key=lambda event: event.id)
+        return HistoryPage(tuple(entries), truncated)
+
+
+async def newest(source: Source, partition: int, thread: ThreadId, limit: int) -> HistoryPage:
+    """The newest `limit` entries; the oldest of them is whole."""
+    folder, truncated = _Folder(limit), False
+    async for event in _rows(source, "events_before", partition, thread, None, limit + 1):
+        if not folder.add(event):
+            truncated = True
+            if not folder.open or folder.text > TEXT_LIMIT:
+                break
+    return folder.page(truncated)
+
+
+async def after(source: Source, partition: int, thread: ThreadId, limit: int, cursor: EventId) -> HistoryPage:
+    """The next `limit` entries behind a cursor. The page's last id is the cursor of the next one."""
+    folder = _Folder(limit)
+    async for event in _rows(source, "events_after", partition, thread, cursor, limit + 1):
+        if not folder.add(event):
+            return folder.page(truncated=True)
+    return folder.page(truncated=False)
+
+
+async def _rows(
+    source: Source, statement: str, partition: int, thread: ThreadId, cursor: EventId | None, first: int
+) -> AsyncIterator[EventLogged]:
+    """The log from a cursor on, read piece by piece for as long as it is wanted."""
+    wanted = first
+    while True:
+        rows = await source.fetch(SQL[statement], partition, thread, cursor, wanted)
+        for row in rows:
+            yield _event(row)
+        if len(rows) < wanted:
+            return
+        cursor, wanted = rows[-1]["id"], _ROWS
+
+
+def _event(row: Any) -> EventLogged:
+    return EventLogged(
+        id=row["id"],
+        type=row["type"],
+        occurred_at=row["occurred_at"],
+        run=row["run"],
+        content=row["content"],
+        status=row["status"],
+        tool_call_id=row["tool_call_id"],
+        tool_name=row["tool_name"],
+        tool_input=None if row["tool_input"] is None else from_json(row["tool_input"]),
+        request_id=row["request_id"],
+        tokens=row["tokens"],
+        duration_ms=row["duration_ms"],
+    )
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

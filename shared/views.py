@@ -1,0 +1,42 @@
+"""What readers see of an account's things, as records: no I/O, so that dialects may know them."""
+
+from dataclasses import dataclass
+
+from shared.effects import EventLogged
+from shared.ids import AccountId, AgentId, TokenId
+from shared.models import BusyPolicy, Run, TokenKind
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a token speaks for. An operator's has no account: it is refused before that is looked at."""
+
+    token: TokenId
+    account: AccountId
+    kind: TokenKind
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    id: AgentId
+    account: AccountId
+    name: str
+    kind: str  # pet | cattle
+    busy_policy: BusyPolicy
+    published: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    run: Run
+    place: int | None  # among the runs that are not finished: 0 is the current one
+    output: str | None  # the text of the last assistant message of a completed run
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Entries of a thread's log, oldest first: events, the deltas of one message folded into one."""
+
+    entries: tuple[EventLogged, ...]
+    truncated: bool  # there are more: older ones, or behind a cursor newer ones
