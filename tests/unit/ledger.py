@@ -1,0 +1,226 @@
+"""The tables of one thread, in memory: writes what a step asks for as the schema would, and loads it again.
+
+Every write is checked against the constraints of shared/db/migrations/0002_threads.sql, so each test of the
+core that goes through a ledger shows that its effects can be stored.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from shared import ids
+from shared.effects import (
+    ClientRequestSeen,
+    Effect,
+    EventLogged,
+    MessageWritten,
+    RequestOpened,
+    RequestSettled,
+    RunCreated,
+    RunMoved,
+    SteerOffered,
+    SteerSettled,
+)
+from shared.events import Event, RunnerEvent
+from shared.ids import AccountId, AgentId, EventId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
+from shared.lifecycle import ALL_RUNS, QUEUE_LIMIT, State, Step, names, needed_runs, step
+from shared.models import (
+    EXECUTING,
+    TERMINAL,
+    BusyPolicy,
+    PermissionRequest,
+    RequestState,
+    Run,
+    RunStatus,
+    Steer,
+    Thread,
+    ThreadStatus,
+    TokenKind,
+)
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+ENDS = frozenset({"run.completed", "run.failed"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def number(n: int) -> Ulid:
+    """The n-th id of a test: the same at each run."""
+    return ids.from_bytes(n.to_bytes(16, "big"))
+
+
+def fresh_at(moment: datetime) -> EventId:
+    milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
+    return EventId(ids.from_bytes(milliseconds.to_bytes(6, "big") + bytes(10)))
+
+
+def new_thread(created_at: datetime = NOON) -> Thread:
+    return Thread(
+        partition=7,
+        id=ThreadId(number(1)),
+        account=AccountId(number(2)),
+        agent=AgentId(number(3)),
+        kind="cattle",
+        title=None,
+        user_id="u-1",
+        client_external_ref="linear-ENG-123",
+        attributed_user=number(4),
+        created_by=TokenId(number(5)),
+        created_by_kind=TokenKind.HUMAN_PAT,
+        status=ThreadStatus.IDLE,
+        active_runs=0,
+        last_run_id=None,
+        last_run_seq=0,
+        last_event_id=None,
+        held=False,
+        archived_at=None,
+        deleted_at=None,
+        created_at=created_at,
+        updated_at=created_at,
+    )
+
+
+class Ledger:
+    def __init__(self, policy: BusyPolicy = BusyPolicy.QUEUE) -> None:
+        self.thread = new_thread()
+        self.policy = policy
+        self.runs: dict[RunId, Run] = {}
+        self.created: list[RunId] = []
+        self.inputs: dict[RunId, tuple[MessageId, ...]] = {}
+        self.log: list[EventLogged] = []
+        self.ended: set[RunId] = set()  # runs whose end is in the log
+        self.messages: dict[MessageId, MessageWritten] = {}
+        self.requests: dict[RequestId, PermissionRequest] = {}
+        self.steers: dict[RunId, Steer] = {}
+        self.seen: dict[str, RunId] = {}
+
+    @property
+    def active(self) -> list[Run]:
+        return sorted((run for run in self.runs.values() if not run.terminal), key=lambda run: run.seq)
+
+    @property
+    def open_requests(self) -> list[RequestId]:
+        return [r.id for r in self.requests.values() if r.state == RequestState.PENDING]
+
+    def load(self, events: Sequence[Event | RunnerEvent], runs: int | None = None) -> State:
+        """The state for these events, with as few of the queue's runs as they need, or the first `runs`."""
+        named = names(events)
+        queue = tuple(self.active[: needed_runs(events, self.policy) if runs is None else runs])
+        front = {run.id for run in queue}
+        requests = {
+            request.id: request
+            for request in self.requests.values()
+            if request.id in named.requests or (request.run in front and request.state == RequestState.PENDING)
+        }
+        seen = {name: self.seen[name] for name in named.client_requests & self.seen.keys()}
+        wanted = {*named.runs, *seen.values(), *(request.run for request in requests.values())}
+        others = {run: self.runs[run] for run in wanted & self.runs.keys() - front}
+        steers = tuple(steer for steer in self.steers.values() if not steer.settled)
+        return State(self.thread, self.policy, queue, others, requests, seen, steers)
+
+    def tell(
+        self,
+        events: Sequence[Event | RunnerEvent],
+        now: datetime,
+        accepted_at: datetime | None = None,
+        runs: int | None = ALL_RUNS,
+    ) -> list[Step]:
+        """Loads once, steps through the events, writes. Returns the steps."""
+        state = self.load(events, runs)
+        steps = []
+        for event in events:
+            done = step(state, event, now, fresh_at(now), accepted_at)
+            steps.append(done)
+            state = done.state
+        for done in steps:
+            self.write(done.state.thread, done.effects)
+        return steps
+
+    def write(self, thread: Thread, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            self._write(effect)
+        _check_thread(self.thread, thread)
+        self.thread = thread
+        self.check()
+
+    def _write(self, effect: Effect) -> None:  # noqa: C901 - one case for each effect
+        match effect:
+            case RunCreated(run, messages):
+                assert run.id not in self.runs
+                self.runs[run.id] = run
+                self.created.append(run.id)
+                self.inputs[run.id] = messages
+                _check_run(run)
+            case RunMoved(run):
+                _check_move(self.runs[run.id], run)
+                self.runs[run.id] = run
+            case EventLogged():
+                assert not self.log or effect.id > self.log[-1].id
+                assert effect.run is None or effect.run not in self.ended, "logged after the run's end"
+                self.log.append(effect)
+                if effect.type in ENDS and effect.run is not None:
+                    self.ended.add(effect.run)
+            case MessageWritten():
+                assert effect.id not in self.messages
+                self.messages[effect.id] = effect
+            case RequestOpened(request):
+                assert request.id not in self.requests
+                self.requests[request.id] = request
+            case RequestSettled(request):
+                assert self.requests[request.id].state == RequestState.PENDING
+                assert request.state != RequestState.PENDING
+                self.requests[request.id] = request
+            case SteerOffered(steer):
+                assert steer.run not in self.steers
+                self.steers[steer.run] = steer
+            case SteerSettled(steer):
+                assert not self.steers[steer.run].settled
+                self.steers[steer.run] = steer
+            case ClientRequestSeen(name, run):
+                assert name not in self.seen
+                self.seen[name] = run
+
+    def check(self) -> None:
+        """What must hold between any two steps."""
+        active = self.active
+        assert self.thread.active_runs == len(active)
+        assert len({run.seq for run in active}) == len(active)
+        assert sum(run.status in EXECUTING for run in active) <= 1
+        assert all(run.status == RunStatus.QUEUED for run in active[1:])
+        assert sum(run.status == RunStatus.QUEUED for run in active) <= QUEUE_LIMIT
+        assert (self.thread.status == ThreadStatus.RUNNING) == bool(active)
+        assert self.ended == {run.id for run in self.runs.values() if run.terminal}
+        assert self.thread.last_run_id == (self.created[-1] if self.created else None)
+        assert self.thread.last_event_id == (self.log[-1].id if self.log else None)
+        assert all(run.seq <= self.thread.last_run_seq for run in self.runs.values())
+        assert all(message in self.messages for messages in self.inputs.values() for message in messages)
+        open_runs = {r.run for r in self.requests.values() if r.state == RequestState.PENDING}
+        assert all(self.runs[run].status == RunStatus.WAITING_INPUT for run in open_runs)
+        assert all(steer.target == active[0].id for steer in self.steers.values() if not steer.settled)
+
+
+def _check_run(run: Run) -> None:
+    assert (run.status in TERMINAL) == (run.completed_at is not None)
+    assert (run.status != RunStatus.QUEUED) == (run.started_at is not None)
+    assert run.created_at <= (run.started_at or run.created_at) <= (run.completed_at or run.updated_at)
+    assert run.created_at <= run.updated_at
+    if run.error is not None:
+        assert run.status in {RunStatus.FAILED, RunStatus.EXPIRED, RunStatus.CANCELLED}
+
+
+def _check_move(before: Run, after: Run) -> None:
+    assert not before.terminal, "a terminal run moved"
+    assert (before.id, before.created_at, before.trigger) == (after.id, after.created_at, after.trigger)
+    assert before.started_at in (None, after.started_at), "startedAt is set once"
+    assert before.updated_at <= after.updated_at
+    assert before.seq <= after.seq
+    _check_run(after)
+
+
+def _check_thread(before: Thread, after: Thread) -> None:
+    fixed = ("partition", "id", "account", "agent", "kind", "user_id", "client_external_ref")
+    fixed += ("attributed_user", "created_by", "created_by_kind", "created_at")
+    assert all(getattr(before, name) == getattr(after, name) for name in fixed)
+    assert before.updated_at <= after.updated_at
+    assert after.created_at <= after.updated_at
+    assert before.title in (None, after.title)
+    assert before.last_run_seq <= after.last_run_seq
+    assert (before.last_event_id or "") <= (after.last_event_id or "")

@@ -1,0 +1,210 @@
+"""Random lives of a thread: what must hold after every batch and every report, whatever came before.
+
+The ledger checks each write against the schema's constraints and the promises of docs/lifecycle.md; here are
+the sequences, and what can only be seen by comparing two ways to the same place.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from shared.events import (
+    Ask,
+    AttemptLost,
+    Event,
+    MessageAdded,
+    PermissionDecision,
+    RequestExpired,
+    RunExpired,
+    RunFinished,
+    RunLeased,
+    RunnerEvent,
+    RunResumed,
+    RunStarted,
+    RunWaits,
+    SteerAcknowledged,
+    ThreadArchived,
+    ThreadDeleted,
+    ThreadUnarchived,
+    UserInterrupt,
+    UserMessage,
+)
+from shared.ids import MessageId, RequestId, RunId
+from shared.lifecycle import QUEUE_LIMIT, Step, step
+from shared.models import BusyPolicy, RunError
+from tests.unit.ledger import NOON, Ledger, fresh_at, number
+
+FAILED = RunError("runner.failed", "It failed.", retryable=False)
+POLICIES = st.sampled_from([None, *BusyPolicy])
+CLOCK = st.sampled_from([0, 0, 1, 40, 2_000, 60_000, -500, -3_600_000])  # ms: a clock may step back
+TEXTS = st.sampled_from(["Say hello.", "  first\n\n second ", "x" * 200, "…"])
+CLIENT_REQUESTS = st.sampled_from([None, None, "a", "b", "c"])
+KINDS = st.sampled_from(["message"] * 12 + ["interrupt"] * 5 + ["decision"] * 4 + ["added", "archive", "unarchive"])
+REPORTS = st.sampled_from(
+    [RunLeased, RunLeased, RunStarted, RunStarted, RunFinished, RunResumed, RunExpired, AttemptLost]
+)
+
+
+class LifeOfAThread(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = Ledger()
+        self.now = NOON
+        self.minted = 100
+        self.finished: dict[RunId, object] = {}
+
+    @initialize(policy=st.sampled_from(BusyPolicy), waiting=st.sampled_from([0, 0, 0, 0, 0, 3, 99, 101]))
+    def begin(self, policy: BusyPolicy, waiting: int) -> None:
+        self.ledger.policy = policy
+        for _ in range(waiting):
+            self.apply([UserMessage(self.run_id(), "hello", None, BusyPolicy.QUEUE)])
+
+    @rule(data=st.data(), clock=CLOCK, size=st.integers(1, 5))
+    def send(self, data: st.DataObject, clock: int, size: int) -> None:
+        """A batch, and at once the same one again: its clientRequestIds start nothing twice."""
+        self.tick(clock)
+        events = [self.draw_event(data) for _ in range(size)]
+        self.apply(events)
+        self.repeat(events)
+
+    @rule(kind=REPORTS, data=st.data(), clock=CLOCK)
+    def report(self, kind: type[RunnerEvent], data: st.DataObject, clock: int) -> None:
+        self.tick(clock)
+        run = self.draw_run(data)
+        event = kind(run)  # type: ignore[call-arg]  # each of REPORTS is made of a run alone
+        if isinstance(event, RunFinished) and data.draw(st.booleans()):
+            event = RunFinished(run, FAILED)
+        self.apply([event])
+
+    @rule(clock=CLOCK)
+    @precondition(lambda self: self.ledger.active)
+    def work(self, clock: int) -> None:
+        """The current run gets as far as running, however it stands, if nothing is asked."""
+        self.tick(clock)
+        run = self.ledger.active[0].id
+        self.apply([RunLeased(run), RunStarted(run), RunResumed(run)])
+
+    @rule(data=st.data(), clock=CLOCK, count=st.integers(1, 3))
+    def ask(self, data: st.DataObject, clock: int, count: int) -> None:
+        self.tick(clock)
+        deadline = data.draw(st.sampled_from([None, self.now + timedelta(minutes=1)]))
+        asks = tuple(Ask(RequestId(self.mint()), "May I?", "shell", {"cmd": "ls"}, deadline) for _ in range(count))
+        self.apply([RunWaits(self.draw_run(data), asks)])
+
+    @rule(data=st.data(), clock=CLOCK)
+    @precondition(lambda self: self.ledger.requests)
+    def time_out(self, data: st.DataObject, clock: int) -> None:
+        self.tick(clock)
+        self.apply([RequestExpired(data.draw(st.sampled_from(sorted(self.ledger.requests))))])
+
+    @rule(data=st.data(), clock=CLOCK)
+    @precondition(lambda self: self.ledger.steers)
+    def acknowledge(self, data: st.DataObject, clock: int) -> None:
+        self.tick(clock)
+        self.apply([SteerAcknowledged(data.draw(st.sampled_from(sorted(self.ledger.steers))))])
+
+    @rule(data=st.data(), clock=CLOCK)
+    @precondition(lambda self: self.ledger.open_requests)
+    def decide(self, data: st.DataObject, clock: int) -> None:
+        """Every open request is decided, and the run is given back to a worker."""
+        self.tick(clock)
+        answers = [PermissionDecision(request, data.draw(st.booleans())) for request in self.ledger.open_requests]
+        self.apply([*answers, RunLeased(self.ledger.active[0].id)])
+
+    @rule(clock=CLOCK)
+    @precondition(lambda self: self.ledger.active)
+    def lose(self, clock: int) -> None:
+        """The worker of the current run dies, and so does the next one."""
+        self.tick(clock)
+        run = self.ledger.active[0].id
+        self.apply([AttemptLost(run), RunLeased(run), AttemptLost(run), RunLeased(run), RunStarted(run)])
+
+    @rule(clock=CLOCK)
+    @precondition(lambda self: self.ledger.thread.archived_at)
+    def reopen(self, clock: int) -> None:
+        self.tick(clock)
+        self.apply([ThreadUnarchived()])
+
+    @rule(clock=CLOCK)
+    @precondition(lambda self: len(self.ledger.log) > 30)
+    def delete(self, clock: int) -> None:
+        """Late in a life: nothing happens to a thread after it."""
+        self.tick(clock)
+        self.apply([ThreadDeleted()])
+
+    @invariant()
+    def terminal_runs_never_move(self) -> None:
+        for run in self.ledger.runs.values():
+            if run.terminal:
+                assert self.finished.setdefault(run.id, run) == run
+
+    def apply(self, events: list[Event | RunnerEvent]) -> list[Step]:
+        """Applies a batch to the ledger, and beside it with every run loaded: both come to the same."""
+        whole = self.ledger.load(events, runs=QUEUE_LIMIT + 1)
+        steps = self.ledger.tell(events, self.now, runs=None)
+        for event, done in zip(events, steps, strict=True):
+            other = step(whole, event, self.now, fresh_at(self.now))
+            assert (other.effects, other.result, other.state.thread) == (
+                done.effects,
+                done.result,
+                done.state.thread,
+            )
+            assert other.state is not whole or not other.effects
+            whole = other.state
+        assert whole.queue == tuple(self.ledger.active)
+        return steps
+
+    def repeat(self, events: list[Event | RunnerEvent]) -> None:
+        again = [
+            replace(event, run=self.run_id())
+            for event in events
+            if isinstance(event, UserMessage) and event.client_request_id in self.ledger.seen
+        ]
+        for done in self.ledger.tell(again, self.now):
+            assert done.effects == ()
+
+    def tick(self, milliseconds: int) -> None:
+        self.now += timedelta(milliseconds=milliseconds)
+
+    def mint(self) -> str:
+        self.minted += 1
+        return number(self.minted)
+
+    def run_id(self) -> RunId:
+        return RunId(self.mint())
+
+    def draw_run(self, data: st.DataObject) -> RunId:
+        """The current run most of the time; else any that there is or was, or none that there ever was."""
+        known = [run.id for run in self.ledger.active[:1]] * 4
+        known += [run.id for run in self.ledger.active[-1:]] + list(self.ledger.runs)[-3:]
+        return data.draw(st.sampled_from([*known, RunId(number(9))]))
+
+    def draw_event(self, data: st.DataObject) -> Event:
+        match data.draw(KINDS):
+            case "message":
+                return UserMessage(self.run_id(), data.draw(TEXTS), data.draw(CLIENT_REQUESTS), data.draw(POLICIES))
+            case "interrupt":
+                return UserInterrupt(data.draw(st.sampled_from([None, self.draw_run(data)])))
+            case "decision":
+                request = data.draw(st.sampled_from([*sorted(self.ledger.requests), "what?"]))
+                return PermissionDecision(request, data.draw(st.booleans()))
+            case "added":
+                role = data.draw(st.sampled_from(["user", "assistant"]))
+                return MessageAdded(MessageId(self.mint()), role, [{"type": "text", "text": "hello"}])
+            case "archive":
+                return ThreadArchived()
+            case _:
+                return ThreadUnarchived()
+
+
+# 250 lives of up to 50 rules, each of 1 to 5 steps, each step taken twice: far beyond 10,000 steps.
+LifeOfAThread.TestCase.settings = settings(
+    max_examples=250,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+TestLifeOfAThread = LifeOfAThread.TestCase
