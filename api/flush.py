@@ -18,6 +18,7 @@ from api.submission import (
     Fresh,
     Held,
     InFlight,
+    Judged,
     Mismatch,
     Missing,
     Parked,
@@ -90,7 +91,7 @@ class Flusher:
         for group in _by_kind(firsts):
             try:
                 await self._write(group)
-            except AWAY + (asyncpg.PostgresError,) as error:
+            except (*AWAY, asyncpg.PostgresError) as error:
                 log.warning("flush failed, taken again row by row", rows=len(group), error=repr(error))
                 await self._one_by_one(group)
             except Exception:  # the loop must live: whoever waits is told, and it is logged
@@ -107,7 +108,9 @@ class Flusher:
         new = submissions[0].new is not None
         columns = _create_columns if new else _accept_columns
         rows = await connection.fetch(
-            SQL["create" if new else "accept"], *columns(submissions, self.reply_to), timeout=STATEMENT_TIMEOUT
+            SQL["create" if new else "accept"],
+            *columns(submissions, self.reply_to),
+            timeout=STATEMENT_TIMEOUT,
         )
         fresh: list[tuple[Submission, Fresh]] = []
         unclear: list[tuple[_Entry, Verdict]] = []
@@ -143,7 +146,7 @@ class Flusher:
         """Keyed repeats of entries of this same flush: the first ones are settled by now."""
         try:
             await self._judge([(entry, InFlight()) for entry in entries])
-        except AWAY + (asyncpg.PostgresError,) as error:
+        except (*AWAY, asyncpg.PostgresError) as error:
             for entry in entries:
                 _refuse(entry, _inactive(error))
 
@@ -265,7 +268,7 @@ def _refusal(submission: Submission, row: asyncpg.Record) -> Verdict:
     return Archived() if row["archived"] and Passes.ARCHIVED not in submission.passes else Held()
 
 
-def judged(row: asyncpg.Record) -> Verdict:
+def judged(row: asyncpg.Record) -> Judged:
     if not row["same"]:
         return Mismatch()
     if row["outcome"] is not None:
@@ -285,5 +288,6 @@ def _refuse(entry: _Entry, error: Exception) -> None:
 
 def _inactive(error: BaseException) -> ServiceInactive:
     return ServiceInactive(
-        f"The database is away ({type(error).__name__}). Try again with the same Idempotency-Key.", retry_after=1
+        f"The database is away ({type(error).__name__}). Try again with the same Idempotency-Key.",
+        retry_after=1,
     )

@@ -24,6 +24,7 @@ from api.submission import (
     Pending,
     Replay,
     Submission,
+    Verdict,
 )
 from shared import ids
 from shared.db.connect import AWAY
@@ -31,6 +32,7 @@ from shared.db.records import thread_of
 from shared.errors import ServiceInactive
 from shared.ids import TokenId, Ulid
 from shared.keys import Keys
+from shared.models import Thread
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
 
@@ -51,7 +53,9 @@ class Inbox:
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         self._bell = Bell(Queue(open_redis(settings.redis_url, TIMEOUT), keys))
         self._outcomes = Outcomes(
-            settings.database_url, open_redis(settings.redis_url, 5 * LISTEN_TIMEOUT), keys.outcomes(self.name)
+            settings.database_url,
+            open_redis(settings.redis_url, 5 * LISTEN_TIMEOUT),
+            keys.outcomes(self.name),
         )
         self._flusher = Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted)
 
@@ -85,9 +89,7 @@ class Inbox:
             self._outcomes.forget(waiter)
         return await self._answer(submission, verdict, outcome)
 
-    async def recall(
-        self, token: TokenId, idempotency: Idempotency
-    ) -> Applied | Mismatch | InFlight | Parked | None:
+    async def recall(self, token: TokenId, idempotency: Idempotency) -> Applied | Mismatch | InFlight | Parked | None:
         """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive."""
         key = idempotency
         try:
@@ -102,16 +104,20 @@ class Inbox:
         if self.settings.ring:
             self._bell.add(fresh)
 
-    async def _answer(self, submission: Submission, verdict: object, outcome: str | None) -> Answer:
+    async def _answer(self, submission: Submission, verdict: Verdict, outcome: str | None) -> Answer:
         match verdict:
             case Fresh(accepted_at=accepted_at) if outcome is not None:
                 return Applied(accepted_at, outcome, replayed=False)
-            case Fresh(accepted_at=accepted_at, thread=None):
-                row = await self.pool.fetchrow(SQL["thread"], submission.partition, submission.thread)
-                return Pending(accepted_at, thread_of(row))
             case Fresh(accepted_at=accepted_at, thread=thread):
-                return Pending(accepted_at, thread)
+                return Pending(accepted_at, thread or await self._read(submission))
             case Replay(accepted_at, text):
                 return Applied(accepted_at, text, replayed=True)
             case _:
                 return verdict
+
+    async def _read(self, submission: Submission) -> Thread:
+        try:
+            row = await self.pool.fetchrow(SQL["thread"], submission.partition, submission.thread)
+        except AWAY as error:
+            raise ServiceInactive(retry_after=1) from error
+        return thread_of(row)

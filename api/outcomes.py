@@ -55,9 +55,7 @@ class Outcomes:
         """Registers a waiter, before the batch is committed. `timeout` in seconds counts from now."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiter = Waiter(
-            submission.ref, now + timeout, now + PATIENCE, loop.create_future(), submission.partition
-        )
+        waiter = Waiter(submission.ref, now + timeout, now + PATIENCE, loop.create_future(), submission.partition)
         self._waiters[submission.ref] = waiter
         return waiter
 

@@ -101,6 +101,7 @@ class Held:
     """The thread is held (it has a dead letter), and this batch does not pass that."""
 
 
+Judged = Replay | Mismatch | InFlight | Parked
 Verdict = Fresh | Replay | Mismatch | InFlight | Parked | Missing | Archived | Held
 
 

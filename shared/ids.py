@@ -9,6 +9,7 @@ import os
 import re
 import time
 import zlib
+from itertools import pairwise
 from datetime import UTC, datetime, timedelta
 from typing import NewType
 
@@ -29,7 +30,7 @@ PATTERN = r"^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$"
 _SHAPE = re.compile(PATTERN[:-1] + r"\Z")  # `$` would let a final newline through
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 _TO_BASE_32 = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
-_NEXT = dict(zip(ALPHABET, ALPHABET[1:], strict=False))
+_NEXT = dict(pairwise(ALPHABET))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 

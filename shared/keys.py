@@ -1,16 +1,16 @@
 """Every key and channel in Redis, on one page. All of it is a queue or a notice: losing it loses nothing.
 
-    arq:queue                     ZSET   wake-ups of role `apply`: job id -> 1           (arq's own)
-    arq:queue:execute             ZSET   wake-ups of role `execute`                      (arq's own)
-    arq:job:<id>                  string the job, JSON                                   (arq's own)
-    arq:in-progress:<id>          string set while a worker has the job                  (arq's own)
-    threadmill:waiting:<p>        ZSET   batch id -> accepted at, ms, of one partition
-    threadmill:rung:<p>           string set while a wake-up for the partition is waiting
-    threadmill:wake:<role>        list   one element a worker to wake
-    threadmill:worker:<id>        string a live worker, JSON, with a time to live
-    threadmill:outcomes:<api>     channel of one api process: outcomes it waits for
-    threadmill:thread:<id>        channel: the thread has something new
-    threadmill:control            channel: pause, resume, quiet
+arq:queue                     ZSET   wake-ups of role `apply`: job id -> 1           (arq's own)
+arq:queue:execute             ZSET   wake-ups of role `execute`                      (arq's own)
+arq:job:<id>                  string the job, JSON                                   (arq's own)
+arq:in-progress:<id>          string set while a worker has the job                  (arq's own)
+threadmill:waiting:<p>        ZSET   batch id -> accepted at, ms, of one partition
+threadmill:rung:<p>           string set while a wake-up for the partition is waiting
+threadmill:wake:<role>        list   one element a worker to wake
+threadmill:worker:<id>        string a live worker, JSON, with a time to live
+threadmill:outcomes:<api>     channel of one api process: outcomes it waits for
+threadmill:thread:<id>        channel: the thread has something new
+threadmill:control            channel: pause, resume, quiet
 """
 
 from dataclasses import dataclass

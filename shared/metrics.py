@@ -7,11 +7,15 @@ from prometheus_client import Counter, Gauge, Histogram
 
 ACCEPTED = Counter("threadmill_accepted_batches", "Batches committed by this api")
 FLUSH_SIZE = Histogram(
-    "threadmill_flush_batches", "Batches written by one group commit", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "threadmill_flush_batches",
+    "Batches written by one group commit",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 APPLIED = Counter("threadmill_applied_batches", "Batches applied by this worker", ["via"])
 DRAIN_SIZE = Histogram(
-    "threadmill_drain_batches", "Batches applied by one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+    "threadmill_drain_batches",
+    "Batches applied by one transaction",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
 LATENCY = Histogram(
     "threadmill_accepted_to_applied_seconds",

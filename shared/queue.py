@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -55,13 +56,21 @@ def _script(name: str) -> str:
 
 def open_redis(url: str, timeout: float) -> Redis:
     """A client that fails within `timeout` seconds rather than try again. Connects when it is first used."""
-    return Redis.from_url(
+    client: Redis = Redis.from_url(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
     )
+    return client
+
+
+def open_arq(url: str, queue: str) -> ArqRedis:
+    """arq's own client, not connected yet: arq's way of making one fails where Redis is away."""
+    pool: ArqRedis = ArqRedis.from_url(url)
+    pool.job_serializer, pool.job_deserializer, pool.default_queue_name = dump_job, load_job, queue
+    return pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +116,26 @@ class Queue:
 
     async def wait(self, role: str, timeout: float) -> bool:
         """Waits at most `timeout` seconds to be woken. The client must allow for a longer answer than that."""
-        return await self._redis.brpop([self._keys.wake(role)], timeout=timeout) is not None
+        return await self._redis.execute_command("BRPOP", self._keys.wake(role), timeout) is not None
 
     async def claim(self, most: int) -> list[WakeUp]:
         """Takes wake-ups of at most `most` partitions; their marks are gone before anything is read."""
         keys = [self._keys.queue(APPLY), self._keys.wake(APPLY)]
-        args = [most, IN_PROGRESS_MS, f"{APPLY}:", in_progress_key_prefix, self._keys.rung_prefix, job_key_prefix]
+        args: list[str | int | bytes] = [
+            most,
+            IN_PROGRESS_MS,
+            f"{APPLY}:",
+            in_progress_key_prefix,
+            self._keys.rung_prefix,
+            job_key_prefix,
+        ]
         flat = await self._run("claim", keys, args)
         return [WakeUp(job.decode(), _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]
 
     async def finish(self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]]) -> None:
         """Ends the wake-ups and takes applied batches (per partition) out of the waiting sets."""
         keys = [self._keys.queue(APPLY), *(self._keys.waiting(partition) for partition in applied)]
-        args: list[str | int] = [in_progress_key_prefix, retry_key_prefix, job_key_prefix, len(wake_ups)]
+        args: list[str | int | bytes] = [in_progress_key_prefix, retry_key_prefix, job_key_prefix, len(wake_ups)]
         args += [wake_up.job for wake_up in wake_ups]
         for batches in applied.values():
             args += [len(batches), *batches]
@@ -132,6 +148,13 @@ class Queue:
             pipeline.publish(self._keys.outcomes(api), "\n".join(f"{ref} {text}" for ref, text in items))
         await pipeline.execute()
 
+    async def beat(self, worker: str, record: dict[str, Any], life_ms: int) -> None:
+        """Says that a worker lives, for those who look with redis-cli."""
+        await self._redis.set(self._keys.worker(worker), json.dumps(record), px=life_ms)
+
+    async def ping(self) -> None:
+        await self._redis.ping()
+
     async def forget_mark(self, partition: int) -> None:
         """What a job that a stock worker runs does first: whatever is accepted from here on rings again."""
         await self._redis.delete(self._keys.rung(partition))
@@ -143,10 +166,10 @@ class Queue:
         if name not in self._shas:
             self._shas[name] = await self._redis.script_load(_script(name))
         try:
-            return await self._redis.evalsha(self._shas[name], len(keys), *keys, *args)
+            return await self._redis.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *args)
         except NoScriptError:  # Redis was emptied or restarted
             self._shas[name] = await self._redis.script_load(_script(name))
-            return await self._redis.evalsha(self._shas[name], len(keys), *keys, *args)
+            return await self._redis.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *args)
 
 
 def _apply_job(partition: int, now_ms: int) -> dict[str, Any]:

@@ -5,8 +5,18 @@ from typing import Any
 import asyncpg
 from pydantic_core import from_json
 
-from shared.models import PermissionRequest, RequestState, Run, RunError, RunStatus, Steer, Thread, Trigger
-from shared.models import ThreadStatus, TokenKind
+from shared.models import (
+    PermissionRequest,
+    RequestState,
+    Run,
+    RunError,
+    RunStatus,
+    Steer,
+    Thread,
+    ThreadStatus,
+    TokenKind,
+    Trigger,
+)
 
 _STATUS = {status.value: status for status in RunStatus}  # a look-up is a third of a call of the Enum
 _THREAD_STATUS = {status.value: status for status in ThreadStatus}
@@ -73,6 +83,4 @@ def request_of(row: asyncpg.Record) -> PermissionRequest:
 
 
 def steer_of(row: asyncpg.Record) -> Steer:
-    return Steer(
-        run=row["run"], target=row["target"], event=row["event"], text=row["text"], settled=row["settled"]
-    )
+    return Steer(run=row["run"], target=row["target"], event=row["event"], text=row["text"], settled=row["settled"])

@@ -31,6 +31,7 @@ create table threads (
     held                boolean not null default false,
     archived_at         timestamptz,
     deleted_at          timestamptz,
+    purged_at           timestamptz,
     created_at          timestamptz not null default now(),
     updated_at          timestamptz not null default now(),
     primary key (partition, id),
@@ -39,6 +40,8 @@ create table threads (
 ) with (fillfactor = 80);
 
 create index threads_by_agent on threads (account, agent, updated_at desc, id) where deleted_at is null;
+
+create index threads_to_purge on threads (deleted_at) where deleted_at is not null and purged_at is null;
 
 -- Integer ids of threads, for the dialect that has them. It can't lead with the partition: the number is all
 -- that a request knows.

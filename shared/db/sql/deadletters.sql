@@ -1,6 +1,6 @@
 -- name: bound
--- For this transaction: it waits at most this long for a lock, and a stopped process holds nobody up.
-select set_config('lock_timeout', '5s', true), set_config('idle_in_transaction_session_timeout', '2s', true);
+-- For this transaction: it waits at most so many ms for a lock, and a stopped process holds nobody up. Argument: ms.
+select set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', '2s', true);
 
 -- name: lock_partition
 -- Keeps drains away: the first lock, as everywhere.

@@ -3,17 +3,23 @@
 select set_config('statement_timeout', $1::text, false);
 
 -- name: depths
--- What each partition holds, counted up to a bound and never further: a backlog of millions is not scanned.
--- Argument: bound.
+-- What each partition holds, counted up to a bound and never further: a backlog of millions is not scanned. (The order
+-- is there for the planner: without one it may choose to read the whole table.) Argument: bound.
 select p.id as partition, p.paused, w.waiting, b.blocked
 from partitions p
 cross join lateral (
     select count(*) as waiting
-    from (select from batches where partition = p.id and applied_at is null and not blocked limit $1) w
+    from (select from batches
+          where partition = p.id and applied_at is null and not blocked
+          order by account, id
+          limit $1) w
 ) w
 cross join lateral (
     select count(*) as blocked
-    from (select from batches where partition = p.id and applied_at is null and blocked limit $1) b
+    from (select from batches
+          where partition = p.id and applied_at is null and blocked
+          order by thread, id
+          limit $1) b
 ) b
 order by p.id;
 

@@ -1,0 +1,237 @@
+-- name: lock
+-- Takes the partitions in order and waits for them. A statement of its own: what is read in the lock's own statement
+-- would come from a snapshot taken before the lock.
+select pg_advisory_xact_lock(1, p) from unnest($1::int[]) as p order by p;
+
+-- name: try_lock
+-- Takes those of the partitions that nobody has in hand.
+select p from (select p from unnest($1::int[]) as p order by p) as sorted where pg_try_advisory_xact_lock(1, p);
+
+-- name: read
+-- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
+-- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect` is how many
+-- batches the note of an owner that no longer holds the lock names with this one: 1 means that it was tried alone.
+with recursive working (partition, account, visited) as (
+    select p.id, f.account, 1
+    from unnest($1::int[]) as wanted (id)
+    join partitions p on p.id = wanted.id and not p.paused
+    cross join lateral (
+        select b.account from batches b
+        where b.partition = p.id and b.applied_at is null and not b.blocked and b.account >= $3::uuid
+        order by b.account limit 1
+    ) as f
+    union all
+    select a.partition, f.account, a.visited + 1
+    from working a
+    cross join lateral (
+        select b.account from batches b
+        where b.partition = a.partition and b.applied_at is null and not b.blocked and b.account > a.account
+        order by b.account limit 1
+    ) as f
+    where a.visited < $4::int
+)
+select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply_to, b.accepted_at, b.attempts,
+       b.next_try_at > clock_timestamp() as later,
+       coalesce((select min(cardinality(d.batches)) from drains d where d.owner <> $5 and b.id = any(d.batches)), 0)
+           as suspect,
+       o.held as account_held,
+       clock_timestamp() as now
+from working a
+join accounts o on o.id = a.account
+cross join lateral (
+    select * from batches w
+    where w.partition = a.partition and w.account = a.account and w.applied_at is null and not w.blocked
+    order by w.id limit $2::int
+) as b;
+
+-- name: note
+-- Says what this owner has in hand, before it works on it; on a connection of its own, not waiting for the disk: it
+-- need only outlive the process, not the machine.
+insert into drains (owner, partitions, batches) values ($1, $2, $3)
+on conflict (owner) do update set partitions = excluded.partitions, batches = excluded.batches,
+                                  started_at = clock_timestamp();
+
+-- name: clear_note
+-- In the drain's own transaction: what it had in hand is settled with it. Notes of dead owners on the same batches go
+-- as well.
+update drains set batches = '{}', partitions = '{}'
+where owner = $1 or batches && $2::bigint[];
+
+-- name: lock_threads
+-- Locks the threads, in the order of their ids.
+select t.id
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+join threads t on t.partition = w.partition and t.id = w.id
+order by t.id
+for no key update of t;
+
+-- name: threads
+-- The threads and their agents' policy for a busy one.
+select t.*, coalesce(a.busy_policy, 'queue') as busy_policy
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+join threads t on t.partition = w.partition and t.id = w.id
+left join agents a on a.id = t.agent;
+
+-- name: runs
+-- The first runs of each thread's queue, as many as its events may reach.
+select r.thread, r.id, r.seq, r.status, r.trigger, r.created_at, r.started_at, r.updated_at, r.completed_at, r.error,
+       r.attempt
+from unnest($1::smallint[], $2::uuid[], $3::int[]) as w (partition, id, need)
+cross join lateral (
+    select * from runs r
+    where r.partition = w.partition and r.thread = w.id and r.completed_at is null
+    order by r.seq limit w.need
+) as r;
+
+-- name: named_runs
+-- Runs that events name, whatever their state.
+select r.thread, r.id, r.seq, r.status, r.trigger, r.created_at, r.started_at, r.updated_at, r.completed_at, r.error,
+       r.attempt
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, id)
+join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.id;
+
+-- name: client_requests
+-- The first runs of client request ids that were seen before.
+select c.thread, c.client_request_id, c.run
+from unnest($1::smallint[], $2::uuid[], $3::text[]) as w (partition, thread, client_request_id)
+join client_requests c
+    on c.partition = w.partition and c.thread = w.thread and c.client_request_id = w.client_request_id;
+
+-- name: permission_requests
+-- Open permission requests of these threads, and those that decisions name.
+select p.thread, p.id, p.run, p.state, p.expires_at, p.note
+from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
+join permission_requests p on p.partition = w.partition and p.thread = w.thread and p.state = 'pending'
+union
+select p.thread, p.id, p.run, p.state, p.expires_at, p.note
+from unnest($3::smallint[], $4::uuid[], $5::uuid[]) as w (partition, thread, id)
+join permission_requests p on p.partition = w.partition and p.thread = w.thread and p.id = w.id;
+
+-- name: steers
+-- Offers that no runner has acknowledged yet.
+select s.thread, s.run, s.target, s.event, s.text, s.settled
+from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
+join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled;
+
+-- name: write
+-- All that a drain usually changes, in one statement; the rows are disjoint. Returns how many batches were marked,
+-- threads and runs changed: the caller rolls back where they are not all that it read.
+with marked as (
+    update batches b set applied_at = greatest($1, clock_timestamp()), outcome = w.outcome
+    from unnest($2::smallint[], $3::bigint[], $4::text[]) as w (partition, id, outcome)
+    where b.partition = w.partition and b.id = w.id and b.applied_at is null
+    returning 1
+),
+changed as (
+    update threads t
+    set title = w.title, status = w.status, active_runs = w.active_runs, last_run_id = w.last_run_id,
+        last_run_seq = w.last_run_seq, last_event_id = w.last_event_id, held = w.held, archived_at = w.archived_at,
+        deleted_at = w.deleted_at, updated_at = w.updated_at
+    from unnest($5::smallint[], $6::uuid[], $7::text[], $8::text[], $9::int[], $10::uuid[], $11::bigint[], $12::uuid[],
+                $13::bool[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
+         as w (partition, id, title, status, active_runs, last_run_id, last_run_seq, last_event_id, held, archived_at,
+               deleted_at, updated_at)
+    where t.partition = w.partition and t.id = w.id
+    returning 1
+),
+created as (
+    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
+                      completed_at, error, attempt)
+    select partition, thread, id, seq, status, trigger, array[input], created_at, started_at, updated_at, completed_at,
+           error::jsonb, attempt
+    from unnest($17::smallint[], $18::uuid[], $19::uuid[], $20::bigint[], $21::text[], $22::text[], $23::uuid[],
+                $24::timestamptz[], $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::text[],
+                $29::int[])
+         as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
+               error, attempt)
+),
+moved as (
+    update runs r
+    set seq = w.seq, status = w.status, started_at = w.started_at, updated_at = w.updated_at,
+        completed_at = w.completed_at, error = w.error::jsonb, attempt = w.attempt
+    from unnest($30::smallint[], $31::uuid[], $32::uuid[], $33::bigint[], $34::text[], $35::timestamptz[],
+                $36::timestamptz[], $37::timestamptz[], $38::text[], $39::int[], $40::text[])
+         as w (partition, thread, id, seq, status, started_at, updated_at, completed_at, error, attempt, expected)
+    where r.partition = w.partition and r.thread = w.thread and r.id = w.id and r.status = w.expected
+    returning 1
+),
+logged as (
+    insert into thread_events (partition, thread, id, run, type, status, content, tool_call_id, tool_name, tool_input,
+                               request_id, tokens, duration_ms, occurred_at)
+    select partition, thread, id, run, type, status, content, tool_call_id, tool_name, tool_input::jsonb, request_id,
+           tokens, duration_ms, occurred_at
+    from unnest($41::smallint[], $42::uuid[], $43::uuid[], $44::uuid[], $45::text[], $46::text[], $47::text[],
+                $48::text[], $49::text[], $50::text[], $51::text[], $52::int[], $53::int[], $54::timestamptz[])
+         as w (partition, thread, id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id,
+               tokens, duration_ms, occurred_at)
+),
+written as (
+    insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at)
+    select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at
+    from unnest($55::smallint[], $56::uuid[], $57::uuid[], $58::text[], $59::text[], $60::uuid[], $61::text[],
+                $62::text[], $63::timestamptz[])
+         with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, n)
+    order by n
+)
+select (select count(*) from marked)::int as marked,
+       (select count(*) from changed)::int as changed,
+       (select count(*) from moved)::int as moved;
+
+-- name: insert_requests
+-- Permission requests that a run opened.
+insert into permission_requests (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at)
+select partition, thread, id, run, title, tool_name, tool_input::jsonb, created_at, expires_at
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+            $8::timestamptz[], $9::timestamptz[])
+     as w (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at);
+
+-- name: settle_requests
+-- Permission requests that left `pending`.
+update permission_requests p set state = w.state, note = w.note, decided_at = w.decided_at
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
+     as w (partition, thread, id, state, note, decided_at)
+where p.partition = w.partition and p.thread = w.thread and p.id = w.id and p.state = 'pending';
+
+-- name: keep_steers
+-- Offers made, and what became of them.
+insert into steers (partition, thread, run, target, event, text, settled)
+select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::bool[])
+on conflict (partition, thread, run) do update set settled = excluded.settled;
+
+-- name: keep_client_requests
+-- Client request ids, with the first run of each.
+insert into client_requests (partition, thread, client_request_id, run)
+select * from unnest($1::smallint[], $2::uuid[], $3::text[], $4::uuid[]);
+
+-- name: block
+-- Batches of held threads or accounts wait where no drain meets them again.
+update batches b set blocked = true
+from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
+where b.partition = w.partition and b.id = w.id and b.applied_at is null;
+
+-- name: unblock
+-- All batches of these threads that were blocked, but not parked, wait again. The caller holds the partitions' locks.
+update batches b set blocked = false
+from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
+where b.partition = w.partition and b.thread = w.thread and b.applied_at is null and b.blocked and b.parked_at is null;
+
+-- name: count_try
+-- A try made alone that failed, and when the next one may be.
+update batches set attempts = attempts + 1, error = $3,
+                   next_try_at = clock_timestamp() + $4::float8 * interval '1 second'
+where partition = $1 and id = $2 and applied_at is null
+returning attempts, thread;
+
+-- name: park
+-- A batch becomes a dead letter.
+update batches set blocked = true, parked_at = clock_timestamp(), next_try_at = null
+where partition = $1 and id = $2 and applied_at is null;
+
+-- name: hold
+-- Its thread waits with it.
+update threads set held = true where partition = $1 and id = $2 and deleted_at is null;
+
+-- name: read_one
+-- Whether this batch still waits, asked again under the lock.
+select clock_timestamp() as now from batches
+where partition = $1 and id = $2 and applied_at is null and not blocked;

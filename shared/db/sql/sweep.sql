@@ -1,0 +1,129 @@
+-- name: late
+-- Partitions with a batch that has waited longer than $1 seconds and may be tried now.
+select p.id
+from partitions p
+where not p.paused
+  and exists (
+    select from batches b
+    where b.partition = p.id and b.applied_at is null and not b.blocked
+      and b.accepted_at < clock_timestamp() - $1::float8 * interval '1 second'
+      and (b.next_try_at is null or b.next_try_at <= clock_timestamp())
+  );
+
+-- name: expired_requests
+-- Permission requests past their time, by a second more than that: a decision accepted just before it is visible by
+-- then. One with an unapplied batch of its thread from before its time waits for that batch.
+select r.partition, r.thread, r.id
+from permission_requests r
+where r.state = 'pending'
+  and r.expires_at < clock_timestamp() - interval '1 second'
+  and not exists (
+    select from batches b
+    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.accepted_at < r.expires_at
+  )
+order by r.partition, r.thread, r.id
+limit 100;
+
+-- name: still_expired
+-- The same, asked again under the lock of the partition.
+select r.thread, r.id, clock_timestamp() as now
+from unnest($1::uuid[], $2::uuid[]) as w (thread, id)
+join permission_requests r on r.partition = $3 and r.thread = w.thread and r.id = w.id and r.state = 'pending'
+where not exists (
+    select from batches b
+    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.accepted_at < r.expires_at
+);
+
+-- name: forget_batches
+-- Batches of one partition that applied more than $2 hours ago, with their keys; looks at the oldest $3 after id $4.
+-- Returns how far it looked, and how many it removed.
+with oldest as (
+    select partition, id, applied_at from batches where partition = $1 and id > $4 order by id limit $3
+),
+removed as (
+    delete from batches b using oldest o
+    where b.partition = o.partition and b.id = o.id
+      and o.applied_at < clock_timestamp() - $2::float8 * interval '1 hour'
+    returning b.partition, b.id
+),
+keys as (
+    delete from idempotency_keys k using removed r where k.partition = r.partition and k.batch = r.id
+)
+select (select max(id) from oldest) as seen, (select count(*) from oldest)::int as looked,
+       (select count(*) from removed)::int as removed;
+
+-- name: tombstones
+-- Deleted threads whose rows are still there.
+select partition, id from threads
+where deleted_at < clock_timestamp() - interval '5 seconds' and purged_at is null
+order by deleted_at limit 20;
+
+-- name: purge_events
+delete from thread_events where (partition, thread, id) in (
+    select partition, thread, id from thread_events where partition = $1 and thread = $2 limit $3);
+
+-- name: purge_messages
+delete from messages where (partition, thread, id) in (
+    select partition, thread, id from messages where partition = $1 and thread = $2 limit $3);
+
+-- name: purge_runs
+delete from runs where (partition, thread, id) in (
+    select partition, thread, id from runs where partition = $1 and thread = $2 and completed_at is not null limit $3);
+
+-- name: purge_rest
+-- The small tables of a deleted thread.
+with requests as (delete from permission_requests where partition = $1 and thread = $2),
+     offers as (delete from steers where partition = $1 and thread = $2),
+     seen as (delete from client_requests where partition = $1 and thread = $2)
+update threads set purged_at = clock_timestamp(), metadata = '{}', user_id = null, client_external_ref = null,
+                   title = null
+where partition = $1 and id = $2;
+
+-- name: forget_threads
+-- Tombstones that nobody can ask for any more: their batches and keys have had their time.
+delete from threads t where (t.partition, t.id) in (
+    select partition, id from threads
+    where purged_at < clock_timestamp() - $1::float8 * interval '1 hour' limit 1000)
+  and not exists (select from batches b where b.partition = t.partition and b.thread = t.id and b.applied_at is null
+                                           and b.blocked);
+
+-- name: gone
+-- Which of these batches no longer wait.
+select w.partition, w.id
+from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
+where not exists (
+    select from batches b
+    where b.partition = w.partition and b.id = w.id and b.applied_at is null and not b.blocked
+);
+
+-- name: unrung
+-- Of each partition, $2 batches after (account, id) that have waited longer than $1 seconds.
+select w.partition, b.account, b.id, b.accepted_ms
+from unnest($3::int[], $4::uuid[], $5::bigint[]) as w (partition, account, id)
+cross join lateral (
+    select account, id, (extract(epoch from accepted_at) * 1000)::bigint as accepted_ms
+    from batches b
+    where b.partition = w.partition and b.applied_at is null and not b.blocked
+      and b.accepted_at < clock_timestamp() - $1::float8 * interval '1 second'
+      and (b.account, b.id) > (w.account, w.id)
+    order by b.account, b.id limit $2
+) b;
+
+-- name: clock
+select clock_timestamp() as now;
+
+-- name: beat
+-- Says that this worker lives; returns how many do, itself among them.
+with me as (
+    insert into workers (id, host, pid, roles, version, applied) values ($1, $2, $3, $4, $5, $6)
+    on conflict (id) do update set seen_at = clock_timestamp(), applied = excluded.applied
+    returning id
+),
+dead as (
+    delete from workers where seen_at < clock_timestamp() - interval '1 hour'
+)
+select 1 + count(*)::int from workers
+where id <> $1 and seen_at > clock_timestamp() - interval '15 seconds';
+
+-- name: leave
+delete from workers where id = $1;

@@ -1,0 +1,55 @@
+"""`python -m worker [--role apply|execute|all]`: a worker process, with its health and metrics on a port of its own."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+
+import structlog
+import uvloop
+
+from shared.logs import configure
+from shared.settings import Settings
+from worker.health import serve
+from worker.main import ThreadmillWorker
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings, role: str) -> None:
+    """Works until SIGTERM or SIGINT; ends what is in hand."""
+    worker = ThreadmillWorker(settings, role)
+    health = await serve(settings, worker.crew)
+    loop = asyncio.get_running_loop()
+    main = asyncio.create_task(worker.main(), name="worker")
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, main.cancel)
+    log.info("worker started", worker=worker.crew.id, role=role, pid=os.getpid(), port=health.port)
+    try:
+        with suppress(asyncio.CancelledError):
+            await main
+    finally:
+        log.info("worker stopping", worker=worker.crew.id)
+        await worker.close()
+        await health.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Applies batches that wait in the queue.")
+    parser.add_argument(
+        "--role",
+        choices=("apply", "execute", "all"),
+        default="all",
+        help="what this worker does (default: all)",
+    )
+    role: str = parser.parse_args().role
+    settings = Settings()
+    configure(settings)
+    uvloop.run(run(settings, role))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

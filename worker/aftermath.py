@@ -1,0 +1,79 @@
+"""What follows a drain: outcomes are published, wake-ups finished, applied batches leave the waiting sets.
+
+All of it is notice, none of it truth: it happens behind the drain's back, coalesced, and errors are counted and
+forgotten. The next drain never waits for it.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from shared.ids import BatchId, BatchRef
+from shared.metrics import APPLIED, DRAIN_SIZE, LATENCY, REDIS_ERRORS
+from shared.queue import AWAY, Queue, WakeUp
+from worker.apply import Drained
+
+log = structlog.get_logger()
+
+TIMEOUT = 0.5  # seconds for one round with Redis
+MOST = 10_000  # notices kept while Redis is away; the waiting sets are reconciled by the sweep
+
+
+@dataclass(slots=True)
+class Aftermath:
+    queue: Queue
+    applied: int = 0  # batches, since the start
+    _wake_ups: list[WakeUp] = field(default_factory=list)
+    _gone: dict[int, list[BatchId]] = field(default_factory=lambda: defaultdict(list))
+    _outcomes: dict[str, list[tuple[BatchRef, str]]] = field(default_factory=lambda: defaultdict(list))
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def finish(self, wake_ups: Sequence[WakeUp]) -> None:
+        self._wake_ups += wake_ups
+        self._arrived.set()
+
+    def add(self, drained: Drained, via: str) -> None:
+        self._count(drained, via)
+        if sum(map(len, self._gone.values())) < MOST:
+            for outcome in drained.outcomes:
+                self._gone[outcome.partition].append(outcome.batch)
+                if outcome.reply_to is not None:
+                    self._outcomes[outcome.reply_to].append((outcome.ref, outcome.text))
+            for batch in drained.blocked:
+                self._gone[batch.partition].append(batch.id)
+        self._arrived.set()
+
+    def _count(self, drained: Drained, via: str) -> None:
+        if not drained.outcomes:
+            return
+        self.applied += len(drained.outcomes)
+        APPLIED.labels(via).inc(len(drained.outcomes))
+        DRAIN_SIZE.observe(len(drained.outcomes))
+        if drained.at is not None:
+            for outcome in drained.outcomes:
+                LATENCY.observe(max(0.0, (drained.at - outcome.accepted_at).total_seconds()))
+
+    async def run(self) -> None:
+        """Tells until it is cancelled."""
+        while True:
+            await self._arrived.wait()
+            await self.tell_once()
+
+    async def tell_once(self) -> None:
+        """One round: outcomes first, because somebody waits for them."""
+        self._arrived.clear()
+        outcomes, self._outcomes = self._outcomes, defaultdict(list)
+        gone, self._gone = self._gone, defaultdict(list)
+        wake_ups, self._wake_ups = self._wake_ups, []
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                if outcomes:
+                    await self.queue.publish(outcomes)
+                if gone or wake_ups:
+                    await self.queue.finish(wake_ups, gone)
+        except AWAY as error:
+            REDIS_ERRORS.labels("aftermath").inc()
+            log.warning("Redis not told what was applied", error=repr(error))

@@ -1,0 +1,312 @@
+"""Apply: a drain takes the waiting batches of some partitions, in order, in one transaction.
+
+lock partitions → read → note → lock threads → load → step → write → commit. Each lock is a statement of its own and
+what it protects is read after it. Nothing here knows Redis; what is told afterwards is the caller's.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import structlog
+
+from shared import documents, ids
+from shared.db.connect import Line
+from shared.db.statements import statements
+from shared.events import Event, ThreadDeleted, load
+from shared.ids import BatchId, BatchRef, EventId, RunId, ThreadId
+from shared.lifecycle import State, step
+from shared.metrics import FAILED_DRAINS
+from shared.models import Run, RunStatus
+from shared.settings import Settings
+from worker import poison
+from worker.batch import ACCOUNTS, PER_ACCOUNT, Batch, Choice, batch_of, choose
+from worker.load import Want, load_states, lock_threads
+from worker.missing import deleted_outcome
+from worker.transaction import BEGIN
+from worker.write import Changes, write
+
+log = structlog.get_logger()
+SQL = statements("drain")
+
+STATEMENT_TIMEOUT = 10.0  # seconds
+TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
+FIRST_ACCOUNT = "0" * 26
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    partition: int
+    batch: BatchId
+    ref: BatchRef
+    reply_to: str | None
+    accepted_at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What one transaction came to. `blocked`: batches that no longer wait. `more`: there may be more right now."""
+
+    outcomes: Sequence[Outcome] = ()
+    blocked: Sequence[Batch] = ()
+    more: bool = False
+    at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What the batches of a drain come to, worked out thread by thread."""
+
+    changes: Changes = field(default_factory=Changes)
+    statuses: dict[RunId, RunStatus] = field(default_factory=dict)
+    outcomes: list[Outcome] = field(default_factory=list)
+    blocked: list[Batch] = field(default_factory=list)
+    lifted: list[tuple[int, ThreadId]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Drainer:
+    """Drains partitions on two connections of its own: one for its transaction, one for its note."""
+
+    settings: Settings
+    owner: ids.Ulid = field(default_factory=ids.mint)
+    _line: Line = field(init=False)
+    _notes: Line = field(init=False)
+    _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
+
+    def __post_init__(self) -> None:
+        url = self.settings.database_url
+        self._line = Line(url, jit="off", application_name="threadmill drain")
+        self._notes = Line(url, jit="off", synchronous_commit="off", application_name="threadmill note")
+
+    async def drain(self, partitions: Sequence[int], *, wait: bool = True) -> Drained:
+        """One transaction over `partitions`; with `wait` false those that are in hand elsewhere are passed over.
+
+        A drain that fails goes on one batch at a time; so does one that finds what a dead owner had in hand.
+        Raises what says that Postgres is away (`poison.is_state`), after a few tries.
+        """
+        for attempt in range(1, TRIES + 1):
+            seen: list[Batch] = []
+            try:
+                return await self._once(partitions, wait, seen)
+            except Exception as error:
+                await self._roll_back()
+                if not poison.is_state(error):
+                    FAILED_DRAINS.labels("batch").inc()
+                    log.warning("a drain failed, going on one batch at a time", batches=len(seen), error=repr(error))
+                    return await self._carefully(seen)
+                FAILED_DRAINS.labels("state").inc()
+                if attempt == TRIES or not poison.is_passing(error):
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - jitter
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        await self._line.close()
+        await self._notes.close()
+
+    async def _once(self, partitions: Sequence[int], wait: bool, seen: list[Batch]) -> Drained:
+        connection = await self._line.get()
+        await connection.execute(BEGIN)
+        held = await self._lock(connection, partitions, wait)
+        choice, now = await self._read(connection, held)
+        seen += choice.batches
+        suspects = [batch for batch in choice.batches if batch.suspect]
+        if suspects:
+            await connection.execute("rollback")
+            return await self._after_a_death(suspects)
+        if not choice.batches or now is None:
+            await connection.execute("rollback")
+            return Drained()
+        drained = await self._apply(connection, choice.batches, now)
+        return Drained(drained.outcomes, drained.blocked, choice.more or drained.more, now)
+
+    async def _lock(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
+        if wait:
+            await connection.execute(SQL["lock"], partitions)
+            return partitions
+        return [row["p"] for row in await connection.fetch(SQL["try_lock"], partitions)]
+
+    async def _read(self, connection: asyncpg.Connection, partitions: Sequence[int]) -> tuple[Choice, datetime | None]:
+        if not partitions:
+            return Choice((), False), None
+        most = self.settings.drain_limit
+        per_account = min(PER_ACCOUNT, max(2, most // len(partitions)))
+        rows = await connection.fetch(
+            SQL["read"],
+            partitions,
+            per_account,
+            self._account,
+            ACCOUNTS,
+            self.owner,
+            timeout=STATEMENT_TIMEOUT,
+        )
+        batches = [batch_of(row) for row in rows]
+        choice = choose(batches, per_account, most)
+        return self._turn(batches, choice), rows[0]["now"] if rows else None
+
+    def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
+        """Where the round of accounts stopped at its limit, the next drain goes on behind it."""
+        accounts: dict[int, set[str]] = defaultdict(set)
+        for batch in batches:
+            accounts[batch.partition].add(batch.account)
+        full = [max(of_one) for of_one in accounts.values() if len(of_one) >= ACCOUNTS]
+        went_on, self._account = self._account != FIRST_ACCOUNT, min(full) if full else FIRST_ACCOUNT
+        return Choice(choice.batches, choice.more or bool(full) or went_on)
+
+    async def _apply(self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime) -> Drained:
+        """Notes, locks, loads, steps, writes and commits. The caller holds the partitions' locks."""
+        threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
+        for batch in batches:
+            threads[batch.partition, batch.thread].append(batch)
+        await asyncio.gather(self._note(batches), lock_threads(connection, list(threads)))
+        events = {batch.id: load(batch.events) for batch in batches}
+        wants = [
+            Want(partition, thread, [event for batch in own for event in events[batch.id]])
+            for (partition, thread), own in threads.items()
+        ]
+        states = await load_states(connection, wants)
+        plan = _Plan()
+        for own in threads.values():
+            _settle(plan, own, events, states.get(own[0].thread), now)
+        await self._write(connection, plan, now)
+        await connection.execute("commit")
+        return Drained(plan.outcomes, plan.blocked, bool(plan.lifted), now)
+
+    async def _note(self, batches: Sequence[Batch]) -> None:
+        notes = await self._notes.get()
+        partitions = sorted({batch.partition for batch in batches})
+        await notes.execute(SQL["note"], self.owner, partitions, [batch.id for batch in batches], timeout=5)
+
+    async def _write(self, connection: asyncpg.Connection, plan: _Plan, now: datetime) -> None:
+        marks = [(outcome.partition, outcome.batch, outcome.text) for outcome in plan.outcomes]
+        await write(connection, plan.changes, plan.statuses, marks, now)
+        if plan.blocked:
+            await connection.execute(SQL["block"], [b.partition for b in plan.blocked], [b.id for b in plan.blocked])
+        if plan.lifted:
+            await connection.execute(SQL["unblock"], [p for p, _ in plan.lifted], [t for _, t in plan.lifted])
+        await connection.execute(SQL["clear_note"], self.owner, [mark[1] for mark in marks])
+
+    async def _after_a_death(self, suspects: Sequence[Batch]) -> Drained:
+        """What a dead owner had in hand: a batch that it tried alone counts that try; the rest is tried alone."""
+        alone = [batch for batch in suspects if batch.suspect == 1]
+        for batch in alone:
+            await self._count(batch, "the worker that applied it died")
+        return await self._carefully([batch for batch in suspects if batch.suspect > 1])
+
+    async def _carefully(self, batches: Sequence[Batch]) -> Drained:
+        """One batch a transaction, in order; one that fails is counted and may become a dead letter."""
+        outcomes: list[Outcome] = []
+        blocked: list[Batch] = []
+        failed: set[ThreadId] = set()
+        for batch in sorted(batches, key=lambda batch: batch.id):
+            if batch.thread in failed:
+                continue
+            try:
+                drained = await self._alone(batch)
+            except Exception as error:
+                await self._roll_back()
+                if poison.is_state(error):
+                    raise
+                failed.add(batch.thread)
+                await self._count(batch, repr(error))
+                continue
+            outcomes += drained.outcomes
+            blocked += drained.blocked
+        return Drained(outcomes, blocked, more=True)
+
+    async def _alone(self, batch: Batch) -> Drained:
+        connection = await self._line.get()
+        await connection.execute(BEGIN)
+        await self._lock(connection, [batch.partition], wait=True)
+        row = await connection.fetchrow(SQL["read_one"], batch.partition, batch.id)
+        if row is None:
+            await connection.execute("rollback")
+            return Drained()
+        return await self._apply(connection, [batch], row["now"])
+
+    async def _count(self, batch: Batch, error: str) -> None:
+        connection = await self._line.get()
+        await connection.execute(BEGIN)
+        await self._lock(connection, [batch.partition], wait=True)
+        await poison.count(connection, batch, error, self.settings.on_poison)
+        await connection.execute(SQL["clear_note"], self.owner, [batch.id])
+        await connection.execute("commit")
+
+    async def _roll_back(self) -> None:
+        try:
+            connection = await self._line.get()
+            if connection.is_in_transaction():
+                await connection.execute("rollback", timeout=1)
+        except Exception as error:
+            log.debug("connection dropped", error=repr(error))
+            await self._line.drop()
+
+
+def _settle(
+    plan: _Plan,
+    batches: Sequence[Batch],
+    events: dict[BatchId, list[Event]],
+    state: State | None,
+    now: datetime,
+) -> None:
+    """Steps one thread through its batches."""
+    first = batches[0]
+    if state is None:
+        plan.outcomes += [_outcome(batch, deleted_outcome(batch, events[batch.id], now)) for batch in batches]
+        return
+    applicable = _passing(plan, batches, events, state)
+    if not applicable:
+        return
+    where = (first.partition, first.thread)
+    before: dict[RunId, Run] = {run.id: run for run in state.queue} | dict(state.others)
+    thread = state.thread
+    fresh = EventId(ids.at(now))
+    for batch in applicable:
+        state = _step_through(plan, where, batch, events[batch.id], state, now, fresh)
+    if state.thread is not thread:
+        plan.changes.threads[first.thread] = state.thread
+    plan.statuses.update({run: record.status for run, record in before.items()})
+    if thread.held and not state.thread.held:
+        plan.lifted.append(where)
+
+
+def _step_through(
+    plan: _Plan,
+    where: tuple[int, ThreadId],
+    batch: Batch,
+    events: Sequence[Event],
+    state: State,
+    now: datetime,
+    fresh: EventId,
+) -> State:
+    results = []
+    for event in events:
+        taken = step(state, event, now, fresh, batch.accepted_at)
+        state = taken.state
+        plan.changes.add(where, taken.effects)
+        results.append(taken.result)
+    plan.outcomes.append(_outcome(batch, documents.outcome(events, results, state.thread)))
+    return state
+
+
+def _passing(
+    plan: _Plan, batches: Sequence[Batch], events: dict[BatchId, list[Event]], state: State
+) -> Sequence[Batch]:
+    """Those that may be applied now. What meets a held thread or account is blocked, but a delete passes."""
+    if not state.thread.held and not batches[0].account_held:
+        return batches
+    for n, batch in enumerate(batches):
+        if any(isinstance(event, ThreadDeleted) for event in events[batch.id]):
+            return batches[n:]
+    plan.blocked += batches
+    return ()
+
+
+def _outcome(batch: Batch, text: str) -> Outcome:
+    return Outcome(batch.partition, batch.id, batch.ref, batch.reply_to, batch.accepted_at, text)

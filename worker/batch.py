@@ -1,0 +1,87 @@
+"""A waiting batch as the drain reads it, and which of those read are applied in one transaction."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId
+
+PER_THREAD = 50  # batches of one thread in one drain: a hot thread leaves room for its neighbours
+PER_ACCOUNT = 100  # batches of one account in one partition and drain
+ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the next one goes on behind them
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    partition: int
+    id: BatchId
+    ref: BatchRef
+    thread: ThreadId
+    account: AccountId
+    token: TokenId
+    events: str
+    reply_to: str | None
+    accepted_at: datetime
+    attempts: int
+    later: bool | None  # its next try is not due yet
+    suspect: int  # batches a dead owner had in hand with it; 0: none, 1: it alone
+    account_held: bool
+
+
+def batch_of(row: asyncpg.Record) -> Batch:
+    return Batch(
+        row["partition"],
+        row["id"],
+        row["ref"],
+        row["thread"],
+        row["account"],
+        row["token"],
+        row["events"],
+        row["reply_to"],
+        row["accepted_at"],
+        row["attempts"],
+        row["later"],
+        row["suspect"],
+        row["account_held"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`batches` of one thread are a prefix of those that wait. `more`: the read or the choice stopped at a limit."""
+
+    batches: Sequence[Batch]
+    more: bool
+
+
+def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
+    """Goes round the accounts, one batch each, up to `most`; leaves out threads whose next try is not due."""
+    accounts: dict[tuple[int, str], list[Batch]] = defaultdict(list)
+    for batch in batches:
+        accounts[batch.partition, batch.account].append(batch)
+    more = any(len(of_one) >= per_account for of_one in accounts.values())
+    chosen: list[Batch] = []
+    taken: dict[str, int] = defaultdict(int)
+    stopped: set[str] = set()
+    for batch in _in_turns(list(accounts.values())):
+        if batch.later:
+            stopped.add(batch.thread)
+        if batch.thread in stopped:
+            continue
+        if taken[batch.thread] == PER_THREAD or len(chosen) == most:
+            stopped.add(batch.thread)
+            more = True
+            continue
+        taken[batch.thread] += 1
+        chosen.append(batch)
+    return Choice(chosen, more)
+
+
+def _in_turns(queues: Sequence[Sequence[Batch]]) -> Iterable[Batch]:
+    if len(queues) == 1:
+        return queues[0]
+    longest = max(map(len, queues), default=0)
+    return (queue[n] for n in range(longest) for queue in queues if n < len(queue))

@@ -1,0 +1,173 @@
+"""A worker's loops, put together: doorbell, sweep, aftermath, upkeep, heartbeat. One object a process.
+
+It starts while Postgres or Redis is away, and ends what it has in hand when it is told to stop.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import structlog
+
+from shared import __version__, ids
+from shared.db.connect import AWAY, Line
+from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
+from shared.db.statements import statements
+from shared.keys import Keys
+from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
+from shared.queue import AWAY as REDIS_AWAY
+from shared.queue import Queue, open_redis
+from shared.settings import Settings
+from worker.aftermath import Aftermath
+from worker.apply import Drainer
+from worker.doorbell import NAP, Doorbell
+from worker.sweep import Sweep
+from worker.upkeep import Upkeep
+
+log = structlog.get_logger()
+SQL = statements("sweep")
+INBOX = statements("inbox")
+
+BEAT = 2.0  # seconds between heartbeats
+BEAT_LIFE_MS = 10_000  # of the heartbeat in Redis
+REDIS_TIMEOUT = 1.0  # seconds; claims and finishes are small
+RETRY = 0.5  # seconds between tries to reach Postgres at the start
+
+
+@dataclass(slots=True)
+class Crew:
+    settings: Settings
+    roles: str = "apply"
+    id: ids.Ulid = field(default_factory=ids.mint)
+    aftermath: Aftermath = field(init=False)
+    doorbell: Doorbell | None = None
+    sweep: Sweep | None = None
+    upkeep: Upkeep | None = None
+    _beaten: float = -1e9  # when Postgres last took a heartbeat
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _queue: Queue = field(init=False)
+    _line: Line = field(init=False)
+    _workers: list[asyncio.Task[Any]] = field(default_factory=list)
+    _others: list[asyncio.Task[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._queue = Queue(open_redis(settings.redis_url, REDIS_TIMEOUT), Keys(settings.redis_prefix))
+        self.aftermath = Aftermath(self._queue)
+        self._line = Line(settings.database_url, jit="off", application_name="threadmill heartbeat")
+
+    async def start(self, *, bell: bool = True) -> None:
+        """Starts the loops, as soon as Postgres is there. `bell` false: a stock arq worker rings for us.
+
+        Raises SchemaTooNew; waits for a database that is away or older.
+        """
+        partitions = await self._partitions()
+        settings, keys = self.settings, Keys(self.settings.redis_prefix)
+        blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
+        self.doorbell = Doorbell(self._queue, blocking, Drainer(settings), self.aftermath, partitions)
+        self.sweep = Sweep(Drainer(settings), self.aftermath)
+        self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
+        if bell:
+            self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
+        if settings.sweep:
+            self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
+        loops = (self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget(), self.beat())
+        self._others += [asyncio.create_task(loop, name=loop.__qualname__) for loop in loops]
+
+    async def stop(self, timeout: float) -> None:
+        """Ends what is in hand, at most `timeout` seconds; then everything."""
+        if self.doorbell is not None and self.sweep is not None:
+            self.doorbell.stopping = self.sweep.stopping = True
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=timeout)
+        if self.upkeep is not None:
+            await self.aftermath.tell_once()
+        for task in (*self._workers, *self._others):
+            task.cancel()
+        await asyncio.gather(*self._workers, *self._others, return_exceptions=True)
+        await self._leave()
+        await self._close()
+
+    async def drain(self, partition: int) -> int:
+        """Applies what waits in one partition, for a stock arq worker; returns how many batches."""
+        self.check()
+        if self.doorbell is None:
+            raise RuntimeError("drain before start")
+        async with self._turn:
+            return await self.doorbell.drain([partition])
+
+    async def report(self) -> dict[str, str]:
+        """Whether this worker can do its work: Postgres must answer, Redis may be away."""
+        report = {"status": "ok", "postgres": "ok", "redis": "ok"}
+        try:
+            await self._queue.ping()
+        except REDIS_AWAY:
+            report |= {"status": "degraded", "redis": "away"}
+        if self.doorbell is None or time.monotonic() - self._beaten > 3 * BEAT:
+            report |= {"status": "unavailable", "postgres": "away"}
+        return report
+
+    async def beat(self) -> None:
+        """Says that this worker lives, and learns how many do, until it is cancelled."""
+        while True:
+            try:
+                await self.beat_once()
+            except (*AWAY, asyncpg.PostgresError) as error:
+                POSTGRES_ERRORS.labels("heartbeat").inc()
+                log.debug("no heartbeat", error=repr(error))
+                await self._line.drop()
+            except REDIS_AWAY as error:
+                REDIS_ERRORS.labels("heartbeat").inc()
+                log.debug("no heartbeat in Redis", error=repr(error))
+            await asyncio.sleep(BEAT)
+
+    async def beat_once(self) -> None:
+        connection = await self._line.get()
+        host, pid = socket.gethostname(), os.getpid()
+        alive = await connection.fetchval(
+            SQL["beat"], self.id, host, pid, self.roles, __version__, self.aftermath.applied
+        )
+        self._beaten = time.monotonic()
+        if self.doorbell is not None:
+            self.doorbell.workers = alive
+        record = {"host": host, "pid": pid, "roles": self.roles, "applied": self.aftermath.applied}
+        await self._queue.beat(self.id, record, BEAT_LIFE_MS)
+
+    async def _partitions(self) -> int:
+        while True:
+            try:
+                connection = await self._line.get()
+                await check(connection)
+                return int(await connection.fetchval(INBOX["partitions"]))
+            except SchemaTooNew:
+                raise
+            except (*AWAY, asyncpg.PostgresError, SchemaTooOld) as error:
+                log.warning("waiting for the database", error=str(error) or repr(error))
+                await self._line.drop()
+                await asyncio.sleep(RETRY)
+
+    async def _leave(self) -> None:
+        try:
+            connection = await self._line.get()
+            await connection.execute(SQL["leave"], self.id, timeout=1)
+        except (*AWAY, asyncpg.PostgresError) as error:
+            log.debug("left without a word", error=repr(error))
+
+    async def _close(self) -> None:
+        if self.sweep is not None and self.doorbell is not None and self.upkeep is not None:
+            await self.sweep.close()
+            await self.doorbell.drainer.close()
+            await self.doorbell.bell.close()
+            await self.upkeep.close()
+        await self._queue.close()
+        await self._line.close()
+
+    def check(self) -> None:
+        """Raises what a loop ended with: the process is of no use then, its supervisor starts a whole one."""
+        for task in (*self._workers, *self._others):
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error

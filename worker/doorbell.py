@@ -1,0 +1,77 @@
+"""The fast way to work: wait for the bell, claim wake-ups, drain their partitions.
+
+Without Redis this loop only tries again; the sweep works meanwhile.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
+from shared.queue import APPLY, AWAY, Queue, WakeUp
+from worker.aftermath import Aftermath
+from worker.apply import Drainer
+
+log = structlog.get_logger()
+
+NAP = 1.0  # seconds without a bell after which wake-ups are looked for all the same
+PAUSE = 0.5  # seconds after an error of Redis or Postgres
+CLAIM_TIMEOUT = 2.0  # seconds
+
+
+@dataclass(slots=True)
+class Doorbell:
+    queue: Queue  # for claims
+    bell: Queue  # a client of its own: a blocking wait holds its connection
+    drainer: Drainer
+    aftermath: Aftermath
+    partitions: int
+    workers: int = 1  # alive, this one among them: each takes its share
+    stopping: bool = False
+
+    async def run(self) -> None:
+        """Works until `stopping`, then ends what is in hand."""
+        while not self.stopping:
+            try:
+                if not await self.run_once():
+                    await self.bell.wait(APPLY, NAP)
+            except AWAY as error:
+                REDIS_ERRORS.labels("claim").inc()
+                log.warning("no wake-ups without Redis; the sweep works", error=repr(error))
+                await asyncio.sleep(PAUSE)
+            except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
+                POSTGRES_ERRORS.labels("drain").inc()
+                log.warning("a drain was given up; the sweep takes it", error=repr(error))
+                await asyncio.sleep(PAUSE)
+
+    async def run_once(self) -> bool:
+        """Claims and drains a share of the waiting wake-ups; False where there are none."""
+        async with asyncio.timeout(CLAIM_TIMEOUT):
+            wake_ups = await self.queue.claim(max(1, self.partitions // max(1, self.workers)))
+        if not wake_ups:
+            return False
+        for refused in (wake_up for wake_up in wake_ups if wake_up.partition is None):
+            log.error("a job in the queue is not ours, refused", job=refused.job)
+        await self._work(wake_ups)
+        return True
+
+    async def _work(self, wake_ups: list[WakeUp]) -> None:
+        try:
+            await self.drain(sorted({w.partition for w in wake_ups if w.partition is not None}))
+        finally:
+            self.aftermath.finish(wake_ups)
+
+    async def drain(self, partitions: Sequence[int]) -> int:
+        """Drains the partitions until nothing waits in them; returns how many batches were applied."""
+        applied = 0
+        while partitions:
+            drained = await self.drainer.drain(partitions)
+            self.aftermath.add(drained, "arq")
+            applied += len(drained.outcomes)
+            if not drained.more:
+                break
+        return applied

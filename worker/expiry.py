@@ -1,0 +1,63 @@
+"""Permission requests past their time, settled under the partition's lock, in the thread's order.
+
+A request with an unapplied batch from before its time waits: that batch may hold its decision, which is judged by
+when it was accepted.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import asyncpg
+
+from shared import ids
+from shared.db.statements import statements
+from shared.events import RequestExpired
+from shared.ids import EventId, RequestId, ThreadId
+from shared.lifecycle import State, step
+from shared.models import Run
+from worker.load import Want, load_states, lock_threads
+from worker.transaction import transaction
+from worker.write import Changes, write
+
+DRAIN = statements("drain")
+SQL = statements("sweep")
+
+
+async def expire_requests(connection: asyncpg.Connection) -> int:
+    """Settles requests past their time, partition by partition; returns how many."""
+    rows = await connection.fetch(SQL["expired_requests"], timeout=5)
+    partitions: dict[int, list[tuple[ThreadId, RequestId]]] = defaultdict(list)
+    for row in rows:
+        partitions[row["partition"]].append((row["thread"], row["id"]))
+    return sum([await _expire_in(connection, partition, asked) for partition, asked in partitions.items()])
+
+
+async def _expire_in(
+    connection: asyncpg.Connection, partition: int, asked: Sequence[tuple[ThreadId, RequestId]]
+) -> int:
+    async with transaction(connection):
+        if not await connection.fetch(DRAIN["try_lock"], [partition]):
+            return 0
+        threads = sorted({thread for thread, _ in asked})
+        await lock_threads(connection, [(partition, thread) for thread in threads])
+        rows = await connection.fetch(SQL["still_expired"], *zip(*asked, strict=True), partition)
+        if not rows:
+            return 0
+        events: dict[ThreadId, list[RequestExpired]] = defaultdict(list)
+        for row in rows:
+            events[row["thread"]].append(RequestExpired(row["id"]))
+        states = await load_states(connection, [Want(partition, thread, own) for thread, own in events.items()])
+        changes, now = Changes(), rows[0]["now"]
+        statuses = {run.id: run.status for state in states.values() for run in _runs(state)}
+        fresh = EventId(ids.at(now))
+        for thread, event in ((thread, event) for thread, own in events.items() for event in own):
+            taken = step(states[thread], event, now, fresh)
+            states[thread] = taken.state
+            changes.add((partition, thread), taken.effects)
+            changes.threads[thread] = taken.state.thread
+        await write(connection, changes, statuses, (), now)
+        return len(rows)
+
+
+def _runs(state: State) -> list[Run]:
+    return [*state.queue, *state.others.values()]

@@ -1,0 +1,144 @@
+"""Loads what the core needs to know of the threads of a drain: one query a noun, and none for nothing."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from shared.db.records import request_of, run_of, steer_of, thread_of
+from shared.db.statements import statements
+from shared.events import Event, RunnerEvent
+from shared.ids import RequestId, RunId, ThreadId
+from shared.lifecycle import Names, State, names, needed_runs
+from shared.models import BusyPolicy, PermissionRequest, Run, Steer, Thread, ThreadStatus
+
+SQL = statements("drain")
+
+Where = tuple[int, ThreadId]  # the key of a thread
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A thread of the drain and all that is about to happen to it, in order."""
+
+    partition: int
+    thread: ThreadId
+    events: Sequence[Event | RunnerEvent]
+
+
+async def lock_threads(connection: asyncpg.Connection, where: Sequence[Where]) -> None:
+    """Locks the threads in the order of their ids; what is read after this is up to date."""
+    await connection.fetch(SQL["lock_threads"], *_columns(where))
+
+
+async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> dict[ThreadId, State]:
+    """The state of each thread that exists, loaded as far as its events reach."""
+    rows = await connection.fetch(SQL["threads"], *_columns([(w.partition, w.thread) for w in wants]))
+    threads = {row["id"]: (thread_of(row), BusyPolicy(row["busy_policy"])) for row in rows}
+    present = [want for want in wants if want.thread in threads]
+    named = {want.thread: names(want.events) for want in present}
+    seen = await _seen(connection, present, named)
+    queues = await _queues(connection, present, threads)
+    requests = await _requests(connection, present, threads, named)
+    others = await _named(connection, present, named, seen, queues, requests)
+    steers = await _steers(connection, present, threads)
+    return {
+        thread: State(
+            thread=record,
+            policy=policy,
+            queue=tuple(queues.get(thread, ())),
+            others=others.get(thread, {}),
+            requests=requests.get(thread, {}),
+            seen=seen.get(thread, {}),
+            steers=tuple(steers.get(thread, ())),
+        )
+        for thread, (record, policy) in threads.items()
+    }
+
+
+async def _queues(
+    connection: asyncpg.Connection,
+    wants: Sequence[Want],
+    threads: Mapping[ThreadId, tuple[Thread, BusyPolicy]],
+) -> dict[ThreadId, list[Run]]:
+    busy = [want for want in wants if threads[want.thread][0].active_runs]
+    if not busy:
+        return {}
+    need = [needed_runs(want.events, threads[want.thread][1]) for want in busy]
+    rows = await connection.fetch(SQL["runs"], *_columns([(w.partition, w.thread) for w in busy]), need)
+    return _grouped(rows)
+
+
+async def _seen(
+    connection: asyncpg.Connection, wants: Sequence[Want], named: Mapping[ThreadId, Names]
+) -> dict[ThreadId, dict[str, RunId]]:
+    asked = [(w.partition, w.thread, text) for w in wants for text in named[w.thread].client_requests]
+    seen: dict[ThreadId, dict[str, RunId]] = defaultdict(dict)
+    if asked:
+        for row in await connection.fetch(SQL["client_requests"], *zip(*asked, strict=True)):
+            seen[row["thread"]][row["client_request_id"]] = row["run"]
+    return seen
+
+
+async def _named(
+    connection: asyncpg.Connection,
+    wants: Sequence[Want],
+    named: Mapping[ThreadId, Names],
+    seen: Mapping[ThreadId, Mapping[str, RunId]],
+    queues: Mapping[ThreadId, Sequence[Run]],
+    requests: Mapping[ThreadId, Mapping[RequestId, PermissionRequest]],
+) -> dict[ThreadId, dict[RunId, Run]]:
+    """Runs that events, client request ids or permission requests stand for, beyond those of the queue."""
+    asked: list[tuple[int, ThreadId, RunId]] = []
+    for want in wants:
+        known = {run.id for run in queues.get(want.thread, ())}
+        asking = {request.run for request in requests.get(want.thread, {}).values()}
+        wanted = {*named[want.thread].runs, *seen.get(want.thread, {}).values(), *asking} - known
+        asked += [(want.partition, want.thread, run) for run in sorted(wanted)]
+    if not asked:
+        return {}
+    rows = await connection.fetch(SQL["named_runs"], *zip(*asked, strict=True))
+    return {thread: {run.id: run for run in runs} for thread, runs in _grouped(rows).items()}
+
+
+async def _requests(
+    connection: asyncpg.Connection,
+    wants: Sequence[Want],
+    threads: Mapping[ThreadId, tuple[Thread, BusyPolicy]],
+    named: Mapping[ThreadId, Names],
+) -> dict[ThreadId, dict[RequestId, PermissionRequest]]:
+    """Open requests of busy threads, and those that decisions name."""
+    open_in = [(w.partition, w.thread) for w in wants if threads[w.thread][0].active_runs]
+    asked = [(w.partition, w.thread, request) for w in wants for request in named[w.thread].requests]
+    if not open_in and not asked:
+        return {}
+    columns = zip(*asked, strict=True) if asked else ([], [], [])
+    found: dict[ThreadId, dict[RequestId, PermissionRequest]] = defaultdict(dict)
+    for row in await connection.fetch(SQL["permission_requests"], *_columns(open_in), *columns):
+        found[row["thread"]][row["id"]] = request_of(row)
+    return found
+
+
+async def _steers(
+    connection: asyncpg.Connection,
+    wants: Sequence[Want],
+    threads: Mapping[ThreadId, tuple[Thread, BusyPolicy]],
+) -> dict[ThreadId, list[Steer]]:
+    busy = [(w.partition, w.thread) for w in wants if threads[w.thread][0].status is ThreadStatus.RUNNING]
+    found: dict[ThreadId, list[Steer]] = defaultdict(list)
+    if busy:
+        for row in await connection.fetch(SQL["steers"], *_columns(busy)):
+            found[row["thread"]].append(steer_of(row))
+    return found
+
+
+def _columns(where: Sequence[Where]) -> tuple[list[int], list[ThreadId]]:
+    return [partition for partition, _ in where], [thread for _, thread in where]
+
+
+def _grouped(rows: Sequence[asyncpg.Record]) -> dict[ThreadId, list[Run]]:
+    runs: dict[ThreadId, list[Run]] = defaultdict(list)
+    for row in rows:
+        runs[row["thread"]].append(run_of(row))
+    return runs

@@ -1,0 +1,103 @@
+"""The worker as arq sees it: `WorkerSettings` for stock tools, `ThreadmillWorker` for `python -m worker`.
+
+`python -m arq worker.main.WorkerSettings` applies too, at arq's latency: it polls every half second.
+"""
+
+import asyncio
+import logging
+from typing import Any, ClassVar
+
+import structlog
+from arq.connections import ArqRedis, RedisSettings
+from arq.worker import Worker, func
+from redis.exceptions import WatchError
+
+from shared.keys import Keys
+from shared.queue import APPLY, AWAY, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
+from shared.settings import Settings
+from worker.crew import Crew
+
+log = structlog.get_logger()
+
+POLL = 0.5  # seconds between looks of the stock loop: cron and jobs that are not ours
+
+
+async def apply(ctx: dict[str, Any], partition: int) -> int:
+    """The job: applies what waits in a partition; returns how many batches."""
+    crew: Crew = ctx["crew"]
+    await Queue(ctx["redis"], Keys(crew.settings.redis_prefix)).forget_mark(partition)
+    return await crew.drain(partition)
+
+
+async def start(ctx: dict[str, Any]) -> None:
+    """What a stock worker does first."""
+    ctx["crew"] = Crew(Settings())
+    await ctx["crew"].start(bell=False)
+
+
+async def stop(ctx: dict[str, Any]) -> None:
+    await ctx["crew"].stop(timeout=JOB_TIMEOUT)
+
+
+class WorkerSettings:
+    """For arq's own tools. Its attributes are read from this class alone, so all of them stand here."""
+
+    functions: ClassVar[list[Any]] = [func(apply, name=APPLY)]
+    queue_name: ClassVar[str] = Keys(Settings().redis_prefix).queue(APPLY)
+    redis_settings: ClassVar[RedisSettings] = RedisSettings.from_dsn(Settings().redis_url)
+    on_startup = start
+    on_shutdown = stop
+    job_serializer = staticmethod(dump_job)
+    job_deserializer = staticmethod(load_job)
+    max_jobs: ClassVar[int] = 64
+    job_timeout: ClassVar[float] = JOB_TIMEOUT
+    keep_result: ClassVar[int] = 0
+    log_results: ClassVar[bool] = False
+
+
+class ThreadmillWorker(Worker):
+    """arq's Worker with its loop beside ours: wake-ups are ours, cron and other jobs are the stock loop's.
+
+    It starts without Redis and lives through its absence.
+    """
+
+    def __init__(self, settings: Settings, roles: str) -> None:
+        self.crew = Crew(settings, roles)
+        redis: ArqRedis = open_arq(settings.redis_url, Keys(settings.redis_prefix).queue(APPLY))
+        super().__init__(
+            functions=WorkerSettings.functions,
+            queue_name=Keys(settings.redis_prefix).queue(APPLY),
+            redis_pool=redis,
+            handle_signals=False,
+            job_timeout=JOB_TIMEOUT,
+            keep_result=0,
+            log_results=False,
+            job_serializer=dump_job,
+            job_deserializer=load_job,
+            ctx={"crew": self.crew, "redis": redis},
+        )
+        logging.getLogger("arq.worker").setLevel(logging.WARNING)
+
+    async def main(self) -> None:
+        """Runs the crew, and arq's loop every half second, until it is cancelled."""
+        await self.crew.start()
+        while True:
+            try:
+                await self._poll_iteration()
+            except (*AWAY, WatchError) as error:
+                log.debug("arq's loop without Redis", error=repr(error))
+            self.crew.check()
+            await asyncio.sleep(POLL)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Leaves our wake-ups to the doorbell, which takes them by the dozen."""
+        ours = f"{APPLY}:".encode()
+        await super().start_jobs([job for job in job_ids if not job.startswith(ours)])
+
+    async def close(self) -> None:
+        """Ends what is in hand within the drain time-out."""
+        await self.crew.stop(self.crew.settings.drain_timeout)
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+        await self.pool.aclose()

@@ -1,0 +1,60 @@
+"""Poison: which failures are a batch's own, how they are counted, when it becomes a dead letter.
+
+An error of the database's state (it is away, out of room, shutting down, read-only, or two transactions met) says
+nothing about a batch and never counts.
+"""
+
+import asyncpg
+import structlog
+
+from shared.db.connect import AWAY
+from shared.db.statements import statements
+from shared.metrics import PARKED
+from worker.batch import Batch
+from worker.write import Disturbed
+
+log = structlog.get_logger()
+SQL = statements("drain")
+
+MOST_TRIES = 5  # made alone
+FIRST_PAUSE = 0.2  # seconds before the second try; doubled for each further one
+
+_STATE_CLASSES = (
+    "08",
+    "25",
+    "40",
+    "53",
+    "55",
+    "57",
+)  # 25: 25006 read-only, 25P02 and 25P03 a transaction that was lost
+
+
+def is_state(error: BaseException) -> bool:
+    """Whether the error is of the database's state rather than of what was being applied."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_STATE_CLASSES)
+    return isinstance(error, (*AWAY, Disturbed)) and not isinstance(error, ValueError)
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same transaction is likely to succeed at once: a deadlock, a lock, a lost connection."""
+    return is_state(error) and not isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
+async def count(connection: asyncpg.Connection, batch: Batch, error: str, on_poison: str) -> None:
+    """Counts a try made alone; at the fifth the batch is parked, and its thread held unless it is to go on.
+
+    The caller holds the partition's lock and commits.
+    """
+    pause = FIRST_PAUSE * 2 ** max(batch.attempts, 0)
+    row = await connection.fetchrow(SQL["count_try"], batch.partition, batch.id, error[:4000], pause)
+    if row is None:
+        return
+    log.warning("a batch failed alone", batch=batch.id, thread=batch.thread, attempts=row["attempts"], error=error)
+    if row["attempts"] < MOST_TRIES:
+        return
+    if on_poison == "hold":
+        await connection.execute(SQL["hold"], batch.partition, batch.thread)
+    await connection.execute(SQL["park"], batch.partition, batch.id)
+    PARKED.inc()
+    log.error("a batch was parked: see `threadmill dead list`", batch=batch.id, thread=batch.thread, error=error)

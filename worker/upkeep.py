@@ -1,0 +1,164 @@
+"""Upkeep: what keeps Redis and Postgres tidy, none of it in a hurry and all of it in small pieces.
+
+The waiting sets are reconciled with Postgres both ways; applied batches and their keys are forgotten after their
+time; deleted threads are purged. Any number of workers may do it at once.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+from shared.db.connect import AWAY, Line
+from shared.db.statements import statements
+from shared.ids import ThreadId
+from shared.keys import Keys
+from shared.metrics import BACKLOG, POSTGRES_ERRORS, REDIS_ERRORS
+from shared.queue import AWAY as REDIS_AWAY
+from shared.settings import Settings
+
+log = structlog.get_logger()
+SQL = statements("sweep")
+
+RECONCILE_INTERVAL = 2.0  # seconds
+FORGET_INTERVAL = 10.0  # seconds
+SETTLED = 2.0  # seconds; younger members may still be on their way
+PAGE = 1_000  # members or rows looked at in one step
+FIRST = ("0" * 26, 0)
+
+
+@dataclass(slots=True)
+class Upkeep:
+    settings: Settings
+    redis: Redis
+    partitions: int
+    _line: Line = field(init=False)
+    _keys: Keys = field(init=False)
+    _seen: dict[int, int] = field(default_factory=dict)  # partition -> the batch that forgetting looked up to
+    _offsets: dict[int, int] = field(default_factory=dict)  # partition -> members of its set that were found right
+    _places: dict[int, tuple[str, int]] = field(default_factory=dict)  # partition -> (account, batch) looked up to
+
+    def __post_init__(self) -> None:
+        self._line = Line(self.settings.database_url, jit="off", application_name="threadmill upkeep")
+        self._keys = Keys(self.settings.redis_prefix)
+
+    async def reconcile(self) -> None:
+        """Reconciles until it is cancelled."""
+        while True:
+            await asyncio.sleep(RECONCILE_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            try:
+                await self.reconcile_once()
+            except REDIS_AWAY as error:
+                REDIS_ERRORS.labels("reconcile").inc()
+                log.debug("waiting sets not reconciled", error=repr(error))
+            except (*AWAY, asyncpg.PostgresError) as error:
+                await self._complain("reconcile", error)
+
+    async def forget(self) -> None:
+        """Forgets and purges until it is cancelled."""
+        while True:
+            await asyncio.sleep(FORGET_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            try:
+                await self.forget_once()
+                await self.purge_once()
+            except (*AWAY, asyncpg.PostgresError) as error:
+                await self._complain("forget", error)
+
+    async def reconcile_once(self) -> None:
+        """One page of each partition, both ways: what no longer waits goes out, what waits unrung for goes in."""
+        connection = await self._line.get()
+        now: datetime = await connection.fetchval(SQL["clock"])
+        await self._take_out(connection, (now.timestamp() - SETTLED) * 1000)
+        await self._put_in(connection)
+        BACKLOG.set(sum(await self._each(lambda pipe, key, _: pipe.zcard(key))))
+
+    async def _take_out(self, connection: asyncpg.Connection, limit: float) -> None:
+        pages = await self._each(
+            lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=PAGE)
+        )
+        asked = [(p, int(member)) for p, page in enumerate(pages) for member in page]
+        if not asked:
+            self._offsets.clear()
+            return
+        gone: dict[int, list[int]] = defaultdict(list)
+        for row in await connection.fetch(SQL["gone"], *zip(*asked, strict=True)):
+            gone[row["partition"]].append(row["id"])
+        for partition, page in enumerate(pages):
+            if gone[partition]:
+                await self.redis.zrem(self._keys.waiting(partition), *gone[partition])
+            right = self._offsets.get(partition, 0) + len(page) - len(gone[partition])
+            self._offsets[partition] = right if len(page) == PAGE else 0
+
+    async def _put_in(self, connection: asyncpg.Connection) -> None:
+        places = [(p, *self._places.get(p, FIRST)) for p in range(self.partitions)]
+        found: dict[int, list[asyncpg.Record]] = defaultdict(list)
+        for row in await connection.fetch(SQL["unrung"], SETTLED, PAGE, *zip(*places, strict=True)):
+            found[row["partition"]].append(row)
+        for partition, rows in found.items():
+            members = {str(row["id"]): row["accepted_ms"] for row in rows}
+            await self.redis.zadd(self._keys.waiting(partition), members)
+            self._places[partition] = (rows[-1]["account"], rows[-1]["id"])
+        for partition in range(self.partitions):
+            if len(found[partition]) < PAGE:
+                self._places.pop(partition, None)
+
+    async def _each(self, command: Callable[[Pipeline, str, int], object]) -> list[Any]:
+        """The answers to one command for each waiting set, in one round trip."""
+        pipeline = self.redis.pipeline(transaction=False)
+        for partition in range(self.partitions):
+            command(pipeline, self._keys.waiting(partition), partition)
+        answers: list[Any] = await pipeline.execute()
+        return answers
+
+    async def forget_once(self) -> int:
+        """One page of each partition; returns how many batches were removed."""
+        connection = await self._line.get()
+        removed = 0
+        for partition in range(self.partitions):
+            row = await connection.fetchrow(
+                SQL["forget_batches"],
+                partition,
+                self.settings.retention_hours,
+                PAGE,
+                self._seen.get(partition, 0),
+            )
+            removed += row["removed"]
+            went_on = row["looked"] == PAGE and row["removed"] < PAGE
+            self._seen[partition] = row["seen"] if went_on else 0
+        await connection.execute(SQL["forget_threads"], self.settings.retention_hours)
+        return removed
+
+    async def purge_once(self) -> None:
+        """Removes the rows of deleted threads, a page at a time."""
+        connection = await self._line.get()
+        for row in await connection.fetch(SQL["tombstones"]):
+            await self._purge(connection, row["partition"], row["id"])
+
+    async def _purge(self, connection: asyncpg.Connection, partition: int, thread: ThreadId) -> None:
+        for statement in ("purge_events", "purge_messages", "purge_runs"):
+            removed = PAGE
+            while removed == PAGE:
+                removed = _count(await connection.execute(SQL[statement], partition, thread, PAGE))
+        await connection.execute(SQL["purge_rest"], partition, thread)
+
+    async def _complain(self, call: str, error: BaseException) -> None:
+        POSTGRES_ERRORS.labels(call).inc()
+        log.warning("upkeep was given up; it comes again", call=call, error=repr(error))
+        await self._line.drop()
+
+    async def close(self) -> None:
+        await self._line.close()
+        await self.redis.aclose()
+
+
+def _count(tag: str) -> int:
+    """Rows of a command tag such as `DELETE 12`."""
+    return int(tag.rsplit(" ", 1)[-1])
