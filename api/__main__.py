@@ -13,6 +13,9 @@ from aiohttp import web
 
 from api.app import create_app
 from api.server import Runner
+from shared.db.connect import AWAY, connect
+from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
+from shared.logs import configure
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -20,8 +23,10 @@ log = structlog.get_logger()
 
 def main() -> None:
     options = _options()
+    settings = Settings()
+    configure(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(serve(Settings(), options.port_file, reuse_port=options.reuse_port)))
+        sys.exit(runner.run(serve(settings, options.port_file, reuse_port=options.reuse_port)))
 
 
 def _options() -> argparse.Namespace:
@@ -32,7 +37,12 @@ def _options() -> argparse.Namespace:
 
 
 async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port: bool = False) -> int:
-    """Serves until a signal. Returns 0, or 2 where the address can't be had."""
+    """Serves until a signal. Returns 0, or 2 where it must not start: a newer database, an address in use."""
+    try:
+        await _check_schema(settings.database_url)
+    except SchemaTooNew as error:
+        log.error("the api can't start", error=str(error))
+        return 2
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -51,6 +61,20 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
     finally:
         await runner.cleanup()
     return 0
+
+
+async def _check_schema(database_url: str) -> None:
+    """Raises SchemaTooNew. A database that is away, or that somebody still migrates, is `/readyz`'s to tell."""
+    try:
+        connection = await connect(database_url)
+        try:
+            await check(connection)
+        finally:
+            await connection.close()
+    except SchemaTooOld as error:
+        log.warning("the database is not ready", error=str(error))
+    except AWAY as error:
+        log.warning("the database is away", error=repr(error))
 
 
 def _announce(runner: Runner, settings: Settings, port_file: Path | None) -> None:

@@ -7,7 +7,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 from pydantic_core import to_json
 
-_TYPE = ("Content-Type", "application/json; charset=utf-8")
+# Without a Server of ours aiohttp tells its version and Python's.
+_FIELDS = (("Content-Type", "application/json; charset=utf-8"), ("Server", "threadmill"))
 
 
 def document(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -16,7 +17,7 @@ def document(value: Any, status: int = 200, headers: Mapping[str, str] | None = 
 
 def text(body: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """`body` is JSON already, in UTF-8."""
-    fields = CIMultiDict((_TYPE,))
+    fields = CIMultiDict(_FIELDS)
     if headers:
         fields.update(headers)
     return web.Response(body=body, status=status, headers=fields)
