@@ -1,7 +1,6 @@
 """How the tables of the command line say things: ages, counts, what a batch holds."""
 
 from datetime import datetime
-from typing import Any
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -35,11 +34,15 @@ def short(text: str | None, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def events(stored: list[dict[str, Any]]) -> str:
+def events(stored: object) -> str:
     """What a batch holds, in a few words: its types, with the beginning of the first text."""
+    if not isinstance(stored, list) or not all(isinstance(event, dict) for event in stored):
+        return "unreadable"
     kinds = [str(event.get("type")) for event in stored]
+    names = ", ".join(_several(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))
     text = next((str(event["text"]) for event in stored if event.get("text")), "")
-    names = ", ".join(
-        f"{kinds.count(kind)} x {kind}" if kinds.count(kind) > 1 else kind for kind in dict.fromkeys(kinds)
-    )
     return f"{names}: {short(text, 30)}" if text else names
+
+
+def _several(count: int, kind: str) -> str:
+    return kind if count == 1 else f"{count} x {kind}"

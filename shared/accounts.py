@@ -83,9 +83,7 @@ async def find_account(db: Database, id_or_name: str) -> Account:
     return Account(**row)
 
 
-async def create_token(
-    db: Database, account: AccountId | None, kind: TokenKind, name: str = ""
-) -> CreatedToken:
+async def create_token(db: Database, account: AccountId | None, kind: TokenKind, name: str = "") -> CreatedToken:
     """A new secret and its token. An admin token has no account, every other one has. Raises NotFound."""
     if (kind is TokenKind.ADMIN) != (account is None):
         raise InvalidRequest("An admin token belongs to no account, every other token to one.")
@@ -171,9 +169,7 @@ async def set_default_agent(db: Database, agent: AgentId) -> Agent:
     return await find_agent(db, agent)
 
 
-async def _keep_token(
-    db: Database, account: AccountId | None, kind: TokenKind, name: str, secret: Secret
-) -> Token:
+async def _keep_token(db: Database, account: AccountId | None, kind: TokenKind, name: str, secret: Secret) -> Token:
     owner = None if account is None else (await find_account(db, account)).id
     row = await db.fetchrow(
         statements("tokens")["create"],

@@ -20,6 +20,7 @@ from shared.errors import Conflict, InvalidRequest, ServiceInactive
 from shared.ids import BatchId, ThreadId
 from shared.inspect.batches import BatchView, find_batch
 
+LOCK_TIMEOUT_MS = 5_000  # a drain holds a partition for milliseconds; a person waits no longer than this
 REASON_LIMIT = 500  # characters; the reason is read by the batch's sender
 
 
@@ -78,7 +79,7 @@ async def _settle(db: asyncpg.Connection, batch: BatchView, reason: str | None) 
     sql = statements("deadletters")
     try:
         async with db.transaction():
-            await db.execute(sql["bound"])
+            await db.execute(sql["bound"], str(LOCK_TIMEOUT_MS))
             await db.execute(sql["lock_partition"], batch.partition)
             await db.execute(sql["lock_thread"], batch.partition, batch.thread)
             await _settle_batch(db, batch, reason)

@@ -18,9 +18,7 @@ from shared.accounts import Agent
 from shared.ids import AgentId
 from shared.models import BusyPolicy
 
-app = typer.Typer(
-    no_args_is_help=True, help="Agents: a runner, its configuration, and what a busy thread does."
-)
+app = typer.Typer(no_args_is_help=True, help="Agents: a runner, its configuration, and what a busy thread does.")
 
 AgentArgument = Annotated[str, typer.Argument(help="Id, or a name that is the only one.")]
 
@@ -51,9 +49,7 @@ def create(
 
 
 @app.command("list", epilog="Example:  threadmill agent list --account acme")
-def list_(
-    account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False
-) -> None:
+def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """List agents, of one account or of all."""
     _show(asyncio.run(_list(data, account)), as_json)
 
@@ -106,9 +102,7 @@ def default(
     _show([asyncio.run(_change(data, account, agent, accounts.set_default_agent))], as_json, single=True)
 
 
-async def _create(
-    data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any]
-) -> Agent:
+async def _create(data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any]) -> Agent:
     async with open_session(data) as connection:
         owner = await the_account(connection, account)
         return await accounts.create_agent(connection, owner.id, name, runner, **wanted)
@@ -151,10 +145,7 @@ def _show(found: list[Agent], as_json: bool, single: bool = False) -> None:
     if as_json:
         context.print_json(document(found[0]) if single else {"agents": document(found)})
         return
-    rows = [
-        (a.id, a.name, a.runner, a.busy_policy, _state(a), a.account, words.moment(a.created_at))
-        for a in found
-    ]
+    rows = [(a.id, a.name, a.runner, a.busy_policy, _state(a), a.account, words.moment(a.created_at)) for a in found]
     context.print_table(["id", "name", "runner", "busy policy", "state", "account", "created (UTC)"], rows)
 
 

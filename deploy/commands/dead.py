@@ -26,9 +26,7 @@ BatchArgument = Annotated[str, typer.Argument(help="The number of the batch, or 
 
 
 @app.command("list", epilog="Example:  threadmill dead list --json")
-def list_(
-    limit: LimitOption = 50, data: context.DataOption = None, as_json: context.JsonOption = False
-) -> None:
+def list_(limit: LimitOption = 50, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """List dead letters, the longest parked first."""
     found = asyncio.run(_list(data, limit))
     if as_json:
@@ -48,9 +46,7 @@ def show(batch: BatchArgument, data: context.DataOption = None, as_json: context
 
 
 @app.command(epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)")
-def replay(
-    batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False
-) -> None:
+def replay(batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """Let a dead letter be tried again, from its first attempt, and its thread go on behind it."""
     settled = asyncio.run(_settle(data, lambda connection: deadletters.replay(connection, batch)))
     _tell("replayed", settled, as_json)

@@ -21,9 +21,7 @@ from shared.keys import Keys
 from shared.queue import open_redis
 from shared.settings import Settings
 
-app = typer.Typer(
-    no_args_is_help=True, help="The queue: depth, ages, wake-ups, workers, and each waiting batch."
-)
+app = typer.Typer(no_args_is_help=True, help="The queue: depth, ages, wake-ups, workers, and each waiting batch.")
 
 _REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
 
@@ -50,12 +48,8 @@ def status(
 @app.command("list", epilog="Example:  threadmill queue list --partition 7 --limit 20")
 def list_(
     *,
-    partition: Annotated[
-        int | None, typer.Option("--partition", "-p", min=0, help="Only this partition.")
-    ] = None,
-    thread: Annotated[
-        str | None, typer.Option("--thread", help="Only this thread, blocked batches too.")
-    ] = None,
+    partition: Annotated[int | None, typer.Option("--partition", "-p", min=0, help="Only this partition.")] = None,
+    thread: Annotated[str | None, typer.Option("--thread", help="Only this thread, blocked batches too.")] = None,
     account: AccountOption = None,
     blocked: Annotated[
         bool, typer.Option("--blocked", help="Those behind a hold, instead of those that wait.")
@@ -65,9 +59,7 @@ def list_(
     as_json: context.JsonOption = False,
 ) -> None:
     """List batches that are not applied, the oldest first."""
-    found = asyncio.run(
-        _list(data, partition=partition, thread=thread, account=account, blocked=blocked, limit=limit)
-    )
+    found = asyncio.run(_list(data, partition=partition, thread=thread, account=account, blocked=blocked, limit=limit))
     if as_json:
         context.print_json({"batches": document(found)})
     else:

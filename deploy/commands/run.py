@@ -43,9 +43,7 @@ def show(
     if as_json:
         context.print_json(found)
         return
-    context.print_table(
-        ["field", "value"], [(key, value) for key, value in found.items() if value is not None]
-    )
+    context.print_table(["field", "value"], [(key, value) for key, value in found.items() if value is not None])
 
 
 async def _list(data: Path | None, thread: str | None, limit: int) -> list[ThreadRun]:

@@ -21,9 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Threads: what each is doing and wh
 @app.command("list", epilog="Example:  threadmill thread list --agent echo --limit 10")
 def list_(
     account: AccountOption = None,
-    agent: Annotated[
-        str | None, typer.Option("--agent", help="Only threads of this agent, id or name.")
-    ] = None,
+    agent: Annotated[str | None, typer.Option("--agent", help="Only threads of this agent, id or name.")] = None,
     limit: LimitOption = 50,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
@@ -33,10 +31,7 @@ def list_(
     if as_json:
         context.print_json({"threads": document(found)})
         return
-    rows = [
-        (t.id, t.agent, t.status, _state(t), words.short(t.title, 40), words.moment(t.updated_at))
-        for t in found
-    ]
+    rows = [(t.id, t.agent, t.status, _state(t), words.short(t.title, 40), words.moment(t.updated_at)) for t in found]
     context.print_table(["id", "agent", "status", "state", "title", "updated (UTC)"], rows)
 
 
@@ -52,16 +47,11 @@ def show(
         context.print_json(document(found))
         return
     plain = document(found.thread)
-    context.print_table(
-        ["field", "value"], [(key, value) for key, value in plain.items() if value is not None]
-    )
+    context.print_table(["field", "value"], [(key, value) for key, value in plain.items() if value is not None])
     if found.runs:
         show_runs(found.runs)
     if found.requests:
-        rows = [
-            (r.id, r.run, r.title, words.moment(r.created_at), words.moment(r.expires_at))
-            for r in found.requests
-        ]
+        rows = [(r.id, r.run, r.title, words.moment(r.created_at), words.moment(r.expires_at)) for r in found.requests]
         context.print_table(["permission request", "run", "title", "created (UTC)", "expires (UTC)"], rows)
     if found.batches:
         show_batches(found.batches)

@@ -32,9 +32,7 @@ NameOption = Annotated[str, typer.Option("--name", help="What it is for: shown i
 @app.command(epilog="Example:  threadmill token create --account acme --kind service_token --name billing")
 def create(
     account: AccountOption = None,
-    kind: Annotated[
-        TokenKind, typer.Option("--kind", help="`admin` belongs to no account.")
-    ] = TokenKind.HUMAN_PAT,
+    kind: Annotated[TokenKind, typer.Option("--kind", help="`admin` belongs to no account.")] = TokenKind.HUMAN_PAT,
     name: NameOption = "",
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
@@ -50,9 +48,7 @@ def create(
 
 
 @app.command("list", epilog="Example:  threadmill token list --account acme")
-def list_(
-    account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False
-) -> None:
+def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """List tokens, of one account or of all: never their secrets."""
     found = asyncio.run(_list(data, account))
     if as_json:

@@ -29,7 +29,7 @@ class BatchState(StrEnum):
     DISCARDED = "discarded"  # a dead letter that an operator gave up
 
 
-_NEXT_STEP = {
+NEXT_STEP = {
     BatchState.WAITING: "A worker applies it; if none does, see `threadmill queue status`.",
     BatchState.RETRYING: "A worker tries it again by itself.",
     BatchState.PAUSED: "Its partition must be resumed.",
@@ -53,7 +53,7 @@ class BatchView:
     state: BatchState
     next_step: str
     age: float  # since it was accepted
-    events: list[dict[str, Any]]  # as stored: `shared.events.dump`
+    events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken
     accepted_at: datetime
     applied_at: datetime | None
     parked_at: datetime | None
@@ -80,9 +80,7 @@ async def blocked_batches(db: Database, limit: int, partition: int | None = None
 
 async def batches_of_thread(db: Database, partition: int, thread: ThreadId, limit: int) -> list[BatchView]:
     """Those that are not applied, in their order."""
-    return [
-        _view(row) for row in await db.fetch(statements("inspect")["of_thread"], partition, thread, limit)
-    ]
+    return [_view(row) for row in await db.fetch(statements("inspect")["of_thread"], partition, thread, limit)]
 
 
 async def dead_letters(db: Database, limit: int) -> list[BatchView]:
@@ -95,9 +93,7 @@ async def find_batch(db: Database, id_or_ref: str) -> BatchView:
     number = int(id_or_ref) if id_or_ref.isascii() and id_or_ref.isdigit() and len(id_or_ref) < 19 else None
     row = await db.fetchrow(statements("inspect")["batch"], number, ids.parse(id_or_ref))
     if row is None:
-        raise NotFound(
-            f"There is no batch {id_or_ref!r} (applied ones are removed after the time they are kept)."
-        )
+        raise NotFound(f"There is no batch {id_or_ref!r} (applied ones are removed after the time they are kept).")
     return _view(row, row["idempotency_key"])
 
 
@@ -111,7 +107,7 @@ def _view(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
         account=row["account"],
         token=row["token"],
         state=state,
-        next_step=_NEXT_STEP[state],
+        next_step=NEXT_STEP[state],
         age=(row["now"] - row["accepted_at"]).total_seconds(),
         events=from_json(row["events"]),
         accepted_at=row["accepted_at"],

@@ -179,9 +179,7 @@ async def _wake_ups(redis: Redis, queue: str) -> WakeUps:
 
 async def _live_workers(redis: Redis, keys: Keys) -> tuple[str, ...]:
     prefix = keys.worker("")
-    return tuple(
-        sorted([key.decode()[len(prefix) :] async for key in redis.scan_iter(f"{prefix}*", count=1_000)])
-    )
+    return tuple(sorted([key.decode()[len(prefix) :] async for key in redis.scan_iter(f"{prefix}*", count=1_000)]))
 
 
 def _count(rows: int) -> Count:

@@ -1,0 +1,73 @@
+"""Rows put into the inbox by hand, for tests of what reads them: threads, waiting batches, dead letters."""
+
+from dataclasses import dataclass
+
+import asyncpg
+
+from shared import accounts, events, ids
+from shared.events import UserMessage
+from shared.ids import AccountId, BatchId, RunId, ThreadId, TokenId
+from shared.models import TokenKind
+
+PARTITIONS = 64
+
+Connection = asyncpg.Connection | asyncpg.Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    account: AccountId
+    token: TokenId
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A thread and where it is."""
+
+    partition: int
+    id: ThreadId
+
+
+async def add_owner(db: Connection, name: str = "acme") -> Owner:
+    account = await accounts.create_account(db, name)
+    token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
+    return Owner(account.id, token.token.id)
+
+
+async def add_thread(db: Connection, owner: Owner, *, held: bool = False, agent: str | None = None) -> Row:
+    thread = ThreadId(ids.mint())
+    partition = ids.partition_of(thread, PARTITIONS)
+    await db.execute(
+        "insert into threads (partition, id, account, agent, created_by, created_by_kind, held)"
+        " values ($1, $2, $3, $4, $5, 'human_pat', $6)",
+        *(partition, thread, owner.account, agent, owner.token, held),
+    )
+    return Row(partition, thread)
+
+
+def a_message(text: str = "hello", client_request_id: str | None = None) -> str:
+    """A stored batch of one user message."""
+    return events.dump([UserMessage(RunId(ids.mint()), text, client_request_id)])
+
+
+async def add_batch(
+    db: Connection,
+    owner: Owner,
+    thread: Row,
+    stored: str | None = None,
+    *,
+    age: float = 0.0,
+    parked: bool = False,
+    blocked: bool = False,
+) -> BatchId:
+    """One batch that is not applied, `age` seconds old. A dead letter has its error and 5 attempts."""
+    batch: BatchId = await db.fetchval(
+        "insert into batches (partition, id, ref, thread, account, token, events, accepted_at,"
+        " attempts, blocked, parked_at, error)"
+        " values ($1, nextval('batch_ids'), $2, $3, $4, $5, $6,"
+        " clock_timestamp() - make_interval(secs => $7), $8, $9, case when $10 then clock_timestamp() end, $11)"
+        " returning id",
+        *(thread.partition, ids.mint(), thread.id, owner.account, owner.token, stored or a_message(), age),
+        *(5 if parked else 0, blocked or parked, parked, "ValueError: boom" if parked else None),
+    )
+    return batch
