@@ -119,9 +119,7 @@ def _before_exec(command: Command) -> Callable[[], None]:
         if command.become is not None:
             command.become()
         if sys.platform == "linux":
-            _libc.prctl(
-                _SET_DEATH_SIGNAL, command.orphaned, 0, 0, 0
-            )  # after `become`: new credentials clear it
+            _libc.prctl(_SET_DEATH_SIGNAL, command.orphaned, 0, 0, 0)  # after `become`: new credentials clear it
             if os.getppid() != parent:  # we died before the kernel was told
                 os._exit(1)
 

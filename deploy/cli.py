@@ -16,7 +16,7 @@ from shared.db.connect import AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld
 from shared.errors import InvalidRequest, ThreadmillError
 
-NOUNS = ("account", "token", "agent", "queue", "dead", "thread", "run")
+NOUNS = ("account", "token", "agent", "queue", "thread", "run", "dead")
 
 app = typer.Typer(
     name="threadmill",

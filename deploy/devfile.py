@@ -50,9 +50,7 @@ def read(data: Path) -> DevFile | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise SetupError(
-            f"{path} can't be read ({type(error).__name__}): remove it, or name another --data"
-        ) from error
+        raise SetupError(f"{path} can't be read ({type(error).__name__}): remove it, or name another --data") from error
 
 
 def write(data: Path, values: DevFile) -> None:

