@@ -38,6 +38,21 @@ from shared.models import (
 )
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+FIXED = frozenset(  # what no step changes of a thread
+    {
+        "partition",
+        "id",
+        "account",
+        "agent",
+        "kind",
+        "user_id",
+        "client_external_ref",
+        "attributed_user",
+        "created_by",
+        "created_by_kind",
+        "created_at",
+    }
+)
 ENDS = frozenset({"run.completed", "run.failed"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -216,9 +231,7 @@ def _check_move(before: Run, after: Run) -> None:
 
 
 def _check_thread(before: Thread, after: Thread) -> None:
-    fixed = ("partition", "id", "account", "agent", "kind", "user_id", "client_external_ref")
-    fixed += ("attributed_user", "created_by", "created_by_kind", "created_at")
-    assert all(getattr(before, name) == getattr(after, name) for name in fixed)
+    assert all(getattr(before, name) == getattr(after, name) for name in FIXED)
     assert before.updated_at <= after.updated_at
     assert after.created_at <= after.updated_at
     assert before.title in (None, after.title)

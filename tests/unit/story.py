@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from shared.effects import Effect, EventLogged, Result
 from shared.events import Ask, Event, RunFinished, RunLeased, RunnerEvent, RunStarted, RunWaits, UserMessage
-from shared.ids import RequestId, RunId
+from shared.ids import RequestId, RunId, Ulid
 from shared.lifecycle import Step
 from shared.models import BusyPolicy, PermissionRequest, Run, RunStatus, Thread
 from tests.unit.ledger import NOON, Ledger, number
@@ -66,7 +66,7 @@ class Story:
     def request(self, request: RequestId) -> PermissionRequest:
         return self.ledger.requests[request]
 
-    def mint(self) -> str:
+    def mint(self) -> Ulid:
         self.minted += 1
         return number(self.minted)
 

@@ -43,7 +43,8 @@ def test_its_effects_come_in_the_order_of_what_happened() -> None:
     assert isinstance(message, EventLogged)
     assert isinstance(seen, ClientRequestSeen)
     assert isinstance(status, EventLogged)
-    assert created.input == (written.id,) == (message.id,)
+    assert created.input == (written.id,)
+    assert written.id == MessageId(message.id)
     assert written.parts == [{"type": "text", "text": "Say hello."}]
     assert (message.type, message.content, message.run) == ("user.message", "Say hello.", created.run.id)
     assert (status.type, status.content) == ("session.status", "RUNNING")
@@ -169,7 +170,7 @@ def test_steers_become_queued_runs_with_their_minted_ids_when_their_run_ends_fir
     one, two = story.ledger.steers.values()
     done = story.tell(RunFinished(current.id))
     assert [run.id for run in story.ledger.active] == [waiting.id, one.run, two.run]
-    assert story.ledger.inputs[one.run] == (one.event,)
+    assert story.ledger.inputs[one.run] == (MessageId(one.event),)
     assert story.thread.last_run_id == two.run
     assert logged(done.effects) == [("run.completed", current.id)]
     assert all(steer.settled for steer in story.ledger.steers.values())

@@ -4,6 +4,7 @@ The ledger checks each write against the schema's constraints and the promises o
 the sequences, and what can only be seen by comparing two ways to the same place.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,7 +33,7 @@ from shared.events import (
     UserInterrupt,
     UserMessage,
 )
-from shared.ids import MessageId, RequestId, RunId
+from shared.ids import MessageId, RequestId, RunId, Ulid
 from shared.lifecycle import QUEUE_LIMIT, Step, step
 from shared.models import BusyPolicy, RunError
 from tests.unit.ledger import NOON, Ledger, fresh_at, number
@@ -71,10 +72,10 @@ class LifeOfAThread(RuleBasedStateMachine):
         self.repeat(events)
 
     @rule(kind=REPORTS, data=st.data(), clock=CLOCK)
-    def report(self, kind: type[RunnerEvent], data: st.DataObject, clock: int) -> None:
+    def report(self, kind: Callable[[RunId], RunnerEvent], data: st.DataObject, clock: int) -> None:
         self.tick(clock)
         run = self.draw_run(data)
-        event = kind(run)  # type: ignore[call-arg]  # each of REPORTS is made of a run alone
+        event = kind(run)
         if isinstance(event, RunFinished) and data.draw(st.booleans()):
             event = RunFinished(run, FAILED)
         self.apply([event])
@@ -141,7 +142,7 @@ class LifeOfAThread(RuleBasedStateMachine):
             if run.terminal:
                 assert self.finished.setdefault(run.id, run) == run
 
-    def apply(self, events: list[Event | RunnerEvent]) -> list[Step]:
+    def apply(self, events: Sequence[Event | RunnerEvent]) -> list[Step]:
         """Applies a batch to the ledger, and beside it with every run loaded: both come to the same."""
         whole = self.ledger.load(events, runs=QUEUE_LIMIT + 1)
         steps = self.ledger.tell(events, self.now, runs=None)
@@ -157,7 +158,7 @@ class LifeOfAThread(RuleBasedStateMachine):
         assert whole.queue == tuple(self.ledger.active)
         return steps
 
-    def repeat(self, events: list[Event | RunnerEvent]) -> None:
+    def repeat(self, events: Sequence[Event | RunnerEvent]) -> None:
         again = [
             replace(event, run=self.run_id())
             for event in events
@@ -169,7 +170,7 @@ class LifeOfAThread(RuleBasedStateMachine):
     def tick(self, milliseconds: int) -> None:
         self.now += timedelta(milliseconds=milliseconds)
 
-    def mint(self) -> str:
+    def mint(self) -> Ulid:
         self.minted += 1
         return number(self.minted)
 
