@@ -76,10 +76,9 @@ def _refused(draft: Draft, event: Event | RunnerEvent) -> Result | None:
     """The warning for an event behind an archive or a delete; None where the thread takes it."""
     if draft.deleted_at is not None:
         return Result(None, (warned(WarningCode.THREAD_DELETED),))
-    closes = isinstance(event, ThreadArchived | ThreadUnarchived | ThreadDeleted)
-    if draft.archived_at is not None and not closes:
-        return Result(None, (warned(WarningCode.THREAD_ARCHIVED),))
-    return None
+    if draft.archived_at is None or isinstance(event, ThreadArchived | ThreadUnarchived | ThreadDeleted):
+        return None
+    return Result(None, (warned(WarningCode.THREAD_ARCHIVED),))
 
 
 def _apply(draft: Draft, event: Event | RunnerEvent) -> Result:

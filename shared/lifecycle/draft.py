@@ -131,9 +131,7 @@ class Draft:
     def create(self, run: RunId, message: MessageId) -> Run:
         """A new run at the end of the queue, which answers `message`."""
         self.last_run_seq += 1
-        created = Run(
-            run, self.last_run_seq, RunStatus.QUEUED, Trigger.USER_PROMPT, self.at, None, self.at, None
-        )
+        created = Run(run, self.last_run_seq, RunStatus.QUEUED, Trigger.USER_PROMPT, self.at, None, self.at, None)
         if self.whole:
             self.queue = (*self.queue, created)
         else:
@@ -209,15 +207,9 @@ class Draft:
             status = ThreadStatus.RUNNING if self.active_runs else ThreadStatus.IDLE
             if status != thread.status:
                 self.log("session.status", None, status)
-        if (
-            not self.effects
-            and self.archived_at is thread.archived_at
-            and self.deleted_at is thread.deleted_at
-        ):
+        if not self.effects and self.archived_at is thread.archived_at and self.deleted_at is thread.deleted_at:
             return self.state
-        return State(
-            self._thread(status), self.policy, self.queue, self.others, self.requests, self.seen, self.steers
-        )
+        return State(self._thread(status), self.policy, self.queue, self.others, self.requests, self.seen, self.steers)
 
     def _thread(self, status: ThreadStatus) -> Thread:
         thread = self.thread

@@ -20,6 +20,10 @@ from shared.ids import RequestId, RunId, parse
 from shared.lifecycle.table import ALL_RUNS
 from shared.models import BusyPolicy
 
+_ENDS_ONE = (UserInterrupt, RunFinished, RunExpired, AttemptLost)
+_ENDS_ALL = (ThreadArchived, ThreadDeleted)
+_OF_A_REQUEST = (PermissionDecision, RequestExpired)
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -36,7 +40,7 @@ def needed_runs(events: Iterable[Event | RunnerEvent], policy: BusyPolicy) -> in
     for event in events:
         if _reaches_all(event, policy):
             return ALL_RUNS
-        needed += isinstance(event, UserInterrupt | RunFinished | RunExpired | AttemptLost)
+        needed += isinstance(event, _ENDS_ONE)
     return min(needed, ALL_RUNS)
 
 
@@ -49,7 +53,7 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
         if isinstance(event, UserMessage):
             if event.client_request_id is not None:
                 client_requests.add(event.client_request_id)
-        elif isinstance(event, PermissionDecision | RequestExpired):
+        elif isinstance(event, _OF_A_REQUEST):
             request = parse(event.request)
             if request is not None:
                 requests.add(RequestId(request))
@@ -61,4 +65,4 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
 def _reaches_all(event: Event | RunnerEvent, policy: BusyPolicy) -> bool:
     if isinstance(event, UserMessage):
         return (event.on_busy or policy) == BusyPolicy.INTERRUPT
-    return isinstance(event, ThreadArchived | ThreadDeleted)
+    return isinstance(event, _ENDS_ALL)

@@ -39,9 +39,7 @@ def message_added(draft: Draft, event: MessageAdded) -> Result:
     """A message without a run: it is in the thread and in its log, and starts nothing."""
     text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
     draft.effects.append(
-        MessageWritten(
-            event.message, event.role, event.parts, draft.at, None, event.metadata, event.request_id
-        )
+        MessageWritten(event.message, event.role, event.parts, draft.at, None, event.metadata, event.request_id)
     )
     if event.role == "user":
         draft.log("user.message", None, text)

@@ -135,8 +135,7 @@ def _moves(moves: Moves) -> str:
 
 def _warnings() -> str:
     rows = (
-        (_code(code), notice.when, notice.names or "-", notice.run, notice.message)
-        for code, notice in NOTICES.items()
+        (_code(code), notice.when, notice.names or "-", notice.run, notice.message) for code, notice in NOTICES.items()
     )
     return _table(("code", "when", "`runId` is", "`run` of the result", "message"), rows)
 

@@ -37,8 +37,4 @@ def expire(draft: Draft, event: RequestExpired) -> Result:
 
 def _over(request: PermissionRequest, moment: datetime) -> bool:
     """Whether a request that is still pending is past its time."""
-    return (
-        request.state == RequestState.PENDING
-        and request.expires_at is not None
-        and request.expires_at <= moment
-    )
+    return request.state == RequestState.PENDING and request.expires_at is not None and request.expires_at <= moment
