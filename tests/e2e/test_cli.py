@@ -1,0 +1,353 @@
+"""`threadmill`, as an operator types it: against a real database and a real Redis."""
+
+import asyncio
+import io
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from deploy import cli
+from shared import ids
+from shared.ids import BatchId
+from shared.keys import Keys
+from shared.queue import Queue, Waiting
+from shared.settings import Settings
+from tests.rows import Owner, add_batch, add_owner, add_thread
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document of `--json`."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+Threadmill = Callable[..., Awaitable[Ended]]
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    return {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "THREADMILL_REDIS_PREFIX": settings.redis_prefix,
+        "COLUMNS": "200",
+        "TERM": "dumb",
+    }
+
+
+@pytest.fixture
+def threadmill(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Threadmill:
+    """Runs one command line with nobody at its terminal: the whole program, but for its process."""
+
+    async def run(*arguments: str, stdin: str = "", **variables: str) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+            for name, value in {**environment, **variables}.items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "stdin", io.StringIO(stdin))
+            code = await asyncio.to_thread(cli.run, list(arguments))
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def threadmill_process(environment: dict[str, str]) -> Threadmill:
+    """The same in a process of its own."""
+
+    async def run(*arguments: str, stdin: str = "") -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from deploy.cli import main; main()", *arguments),
+            env={**os.environ, **environment},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate(stdin.encode())
+        return Ended(process.returncode or 0, out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+async def owner(pool: asyncpg.Pool) -> Owner:
+    return await add_owner(pool)
+
+
+async def a_dead_letter(pool: asyncpg.Pool, owner: Owner) -> BatchId:
+    return await add_batch(pool, owner, await add_thread(pool, owner, held=True), parked=True)
+
+
+async def test_an_account_a_token_and_an_agent_are_made_from_nothing(threadmill: Threadmill) -> None:
+    account = (await threadmill("account", "create", "acme", "--json")).document
+    created = (await threadmill("token", "create", "--kind", "service_token", "--name", "ci", "--json")).document
+    made = await threadmill("agent", "create", "echo", "--runner", "echo", "--config", '{"n":1}', "--publish", "--json")
+    agent = made.document
+    assert created["secret"].startswith(created["token"]["prefix"])
+    assert (created["token"]["account"], created["token"]["kind"]) == (account["id"], "service_token")
+    assert (agent["published"], agent["is_default"], agent["config"]) == (True, True, {"n": 1})
+    assert (await threadmill("account", "list", "--json")).document == {"accounts": [account]}
+    assert (await threadmill("token", "list", "--json")).document == {"tokens": [created["token"]]}
+    assert (await threadmill("agent", "list", "--json")).document == {"agents": [agent]}
+    assert (await threadmill("agent", "show", "echo", "--json")).document == agent
+
+
+async def test_a_secret_is_the_only_thing_on_its_line(threadmill: Threadmill, owner: Owner) -> None:
+    ended = await threadmill("token", "create", "--account", "acme")
+    secret = ended.out.strip().splitlines()[-1]
+    assert secret.startswith("mst_")
+    assert len(secret) == 47
+    assert "only time" in ended.err
+
+
+async def test_an_agent_is_published_closed_and_made_the_default(threadmill: Threadmill, owner: Owner) -> None:
+    for name in ("first", "second"):
+        assert (await threadmill("agent", "create", name, "--runner", "echo", "--json")).code == 0
+    assert (await threadmill("agent", "publish", "second", "--json")).document["published"]
+    assert not (await threadmill("agent", "unpublish", "second", "--json")).document["published"]
+    assert (await threadmill("agent", "default", "second", "--json")).document["is_default"]
+    assert "second" in (await threadmill("agent", "list")).out
+
+
+async def test_a_token_issued_elsewhere_comes_in_over_standard_input(threadmill: Threadmill, owner: Owner) -> None:
+    secret = "grt_pat_" + "s" * 40
+    taken = (await threadmill("token", "import", "--json", stdin=secret + "\n")).document
+    assert (taken["kind"], taken["prefix"]) == ("human_pat", "grt_pat_ssssss")
+    for stdin in (secret, "grt_pat_short", ""):
+        refused = await threadmill("token", "import", stdin=stdin)
+        assert refused.code != 0
+        assert secret not in refused.out + refused.err
+
+
+async def test_a_token_is_revoked_only_with_a_yes(threadmill: Threadmill, owner: Owner) -> None:
+    asked = await threadmill("token", "revoke", owner.token)
+    assert (asked.code, asked.out) == (2, "")
+    assert "--yes" in asked.err
+    assert (await threadmill("token", "list", "--json")).document["tokens"][0]["revoked_at"] is None
+    revoked = (await threadmill("token", "revoke", owner.token.lower(), "--yes", "--json")).document
+    assert revoked["revoked_at"] is not None
+
+
+async def test_the_state_of_the_queue_is_one_document(
+    threadmill: Threadmill, pool: asyncpg.Pool, redis: Redis, redis_prefix: str, owner: Owner
+) -> None:
+    thread = await add_thread(pool, owner)
+    batch = await add_batch(pool, owner, thread, age=90)
+    await Queue(redis, Keys(redis_prefix)).ring([Waiting(thread.partition, batch, 1_000)])
+    worker = ids.mint()
+    await pool.execute(
+        "insert into workers (id, host, pid, roles, version) values ($1, 'a', 1, 'all', '0.1.0')", worker
+    )
+    document = (await threadmill("queue", "status", "--json")).document
+    assert document["postgres"]["waiting"] == {"value": 1, "at_least": False}
+    assert 90 <= document["postgres"]["oldest_age"] < 120
+    assert [one["partition"] for one in document["postgres"]["partitions"]] == [thread.partition]
+    assert [one["id"] for one in document["postgres"]["workers"]] == [worker]
+    assert document["redis"]["wake_ups"]["apply"] == {"queued": 1, "in_progress": 0}
+    assert document["redis"]["waiting"] == {str(thread.partition): 1}
+    assert document["errors"] == {}
+    table = await threadmill("queue", "status")
+    assert table.code == 0
+    assert worker in table.out
+
+
+async def test_without_redis_the_state_is_shown_and_the_command_fails(threadmill: Threadmill) -> None:
+    ended = await threadmill("queue", "status", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    assert ended.code == 1
+    assert json.loads(ended.out)["redis"] is None
+    assert json.loads(ended.out)["postgres"]["waiting"]["value"] == 0
+    assert ended.err.startswith("threadmill: redis is away")
+    assert ended.err.count("\n") == 1
+
+
+async def test_without_postgres_the_state_of_redis_is_shown(threadmill: Threadmill) -> None:
+    ended = await threadmill("queue", "status", "--json", DATABASE_URL="postgresql://127.0.0.1:1/nothing")
+    assert ended.code == 1
+    assert json.loads(ended.out)["postgres"] is None
+    assert json.loads(ended.out)["redis"]["waiting"] == {}
+    assert ended.err.count("\n") == 1
+
+
+async def test_waiting_batches_are_listed_and_one_is_shown(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
+) -> None:
+    thread = await add_thread(pool, owner)
+    first, second = [await add_batch(pool, owner, thread) for _ in range(2)]
+    listed = (await threadmill("queue", "list", "--json", "--limit", "1")).document["batches"]
+    assert [(one["id"], one["state"], one["events"][0]["type"]) for one in listed] == [
+        (first, "waiting", "user_message")
+    ]
+    assert len((await threadmill("queue", "list", "--thread", thread.id, "--json")).document["batches"]) == 2
+    shown = (await threadmill("queue", "show", str(second), "--json")).document
+    assert (shown["id"], shown["thread"], shown["applied_at"]) == (second, thread.id, None)
+    assert shown["next_step"]
+    assert "user_message: hello" in (await threadmill("queue", "list")).out
+    assert thread.id in (await threadmill("queue", "show", str(second))).out
+
+
+async def test_a_dead_letter_is_listed_shown_and_replayed(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
+) -> None:
+    batch = await a_dead_letter(pool, owner)
+    listed = (await threadmill("dead", "list", "--json")).document["dead_letters"]
+    assert [(one["id"], one["error"]) for one in listed] == [(batch, "ValueError: boom")]
+    assert "boom" in (await threadmill("dead", "show", str(batch))).out
+    done = (await threadmill("dead", "replay", str(batch), "--json")).document
+    assert (done["done"], done["held"]) == ("replayed", False)
+    again = await threadmill("dead", "replay", str(batch))
+    assert (again.code, again.out) == (1, "")
+    assert "no dead letter" in again.err
+    assert (await threadmill("dead", "show", str(batch))).code == 1
+
+
+async def test_a_dead_letter_is_discarded_only_with_a_reason_and_a_yes(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
+) -> None:
+    batch = str(await a_dead_letter(pool, owner))
+    assert (await threadmill("dead", "discard", batch, "--yes")).code == 2
+    assert (await threadmill("dead", "discard", batch, "--reason", "broken")).code == 2
+    assert (await threadmill("dead", "show", batch, "--json")).document["state"] == "parked"
+    done = await threadmill("dead", "discard", batch, "--reason", "broken", "--yes")
+    assert "discarded" in done.out
+    shown = (await threadmill("dead", "show", batch, "--json")).document
+    assert shown["state"] == "discarded"
+    assert shown["outcome"]["warnings"][0]["code"] == "batch_discarded"
+
+
+async def test_threads_and_runs_are_listed_and_shown(threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner) -> None:
+    thread, run = await add_thread(pool, owner), ids.mint()
+    await pool.execute(
+        "insert into runs (partition, thread, id, seq, status, trigger, created_at, updated_at)"
+        " values ($1, $2, $3, 1, 'queued', 'user_prompt', now(), now())",
+        *(thread.partition, thread.id, run),
+    )
+    listed = (await threadmill("thread", "list", "--account", "acme", "--json")).document["threads"]
+    assert [one["id"] for one in listed] == [thread.id]
+    shown = (await threadmill("thread", "show", thread.id, "--json")).document
+    assert shown["runs"][0]["run"]["id"] == run
+    assert run in (await threadmill("thread", "show", thread.id)).out
+    assert [one["id"] for one in (await threadmill("run", "list", "--json")).document["runs"]] == [run]
+    found = (await threadmill("run", "show", run, "--thread", thread.id, "--json")).document
+    assert (found["thread"], found["status"]) == (thread.id, "queued")
+    assert run in (await threadmill("run", "show", run)).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["account", "create", ""], 2),
+        (["agent", "create", "echo", "--runner", "echo"], 2),  # no account yet: which one?
+        (["agent", "create", "echo", "--runner", "echo", "--config", "{"], 2),
+        (["agent", "create", "echo", "--runner", "echo", "--busy-policy", "never"], 2),
+        (["token", "create", "--account", "nobody"], 1),
+        (["token", "revoke", "x", "--yes"], 1),
+        (["agent", "show", "nobody"], 1),
+        (["queue", "show", "12"], 1),
+        (["queue", "list", "--limit", "0"], 2),
+        (["dead", "replay", "12"], 1),
+        (["dead", "discard", "12", "--reason", "x", "--yes"], 1),
+        (["thread", "show", "x"], 1),
+        (["run", "show", "x"], 1),
+        (["queue", "nonsense"], 2),
+    ],
+)
+async def test_what_goes_wrong_is_said_in_one_line(threadmill: Threadmill, arguments: list[str], code: int) -> None:
+    ended = await threadmill(*arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert ended.err.startswith("threadmill: ")
+    assert ended.err.count("\n") == 1
+
+
+async def test_a_database_that_lacks_the_schema_is_said_to(threadmill: Threadmill, settings: Settings) -> None:
+    empty = settings.database_url.rsplit("/", 1)[0] + "/postgres"
+    for arguments in (["account", "list"], ["queue", "status"]):
+        ended = await threadmill(*arguments, DATABASE_URL=empty)
+        assert ended.code == 2
+        assert "threadmill migrate" in ended.err
+
+
+async def test_a_database_that_does_not_answer_is_said_to(threadmill: Threadmill) -> None:
+    ended = await threadmill("account", "list", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/x")
+    assert (ended.code, ended.out) == (2, "")
+    assert "127.0.0.1:1" in ended.err
+    assert "hunter2" not in ended.err
+
+
+async def test_a_hostile_message_reaches_the_terminal_as_text(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
+) -> None:
+    stored = json.dumps([{"type": "user_message", "text": "[red]\x1b]0;owned\x07[/nothing] \u202egnp"}])
+    await add_batch(pool, owner, await add_thread(pool, owner), stored)
+    ended = await threadmill("queue", "list")
+    assert ended.code == 0
+    assert "[red]" in ended.out
+    assert not {"\x1b", "\x07", "\u202e"} & set(ended.out)
+
+
+@pytest.mark.parametrize("noun", ["account", "token", "agent", "queue", "dead", "thread", "run"])
+async def test_every_command_explains_itself_with_an_example(threadmill: Threadmill, noun: str) -> None:
+    page = await threadmill(noun, "--help")
+    assert page.code == 0
+    verbs = [line.split()[1] for line in page.out.split("Commands")[1].splitlines() if line.startswith("│ ")]
+    assert verbs
+    for verb in verbs:
+        shown = await threadmill(noun, verb, "--help")
+        assert f"Example:  threadmill {noun} {verb}" in shown.out
+        assert "--json" in shown.out
+
+
+async def test_a_process_ends_with_the_code_of_its_command(threadmill_process: Threadmill) -> None:
+    assert (await threadmill_process("account", "create", "acme", "--json")).document["name"] == "acme"
+    assert (await threadmill_process("account", "create", "acme")).code == 1
+    assert (await threadmill_process("account", "create", " ")).code == 2
+
+
+async def test_the_secret_of_a_token_is_nowhere_but_where_it_was_shown(
+    threadmill_process: Threadmill, pool: asyncpg.Pool, redis: Redis, owner: Owner
+) -> None:
+    created = await threadmill_process("token", "create", "--account", "acme", "--json")
+    secret = created.document["secret"]
+    imported = "grt_svc_" + "canary0123456789" * 3
+    taken = await threadmill_process("token", "import", stdin=imported)
+    listed = await threadmill_process("token", "list")
+    kept = await _everything(pool) + await _all_of_redis(redis)
+    for canary in (secret, imported):
+        assert canary not in created.err + taken.out + taken.err + listed.out + listed.err
+        assert canary not in kept
+        assert canary.encode().hex() not in kept
+    assert created.out.count(secret) == 1
+
+
+async def _everything(pool: asyncpg.Pool) -> str:
+    """Every row of every table, as text; bytes in hex."""
+    tables = [row[0] for row in await pool.fetch("select tablename from pg_tables where schemaname = 'public'")]
+    assert {"tokens", "batches", "idempotency_keys"} <= set(tables)
+    written = io.BytesIO()
+    async with pool.acquire() as connection:
+        for table in tables:
+            await connection.copy_from_table(table, output=written)
+    text = written.getvalue().decode()
+    assert "mst_" in text  # the shown prefix is there: the search sees what it should
+    return text
+
+
+async def _all_of_redis(redis: Redis) -> str:
+    """Every key with its value as Redis would dump it."""
+    return "\n".join([f"{key} {await redis.dump(key)}" async for key in redis.scan_iter()])
