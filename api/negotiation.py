@@ -5,16 +5,19 @@ key of a retry (`Idempotency-Key`).
 import hashlib
 import json
 import re
+import secrets
+from itertools import count
 from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from api.submission import Idempotency
-from shared import ids
 from shared.errors import InvalidRequest
 
 REQUEST_ID = "X-Request-Id"
+_PROCESS = secrets.token_hex(6)  # ids of ours: of this process, and counted
+_numbers = count(1)
 _SANE = re.compile(r"[\w.:/+=@-]{1,128}\Z", re.ASCII)
 _WAIT = re.compile(r"wait *= *\"?(\d{1,6})\"?\Z", re.ASCII)
 _KEY_LIMIT = 128  # characters
@@ -23,7 +26,7 @@ _KEY_LIMIT = 128  # characters
 def request_id(headers: CIMultiDictProxy[str]) -> str:
     """The client's own id of this request where it is sane, else a new one."""
     given = headers.get(REQUEST_ID)
-    return given if given is not None and _SANE.match(given) else ids.mint()
+    return given if given is not None and _SANE.match(given) else f"{_PROCESS}-{next(_numbers):x}"
 
 
 def wait(headers: CIMultiDictProxy[str], default: float, limit: float) -> float:

@@ -14,14 +14,15 @@ THREAD = "/api/v1/threads/{threadId}"
 
 def routes(threads: Threads, events: Events, runs: Runs, document: Document, health: Health) -> list[web.RouteDef]:
     return [
+        # First, because what follows is tried in this order and most requests are this one.
+        web.post(f"{THREAD}/events", events.send),
+        web.get(f"{THREAD}/events", events.list),
         web.post(f"{AGENT}/threads", threads.create),
         web.get(f"{AGENT}/threads", threads.list),
         web.get(THREAD, threads.read),
         web.delete(THREAD, threads.delete),
         web.post(f"{THREAD}/archive", threads.archive),
         web.post(f"{THREAD}/unarchive", threads.unarchive),
-        web.post(f"{THREAD}/events", events.send),
-        web.get(f"{THREAD}/events", events.list),
         web.get(f"{THREAD}/runs", runs.list),
         web.get(f"{THREAD}/runs/{{runId}}", runs.read),
         web.get("/api/v1/openapi.json", document.read),

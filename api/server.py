@@ -26,6 +26,11 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Does nothing where nothing was paused: aiohttp calls this at each read, and parses an empty string then."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -1,4 +1,4 @@
-"""The service in one process, over HTTP and on real servers: an api on a free port and, where wanted, a worker's crew."""
+"""The service in one process, over HTTP and on real servers: an api on a free port and, where wanted, a crew."""
 
 import json
 from collections.abc import AsyncIterator
