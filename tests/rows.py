@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-import asyncpg
-
 from shared import accounts, events, ids
+from shared.db.connect import Database
 from shared.events import UserMessage
 from shared.ids import AccountId, BatchId, RunId, ThreadId, TokenId
 from shared.models import TokenKind
 
 PARTITIONS = 64
-
-Connection = asyncpg.Connection | asyncpg.Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +25,13 @@ class Row:
     id: ThreadId
 
 
-async def add_owner(db: Connection, name: str = "acme") -> Owner:
+async def add_owner(db: Database, name: str = "acme") -> Owner:
     account = await accounts.create_account(db, name)
     token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
     return Owner(account.id, token.token.id)
 
 
-async def add_thread(db: Connection, owner: Owner, *, held: bool = False, agent: str | None = None) -> Row:
+async def add_thread(db: Database, owner: Owner, *, held: bool = False, agent: str | None = None) -> Row:
     thread = ThreadId(ids.mint())
     partition = ids.partition_of(thread, PARTITIONS)
     await db.execute(
@@ -51,7 +48,7 @@ def a_message(text: str = "hello", client_request_id: str | None = None) -> str:
 
 
 async def add_batch(
-    db: Connection,
+    db: Database,
     owner: Owner,
     thread: Row,
     stored: str | None = None,

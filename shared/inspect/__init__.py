@@ -12,5 +12,5 @@ READ_LIMIT_MS = 10_000  # an operator's read may cost the service something, but
 
 
 async def bound(connection: asyncpg.Connection) -> None:
-    """Ends every later statement of this session after `READ_LIMIT_MS`."""
+    """For this session: statements go by the indexes, and end after `READ_LIMIT_MS`."""
     await connection.execute(statements("inspect")["bound"], str(READ_LIMIT_MS))

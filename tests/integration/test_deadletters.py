@@ -12,6 +12,7 @@ from shared.db.connect import connect
 from shared.errors import Conflict, InvalidRequest, NotFound, ServiceInactive
 from shared.ids import BatchId
 from shared.settings import Settings
+from tests.pipeline import running_crew
 from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
 
 
@@ -210,8 +211,42 @@ async def test_a_partition_that_is_long_in_hand_is_said_to_be(
     assert (await row_of(pool, batch))["parked_at"] is not None
 
 
+async def test_a_batch_that_fails_for_good_is_parked_and_applied_once_it_is_mended_and_replayed(
+    pool: asyncpg.Pool, owner: Owner, settings: Settings
+) -> None:
+    thread = await add_thread(pool, owner)
+    batch = await add_batch(pool, owner, thread, '[{"type":"nonsense"}]')
+    behind = await add_batch(pool, owner, thread)
+    async with running_crew(settings):
+        await _until(pool, "select parked_at is not null from batches where id = $1", batch)
+        await _until(pool, "select blocked from batches where id = $1", behind)
+        assert await is_held(pool, thread)
+        await pool.execute("update batches set events = $2 where id = $1", batch, a_message("mended"))
+        await replay(pool, batch)
+        await _until(pool, "select applied_at is not null from batches where id = $1", behind)
+    first, second = await row_of(pool, batch), await row_of(pool, behind)
+    assert first["applied_at"] <= second["applied_at"]
+    assert json.loads(first["outcome"])["events"][0]["run"]["status"] == "queued"
+    assert json.loads(second["outcome"])["warnings"][0]["code"] == "queued_behind"
+
+
+async def test_what_waits_behind_a_discarded_batch_is_applied(
+    pool: asyncpg.Pool, owner: Owner, held: Row, settings: Settings
+) -> None:
+    dead = await add_batch(pool, owner, held, '[{"type":"nonsense"}]', parked=True)
+    behind = await add_batch(pool, owner, held, blocked=True)
+    async with running_crew(settings):
+        await discard(pool, dead)
+        await _until(pool, "select applied_at is not null from batches where id = $1", behind)
+    assert await pool.fetchval("select count(*) from runs where thread = $1", held.id) == 1
+
+
+async def _until(pool: asyncpg.Pool, question: str, batch: BatchId) -> None:
+    """Waits until Postgres says yes."""
+    async with asyncio.timeout(20):
+        while not await pool.fetchval(question, batch):  # noqa: ASYNC110 - Postgres gives no signal
+            await asyncio.sleep(0.02)
+
+
 async def _until_somebody_waits_for_the_lock(pool: asyncpg.Pool) -> None:
-    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-    async with asyncio.timeout(10):
-        while not await pool.fetchval(waiting):
-            pass  # each turn is a round trip to Postgres: the other task goes on meanwhile
+    await _until(pool, "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted and $1 > 0", 1)

@@ -204,6 +204,12 @@ async def test_dead_letters_are_found_without_reading_what_waits_behind_them(
     assert max(_rows_of(await _plan(pool, "dead", COUNTED + 1))) <= 1
 
 
+async def test_a_run_is_found_without_its_thread_by_reading_an_index(pool: asyncpg.Pool) -> None:
+    plan = json.dumps(await _plan(pool, "run", ids.mint(), None, None))
+    assert "runs_pkey" in plan
+    assert "Seq Scan" not in plan
+
+
 @pytest.mark.parametrize(
     ("change", "state"),
     [
@@ -324,7 +330,11 @@ async def _fill(pool: asyncpg.Pool, owner: Owner, thread: Row, rows: int, *, blo
 async def _plan(pool: asyncpg.Pool, name: str, *arguments: object) -> dict[str, Any]:
     """How Postgres executed a statement of `sql/inspect.sql`."""
     text = statements("inspect")[name].rstrip(";")
-    return json.loads(await pool.fetchval(f"explain (analyze, format json) {text}", *arguments))[0]["Plan"]
+    async with pool.acquire() as connection:
+        await inspect.bound(connection)
+        explained = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))
+    plan: dict[str, Any] = explained[0]["Plan"]
+    return plan
 
 
 def _rows_of(plan: dict[str, Any]) -> list[float]:

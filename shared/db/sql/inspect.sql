@@ -1,6 +1,11 @@
 -- name: bound
--- No read of an operator may take long: it ends after these milliseconds. For the session.
-select set_config('statement_timeout', $1::text, false);
+-- For the session: no read of an operator may take long, it ends after these milliseconds; and it goes by the indexes,
+-- whatever the planner believes of a table that it has not looked at since it grew. Argument: ms.
+select set_config('statement_timeout', $1, false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false),
+       set_config('jit', 'off', false);
 
 -- name: depths
 -- What each partition holds, counted up to a bound and never further: a backlog of millions is not scanned. (The order
