@@ -38,7 +38,9 @@ FileId = Annotated[
 ]
 ClientRequestId = Annotated[str, Field(min_length=1, max_length=255)]
 MessageText = Annotated[
-    str, AfterValidator(_message_text), Field(description="Not blank; at most 256 KiB of UTF-8.", min_length=1)
+    str,
+    AfterValidator(_message_text),
+    Field(description="Not blank; at most 256 KiB of UTF-8.", json_schema_extra={"pattern": r"\S"}),
 ]
 
 
