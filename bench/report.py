@@ -13,18 +13,22 @@ from bench.results import Results
 
 VARIANTS = ("baseline", "async", "waited")
 PARTS = ("api", "worker", "postgres", "redis", "generator")
-WIDTH = 150  # columns where standard output is no terminal
+WIDTH = 170  # columns where standard output is no terminal
+LEGEND = (
+    "answer: of the POST, ms. applied: from accepted to applied, ms, both from the batch's row. cpu: µs a batch of api,"
+    " worker, Postgres and Redis; then each of them, and the load generator. others: cores that strangers kept busy."
+)
 
 FIGURES: tuple[tuple[str, Callable[[Run], float]], ...] = (
     ("accepted/s", lambda run: run.accepted_per_second),
     ("applied/s", lambda run: run.applied_per_second),
-    ("answer p50 ms", lambda run: run.answers.p50_ms),
-    ("answer p99 ms", lambda run: run.answers.p99_ms),
-    ("applied p50 ms", lambda run: run.rows.p50_ms),
-    ("applied p99 ms", lambda run: run.rows.p99_ms),
-    ("cpu us a batch", lambda run: run.cpu_a_batch),
-    *((f"{part} us", lambda run, part=part: run.cpu_us.get(part, 0.0)) for part in PARTS),
-    ("others' cores", lambda run: run.others),
+    ("answer p50", lambda run: run.answers.p50_ms),
+    ("answer p99", lambda run: run.answers.p99_ms),
+    ("applied p50", lambda run: run.rows.p50_ms),
+    ("applied p99", lambda run: run.rows.p99_ms),
+    ("cpu", lambda run: run.cpu_a_batch),
+    *((part, lambda run, part=part: run.cpu_us.get(part, 0.0)) for part in PARTS),
+    ("others", lambda run: run.others),
 )
 
 
@@ -32,6 +36,7 @@ def show(found: Results) -> None:
     """Prints everything that was measured."""
     console = Console(width=None if Console().is_terminal else WIDTH)
     console.print(f"{found.machine}; one durable commit takes {found.commit_ms:.2f} ms")
+    console.print(LEGEND)
     if found.rounds:
         console.print(_rounds(found))
         console.print(_ratios(found))
@@ -94,7 +99,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "generator": run.answers.generator,
         "via_arq": run.via.arq,
         "via_sweep": run.via.sweep,
-        "applied max ms": round(run.rows.max_ms, 3),
+        "slowest": round(run.rows.max_ms, 3),
         **figures,
     }
 
@@ -102,7 +107,7 @@ def _figures(run: Run) -> dict[str, Any]:
 def _table(title: str, names: tuple[str, ...]) -> Table:
     table = Table(title=title, title_justify="left")
     for name in names:
-        table.add_column(name, justify="right", no_wrap=False)
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -128,7 +133,7 @@ def _ratios(found: Results) -> Table:
 
 
 def _runs(title: str, runs: list[Run]) -> Table:
-    table = _table(title, ("variant", "clients", *(name for name, _ in FIGURES), "slowest ms"))
+    table = _table(title, ("variant", "clients", *(name for name, _ in FIGURES), "slowest"))
     for run in runs:
         cells = (_number(figure(run)) for _, figure in FIGURES)
         table.add_row(run.variant, str(run.clients), *cells, _number(run.rows.max_ms))

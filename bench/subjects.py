@@ -106,7 +106,8 @@ class Subject(ABC):
 
     def _launch(self, name: str, module: str, env: Mapping[str, str], *args: str) -> Program:
         log = self.stack.directory / f"{self.name}-{name}.log"
-        shared = {"DATABASE_URL": self.database_url, "REDIS_URL": self.stack.redis.url, "PYTHONPATH": str(HERE.parent)}
+        path = os.pathsep.join(filter(None, (str(HERE.parent), os.environ.get("PYTHONPATH"))))
+        shared = {"DATABASE_URL": self.database_url, "REDIS_URL": self.stack.redis.url, "PYTHONPATH": path}
         program = Program.start(name, module, log, {**os.environ, **shared, **env}, *args)
         self.programs[name] = program
         return program

@@ -29,14 +29,16 @@ select exists (select from batches where applied_at is null and not blocked)
 -- $3 batches of one user message each, over all threads of the account in turn; ids of runs are made of the number.
 -- $1 account, $2 token
 with numbered as (
-    select partition, id, row_number() over (order by id) - 1 as place, count(*) over () as threads
-    from threads where account = $1
+    select partition, id, row_number() over (order by id) - 1 as place from threads where account = $1
+), numbers as materialized (
+    select n, n % (select count(*) from threads where account = $1) as place
+    from generate_series(0, $3::bigint - 1) as n
 )
 insert into batches (partition, id, ref, thread, account, token, events)
 select t.partition, nextval('batch_ids'), gen_random_uuid(), t.id, $1, $2,
        json_build_array(json_build_object('type', 'user_message', 'run', '01BACK' || lpad(n::text, 20, '0'),
                                           'text', 'Message ' || n || ' of the backlog.'))
-from generate_series(0, $3::bigint - 1) as n join numbered as t on t.place = n % t.threads
+from numbers join numbered as t using (place)
 order by n;
 
 -- name: backlog_progress
