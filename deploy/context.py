@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import typer
 from pydantic import ValidationError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -93,7 +94,7 @@ def print_json(document: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """A table on standard output; None shows as an empty cell. In a pipe it is as wide as it needs."""
-    table = Table(*columns, title=title, title_justify="left", pad_edge=False)
+    table = Table(*columns, title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     for row in rows:
         table.add_row(*(_cell(cell) for cell in row))
     Console(width=None if sys.stdout.isatty() else 400).print(table)

@@ -34,7 +34,7 @@ NEXT_STEP = {
     BatchState.RETRYING: "A worker tries it again by itself.",
     BatchState.PAUSED: "Its partition must be resumed.",
     BatchState.BLOCKED: "Its thread or account is held: settle its dead letter (`threadmill dead list`).",
-    BatchState.PARKED: "Mend what its error names, then `threadmill dead replay`; or `… discard`.",
+    BatchState.PARKED: "Mend what its error names and replay it (`threadmill dead replay`), or discard it.",
     BatchState.APPLIED: "Nothing; it is removed after the time it is kept.",
     BatchState.DISCARDED: "Nothing; it is removed after the time it is kept.",
 }

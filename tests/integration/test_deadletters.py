@@ -241,7 +241,7 @@ async def test_what_waits_behind_a_discarded_batch_is_applied(
     assert await pool.fetchval("select count(*) from runs where thread = $1", held.id) == 1
 
 
-async def _until(pool: asyncpg.Pool, question: str, batch: BatchId) -> None:
+async def _until(pool: asyncpg.Pool, question: str, batch: int) -> None:
     """Waits until Postgres says yes."""
     async with asyncio.timeout(20):
         while not await pool.fetchval(question, batch):  # noqa: ASYNC110 - Postgres gives no signal
