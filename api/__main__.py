@@ -13,6 +13,7 @@ from aiohttp import web
 
 from api.app import create_app
 from api.server import Runner
+from shared import crashpoints
 from shared.db.connect import AWAY, connect
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.logs import configure
@@ -25,6 +26,7 @@ def main() -> None:
     options = _options()
     settings = Settings()
     configure(settings)
+    crashpoints.arm(settings.testing)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(serve(settings, options.port_file, reuse_port=options.reuse_port)))
 

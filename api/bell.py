@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from api.submission import Fresh, Submission
+from shared.crashpoints import crash
 from shared.metrics import REDIS_ERRORS
 from shared.queue import AWAY, Queue, Waiting
 
@@ -43,6 +44,7 @@ class Bell:
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self.queue.ring(waiting)
+            crash("api.after_ring")
         except AWAY as error:
             REDIS_ERRORS.labels("ring").inc()
             log.warning("not rung; the sweep will find them", batches=len(waiting), error=repr(error))

@@ -3,10 +3,12 @@
 Every setting is an environment variable: `DATABASE_URL`, `REDIS_URL`, else `THREADMILL_<NAME>`.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared import crashpoints
 
 
 class Settings(BaseSettings):
@@ -33,10 +35,22 @@ class Settings(BaseSettings):
     drain_limit: int = Field(default=500, gt=0, description="batches applied by one transaction")
     sweep: bool = Field(default=True, description="off only in tests: what Redis loses then waits for ever")
     ring: bool = Field(default=True, description="off only in tests: everything is then applied by the sweep")
-    on_poison: Literal["hold", "skip"] = Field(default="hold", description="a thread with a parked batch waits or goes on")
+    on_poison: Literal["hold", "skip"] = Field(
+        default="hold", description="a thread with a parked batch waits or goes on"
+    )
     retention_hours: float = Field(default=24.0, ge=24, description="how long applied batches and their keys are kept")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "json", "text"] = Field(default="auto", description="auto: text in a terminal, else JSON")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="auto: text in a terminal, else JSON"
+    )
     testing: str = Field(default="", description="faults to build in, by name; refused unless THREADMILL_ENV=test")
     env: Literal["production", "test"] = "production"
+
+    @model_validator(mode="after")
+    def _refuse_faults(self) -> Self:
+        """No production process is broken on purpose, and no test arms a fault that does not exist."""
+        if self.testing and self.env != "test":
+            raise ValueError("THREADMILL_TESTING builds faults in: it is refused unless THREADMILL_ENV=test")
+        crashpoints.parse(self.testing)
+        return self

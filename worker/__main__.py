@@ -10,6 +10,7 @@ from contextlib import suppress
 import structlog
 import uvloop
 
+from shared import crashpoints
 from shared.logs import configure
 from shared.settings import Settings
 from worker.health import serve
@@ -47,6 +48,7 @@ def main() -> int:
     role: str = parser.parse_args().role
     settings = Settings()
     configure(settings)
+    crashpoints.arm(settings.testing)
     uvloop.run(run(settings, role))
     return 0
 

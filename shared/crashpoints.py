@@ -1,0 +1,59 @@
+"""Faults that tests build into a process, by name, from THREADMILL_TESTING: crash points, and builds wrong on purpose.
+
+crash:<point>          the process is gone at that point, the first time it gets there (`crash`)
+poison_kill:<marker>   the worker is gone when it applies a batch that contains the text
+ack_before_commit      the api answers before it writes
+stale_read             the partition's lock is taken in the statement that reads, and nobody counts what was marked
+skip_locked            batches are locked row by row instead of by partition
+
+The settings refuse every name unless THREADMILL_ENV=test. Nothing armed costs one look at an empty set.
+"""
+
+import os
+
+CRASHED = 86  # the exit code, so that a test can tell this end from every other
+POINTS = (
+    "api.before_commit",
+    "api.after_commit",
+    "api.after_ring",
+    "worker.after_lock",
+    "worker.after_note",
+    "worker.before_commit",
+    "worker.after_commit",
+)
+SWITCHES = ("ack_before_commit", "stale_read", "skip_locked")
+_KNOWN = frozenset({*SWITCHES, *(f"crash:{point}" for point in POINTS)})
+_POISON = "poison_kill:"
+
+_armed: frozenset[str] = frozenset()
+
+
+def parse(testing: str) -> frozenset[str]:
+    """The names of a list with commas. Raises ValueError on one that nothing in the code looks for."""
+    wanted = frozenset(name.strip() for name in testing.split(",") if name.strip())
+    for name in wanted - _KNOWN:
+        if not name.startswith(_POISON):
+            raise ValueError(f"unknown fault {name!r}")
+    return wanted
+
+
+def arm(testing: str) -> None:
+    """Arms this process, once, where it is put together. Raises ValueError."""
+    global _armed  # noqa: PLW0603 - a crash point stands deep in the code, where no settings are
+    _armed = parse(testing)
+
+
+def armed(name: str) -> bool:
+    return name in _armed
+
+
+def crash(point: str) -> None:
+    """Ends the process here and now, as `kill -9` would, where this point is armed."""
+    if _armed and f"crash:{point}" in _armed:
+        os._exit(CRASHED)
+
+
+def crash_on(text: str) -> None:
+    """Ends the process where the text holds an armed marker."""
+    if _armed and any(name.startswith(_POISON) and name.removeprefix(_POISON) in text for name in _armed):
+        os._exit(CRASHED)
