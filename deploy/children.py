@@ -90,11 +90,12 @@ async def end(process: Process, command: Command) -> None:
 
 
 def last_words(command: Command) -> str:
-    """The last line of its log, for the one line that tells why it did not start."""
+    """The last line of its log that tells of an error, else the last one, for the line that tells why it ended."""
     if command.log is None or not command.log.exists():
         return ""
     lines = command.log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    told = [line.strip() for line in lines if line.strip()]
+    return next((line for line in reversed(told) if "FATAL" in line or "rror" in line), told[-1] if told else "")
 
 
 def _output(command: Command) -> IO[bytes] | IO[str]:

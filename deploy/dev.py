@@ -6,7 +6,6 @@ later one. Servers named by DATABASE_URL and REDIS_URL are used and never starte
 
 import asyncio
 import fcntl
-import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -97,6 +96,7 @@ async def _start(options: Options, supervisor: Supervisor) -> None:
     data = options.data.resolve()
     kept = _with_port(devfile.read(data) or DevFile(password=secrets.token_urlsafe(24)), options.port)
     devfile.write(data, kept)  # before a Postgres is made with this password
+    await servers.check_given()
     kept, postgres = await servers.start_postgres(data, kept, supervisor, say)
     kept, redis = await servers.start_redis(data, kept, supervisor, say)
     kept = await servers.prepare(kept, say)
@@ -125,8 +125,7 @@ def _announce(options: Options, kept: DevFile, pids: dict[str, Any]) -> None:
 
 def _with_port(kept: DevFile, wanted: int) -> DevFile:
     """The values with the api's port and URL. Raises SetupError where the port is taken."""
-    host = os.environ.get("THREADMILL_HOST", ports.HOST)
-    if wanted and not ports.is_free(wanted, host):
+    if wanted and not ports.is_free(wanted):
         raise SetupError(f"port {wanted} is taken: stop what listens there, or give --port (0: any free one)")
     port = wanted or ports.pick(kept.ports.api)
     chosen = kept.ports.model_copy(update={"api": port})

@@ -21,6 +21,16 @@ _SECONDS = 3.5  # to end in: with the services' time below the ten that `dev` pr
 Say = Callable[[str], None]
 
 
+async def check_given() -> None:
+    """Asks the servers that the environment names, before anything is started. Raises SetupError."""
+    settings = context.settings_from()
+    if os.environ.get("DATABASE_URL"):
+        async with context.connected(settings):
+            pass
+    if os.environ.get("REDIS_URL"):
+        await _check_redis(settings.redis_url)
+
+
 async def start_postgres(data: Path, kept: DevFile, supervisor: Supervisor, say: Say) -> tuple[DevFile, Child | None]:
     """The values with the URL in them, and the child, if it is ours. Raises SetupError, CommandError."""
     given = os.environ.get("DATABASE_URL")
@@ -39,7 +49,6 @@ async def start_redis(data: Path, kept: DevFile, supervisor: Supervisor, say: Sa
     """As `start_postgres`."""
     given = os.environ.get("REDIS_URL")
     if given:
-        await _check_redis(given)
         return kept.model_copy(update={"redis_url": given}), None
     say("starting Redis")
     port = ports.pick(kept.ports.redis)

@@ -17,7 +17,7 @@ _CURL = """\
       | tee /dev/stderr | grep -o '/api/v1/threads/[0-9A-Z]*' | head -n 1); echo
 
   curl -sS $URL$THREAD/events \\
-      -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: first' \\
+      -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: $THREAD/1" \\
       -d '{{"events":[{{"type":"user_message","text":"And what then?"}},{{"type":"user_interrupt"}}]}}'; echo
 
   curl -sS $URL$THREAD/events -H "Authorization: Bearer $TOKEN"; echo

@@ -1,0 +1,298 @@
+"""`threadmill dev` as its user meets it: by root and by an ordinary user, from the first start to the last child."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import psutil
+import pytest
+from redis.asyncio import Redis
+
+from deploy import devfile, identity
+from tests.e2e.dev_process import DevProcess
+
+AS_ROOT = os.geteuid() == 0
+ORDINARY = 65534  # `nobody`
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who runs it, and a directory of theirs. As an ordinary user it may read the interpreter wherever root put it."""
+
+    name: str
+    home: Path
+    become: Callable[[], None] | None
+
+
+Start = Callable[..., DevProcess]
+
+
+@pytest.fixture(params=["root", "nobody"] if AS_ROOT else ["me"])
+def user(request: pytest.FixtureRequest) -> Iterator[User]:
+    with tempfile.TemporaryDirectory(prefix="threadmill-dev-") as directory:
+        home = Path(directory)
+        if request.param == "nobody":
+            os.chown(home, ORDINARY, ORDINARY)
+            become = identity.as_user(ORDINARY, ORDINARY, (identity.SEARCH,)).become
+            yield User(request.param, home, become)
+        else:
+            yield User(request.param, home, None)
+
+
+@pytest.fixture
+def me(tmp_path: Path) -> User:
+    return User("me", tmp_path, None)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a `dev` as a user; whatever a failed test leaves is killed."""
+    started: list[DevProcess] = []
+
+    def start(user: User, *options: str, data: str = "data", **values: Any) -> DevProcess:
+        process = DevProcess(user.home, data, *options, become=user.become, **values)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.clean_up()
+
+
+async def test_the_first_start_says_everything_in_one_line_and_sigterm_ends_it(user: User, start: Start) -> None:
+    dev = start(user, "--port", "0", "--json")
+    told = dev.ready()
+
+    assert set(told) == {"url", "token", "admin_token", "agents", "database_url", "redis_url", "pids"}
+    assert told["token"].startswith("mst_")
+    assert len(told["token"]) == len(told["admin_token"]) == 47
+    assert set(told["agents"]) == {"echo", "approve"}
+    assert [len(told["pids"][name]) for name in ("api", "worker")] == [1, 1]
+    await _check_servers(told)
+    assert await _created_thread(told)
+
+    assert dev.stop(signal.SIGTERM) == 0
+    assert dev.rest() == b""
+    dev.until_nothing_is_left(within=1)
+    path = user.home / "data" / "dev.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    kept = devfile.read(path.parent)
+    assert kept is not None
+    assert all(getattr(kept, name) == value for name, value in told.items() if name != "pids")
+
+
+async def test_a_second_start_keeps_the_data_and_every_value(me: User, start: Start) -> None:
+    first = start(me, "--port", "0", "--json")
+    told = first.ready()
+    thread = await _created_thread(told)
+    assert first.stop(signal.SIGINT) == 0
+
+    again = start(me, "--port", "0", "--json").ready()
+
+    assert {**again, "pids": None} == {**told, "pids": None}
+    assert (await _call(again, "GET", thread))["thread"]["title"] == "Hello"
+
+
+def test_kill_9_leaves_nothing_after_five_seconds(user: User, start: Start) -> None:
+    dev = start(user, "--port", "0", "--json")
+    pids = dev.ready()["pids"]
+    assert {process.pid for process in dev.left()} >= {*pids["api"], *pids["worker"], pids["postgres"], pids["redis"]}
+
+    assert dev.stop(signal.SIGKILL) == -signal.SIGKILL
+
+    dev.until_nothing_is_left(within=5)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_the_first_start_ends_it_in_order(me: User, start: Start, how: signal.Signals) -> None:
+    dev = start(me, "--port", "0", "--json")
+    dev.until_said("starting Postgres")
+
+    assert dev.stop(how) == 0
+
+    assert dev.rest() == b""
+    dev.until_nothing_is_left(within=1)
+
+
+def test_a_start_that_was_killed_half_way_is_completed_by_the_next(me: User, start: Start) -> None:
+    dev = start(me, "--port", "0", "--json")
+    dev.until_said("starting Postgres")
+    dev.stop(signal.SIGKILL)
+    dev.until_nothing_is_left(within=5)
+
+    assert start(me, "--port", "0", "--json").ready()["agents"]
+
+
+def test_the_printed_commands_work_as_pasted(me: User, start: Start) -> None:
+    dev = start(me, "--port", "0")
+    page = dev.read_until('$URL$THREAD/events -H "Authorization: Bearer $TOKEN"; echo')
+    commands = page.partition("holds then.\n")[2]
+
+    shown = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], capture_output=True, check=True, timeout=30)
+
+    assert b'{"links":{"thread":' in shown.stderr  # `tee` shows the thread
+    answer, history = shown.stdout.decode().strip().splitlines()
+    assert '"acceptedAt":' in answer
+    assert '"content":"And what then?"' in history
+
+
+async def test_several_apis_and_workers_share_one_url(me: User, start: Start) -> None:
+    told = start(me, "--port", "0", "--json", "--apis", "2", "--workers", "2").ready()
+
+    assert [len(set(told["pids"][name])) for name in ("api", "worker")] == [2, 2]
+    for _ in range(8):  # the kernel deals them out to both
+        assert await _created_thread(told)
+
+
+async def test_a_child_that_died_is_started_again_and_that_is_said(me: User, start: Start) -> None:
+    dev = start(me, "--port", "0", "--json")
+    told = dev.ready()
+    for name in ("api", "redis"):
+        pid = told["pids"][name][0] if name == "api" else told["pids"][name]
+        os.kill(pid, signal.SIGKILL)
+        dev.until_said(f"{name} (pid {pid}) ended with -9")
+
+    assert await _created_thread(told)
+    assert dev.stop() == 0
+    dev.until_nothing_is_left(within=1)
+
+
+async def test_servers_that_are_given_are_used_and_left_alone(
+    me: User, start: Start, database_url: str, redis_url: str
+) -> None:
+    dev = start(me, "--port", "0", "--json", env={"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+    told = dev.ready()
+    assert (told["database_url"], told["redis_url"]) == (database_url, redis_url)
+    assert (told["pids"]["postgres"], told["pids"]["redis"]) == (None, None)
+    assert not (me.home / "data" / "postgres").exists()
+    assert await _created_thread(told)
+    assert dev.stop() == 0
+    await _check_servers(told)
+
+
+def test_a_port_that_is_taken_is_named_in_one_line(me: User, start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        _refused(start(me, "--port", str(port), "--json"), f"port {port} is taken", "--port")
+
+
+def test_a_directory_that_cannot_be_written_is_named_in_one_line(user: User, start: Start) -> None:
+    if user.become is None and AS_ROOT:  # root may write everywhere: only a file in the way stops it
+        (user.home / "closed").write_text("")
+        _refused(start(user, "--json", data="closed/data"), "closed/data can't be written", "--data")
+    else:
+        (user.home / "closed").mkdir(mode=0o500)
+        _refused(start(user, "--json", data="closed/data"), "closed/data can't be written", "--data")
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "said"),
+    [
+        ("DATABASE_URL", "postgresql://me:secret@127.0.0.1:1/x", "Postgres at 127.0.0.1:1 does not answer"),
+        ("DATABASE_URL", "nonsense", "Postgres at"),
+        ("REDIS_URL", "redis://:secret@127.0.0.1:1/0", "Redis at 127.0.0.1:1 does not answer"),
+        ("REDIS_URL", "nonsense", "Redis at"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_named_in_one_line(
+    me: User, start: Start, variable: str, url: str, said: str
+) -> None:
+    dev = start(me, "--port", "0", "--json", env={variable: url})
+    _refused(dev, said, "does not answer")
+    assert "secret" not in dev.errors()
+
+
+def test_a_setting_that_is_wrong_is_named_in_one_line(me: User, start: Start) -> None:
+    _refused(start(me, "--json", env={"THREADMILL_LOG_LEVEL": "loud"}), "log_level", "'info'")
+
+
+@pytest.mark.parametrize(
+    ("name", "env"),
+    [("postgres", {}), ("worker", {"THREADMILL_WORKER_HOST": "203.0.113.1"})],  # an address that is nobody's
+)
+def test_a_start_that_fails_half_way_says_why_and_leaves_nothing(
+    me: User, start: Start, name: str, env: dict[str, str]
+) -> None:
+    if name == "postgres":
+        (me.home / "data" / "postgres").mkdir(mode=0o700, parents=True)
+        (me.home / "data" / "postgres" / "PG_VERSION").write_text("1\n")
+    dev = start(me, "--port", "0", "--json", env=env)
+    assert dev.process.wait(60) == 1
+    assert dev.errors().splitlines()[-1].startswith(f"threadmill: {name} ")
+    assert dev.rest() == b""
+    dev.until_nothing_is_left(within=1)
+
+
+def test_a_second_dev_on_the_same_data_is_refused_in_one_line(me: User, start: Start) -> None:
+    start(me, "--port", "0", "--json").ready()
+    _refused(start(me, "--port", "0", "--json"), "runs on", "--data")
+
+
+@pytest.mark.parametrize("wrong", ["--port x", "--port 65536", "--workers 0", "--colour", "more"])
+def test_a_wrong_option_is_named_in_one_line(me: User, start: Start, wrong: str) -> None:
+    _refused(start(me, *wrong.split()), wrong.split(maxsplit=1)[0])
+
+
+@pytest.mark.parametrize("owner", [ORDINARY if AS_ROOT else os.geteuid()])  # only root can give files away
+def test_a_cluster_is_run_as_its_owner(me: User, start: Start, owner: int) -> None:
+    first = start(me, "--port", "0", "--json")
+    told = first.ready()
+    assert first.stop() == 0
+    for path in ((cluster := me.home / "data" / "postgres"), *cluster.rglob("*")):
+        os.chown(path, owner, -1)
+
+    again = start(me, "--port", "0", "--json").ready()
+
+    assert again["token"] == told["token"]
+    assert psutil.Process(again["pids"]["postgres"]).uids().real == owner
+
+
+async def _created_thread(told: dict[str, Any]) -> str:
+    """The path of a new thread of the agent `echo`, made with the token that was told."""
+    body = {"input": {"type": "user.message", "content": [{"type": "text", "text": "Hello"}]}}
+    answer = await _call(told, "POST", f"/api/v1/agents/{told['agents']['echo']}/threads", body)
+    path: str = answer["links"]["thread"]
+    return path
+
+
+async def _call(told: dict[str, Any], method: str, path: str, body: object = None) -> dict[str, Any]:
+    """A request, sent again while an api that died is not back yet."""
+    headers = {"Authorization": f"Bearer {told['token']}"}
+    async with asyncio.timeout(20), aiohttp.ClientSession(headers=headers) as session:
+        while True:
+            try:
+                async with session.request(method, told["url"] + path, json=body) as answer:
+                    assert answer.status in {200, 201}, await answer.text()
+                    document: dict[str, Any] = await answer.json()
+                    return document
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.05)  # a refused connection gives no signal when it will not be
+
+
+async def _check_servers(told: dict[str, Any]) -> None:
+    """Both URLs lead to a server, the database to one that keeps its commits."""
+    connection = await asyncpg.connect(told["database_url"])
+    assert await connection.fetchval("show synchronous_commit") == "on"
+    await connection.close()
+    client = Redis.from_url(told["redis_url"])
+    assert await client.ping()
+    await client.aclose()
+
+
+def _refused(dev: DevProcess, *words: str) -> None:
+    """It ended by itself with 2, one line that holds `words`, nothing on standard output, and left nothing."""
+    assert dev.process.wait(30) == 2, dev.errors()
+    (line,) = dev.errors().splitlines()
+    assert all(word in line for word in words), line
+    assert dev.rest() == b""
+    dev.until_nothing_is_left(within=1)
