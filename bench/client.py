@@ -5,6 +5,7 @@ on standard output, of the same shape as the one from `mix.lua`. It checks each 
 whole; an answer that says `apply_pending` is counted.
 """
 
+import heapq
 import json
 import random
 import select
@@ -53,7 +54,7 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=GRACE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
-        self.sent_at = 0.0
+        self.sent_at = self.next_at = 0.0
 
     def send(self, request: bytes) -> None:
         self.buffer = b""
@@ -101,40 +102,67 @@ class Tally:
         }
 
 
-def drive(load: dict[str, Any]) -> dict[str, float]:
-    """Keeps every client busy for the time, then takes the answers that are still out."""
-    source, tally = requests(load), Tally()
-    clients = {client.socket.fileno(): client for client in (Client(load["port"]) for _ in range(load["clients"]))}
-    with select.epoll() as ready:
+class Drive:
+    """All clients of one load on one epoll loop; with a rate, each client keeps to its own times."""
+
+    def __init__(self, load: dict[str, Any]) -> None:
+        self.load = load
+        self.source, self.tally = requests(load), Tally()
+        clients = [Client(load["port"]) for _ in range(load["clients"])]
+        self.clients = {client.socket.fileno(): client for client in clients}
+        self.due: list[tuple[float, int]] = []  # when the next request of a client is to be sent
+        self.ready = select.epoll()
+
+    def run(self) -> dict[str, float]:
+        """Keeps every client busy for the time, then takes the answers that are still out."""
         started = time.perf_counter()
-        for number, client in clients.items():
-            ready.register(number, select.EPOLLIN)
-            client.send(next(source))
-        ends, out = started + load["seconds"], len(clients)
-        while out and time.perf_counter() < ends + GRACE:
-            for number, _ in ready.poll(1.0):
-                out -= _step(clients[number], source, tally, ready, ends)
-    tally.broken += out
-    return tally.figures(time.perf_counter() - started)
+        ends, out = started + self.load["seconds"], len(self.clients)
+        for place, number in enumerate(self.clients):
+            self.ready.register(number, select.EPOLLIN)
+            self.due.append((started + place * self._interval() / len(self.clients), number))
+        while out and (now := time.perf_counter()) < ends + GRACE:
+            out -= self._send(now, ends)
+            wait = min(1.0, max(0.0, self.due[0][0] - time.perf_counter())) if self.due else 1.0
+            for number, _ in self.ready.poll(wait):
+                out -= self._take(self.clients[number])
+        self.tally.broken += out
+        return self.tally.figures(time.perf_counter() - started)
 
+    def _interval(self) -> float:
+        """Seconds between two requests of one client; 0: the next one follows the answer."""
+        return len(self.clients) / self.load["rate"] if self.load["rate"] else 0.0
 
-def _step(client: Client, source: Iterator[bytes], tally: Tally, ready: select.epoll, ends: float) -> int:
-    """Takes what came for one client and sends its next request; 1 where it is done for good."""
-    try:
-        answer = client.receive()
-        if answer is None:
-            return 0
-        now = time.perf_counter()
-        tally.count(answer, now - client.sent_at)
-        if now < ends:
-            client.send(next(source))
-            return 0
-    except OSError:
-        tally.broken += 1
-    ready.unregister(client.socket.fileno())
-    client.socket.close()
-    return 1
+    def _send(self, now: float, ends: float) -> int:
+        """Sends what is due; how many clients are done for good."""
+        done = 0
+        while self.due and self.due[0][0] <= now:
+            at, number = heapq.heappop(self.due)
+            client = self.clients[number]
+            if now >= ends:
+                done += self._close(client)
+                continue
+            client.next_at = at + self._interval()
+            client.send(next(self.source))
+        return done
+
+    def _take(self, client: Client) -> int:
+        """Takes what came for one client; 1 where the server hung up on it."""
+        try:
+            answer = client.receive()
+        except OSError:
+            self.tally.broken += 1
+            return self._close(client)
+        if answer is not None:
+            now = time.perf_counter()
+            self.tally.count(answer, now - client.sent_at)
+            heapq.heappush(self.due, (max(now, client.next_at), client.socket.fileno()))
+        return 0
+
+    def _close(self, client: Client) -> int:
+        self.ready.unregister(client.socket.fileno())
+        client.socket.close()
+        return 1
 
 
 if __name__ == "__main__":
-    print(json.dumps(drive(json.load(sys.stdin))))
+    print(json.dumps(Drive(json.load(sys.stdin)).run()))

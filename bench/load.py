@@ -37,6 +37,7 @@ class Load:
     messages: int = 70  # percent
     interrupts: int = 20  # percent; what is left are decisions on unknown requests
     seed: int = 1
+    rate: float = 0.0  # requests a second of all clients together; 0: as fast as the answers come
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Answers:
 async def drive(load: Load) -> Answers:
     """Runs one load to its end. Raises LoadError."""
     before = _children_seconds()
-    if load.clients > _FEW and shutil.which("wrk"):
+    if load.clients > _FEW and not load.rate and shutil.which("wrk"):
         name, text = "wrk", await _wrk(load)
     else:
         name, text = "ours", await _ours(load)
