@@ -1,0 +1,96 @@
+"""The documentation names what the code has: every setting, state, error code, warning code, key and command."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+import typer
+
+from deploy import cli
+from shared import errors, keys
+from shared.effects import WarningCode
+from shared.errors import ThreadmillError
+from shared.inspect.batches import BatchState
+from shared.models import RequestState, RunStatus, ThreadStatus
+from shared.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+
+
+def quoted(text: str) -> set[str]:
+    """What stands between backticks on one line."""
+    return set(re.findall(r"`([^`\n]+)`", text))
+
+
+ALL = set().union(*(quoted(page.read_text(encoding="utf-8")) for page in DOCS.rglob("*.md")))
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
+    field = Settings.model_fields[name]
+    variable = field.validation_alias or f"THREADMILL_{name.upper()}"
+    default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+    row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{variable}` |"))
+    _, _, shown, meaning, _ = (cell.strip() for cell in row.split("|"))
+    assert shown == (f"`{default}`" if default else "empty")
+    assert meaning
+
+
+@pytest.mark.parametrize("states", [RunStatus, ThreadStatus, RequestState, BatchState, WarningCode])
+def test_every_state_and_every_warning_code_is_explained(states: type[StrEnum]) -> None:
+    assert {str(state) for state in states} <= ALL
+
+
+def test_every_error_code_stands_in_the_table_with_its_statuses() -> None:
+    rows = [line for line in OPERATIONS.splitlines() if line.startswith("| `")]
+    for kind in _errors():
+        assert any(kind.code in quoted(row) and str(kind.status) in row for row in rows), kind
+
+
+def test_the_tree_of_errors_is_drawn_as_it_grows() -> None:
+    drawn = re.findall(r"── (\w+) *(\d{3})? *(\w+)?$", errors.__doc__ or "", re.MULTILINE)
+    by_name = {kind.__name__: kind for kind in _errors()}
+    assert {name for name, _, _ in drawn} == set(by_name) - {"ThreadmillError"}
+    for name, status, code in drawn:
+        assert status in {"", str(by_name[name].status)}, name
+        assert code in {"", by_name[name].code}, name
+
+
+def _errors() -> list[type[ThreadmillError]]:
+    return [ThreadmillError, *_below(ThreadmillError)]
+
+
+def _below(kind: type[ThreadmillError]) -> list[type[ThreadmillError]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_below(child))]
+
+
+def test_every_key_of_redis_is_on_the_map() -> None:
+    named = re.findall(r"^\s*((?:arq|threadmill):\S+)", keys.__doc__ or "", re.MULTILINE)
+    assert len(named) >= 11
+    assert set(named) <= quoted(OPERATIONS)
+
+
+def test_every_command_that_the_documentation_names_exists() -> None:
+    known = _commands()
+    named = re.findall(r"threadmill ([a-z]+)(?: ([a-z|]+))?", OPERATIONS)
+    assert len(named) > 20
+    for noun, verbs in named:
+        if noun in known:
+            assert set(filter(None, verbs.split("|"))) <= known[noun] | {""}, (noun, verbs)
+
+
+def _commands() -> dict[str, set[str]]:
+    root = typer.main.get_command(cli.app)
+    return {name: set(getattr(command, "commands", {})) for name, command in root.commands.items()}  # type: ignore[attr-defined]
+
+
+def test_every_link_within_the_documentation_leads_somewhere() -> None:
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in _titles(OPERATIONS)}
+    for target in re.findall(r"\]\(([^)]+)\)", OPERATIONS):
+        assert target.removeprefix("#") in anchors if target.startswith("#") else (DOCS / target).exists(), target
+
+
+def _titles(page: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", page, re.MULTILINE)
