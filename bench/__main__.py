@@ -96,10 +96,11 @@ async def _measure(
 
 
 async def bounded(chosen: argparse.Namespace) -> Results:
-    """As `run`, within the time it may take; SIGTERM ends it like Ctrl-C does."""
+    """As `run`, within the time it may take; Ctrl-C and SIGTERM end it in good order."""
     task = asyncio.current_task()
     if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with asyncio.timeout(FULL_LIMIT if chosen.full else LIMIT):
         return await run(chosen)
 
