@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from shared import documents
 from shared.db.records import thread_of
@@ -18,7 +18,7 @@ from shared.documents import Document
 from shared.effects import Warned, WarningCode
 from shared.errors import Conflict, InvalidRequest, ServiceInactive
 from shared.ids import BatchId, ThreadId
-from shared.inspect.batches import BatchView, find_batch
+from shared.inspect.batches import BatchView, find_batch, readable
 
 LOCK_TIMEOUT_MS = 5_000  # a drain holds a partition for milliseconds; a person waits no longer than this
 REASON_LIMIT = 500  # characters; the reason is read by the batch's sender
@@ -57,7 +57,7 @@ def discarded_outcome(events: str, thread: Document | None, reason: str) -> str:
 
     `events` is read as it stands, not by `shared.events.load`: what can't be read may be why it died.
     """
-    stored: Any = from_json(events)
+    stored = readable(events)
     items = stored if isinstance(stored, list) else [stored]
     warned = Warned(WarningCode.BATCH_DISCARDED, f"An operator discarded the batch: {reason}")
     return to_json(

@@ -16,7 +16,7 @@ from shared.models import TokenKind
 OURS = "mst_"
 IMPORTED = {"grt_pat_": TokenKind.HUMAN_PAT, "grt_svc_": TokenKind.SERVICE_TOKEN}
 _SHOWN = 6  # characters after the kind: enough to tell tokens apart, 36 of 256 bits
-_SHAPE = re.compile(r"(mst_|grt_pat_|grt_svc_)[A-Za-z0-9_.~-]{20,256}")  # 20: nothing that can be guessed
+_SHAPE = re.compile(r"(mst_|grt_pat_|grt_svc_)[A-Za-z0-9._~+/=-]{20,256}")  # 20: nothing that can be guessed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +53,4 @@ def imported(text: str) -> tuple[Secret, TokenKind]:
     for prefix, kind in IMPORTED.items():
         if secret is not None and text.startswith(prefix):
             return secret, kind
-    raise InvalidRequest("A token to import is `grt_pat_` or `grt_svc_` and 20 to 256 url-safe characters.")
+    raise InvalidRequest("A token to import is `grt_pat_` or `grt_svc_` and 20 to 256 characters of a bearer token.")

@@ -11,9 +11,11 @@ from shared import deadletters, ids
 from shared.db.connect import connect
 from shared.errors import Conflict, InvalidRequest, NotFound, ServiceInactive
 from shared.ids import BatchId
+from shared.inspect.batches import BatchState, find_batch
 from shared.settings import Settings
 from tests.pipeline import running_crew
 from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
+from tests.watch import until
 
 
 @pytest.fixture
@@ -101,11 +103,24 @@ async def test_a_discarded_batch_keeps_why_it_died(pool: asyncpg.Pool, owner: Ow
     assert row["parked_at"] is not None
 
 
-@pytest.mark.parametrize("stored", ['[{"type":"nonsense"}]', '{"no":"list"}', '["text", 7]', "null", "[]"])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        '[{"type":"nonsense"}]',
+        '{"no":"list"}',
+        '["text", 7]',
+        "null",
+        "[]",
+        '[{"type":"user_message","text":"a\\u0000b","client_request_id":"\\u0000"}]',
+        '[{"type":"user_message","text":"\\ud800"}]',
+        "[" * 5_000 + "]" * 5_000,
+    ],
+)
 async def test_a_batch_that_nobody_can_read_can_be_discarded(
     pool: asyncpg.Pool, owner: Owner, held: Row, stored: str
 ) -> None:
     batch = await add_batch(pool, owner, held, stored, parked=True)
+    assert (await find_batch(pool, str(batch))).state is BatchState.PARKED
     await discard(pool, batch)
     outcome = json.loads((await row_of(pool, batch))["outcome"])
     assert len(outcome["events"]) == len(outcome["warnings"])
@@ -190,7 +205,7 @@ async def test_a_drain_that_has_the_partition_in_hand_is_waited_for(
     await transaction.start()
     await drain.execute("select pg_advisory_xact_lock(1, $1)", held.partition)
     waiting = asyncio.create_task(replay(pool, batch))
-    await _until_somebody_waits_for_the_lock(pool)
+    await until(lambda: pool.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
     assert (await row_of(pool, batch))["parked_at"] is not None
     await transaction.commit()
     assert not (await waiting).held
@@ -218,12 +233,12 @@ async def test_a_batch_that_fails_for_good_is_parked_and_applied_once_it_is_mend
     batch = await add_batch(pool, owner, thread, '[{"type":"nonsense"}]')
     behind = await add_batch(pool, owner, thread)
     async with running_crew(settings):
-        await _until(pool, "select parked_at is not null from batches where id = $1", batch)
-        await _until(pool, "select blocked from batches where id = $1", behind)
+        await until(lambda: pool.fetchval("select parked_at is not null from batches where id = $1", batch))
+        await until(lambda: pool.fetchval("select blocked from batches where id = $1", behind))
         assert await is_held(pool, thread)
         await pool.execute("update batches set events = $2 where id = $1", batch, a_message("mended"))
         await replay(pool, batch)
-        await _until(pool, "select applied_at is not null from batches where id = $1", behind)
+        await until(lambda: pool.fetchval("select applied_at is not null from batches where id = $1", behind))
     first, second = await row_of(pool, batch), await row_of(pool, behind)
     assert first["applied_at"] <= second["applied_at"]
     assert json.loads(first["outcome"])["events"][0]["run"]["status"] == "queued"
@@ -237,16 +252,5 @@ async def test_what_waits_behind_a_discarded_batch_is_applied(
     behind = await add_batch(pool, owner, held, blocked=True)
     async with running_crew(settings):
         await discard(pool, dead)
-        await _until(pool, "select applied_at is not null from batches where id = $1", behind)
+        await until(lambda: pool.fetchval("select applied_at is not null from batches where id = $1", behind))
     assert await pool.fetchval("select count(*) from runs where thread = $1", held.id) == 1
-
-
-async def _until(pool: asyncpg.Pool, question: str, batch: int) -> None:
-    """Waits until Postgres says yes."""
-    async with asyncio.timeout(20):
-        while not await pool.fetchval(question, batch):  # noqa: ASYNC110 - Postgres gives no signal
-            await asyncio.sleep(0.02)
-
-
-async def _until_somebody_waits_for_the_lock(pool: asyncpg.Pool) -> None:
-    await _until(pool, "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted and $1 > 0", 1)
