@@ -21,6 +21,7 @@ from shared.keys import Keys
 from shared.queue import Queue, Waiting
 from shared.settings import Settings
 from tests.rows import Owner, add_batch, add_owner, add_thread
+from tests.search import all_keys, all_rows
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -327,27 +328,10 @@ async def test_the_secret_of_a_token_is_nowhere_but_where_it_was_shown(
     imported = "grt_svc_" + "canary0123456789" * 3
     taken = await threadmill_process("token", "import", stdin=imported)
     listed = await threadmill_process("token", "list")
-    kept = await _everything(pool) + await _all_of_redis(redis)
+    kept = await all_rows(pool) + await all_keys(redis)
+    assert created.document["token"]["prefix"] in kept  # the search sees what it should
     for canary in (secret, imported):
         assert canary not in created.err + taken.out + taken.err + listed.out + listed.err
         assert canary not in kept
         assert canary.encode().hex() not in kept
     assert created.out.count(secret) == 1
-
-
-async def _everything(pool: asyncpg.Pool) -> str:
-    """Every row of every table, as text; bytes in hex."""
-    tables = [row[0] for row in await pool.fetch("select tablename from pg_tables where schemaname = 'public'")]
-    assert {"tokens", "batches", "idempotency_keys"} <= set(tables)
-    written = io.BytesIO()
-    async with pool.acquire() as connection:
-        for table in tables:
-            await connection.copy_from_table(table, output=written)
-    text = written.getvalue().decode()
-    assert "mst_" in text  # the shown prefix is there: the search sees what it should
-    return text
-
-
-async def _all_of_redis(redis: Redis) -> str:
-    """Every key with its value as Redis would dump it."""
-    return "\n".join([f"{key} {await redis.dump(key)}" async for key in redis.scan_iter()])
