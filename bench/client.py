@@ -122,6 +122,8 @@ class Drive:
             self.due.append((started + place * self._interval() / len(self.clients), number))
         while out and (now := time.perf_counter()) < ends + GRACE:
             out -= self._send(now, ends)
+            if not out:
+                break
             wait = min(1.0, max(0.0, self.due[0][0] - time.perf_counter())) if self.due else 1.0
             for number, _ in self.ready.poll(wait):
                 out -= self._take(self.clients[number])
