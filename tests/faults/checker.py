@@ -1,0 +1,202 @@
+"""The checker: the clients' history against the tables, after quiet. Pure functions; a fault is a `Violation`.
+
+What must hold: every acknowledged batch is stored once and applied once, every other at most once; a batch answered
+before another of its thread was sent has its effects before it; whoever asks again with the key hears the same; what
+an outcome says happened stands in the tables, and nothing else does. Refused here: reading a clock or a table.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic_core import from_json
+
+from tests.faults.history import MARKER, Request
+from tests.faults.invariants import check_states
+from tests.faults.tables import Batch, Event, Tables
+from tests.faults.violations import Kind, Violation
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a stored batch says that it did: runs by the message that began them, runs that it cancelled."""
+
+    started: dict[str, str]  # text -> run
+    dropped: tuple[str, ...]  # texts that began no run, without a warning
+    cancelled: tuple[str, ...]
+
+
+def check(history: Sequence[Request], tables: Tables) -> list[Violation]:
+    """Every violation that can be seen."""
+    found = match(history, tables.batches)
+    return [
+        *check_answers(history),
+        *check_stored(history, found),
+        *check_equal(history, found),
+        *check_effects(tables),
+        *check_order(history, found, tables.events),
+        *check_quiet(tables),
+        *check_states(tables),
+    ]
+
+
+def match(history: Sequence[Request], batches: Iterable[Batch]) -> list[list[Batch]]:
+    """The stored batches of each request: by its key, else by the marker in its events."""
+    by_key: dict[str, list[Batch]] = defaultdict(list)
+    by_marker: dict[str, list[Batch]] = defaultdict(list)
+    markers = {request.marker for request in history}
+    for batch in batches:
+        if batch.key is not None:
+            by_key[batch.key].append(batch)
+        for marker in _words(batch.events) & markers:
+            by_marker[marker].append(batch)
+    return [_unique([*by_key[r.key or ""], *by_marker[r.marker]]) for r in history]
+
+
+def check_answers(history: Sequence[Request]) -> Iterator[Violation]:
+    """200, silence, 503, and 409 while the first one is under way: nothing else may happen to a good request."""
+    for request in history:
+        for reply in request.replies:
+            if reply.status not in (None, 200, 409, 503):
+                yield Violation(Kind.REFUSED, request.thread, f"{request.marker}: {reply.status} {reply.body}")
+
+
+def check_stored(history: Sequence[Request], found: Sequence[Sequence[Batch]]) -> Iterator[Violation]:
+    for request, batches in zip(history, found, strict=True):
+        if len(batches) > 1:
+            yield Violation(Kind.DUPLICATED, request.thread, f"{request.marker} is stored {len(batches)} times")
+        if request.acknowledged and not batches:
+            yield Violation(Kind.LOST, request.thread, f"{request.marker} was acknowledged and is not stored")
+        if request.refused and batches:
+            yield Violation(Kind.UNASKED, request.thread, f"{request.marker} was refused and is stored")
+
+
+def check_equal(history: Sequence[Request], found: Sequence[Sequence[Batch]]) -> Iterator[Violation]:
+    """All answers about one batch agree with each other and with what is stored."""
+    for request, batches in zip(history, found, strict=True):
+        if len({reply.body["acceptedAt"] for reply in request.replies if reply.acknowledged}) > 1:
+            yield Violation(Kind.UNEQUAL, request.thread, f"{request.marker} was accepted at two times")
+        stored = [batch.outcome for batch in batches]
+        for outcome in request.outcomes:
+            if outcome not in stored:
+                yield Violation(Kind.UNEQUAL, request.thread, f"{request.marker}: an answer is not what is stored")
+
+
+def check_effects(tables: Tables) -> Iterator[Violation]:
+    """The runs, messages and events of each thread are those that the outcomes name, each once."""
+    batches = _by_thread(tables.batches)
+    runs, events, messages = _by_thread(tables.runs), _by_thread(tables.events), _by_thread(tables.messages)
+    for thread in {*batches, *runs, *events}:
+        told = [effects(batch) for batch in batches.get(thread, ())]
+        for text in (text for one in told for text in one.dropped):
+            yield Violation(Kind.LOST, thread, f"message {text} began no run, and no warning says why")
+        started = [(text, run) for one in told for text, run in one.started.items()]
+        cancelled = [run for one in told for run in one.cancelled]
+        said = [e for e in events.get(thread, ()) if e.type == "user.message"]
+        ended = [e.run for e in events.get(thread, ()) if e.type == "run.completed"]
+        yield from _compare(thread, "message in the log", started, [(e.content, e.run) for e in said])
+        yield from _compare(thread, "message", started, [(m.text, m.run) for m in messages.get(thread, ())])
+        yield from _compare(thread, "run", [run for _, run in started], [r.id for r in runs.get(thread, ())])
+        yield from _compare(thread, "run.completed", cancelled, ended)
+        gone = [r.id for r in runs.get(thread, ()) if r.status == "cancelled"]
+        yield from _compare(thread, "cancelled run", cancelled, gone)
+
+
+def effects(batch: Batch) -> Effects:
+    """What the outcome of a batch of user messages, interrupts and decisions says."""
+    if batch.outcome is None:
+        return Effects({}, (), ())
+    warned = {(w["eventIndex"], w["code"]) for w in batch.outcome["warnings"]}
+    started: dict[str, str] = {}
+    dropped: list[str] = []
+    cancelled: list[str] = []
+    for n, (event, result) in enumerate(zip(_events(batch.events), batch.outcome["events"], strict=True)):
+        run = result["run"]
+        if event["type"] == "user_message" and run is not None:
+            started[event["text"]] = run["id"]
+        elif event["type"] == "user_message" and n not in {index for index, _ in warned}:
+            dropped.append(event["text"])
+        elif event["type"] == "user_interrupt" and run is not None and (n, "run_already_finished") not in warned:
+            cancelled.append(run["id"])
+    return Effects(started, tuple(dropped), tuple(cancelled))
+
+
+def check_order(
+    history: Sequence[Request], found: Sequence[Sequence[Batch]], events: Sequence[Event]
+) -> Iterator[Violation]:
+    """Per thread: the effects of two batches do not mingle, and come in real-time order."""
+    places = {(e.thread, e.type, e.content if e.type == "user.message" else e.run): e.id for e in events}
+    spans: dict[str, list[tuple[str, str, Request]]] = defaultdict(list)
+    for request, batches in zip(history, found, strict=True):
+        for batch in batches:
+            ids = [place for what in _traces(batch) if (place := places.get((batch.thread, *what)))]
+            if ids:
+                spans[batch.thread].append((min(ids), max(ids), request))
+    for thread, own in spans.items():
+        yield from _check_spans(thread, sorted(own, key=lambda span: span[0]))
+
+
+def check_quiet(tables: Tables) -> Iterator[Violation]:
+    for batch in tables.batches:
+        if batch.parked:
+            yield Violation(Kind.STUCK, batch.thread, f"batch {batch.id} is parked")
+        elif batch.outcome is None:
+            yield Violation(Kind.STUCK, batch.thread, f"batch {batch.id} is not applied")
+    for thread in tables.threads:
+        if thread.held:
+            yield Violation(Kind.STUCK, thread.id, "is held")
+    if tables.waiting:
+        yield Violation(Kind.STUCK, "-", f"{tables.waiting} members are left in the waiting sets")
+
+
+def _check_spans(thread: str, spans: Sequence[tuple[str, str, Request]]) -> Iterator[Violation]:
+    latest: Request | None = None  # of those with effects so far, the one that was sent last
+    end = ""
+    for first, last, request in spans:
+        if first <= end:
+            yield Violation(Kind.REORDERED, thread, f"{request.marker} begins inside another batch")
+        if latest is not None and request.answered < latest.began:
+            what = f"{request.marker} was answered before {latest.marker} was sent, and applied after it"
+            yield Violation(Kind.REORDERED, thread, what)
+        if latest is None or request.began > latest.began:
+            latest = request
+        end = max(end, last)
+
+
+def _traces(batch: Batch) -> Iterator[tuple[str, str]]:
+    told = effects(batch)
+    yield from (("user.message", text) for text in told.started)
+    yield from (("run.completed", run) for run in told.cancelled)
+
+
+def _compare(thread: str, what: str, told: Sequence[object], stored: Sequence[object]) -> Iterator[Violation]:
+    """As multisets: `told` by outcomes, `stored` in the tables."""
+    expected, actual = Counter(told), Counter(stored)
+    for value in expected - actual:
+        yield Violation(Kind.LOST, thread, f"{what} {value} was reported and is not there")
+    for value in actual - expected:
+        kind = Kind.DUPLICATED if value in expected else Kind.UNASKED
+        yield Violation(kind, thread, f"{what} {value} stands there and was not reported")
+
+
+def _by_thread(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row.thread].append(row)  # type: ignore[attr-defined]  # every row but a thread's has one
+    return grouped
+
+
+def _unique(batches: Iterable[Batch]) -> list[Batch]:
+    return list({batch.id: batch for batch in batches}.values())
+
+
+def _words(text: str) -> set[str]:
+    return set(MARKER.findall(text))
+
+
+def _events(text: str) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = from_json(text)
+    return events

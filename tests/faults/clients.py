@@ -1,0 +1,128 @@
+"""Clients that send batches over HTTP, sent again with their keys until they know, and keep what they saw."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from tests.faults.history import Document, Reply, Request
+
+TIMEOUT = 8.0  # seconds for one answer; a stopped api gives none
+MOST_TRIES = 60
+PAUSES = (0.05, 0.3)  # seconds between tries
+
+
+@dataclass(slots=True)
+class Sender:
+    """Sends requests to any of the apis, one after the other until one answers."""
+
+    session: aiohttp.ClientSession
+    urls: list[str]
+    token: str
+    rng: random.Random
+    retries: int = 0
+
+    async def settle(self, request: Request, *, prefer: str | None = None) -> None:
+        """Sends a request until it is known to be accepted or refused; without a key, once."""
+        for n in range(MOST_TRIES):
+            reply = await self.send(request, prefer=prefer)
+            if request.key is None or reply.status not in (None, 409, 503):
+                return
+            self.retries += n < MOST_TRIES - 1
+            await asyncio.sleep(self.rng.uniform(*PAUSES))
+
+    async def send(self, request: Request, *, prefer: str | None = None) -> Reply:
+        """Once, to an api chosen by chance; the answer joins the request's history."""
+        url = f"{self.rng.choice(self.urls)}/api/v1/threads/{request.thread}/events"
+        headers = {"Authorization": f"Bearer {self.token}"}
+        if request.key is not None:
+            headers["Idempotency-Key"] = request.key
+        if prefer is not None:
+            headers["Prefer"] = prefer
+        reply = await self._exchange(url, {"events": list(request.events)}, headers)
+        request.replies.append(reply)
+        return reply
+
+    async def create_thread(self, agent: str) -> str:
+        """An empty thread's id; the apis must be well."""
+        url = f"{self.urls[0]}/api/v1/agents/{agent}/threads"
+        reply = await self._exchange(url, {}, {"Authorization": f"Bearer {self.token}"})
+        assert reply.status == 201, reply
+        return str(reply.body["thread"]["id"])
+
+    async def _exchange(self, url: str, body: Document, headers: dict[str, str]) -> Reply:
+        sent, timeout = time.monotonic(), aiohttp.ClientTimeout(total=TIMEOUT)
+        try:
+            async with self.session.post(url, json=body, headers=headers, timeout=timeout) as response:
+                document = await response.json()
+                replayed = response.headers.get("Idempotency-Replayed") == "true"
+                return Reply(sent, time.monotonic(), response.status, document, replayed)
+        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: an answer cut off in its middle
+            return Reply(sent, time.monotonic(), None)
+
+
+@dataclass(slots=True)
+class Load:
+    """A stream of batches over some threads, from `clients` at once, until `batches` or the deadline is reached."""
+
+    sender: Sender
+    threads: list[str]
+    seed: int
+    batches: int
+    clients: int = 32
+    pace: float = 400.0  # batches a second, all clients together, so that faults get their time
+    seconds: float | None = None
+    prefer_async: float = 0.4  # share of those that do not wait for the outcome
+    keyed: float = 0.9
+    repeated: float = 0.1
+    history: list[Request] = field(default_factory=list)
+    repeats: int = 0
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            numbers = iter(range(self.batches))
+            began = time.monotonic()
+            for n in range(self.clients):
+                group.create_task(self._client(chance(self.seed, n), numbers, began))
+
+    async def _client(self, rng: random.Random, numbers: Iterable[int], began: float) -> None:
+        for number in numbers:
+            await asyncio.sleep(max(0.0, began + number / self.pace - time.monotonic()))
+            if self.seconds is not None and time.monotonic() - began > self.seconds:
+                return
+            request = self.request(rng, number)
+            self.history.append(request)
+            await self.sender.settle(request, prefer="respond-async" if rng.random() < self.prefer_async else None)
+            if request.key is not None and rng.random() < self.repeated:
+                self.repeats += 1
+                await self._repeat(request, rng)
+
+    async def _repeat(self, request: Request, rng: random.Random) -> None:
+        """The same again on purpose: once, or twice at the same time."""
+        again = [self.sender.settle(request) for _ in range(rng.choice((1, 1, 2)))]
+        await asyncio.gather(*again)
+
+    def request(self, rng: random.Random, number: int) -> Request:
+        marker = f"m{self.seed}-{number}"
+        events = tuple(_events(rng, marker))
+        has_marker = any(event["type"] != "user_interrupt" for event in events)
+        keyed = not has_marker or rng.random() < self.keyed
+        return Request(rng.choice(self.threads), marker, events, f"key {marker}" if keyed else None)
+
+
+def chance(*seed: int) -> random.Random:
+    """The same numbers for the same seed."""
+    return random.Random(repr(seed))  # noqa: S311 - what is drawn here is no secret
+
+
+def _events(rng: random.Random, marker: str) -> list[dict[str, Any]]:
+    """Mostly one message; some interrupts, decisions, and batches of several events."""
+    message, interrupt = {"type": "user_message", "text": f"say {marker}"}, {"type": "user_interrupt"}
+    second = {"type": "user_message", "text": f"say more {marker}"}
+    decision = {"type": "permission_decision", "requestId": f"of {marker}", "decision": "allow_once"}
+    choices = ([message], [interrupt], [decision], [interrupt, message], [message, second], [message, interrupt])
+    return rng.choices(choices, (50, 20, 10, 8, 6, 6))[0]

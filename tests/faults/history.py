@@ -1,0 +1,69 @@
+"""What the clients saw: each request with every answer to it, by the clock of the process that sent them all."""
+
+import re
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+Document = dict[str, Any]
+
+MARKER = re.compile(r"\bm\d+-\d+\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One exchange. Times are seconds of one monotonic clock; `status` None: no answer came, nobody knows."""
+
+    sent: float
+    ended: float
+    status: int | None
+    body: Document = field(default_factory=dict, hash=False)
+    replayed: bool = False
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.status == 200
+
+    @property
+    def outcome(self) -> Document | None:
+        """`{"events", "thread", "warnings"}`, where the answer holds the applied one."""
+        if not self.acknowledged or any(w["code"] == "apply_pending" for w in self.body["warnings"]):
+            return None
+        return {name: self.body[name] for name in ("events", "thread", "warnings")}
+
+
+@dataclass(slots=True)
+class Request:
+    """A batch that a client wanted applied, however often it was sent.
+
+    `marker` stands in the batch's events and nowhere else; with a `key` it may have been sent more than once.
+    """
+
+    thread: str
+    marker: str
+    events: tuple[Document, ...]
+    key: str | None = None
+    replies: list[Reply] = field(default_factory=list)
+
+    @property
+    def began(self) -> float:
+        return min((reply.sent for reply in self.replies), default=inf)
+
+    @property
+    def answered(self) -> float:
+        """When the first 2xx came; infinite where none did."""
+        return min((reply.ended for reply in self.replies if reply.acknowledged), default=inf)
+
+    @property
+    def acknowledged(self) -> bool:
+        return self.answered < inf
+
+    @property
+    def refused(self) -> bool:
+        """Every answer said that nothing was stored. 503 and 409 leave it open, and so does silence."""
+        return all(reply.status is not None and reply.status < 500 and reply.status not in (200, 409)
+                   for reply in self.replies)  # fmt: skip
+
+    @property
+    def outcomes(self) -> list[Document]:
+        return [outcome for reply in self.replies if (outcome := reply.outcome) is not None]

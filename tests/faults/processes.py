@@ -1,0 +1,166 @@
+"""The service as processes of the operating system: apis and workers that can be killed, stopped, started again."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+import asyncpg
+
+from deploy import children, ports
+from deploy.children import Command, Process
+from shared import accounts
+from shared.db.connect import connect
+from shared.models import TokenKind
+from tests.faults.servers import Servers
+from tests.faults.waiting import until
+
+ROOT = Path(__file__).parents[2]
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+
+@dataclass(slots=True)
+class Member:
+    """One api or worker; `url` is where it answers `/readyz`, before and after a restart."""
+
+    name: str
+    url: str
+    command: Command
+    process: Process
+    hit_at: float = -1e9  # of the monotonic clock: when a fault last hit it
+    deaths: int = 0
+
+    def signal(self, number: signal.Signals) -> None:
+        self.hit_at = time.monotonic()
+        self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        await children.exited(self.process)
+
+    def restart(self) -> None:
+        """The same process once more."""
+        self.deaths += 1
+        self.process = children.spawn(self.command)
+
+    async def died(self, within: float = 20.0) -> int:
+        """The exit code of a process that ends by itself."""
+        assert await children.exited(self.process, within), f"{self.name} lives"
+        return int(self.process.returncode)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A token and an agent to send batches with."""
+
+    token: str
+    agent: str
+
+
+@dataclass(slots=True)
+class Stack:
+    """Processes over one database. Leaving the context ends them all."""
+
+    servers: Servers
+    database_url: str
+    redis_url: str
+    session: aiohttp.ClientSession = field(init=False)
+    apis: list[Member] = field(default_factory=list)
+    workers: list[Member] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self.session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.session.close()
+        for member in self.members:
+            if member.process.poll() is None:
+                member.process.kill()
+            await children.exited(member.process)
+
+    @property
+    def members(self) -> list[Member]:
+        return [*self.apis, *self.workers]
+
+    def api(self, **env: str) -> Member:
+        """Starts one; `env` are settings by their name, such as `testing`."""
+        port = ports.pick()
+        member = self._spawn(f"api-{len(self.apis)}", ("-m", "api"), port, {"port": str(port), **env})
+        self.apis.append(member)
+        return member
+
+    def worker(self, **env: str) -> Member:
+        port, argv = ports.pick(), ("-m", "worker", "--role", "apply")
+        member = self._spawn(f"worker-{len(self.workers)}", argv, port, {"worker_port": str(port), **env})
+        self.workers.append(member)
+        return member
+
+    async def ready(self, *members: Member, within: float = 30.0) -> None:
+        """Waits until each says that it can do its work."""
+        await asyncio.gather(
+            *(until(f"{m.name} is ready", lambda m=m: self.is_ready(m), within) for m in members or self.members)  # type: ignore[misc]  # the default binds
+        )
+
+    async def is_ready(self, member: Member) -> bool:
+        return await self.readiness(member) is not None
+
+    async def readiness(self, member: Member) -> str | None:
+        """What `/readyz` calls its status; None where it is not 200."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=3)
+            async with self.session.get(f"{member.url}/readyz", timeout=timeout) as response:
+                document = await response.json()
+                return str(document["status"]) if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+
+    async def database(self) -> asyncpg.Connection:
+        """A connection of the test's own, not named as the service's are."""
+        return await connect(self.database_url, application_name="faults")
+
+    async def access(self, name: str = "acme") -> Access:
+        """An account with a token and a published agent."""
+        db = await self.database()
+        try:
+            account = await accounts.create_account(db, name)
+            token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
+            agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+        finally:
+            await db.close()
+        return Access(token.secret.text, agent.id)
+
+    def log(self, member: Member) -> str:
+        """What it wrote so far."""
+        assert member.command.log is not None
+        return member.command.log.read_text(encoding="utf-8", errors="replace")
+
+    def _spawn(self, name: str, argv: tuple[str, ...], port: int, settings: Mapping[str, str]) -> Member:
+        env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("THREADMILL_")},
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "PYTHONPATH": str(ROOT),
+            "THREADMILL_ENV": "test",
+            **{_variable(key): value for key, value in settings.items()},
+        }
+        log = self.servers.directory / f"{name}-{port}.log"
+        command = Command(name, (sys.executable, *argv), env=env, log=log)
+        return Member(name, f"http://127.0.0.1:{port}", command, children.spawn(command))
+
+
+def ahead(offset: str) -> dict[str, str]:
+    """Environment of a process whose clock is off by `offset`, such as `+1h`; its timers run as ever."""
+    assert FAKETIME.exists(), "install Debian's libfaketime"
+    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def _variable(name: str) -> str:
+    """Settings have our prefix; what is in upper case is taken as it is."""
+    return name if name.isupper() else f"THREADMILL_{name.upper()}"

@@ -1,0 +1,85 @@
+"""A Postgres and a Redis that may be killed, stopped and emptied: nobody else uses them."""
+
+import asyncio
+import secrets
+import shutil
+import signal
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from deploy import children, embedded, ports
+from deploy.embedded import Server
+from shared.db.connect import connect
+from shared.db.migrate import migrate
+from tests.servers import execute, on_database
+
+TEMPLATE = "threadmill_template"
+
+
+@dataclass(slots=True)
+class Servers:
+    directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="threadmill-faults-")))
+    password: str = field(default_factory=lambda: secrets.token_hex(16))
+    postgres_port: int = field(default_factory=ports.pick)
+    redis_port: int = field(default_factory=ports.pick)
+    _postgres: Server | None = None
+    _redis: Server | None = None
+
+    @property
+    def postgres(self) -> Server:
+        assert self._postgres is not None, "Postgres is not started"
+        return self._postgres
+
+    @property
+    def redis(self) -> Server:
+        assert self._redis is not None, "Redis is not started"
+        return self._redis
+
+    async def start(self) -> None:
+        """Both, and a migrated database to copy."""
+        await asyncio.gather(self.start_postgres(), self.start_redis())
+        await execute(self.postgres.url, f"create database {TEMPLATE} encoding 'UTF8' template template0")
+        connection = await connect(on_database(self.postgres.url, TEMPLATE))
+        await migrate(connection)
+        await connection.close()
+
+    async def stop(self) -> None:
+        for server in (self._redis, self._postgres):
+            if server is not None:
+                server.process.send_signal(signal.SIGCONT)
+                await children.end(server.process, server.command)
+        shutil.rmtree(self.directory)
+
+    async def new_database(self) -> str:
+        """An empty, migrated database; returns its url."""
+        name = f"faults_{secrets.token_hex(6)}"
+        await execute(self.postgres.url, f"create database {name} template {TEMPLATE}")
+        return on_database(self.postgres.url, name)
+
+    async def start_postgres(self) -> None:
+        """Starts it, again on its data where it was killed."""
+        self._postgres = await embedded.start_postgres(
+            self.directory / "postgres", self.postgres_port, self.password, settings=embedded.THROWAWAY
+        )
+
+    async def kill_postgres(self) -> None:
+        """Without a checkpoint and without a word to its clients, as a machine that stops."""
+        self.postgres.process.send_signal(signal.SIGQUIT)
+        await children.exited(self.postgres.process)
+
+    async def start_redis(self) -> None:
+        self._redis = await embedded.start_redis(self.directory, self.redis_port, self.password)
+
+    async def kill_redis(self) -> None:
+        self.redis.process.kill()
+        await children.exited(self.redis.process)
+
+    async def flush_redis(self) -> None:
+        client = Redis.from_url(self.redis.url, socket_timeout=2)
+        try:
+            await client.flushall()
+        finally:
+            await client.aclose()

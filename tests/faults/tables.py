@@ -1,0 +1,102 @@
+"""What the tables hold when all is quiet: the rows that the checker compares with the clients' history."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+from pydantic_core import from_json
+from redis.asyncio import Redis
+
+from shared.keys import Keys
+
+EXECUTING = frozenset({"booting", "running", "waiting_input"})
+TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    thread: str
+    id: int
+    key: str | None
+    events: str
+    outcome: dict[str, Any] | None
+    parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    thread: str
+    id: str
+    type: str
+    run: str | None
+    content: str | None
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    thread: str
+    id: str
+    seq: int
+    status: str
+    created_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    id: str
+    status: str
+    active_runs: int
+    last_run_id: str | None
+    last_event_id: str | None
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    thread: str
+    run: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    threads: tuple[Thread, ...] = ()
+    batches: tuple[Batch, ...] = ()
+    events: tuple[Event, ...] = ()
+    runs: tuple[Run, ...] = ()
+    messages: tuple[Message, ...] = ()
+    waiting: int = 0  # members of all waiting sets
+
+
+async def read(db: asyncpg.Connection, redis: Redis, keys: Keys, partitions: int) -> Tables:
+    return Tables(
+        threads=tuple([Thread(**row) for row in await db.fetch(
+            "select id, status, active_runs, last_run_id, last_event_id, held from threads")]),
+        batches=tuple([_batch(row) for row in await db.fetch(
+            "select b.thread, b.id, k.key, b.events::text as events, b.outcome, b.parked_at is not null as parked"
+            " from batches b left join idempotency_keys k on k.partition = b.partition and k.batch = b.id")]),
+        events=tuple([Event(**row) for row in await db.fetch(
+            "select thread, id, type, run, content, occurred_at from thread_events order by thread, id")]),
+        runs=tuple([Run(**row) for row in await db.fetch(
+            "select thread, id, seq, status, created_at, started_at, updated_at, completed_at from runs")]),
+        messages=tuple([Message(**row) for row in await db.fetch(
+            "select thread, run, parts->0->>'text' as text from messages")]),
+        waiting=await count_waiting(redis, keys, partitions),
+    )  # fmt: skip
+
+
+async def count_waiting(redis: Redis, keys: Keys, partitions: int) -> int:
+    pipeline = redis.pipeline(transaction=False)
+    for partition in range(partitions):
+        pipeline.zcard(keys.waiting(partition))
+    return sum(await pipeline.execute())
+
+
+def _batch(row: asyncpg.Record) -> Batch:
+    outcome = None if row["outcome"] is None else from_json(row["outcome"])
+    return Batch(row["thread"], row["id"], row["key"], row["events"], outcome, row["parked"])
