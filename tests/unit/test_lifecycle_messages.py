@@ -59,6 +59,13 @@ def test_two_events_of_one_step_have_consecutive_ids() -> None:
     assert status.id == successor(message.id) == story.thread.last_event_id
 
 
+def test_an_event_carries_the_time_of_its_step() -> None:
+    story = Story()
+    story.say()
+    story.say()
+    assert story.thread.last_event_id == fresh_at(story.now)
+
+
 def test_a_clock_that_steps_back_moves_neither_times_nor_event_ids_back() -> None:
     story = Story()
     first = some(story.say().result)
@@ -174,6 +181,16 @@ def test_steers_become_queued_runs_with_their_minted_ids_when_their_run_ends_fir
     assert story.thread.last_run_id == two.run
     assert logged(done.effects) == [("run.completed", current.id)]
     assert all(steer.settled for steer in story.ledger.steers.values())
+
+
+def test_a_steer_stays_with_its_run_when_another_one_ends() -> None:
+    story = Story(BusyPolicy.STEER)
+    story.running()
+    behind = story.queued()
+    story.say()
+    [steer] = story.ledger.steers.values()
+    story.tell(UserInterrupt(behind.id))
+    assert story.ledger.steers[steer.run] == steer
 
 
 def test_a_message_that_interrupts_goes_before_the_steers_of_the_run_it_ends() -> None:

@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from shared.effects import RunCreated, SteerSettled
 from shared.events import (
     Ask,
     AttemptLost,
@@ -154,9 +155,23 @@ class LifeOfAThread(RuleBasedStateMachine):
                 done.state.thread,
             )
             assert other.state is not whole or not other.effects
+            self.check_steers(event, done)
+            self.check_first(event, other)
             whole = other.state
         assert whole.queue == tuple(self.ledger.active)
         return steps
+
+    @staticmethod
+    def check_steers(event: Event | RunnerEvent, done: Step) -> None:
+        """A steer is acknowledged, goes with its thread, or becomes a run in the step that settles it."""
+        settled = {effect.steer.run for effect in done.effects if isinstance(effect, SteerSettled)}
+        created = {effect.run.id for effect in done.effects if isinstance(effect, RunCreated)}
+        assert settled <= created or isinstance(event, SteerAcknowledged | ThreadArchived | ThreadDeleted)
+
+    def check_first(self, event: Event | RunnerEvent, done: Step) -> None:
+        """A message that interrupts, and is taken, is the current run."""
+        if isinstance(event, UserMessage) and (event.on_busy or self.ledger.policy) == BusyPolicy.INTERRUPT:
+            assert not done.effects or done.state.queue[0] == done.result.run
 
     def repeat(self, events: Sequence[Event | RunnerEvent]) -> None:
         again = [
@@ -201,9 +216,9 @@ class LifeOfAThread(RuleBasedStateMachine):
                 return ThreadUnarchived()
 
 
-# 250 lives of up to 50 rules, each of 1 to 5 steps, each step taken twice: far beyond 10,000 steps.
+# 200 lives of up to 50 rules, each of 1 to 5 steps, each step taken twice: far beyond 10,000 steps.
 LifeOfAThread.TestCase.settings = settings(
-    max_examples=250,
+    max_examples=200,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

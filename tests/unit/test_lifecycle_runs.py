@@ -1,5 +1,8 @@
 """What runners and the clock report of a run, and what users interrupt."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from shared.effects import EventLogged, RunMoved
@@ -254,6 +257,24 @@ def test_an_interrupt_finds_a_named_run_that_lies_behind_those_loaded() -> None:
     [done] = story.ledger.tell([UserInterrupt(runs[4].id)], story.now, runs=None)
     assert some(done.result).status == RunStatus.CANCELLED
     assert story.ledger.active == runs[:4]
+
+
+def test_a_run_that_one_batch_names_twice_is_cancelled_once() -> None:
+    story = Story()
+    run = story.queued()
+    first, second = story.ledger.tell([UserInterrupt(run.id)] * 2, story.now)
+    assert codes(first) == []
+    assert codes(second) == ["run_already_finished"]
+    assert second.result.run == first.result.run
+
+
+def test_a_run_that_was_written_to_after_its_thread_does_not_go_back_in_time() -> None:
+    story = Story()
+    run = story.running()
+    later = story.now + timedelta(hours=1)
+    story.ledger.runs[run.id] = replace(run, updated_at=later)
+    ended = some(story.tell(RunFinished(run.id)).result)
+    assert (ended.updated_at, ended.completed_at) == (later, later)
 
 
 def test_interrupts_without_a_name_take_one_run_after_the_other() -> None:
