@@ -68,3 +68,12 @@ async def add_batch(
         *(5 if parked else 0, blocked or parked, parked, "ValueError: boom" if parked else None),
     )
     return batch
+
+
+async def fill(db: Database, owner: Owner, thread: Row, rows: int, *, blocked: bool = False) -> None:
+    await db.execute(
+        "insert into batches (partition, id, ref, thread, account, token, events, blocked)"
+        " select $1, nextval('batch_ids'), gen_random_uuid(), $2, $3, $4, '[]', $5 from generate_series(1, $6)",
+        *(thread.partition, thread.id, owner.account, owner.token, blocked, rows),
+    )
+    await db.execute("analyze batches")

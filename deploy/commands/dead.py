@@ -8,8 +8,7 @@ from typing import Annotated
 import asyncpg
 import typer
 
-from deploy import context
-from deploy.commands.queue import show_batch, show_batches
+from deploy import context, tables
 from deploy.session import LimitOption, YesOption, confirm, document, open_session
 from shared import deadletters
 from shared.deadletters import Settled
@@ -32,7 +31,7 @@ def list_(limit: LimitOption = 50, data: context.DataOption = None, as_json: con
     if as_json:
         context.print_json({"dead_letters": document(found)})
     else:
-        show_batches(found)
+        tables.show_batches(found)
 
 
 @app.command(epilog="Example:  threadmill dead show 4711")
@@ -42,7 +41,7 @@ def show(batch: BatchArgument, data: context.DataOption = None, as_json: context
     if as_json:
         context.print_json(document(found))
     else:
-        show_batch(found)
+        tables.show_batch(found)
 
 
 @app.command(epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)")

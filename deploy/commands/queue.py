@@ -1,14 +1,13 @@
 """`threadmill queue`: what waits, for how long, and who works on it."""
 
 import asyncio
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deploy import context, words
+from deploy import context, tables, words
 from deploy.errors import CommandError
 from deploy.session import AccountOption, LimitOption, account_id, document, open_session
 from shared import inspect
@@ -63,7 +62,7 @@ def list_(
     if as_json:
         context.print_json({"batches": document(found)})
     else:
-        show_batches(found)
+        tables.show_batches(found)
 
 
 @app.command(epilog="Example:  threadmill queue show 4711")
@@ -77,7 +76,7 @@ def show(
     if as_json:
         context.print_json(document(found))
     else:
-        show_batch(found)
+        tables.show_batch(found)
 
 
 async def _status(settings: Settings) -> QueueStatus:
@@ -206,32 +205,3 @@ def _worker_rows(stored: Stored, rung: Rung) -> Iterable[tuple[object, ...]]:
         alive = "yes" if one.id in rung.workers else "no"
         heartbeat = f"{words.age(one.silent)} ago"
         yield one.id, one.host, one.pid, one.roles, one.version, f"{one.applied:,}", heartbeat, alive
-
-
-def show_batches(found: list[BatchView]) -> None:
-    """A table of batches."""
-    rows = [
-        (
-            b.id,
-            b.partition,
-            b.thread,
-            b.state,
-            words.age(b.age),
-            b.attempts,
-            words.events(b.events),
-            words.short(b.error),
-        )
-        for b in found
-    ]
-    context.print_table(["batch", "partition", "thread", "state", "age", "attempts", "events", "error"], rows)
-
-
-def show_batch(found: BatchView) -> None:
-    """All of one batch, field by field."""
-    plain = {key: value for key, value in document(found).items() if value is not None}
-    plain["age"] = words.age(found.age)
-    context.print_table(["field", "value"], [(key, _cell(value)) for key, value in plain.items()])
-
-
-def _cell(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)

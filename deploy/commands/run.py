@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy import context, words
+from deploy import context, tables
 from deploy.session import LimitOption, document, open_session
 from shared.inspect import threads
 from shared.inspect.threads import ThreadRun
@@ -28,7 +28,7 @@ def list_(
     if as_json:
         context.print_json({"runs": [flat(one) for one in found]})
     else:
-        show_runs(found)
+        tables.show_runs(found)
 
 
 @app.command(epilog="Example:  threadmill run show 01K5RUN00000000000000000000 --json")
@@ -61,22 +61,3 @@ async def _show(data: Path | None, run: str, thread: str | None) -> ThreadRun:
 def flat(one: ThreadRun) -> dict[str, object]:
     """A run as one JSON object that names its thread."""
     return {**document(one.run), "thread": one.thread}
-
-
-def show_runs(found: list[ThreadRun]) -> None:
-    """A table of runs."""
-    rows = [
-        (
-            one.run.id,
-            one.thread,
-            one.run.seq,
-            one.run.status,
-            one.run.attempt,
-            words.moment(one.run.created_at),
-            words.moment(one.run.completed_at),
-            words.short(f"{one.run.error.code}: {one.run.error.message}" if one.run.error else None),
-        )
-        for one in found
-    ]
-    columns = ["run", "thread", "seq", "status", "attempt", "created (UTC)", "completed (UTC)", "error"]
-    context.print_table(columns, rows)

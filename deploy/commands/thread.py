@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from deploy import context, words
-from deploy.commands.queue import show_batches
-from deploy.commands.run import show_runs
+from deploy import context, tables, words
 from deploy.session import AccountOption, LimitOption, account_id, document, open_session
 from shared import accounts
 from shared.inspect import threads
@@ -49,12 +47,12 @@ def show(
     plain = document(found.thread)
     context.print_table(["field", "value"], [(key, value) for key, value in plain.items() if value is not None])
     if found.runs:
-        show_runs(found.runs)
+        tables.show_runs(found.runs)
     if found.requests:
         rows = [(r.id, r.run, r.title, words.moment(r.created_at), words.moment(r.expires_at)) for r in found.requests]
         context.print_table(["permission request", "run", "title", "created (UTC)", "expires (UTC)"], rows)
     if found.batches:
-        show_batches(found.batches)
+        tables.show_batches(found.batches)
 
 
 async def _list(data: Path | None, account: str | None, agent: str | None, limit: int) -> list[Thread]:

@@ -1,95 +1,18 @@
 """`threadmill`, as an operator types it: against a real database and a real Redis."""
 
-import asyncio
-import io
-import json
-import os
-import sys
-from collections.abc import Awaitable, Callable
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from typing import Any
-
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from deploy import cli
 from shared import ids
 from shared.ids import BatchId
 from shared.keys import Keys
 from shared.queue import Queue, Waiting
-from shared.settings import Settings
-from tests.rows import Owner, add_batch, add_owner, add_thread
+from tests.e2e.command_line import Threadmill
+from tests.rows import Owner, add_batch, add_thread
 from tests.search import all_keys, all_rows
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document of `--json`."""
-        assert self.code == 0, self.err
-        return json.loads(self.out)
-
-
-Threadmill = Callable[..., Awaitable[Ended]]
-
-
-@pytest.fixture
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "THREADMILL_REDIS_PREFIX": settings.redis_prefix,
-        "COLUMNS": "200",
-        "TERM": "dumb",
-    }
-
-
-@pytest.fixture
-def threadmill(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Threadmill:
-    """Runs one command line with nobody at its terminal: the whole program, but for its process."""
-
-    async def run(*arguments: str, stdin: str = "", **variables: str) -> Ended:
-        out, err = io.StringIO(), io.StringIO()
-        with monkeypatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
-            for name, value in {**environment, **variables}.items():
-                patched.setenv(name, value)
-            patched.setattr(sys, "stdin", io.StringIO(stdin))
-            code = await asyncio.to_thread(cli.run, list(arguments))
-        return Ended(code, out.getvalue(), err.getvalue())
-
-    return run
-
-
-@pytest.fixture
-def threadmill_process(environment: dict[str, str]) -> Threadmill:
-    """The same in a process of its own."""
-
-    async def run(*arguments: str, stdin: str = "") -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "from deploy.cli import main; main()", *arguments),
-            env={**os.environ, **environment},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await process.communicate(stdin.encode())
-        return Ended(process.returncode or 0, out.decode(), err.decode())
-
-    return run
-
-
-@pytest.fixture
-async def owner(pool: asyncpg.Pool) -> Owner:
-    return await add_owner(pool)
 
 
 async def a_dead_letter(pool: asyncpg.Pool, owner: Owner) -> BatchId:
@@ -169,23 +92,6 @@ async def test_the_state_of_the_queue_is_one_document(
     assert worker in table.out
 
 
-async def test_without_redis_the_state_is_shown_and_the_command_fails(threadmill: Threadmill) -> None:
-    ended = await threadmill("queue", "status", "--json", REDIS_URL="redis://127.0.0.1:1/0")
-    assert ended.code == 1
-    assert json.loads(ended.out)["redis"] is None
-    assert json.loads(ended.out)["postgres"]["waiting"]["value"] == 0
-    assert ended.err.startswith("threadmill: redis is away")
-    assert ended.err.count("\n") == 1
-
-
-async def test_without_postgres_the_state_of_redis_is_shown(threadmill: Threadmill) -> None:
-    ended = await threadmill("queue", "status", "--json", DATABASE_URL="postgresql://127.0.0.1:1/nothing")
-    assert ended.code == 1
-    assert json.loads(ended.out)["postgres"] is None
-    assert json.loads(ended.out)["redis"]["waiting"] == {}
-    assert ended.err.count("\n") == 1
-
-
 async def test_waiting_batches_are_listed_and_one_is_shown(
     threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
 ) -> None:
@@ -248,76 +154,6 @@ async def test_threads_and_runs_are_listed_and_shown(threadmill: Threadmill, poo
     found = (await threadmill("run", "show", run, "--thread", thread.id, "--json")).document
     assert (found["thread"], found["status"]) == (thread.id, "queued")
     assert run in (await threadmill("run", "show", run)).out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["account", "create", ""], 2),
-        (["agent", "create", "echo", "--runner", "echo"], 2),  # no account yet: which one?
-        (["agent", "create", "echo", "--runner", "echo", "--config", "{"], 2),
-        (["agent", "create", "echo", "--runner", "echo", "--busy-policy", "never"], 2),
-        (["token", "create", "--account", "nobody"], 1),
-        (["token", "revoke", "x", "--yes"], 1),
-        (["agent", "show", "nobody"], 1),
-        (["queue", "show", "12"], 1),
-        (["queue", "list", "--limit", "0"], 2),
-        (["dead", "replay", "12"], 1),
-        (["dead", "discard", "12", "--reason", "x", "--yes"], 1),
-        (["thread", "show", "x"], 1),
-        (["run", "show", "x"], 1),
-        (["queue", "nonsense"], 2),
-    ],
-)
-async def test_what_goes_wrong_is_said_in_one_line(threadmill: Threadmill, arguments: list[str], code: int) -> None:
-    ended = await threadmill(*arguments)
-    assert (ended.code, ended.out) == (code, "")
-    assert ended.err.startswith("threadmill: ")
-    assert ended.err.count("\n") == 1
-
-
-async def test_a_database_that_lacks_the_schema_is_said_to(threadmill: Threadmill, settings: Settings) -> None:
-    empty = settings.database_url.rsplit("/", 1)[0] + "/postgres"
-    for arguments in (["account", "list"], ["queue", "status"]):
-        ended = await threadmill(*arguments, DATABASE_URL=empty)
-        assert ended.code == 2
-        assert "threadmill migrate" in ended.err
-
-
-async def test_a_database_that_does_not_answer_is_said_to(threadmill: Threadmill) -> None:
-    ended = await threadmill("account", "list", DATABASE_URL="postgresql://u:hunter2@127.0.0.1:1/x")
-    assert (ended.code, ended.out) == (2, "")
-    assert "127.0.0.1:1" in ended.err
-    assert "hunter2" not in ended.err
-
-
-async def test_a_hostile_message_reaches_the_terminal_as_text(
-    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
-) -> None:
-    stored = json.dumps([{"type": "user_message", "text": "[red]\x1b]0;owned\x07[/nothing] \u202egnp"}])
-    await add_batch(pool, owner, await add_thread(pool, owner), stored)
-    ended = await threadmill("queue", "list")
-    assert ended.code == 0
-    assert "[red]" in ended.out
-    assert not {"\x1b", "\x07", "\u202e"} & set(ended.out)
-
-
-@pytest.mark.parametrize("noun", ["account", "token", "agent", "queue", "dead", "thread", "run"])
-async def test_every_command_explains_itself_with_an_example(threadmill: Threadmill, noun: str) -> None:
-    page = await threadmill(noun, "--help")
-    assert page.code == 0
-    verbs = [line.split()[1] for line in page.out.split("Commands")[1].splitlines() if line.startswith("│ ")]
-    assert verbs
-    for verb in verbs:
-        shown = await threadmill(noun, verb, "--help")
-        assert f"Example:  threadmill {noun} {verb}" in shown.out
-        assert "--json" in shown.out
-
-
-async def test_a_process_ends_with_the_code_of_its_command(threadmill_process: Threadmill) -> None:
-    assert (await threadmill_process("account", "create", "acme", "--json")).document["name"] == "acme"
-    assert (await threadmill_process("account", "create", "acme")).code == 1
-    assert (await threadmill_process("account", "create", " ")).code == 2
 
 
 async def test_the_secret_of_a_token_is_nowhere_but_where_it_was_shown(

@@ -1,0 +1,65 @@
+"""What the tests from outside share: the command line, in this process and in one of its own."""
+
+import asyncio
+import io
+import os
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import asyncpg
+import pytest
+
+from deploy import cli
+from shared.settings import Settings
+from tests.e2e.command_line import Ended, Threadmill
+from tests.rows import Owner, add_owner
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    return {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "THREADMILL_REDIS_PREFIX": settings.redis_prefix,
+        "COLUMNS": "200",
+        "TERM": "dumb",
+    }
+
+
+@pytest.fixture
+def threadmill(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Threadmill:
+    """Runs one command line with nobody at its terminal: the whole program, but for its process."""
+
+    async def run(*arguments: str, stdin: str = "", **variables: str) -> Ended:
+        out, err = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patched, redirect_stdout(out), redirect_stderr(err):
+            for name, value in {**environment, **variables}.items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "stdin", io.StringIO(stdin))
+            code = await asyncio.to_thread(cli.run, list(arguments))
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def threadmill_process(environment: dict[str, str]) -> Threadmill:
+    """The same in a process of its own."""
+
+    async def run(*arguments: str, stdin: str = "") -> Ended:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", "from deploy.cli import main; main()", *arguments),
+            env={**os.environ, **environment},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await process.communicate(stdin.encode())
+        return Ended(process.returncode or 0, out.decode(), err.decode())
+
+    return run
+
+
+@pytest.fixture
+async def owner(pool: asyncpg.Pool) -> Owner:
+    return await add_owner(pool)

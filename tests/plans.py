@@ -1,0 +1,31 @@
+"""How Postgres executed a read of the operator: which nodes, and how many rows they read."""
+
+import json
+from typing import Any
+
+import asyncpg
+
+from shared import inspect
+from shared.db.statements import statements
+
+
+async def plan_of(pool: asyncpg.Pool, name: str, *arguments: object) -> dict[str, Any]:
+    """How Postgres executed a statement of `sql/inspect.sql`."""
+    text = statements("inspect")[name].rstrip(";")
+    async with pool.acquire() as connection:
+        await inspect.bound(connection)
+        explained = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))
+    plan: dict[str, Any] = explained[0]["Plan"]
+    return plan
+
+
+def rows_read(plan: dict[str, Any]) -> list[float]:
+    """The rows that each node read from batches, kept or thrown away."""
+    found = [
+        part["Actual Rows"] + part.get("Rows Removed by Filter", 0)
+        for part in [plan]
+        if part.get("Relation Name") == "batches"
+    ]
+    for child in plan.get("Plans", []):
+        found += rows_read(child)
+    return found
