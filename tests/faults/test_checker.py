@@ -1,0 +1,230 @@
+"""The checker finds nothing in a history that is right, and each kind of wrong in one that is not."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic_core import to_json
+
+from tests.faults.checker import check
+from tests.faults.history import Document, Reply, Request
+from tests.faults.tables import Batch, Event, Message, Run, Tables, Thread
+from tests.faults.violations import Kind
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+THREAD = "T"
+
+
+def said(marker: str) -> Document:
+    return {"type": "user_message", "text": f"say {marker}"}
+
+
+def outcome(*runs: str | None, warnings: list[Document] | None = None) -> Document:
+    """An applied batch's: one result an event, each with the run it names."""
+    events = [{"run": None if run is None else {"id": run}} for run in runs]
+    return {"events": events, "thread": {"id": THREAD}, "warnings": warnings or []}
+
+
+def answer(sent: float, ended: float, applied: Document, *, accepted: str = "now") -> Reply:
+    return Reply(sent, ended, 200, {"acceptedAt": accepted, **applied})
+
+
+def run(name: str, seq: int, status: str = "queued") -> Run:
+    done = T0 if status == "cancelled" else None
+    return Run(THREAD, name, seq, status, T0, done, T0, done)
+
+
+def event(place: str, kind: str, run: str | None, content: str | None, at: int = 0) -> Event:
+    return Event(THREAD, place, kind, run, content, T0 + timedelta(seconds=at))
+
+
+FIRST = Request(THREAD, "m1-0", (said("m1-0"),), "a", [answer(0, 1, outcome("R0"))])
+SECOND = Request(THREAD, "m1-1", (said("m1-1"),), None, [answer(2, 3, outcome("R1"))])
+THIRD = Request(THREAD, "m1-2", ({"type": "user_interrupt"},), "c", [answer(4, 5, outcome("R0"))])
+HISTORY = [FIRST, SECOND, THIRD]
+
+
+def stored(request: Request, number: int) -> Batch:
+    return Batch(THREAD, number, request.key, to_json(request.events).decode(), request.outcomes[0], parked=False)
+
+
+def tables() -> Tables:
+    """Two messages, and an interrupt of the first one's run."""
+    return Tables(
+        threads=(Thread(THREAD, "RUNNING", 1, "R1", "E3", held=False),),
+        batches=tuple(stored(request, n) for n, request in enumerate(HISTORY)),
+        events=(
+            event("E1", "user.message", "R0", "say m1-0", at=1),
+            event("E2", "user.message", "R1", "say m1-1", at=2),
+            event("E3", "run.completed", "R0", "R0", at=3),
+        ),
+        runs=(run("R0", 1, "cancelled"), run("R1", 2)),
+        messages=(Message(THREAD, "R0", "say m1-0"), Message(THREAD, "R1", "say m1-1")),
+    )
+
+
+def found(history: list[Request], **changes: Any) -> set[Kind]:
+    return {violation.kind for violation in check(history, replace(tables(), **changes))}
+
+
+def test_a_history_that_is_right_has_no_violation() -> None:
+    assert check(HISTORY, tables()) == []
+
+
+def test_an_acknowledged_batch_that_is_not_stored_is_lost() -> None:
+    lost = Request(THREAD, "m1-9", (said("m1-9"),), None, [answer(6, 7, outcome("R9"))])
+    assert Kind.LOST in found([*HISTORY, lost])
+
+
+def test_a_batch_of_which_nobody_knows_may_be_there_or_not() -> None:
+    unknown = Request(THREAD, "m1-9", (said("m1-9"),), None, [Reply(6, 7, None)])
+    assert found([*HISTORY, unknown]) == set()
+    silent = replace(SECOND, replies=[Reply(2, 3, None)])
+    assert found([FIRST, silent, THIRD]) == set()
+
+
+def test_a_batch_that_is_stored_twice_is_duplicated() -> None:
+    twice = (*tables().batches, replace(stored(SECOND, 9), id=9))
+    assert Kind.DUPLICATED in found(HISTORY, batches=twice)
+
+
+def test_a_message_that_stands_twice_in_the_log_is_duplicated() -> None:
+    again = (*tables().events[:2], event("E25", "user.message", "R1", "say m1-1", at=2), tables().events[2])
+    assert found(HISTORY, events=again) == {Kind.DUPLICATED}
+
+
+def test_a_message_that_was_reported_and_is_not_in_the_log_is_lost() -> None:
+    events = (tables().events[0], tables().events[2])
+    assert found(HISTORY, events=events) == {Kind.LOST}
+
+
+def test_a_message_that_began_nothing_and_was_not_warned_about_is_lost() -> None:
+    dropped = Request(THREAD, "m1-9", (said("m1-9"),), "d", [answer(6, 7, outcome(None))])
+    assert found([*HISTORY, dropped], batches=(*tables().batches, stored(dropped, 3))) == {Kind.LOST}
+    full = {"code": "queue_full", "message": "", "eventIndex": 0}
+    warned = replace(dropped, replies=[answer(6, 7, outcome(None, warnings=[full]))])
+    assert found([*HISTORY, warned], batches=(*tables().batches, stored(warned, 3))) == set()
+
+
+def test_an_interrupt_that_cancelled_another_run_too_is_seen() -> None:
+    runs = (run("R0", 1, "cancelled"), run("R1", 2, "cancelled"))
+    events = (*tables().events, event("E4", "run.completed", "R1", "R1", at=4))
+    threads = (Thread(THREAD, "IDLE", 0, "R1", "E4", held=False),)
+    assert found(HISTORY, runs=runs, events=events, threads=threads) == {Kind.UNASKED}
+
+
+def test_a_batch_that_is_applied_before_one_that_was_answered_first_is_reordered() -> None:
+    events = (
+        event("E1", "user.message", "R1", "say m1-1", at=1),
+        event("E2", "user.message", "R0", "say m1-0", at=2),
+        tables().events[2],
+    )
+    assert Kind.REORDERED in found(HISTORY, events=events)
+
+
+def test_batches_that_were_under_way_together_may_be_applied_in_either_order() -> None:
+    events = (
+        event("E1", "user.message", "R1", "say m1-1", at=1),
+        event("E2", "user.message", "R0", "say m1-0", at=2),
+        tables().events[2],
+    )
+    together = replace(FIRST, replies=[answer(0, 2.5, outcome("R0"))])
+    assert found([together, SECOND, THIRD], events=events) == set()
+
+
+def test_a_retry_counts_from_when_it_was_first_sent() -> None:
+    events = (
+        event("E1", "user.message", "R1", "say m1-1", at=1),
+        event("E2", "user.message", "R0", "say m1-0", at=2),
+        tables().events[2],
+    )
+    retried = replace(FIRST, replies=[Reply(0, 1, None), answer(2.4, 2.6, outcome("R0"))])
+    assert found([retried, SECOND, THIRD], events=events) == set()
+
+
+def test_batches_whose_effects_mingle_are_reordered() -> None:
+    two = replace(FIRST, events=(said("m1-0"), said("more m1-0")), replies=[answer(0, 9, outcome("R0", "R2"))])
+    second = replace(SECOND, replies=[answer(0, 9, outcome("R1"))])
+    third = replace(THIRD, replies=[answer(0, 9, outcome("R0"))])
+    history = [two, second, third]
+    events = (*tables().events, event("E4", "user.message", "R2", "say more m1-0", at=4))
+    assert Kind.REORDERED in found(
+        history,
+        events=events,
+        batches=tuple(stored(request, n) for n, request in enumerate(history)),
+        runs=(*tables().runs, run("R2", 3)),
+        messages=(*tables().messages, Message(THREAD, "R2", "say more m1-0")),
+        threads=(Thread(THREAD, "RUNNING", 2, "R2", "E4", held=False),),
+    )
+
+
+def test_a_repeat_that_hears_something_else_is_unequal() -> None:
+    other = replace(FIRST, replies=[*FIRST.replies, answer(6, 7, outcome("R7"))])
+    assert found([other, SECOND, THIRD]) == {Kind.UNEQUAL}
+    later = replace(FIRST, replies=[*FIRST.replies, answer(6, 7, outcome("R0"), accepted="later")])
+    assert found([later, SECOND, THIRD]) == {Kind.UNEQUAL}
+
+
+def test_an_answer_that_is_pending_is_no_outcome() -> None:
+    warning = {"code": "apply_pending", "message": "", "eventIndex": 0}
+    pending = replace(FIRST, replies=[answer(0, 1, outcome("R0", warnings=[warning])), *FIRST.replies])
+    assert found([pending, SECOND, THIRD]) == set()
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_an_answer_that_no_good_request_may_get_is_seen(status: int) -> None:
+    refused = Request(THREAD, "m1-9", (said("m1-9"),), None, [Reply(6, 7, status)])
+    assert found([*HISTORY, refused]) == {Kind.REFUSED}
+
+
+def test_what_was_refused_and_is_stored_all_the_same_is_unasked() -> None:
+    refused = replace(SECOND, replies=[Reply(2, 3, 400)])
+    assert found([FIRST, refused, THIRD]) == {Kind.REFUSED, Kind.UNASKED}
+
+
+def test_what_is_left_over_after_quiet_is_stuck() -> None:
+    waiting = replace(stored(FIRST, 0), outcome=None)
+    assert Kind.STUCK in found(HISTORY, batches=(waiting, *tables().batches[1:]))
+    parked = replace(stored(FIRST, 0), parked=True)
+    assert Kind.STUCK in found(HISTORY, batches=(parked, *tables().batches[1:]))
+    assert found(HISTORY, waiting=1) == {Kind.STUCK}
+    assert found(HISTORY, threads=(replace(tables().threads[0], held=True),)) == {Kind.STUCK}
+
+
+@pytest.mark.parametrize(
+    "thread",
+    [
+        Thread(THREAD, "RUNNING", 2, "R1", "E3", held=False),
+        Thread(THREAD, "IDLE", 1, "R1", "E3", held=False),
+        Thread(THREAD, "RUNNING", 1, "R0", "E3", held=False),
+        Thread(THREAD, "RUNNING", 1, "R1", "E2", held=False),
+    ],
+    ids=["its count", "its status", "its last run", "its last event"],
+)
+def test_a_thread_that_contradicts_its_rows_is_inconsistent(thread: Thread) -> None:
+    assert found(HISTORY, threads=(thread,)) == {Kind.INCONSISTENT}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(run("R1", 2), completed_at=T0),
+        replace(run("R1", 2), started_at=T0),
+        replace(run("R1", 2), created_at=T0 + timedelta(seconds=1)),
+        run("R1", 1),
+    ],
+    ids=["ended and active", "started and queued", "created after its change", "two in one place"],
+)
+def test_a_run_that_contradicts_itself_is_inconsistent(other: Run) -> None:
+    assert Kind.INCONSISTENT in found(HISTORY, runs=(run("R0", 1, "cancelled"), other))
+
+
+def test_two_runs_that_execute_are_inconsistent() -> None:
+    both = [replace(run(f"R{n}", n, "running"), started_at=T0) for n in (3, 4)]
+    assert Kind.INCONSISTENT in found(HISTORY, runs=(*tables().runs, *both))
+
+
+def test_a_log_whose_times_run_backwards_is_inconsistent() -> None:
+    events = (*tables().events[:2], replace(tables().events[2], occurred_at=T0))
+    assert found(HISTORY, events=events) == {Kind.INCONSISTENT}
