@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from api.app import create_app
 from api.server import Runner
-from shared import crashpoints
+from shared import crashpoints, heap
 from shared.db.connect import AWAY, connect
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.logs import configure
@@ -81,7 +80,7 @@ async def _check_schema(database_url: str) -> None:
 
 def _announce(runner: Runner, settings: Settings, port_file: Path | None) -> None:
     port: int = runner.addresses[0][1]
-    gc.freeze()  # what was imported is never garbage: collections need not look at it
+    heap.settle()
     if port_file is not None:
         partial = port_file.with_name(f"{port_file.name}.partial")
         partial.write_text(f"{port}\n", encoding="utf-8")

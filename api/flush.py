@@ -8,6 +8,7 @@ the refs were looked up: one bad row never fails its neighbours, and a commit wh
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import asyncpg
 import structlog
@@ -27,10 +28,12 @@ from api.submission import (
     Submission,
     Verdict,
 )
-from shared.db.connect import AWAY, Line
+from shared.crashpoints import armed, crash
+from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.records import thread_of
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
+from shared.ids import BatchId
 from shared.metrics import ACCEPTED, FLUSH_SIZE
 
 log = structlog.get_logger()
@@ -61,7 +64,7 @@ class Flusher:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._line = Line(self.database_url, lock_timeout=str(LOCK_TIMEOUT_MS), jit="off")
+        self._line = Line(self.database_url, lock_timeout=str(LOCK_TIMEOUT_MS), **BY_INDEX)
 
     async def accept(self, submission: Submission) -> Verdict:
         """The verdict on one submission, committed where it is Fresh. Raises ServiceInactive."""
@@ -107,11 +110,15 @@ class Flusher:
         submissions = [entry.submission for entry in entries]
         new = submissions[0].new is not None
         columns = _create_columns if new else _accept_columns
+        if armed("ack_before_commit"):
+            await _answer_too_soon(entries)
+        crash("api.before_commit")
         rows = await connection.fetch(
             SQL["create" if new else "accept"],
             *columns(submissions, self.reply_to),
             timeout=STATEMENT_TIMEOUT,
         )
+        crash("api.after_commit")
         fresh: list[tuple[Submission, Fresh]] = []
         unclear: list[tuple[_Entry, Verdict]] = []
         for entry, row in zip(entries, rows, strict=True):
@@ -279,6 +286,13 @@ def judged(row: asyncpg.Record) -> Judged:
 def _answer(entry: _Entry, verdict: Verdict) -> None:
     if not entry.verdict.done():  # its handler may be gone
         entry.verdict.set_result(verdict)
+
+
+async def _answer_too_soon(entries: Sequence[_Entry]) -> None:
+    """What `ack_before_commit` breaks: everyone hears that it is stored, and gets to act on it, before it is."""
+    for entry in entries:
+        _answer(entry, Fresh(BatchId(0), datetime.now(UTC), None))
+    await asyncio.sleep(0.005)
 
 
 def _refuse(entry: _Entry, error: Exception) -> None:

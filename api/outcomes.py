@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from api.submission import Fresh, Submission
 from shared.db.connect import AWAY as POSTGRES_AWAY
-from shared.db.connect import Line
+from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import BatchRef
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
@@ -49,7 +49,7 @@ class Outcomes:
     _waiters: dict[BatchRef, Waiter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._line = Line(self.database_url, jit="off")
+        self._line = Line(self.database_url, **BY_INDEX)
 
     def expect(self, submission: Submission, timeout: float) -> Waiter:
         """Registers a waiter, before the batch is committed. `timeout` in seconds counts from now."""

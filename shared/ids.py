@@ -9,8 +9,9 @@ import os
 import re
 import time
 import zlib
-from itertools import pairwise
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
 from typing import NewType
 
 Ulid = NewType("Ulid", str)
@@ -31,13 +32,19 @@ _SHAPE = re.compile(PATTERN[:-1] + r"\Z")  # `$` would let a final newline throu
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 _TO_BASE_32 = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _NEXT = dict(pairwise(ALPHABET))
+_REMEMBERED = 1 << 15  # ids of a process whose text is at hand: the same ones come again and again, 5 MB at most
+_POOL = 4096  # bytes of randomness fetched at once: a call of the system each costs more than the id
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
+@lru_cache(_REMEMBERED)
 def from_bytes(value: bytes) -> Ulid:
     """The text of 16 bytes. Thirteen look-ups of two characters: half the time of a loop."""
-    n = int.from_bytes(value, "big")
+    return _text(int.from_bytes(value, "big"))
+
+
+def _text(n: int) -> Ulid:
     p = _PAIRS
     return Ulid(
         p[n >> 120]
@@ -56,6 +63,7 @@ def from_bytes(value: bytes) -> Ulid:
     )
 
 
+@lru_cache(_REMEMBERED)
 def to_bytes(value: str) -> bytes:
     """The 16 bytes of an id in upper case. Python reads base 32 itself, with another alphabet."""
     return int(value.translate(_TO_BASE_32), 32).to_bytes(16, "big")
@@ -68,12 +76,35 @@ def parse(text: str) -> Ulid | None:
 
 def mint() -> Ulid:
     """A new id of this machine's clock. Ids of thread events come from `at` instead."""
-    return from_bytes((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    return _text((time.time_ns() // 1_000_000) << 80 | _chance(10))
 
 
 def at(moment: datetime) -> Ulid:
     """A new id of the given moment (Postgres' clock, for what is ordered by it)."""
-    return from_bytes(((moment - _EPOCH) // _MILLISECOND).to_bytes(6, "big") + os.urandom(10))
+    return _text(((moment - _EPOCH) // _MILLISECOND) << 80 | _chance(10))
+
+
+class _Chance:
+    """Random numbers of the system's generator, fetched by the pool."""
+
+    __slots__ = ("_at", "_pool")
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pool, self._at = b"", 0
+
+    def __call__(self, size: int) -> int:
+        at = self._at
+        if at + size > len(self._pool):
+            self._pool, at = os.urandom(_POOL), 0
+        self._at = at + size
+        return int.from_bytes(self._pool[at : at + size], "big")
+
+
+_chance = _Chance()
+os.register_at_fork(after_in_child=_chance._forget)  # a child must not mint its parent's ids
 
 
 def successor(value: str) -> Ulid:

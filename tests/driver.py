@@ -119,8 +119,7 @@ async def report(connection: asyncpg.Connection, thread: ThreadId, *events: Runn
             taken = step(state, event, now, EventId(ids.at(now)))
             state = taken.state
             changes.add(where, taken.effects)
-        if state.thread is not before:
-            changes.threads[thread] = state.thread
+        changes.change(before, state.thread)
         await write(connection, changes, statuses, (), now)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import structlog
 import uvloop
 
-from shared import crashpoints
+from shared import crashpoints, heap
 from shared.logs import configure
 from shared.settings import Settings
 from worker.health import serve
@@ -27,6 +27,7 @@ async def run(settings: Settings, role: str) -> None:
     main = asyncio.create_task(worker.main(), name="worker")
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, main.cancel)
+    heap.settle()
     log.info("worker started", worker=worker.crew.id, role=role, pid=os.getpid(), port=health.port)
     try:
         with suppress(asyncio.CancelledError):

@@ -15,7 +15,8 @@ import asyncpg
 import structlog
 
 from shared import documents, ids
-from shared.db.connect import Line
+from shared.crashpoints import crash, crash_on
+from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.events import Event, ThreadDeleted, load
 from shared.ids import BatchId, BatchRef, EventId, RunId, ThreadId
@@ -23,11 +24,11 @@ from shared.lifecycle import State, step
 from shared.metrics import FAILED_DRAINS
 from shared.models import Run, RunStatus
 from shared.settings import Settings
-from worker import poison
-from worker.batch import ACCOUNTS, PER_ACCOUNT, Batch, Choice, batch_of, choose
+from worker import broken, poison
+from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose
 from worker.load import Want, load_states, lock_threads
 from worker.missing import deleted_outcome
-from worker.transaction import BEGIN
+from worker.transaction import BEGIN, transaction
 from worker.write import Changes, write
 
 log = structlog.get_logger()
@@ -78,11 +79,12 @@ class Drainer:
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
+    _found: bool = False  # whether this round of accounts found anything to apply
 
     def __post_init__(self) -> None:
         url = self.settings.database_url
-        self._line = Line(url, jit="off", application_name="threadmill drain")
-        self._notes = Line(url, jit="off", synchronous_commit="off", application_name="threadmill note")
+        self._line = Line(url, **BY_INDEX, application_name="threadmill drain")
+        self._notes = Line(url, **BY_INDEX, synchronous_commit="off", application_name="threadmill note")
 
     async def drain(self, partitions: Sequence[int], *, wait: bool = True) -> Drained:
         """One transaction over `partitions`; with `wait` false those that are in hand elsewhere are passed over.
@@ -94,8 +96,11 @@ class Drainer:
             seen: list[Batch] = []
             try:
                 return await self._once(partitions, wait, seen)
+            except asyncio.CancelledError:
+                await self._line.drop()  # its transaction must not be there for the next drain to go on with
+                raise
             except Exception as error:
-                await self._roll_back()
+                await self._give_up(error)
                 if not poison.is_state(error):
                     FAILED_DRAINS.labels("batch").inc()
                     log.warning("a drain failed, going on one batch at a time", batches=len(seen), error=repr(error))
@@ -122,11 +127,13 @@ class Drainer:
             return await self._after_a_death(suspects)
         if not choice.batches or now is None:
             await connection.execute("rollback")
-            return Drained()
+            return Drained(more=choice.more)
         drained = await self._apply(connection, choice.batches, now)
         return Drained(drained.outcomes, drained.blocked, choice.more or drained.more, now)
 
     async def _lock(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
+        if broken.unlocked():
+            return partitions
         if wait:
             await connection.execute(SQL["lock"], partitions)
             return partitions
@@ -138,7 +145,7 @@ class Drainer:
         most = self.settings.drain_limit
         per_account = min(PER_ACCOUNT, max(2, most // len(partitions)))
         rows = await connection.fetch(
-            SQL["read"],
+            broken.read(),
             partitions,
             per_account,
             self._account,
@@ -151,20 +158,32 @@ class Drainer:
         return self._turn(batches, choice), rows[0]["now"] if rows else None
 
     def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
-        """Where the round of accounts stopped at its limit, the next drain goes on behind it."""
+        """Where the round of accounts stopped at its limit, the next drain goes on behind it.
+
+        A round that ends at its last account begins again, as long as it found anything: what it found may be the
+        first of more.
+        """
         accounts: dict[int, set[str]] = defaultdict(set)
         for batch in batches:
             accounts[batch.partition].add(batch.account)
         full = [max(of_one) for of_one in accounts.values() if len(of_one) >= ACCOUNTS]
         went_on, self._account = self._account != FIRST_ACCOUNT, min(full) if full else FIRST_ACCOUNT
-        return Choice(choice.batches, choice.more or bool(full) or went_on)
+        self._found = bool(choice.batches) or (went_on and self._found)
+        more = (choice.more and bool(choice.batches)) or bool(full) or (went_on and self._found)
+        return Choice(choice.batches, more)
 
-    async def _apply(self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime) -> Drained:
+    async def _apply(
+        self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime, *, alone: bool = False
+    ) -> Drained:
         """Notes, locks, loads, steps, writes and commits. The caller holds the partitions' locks."""
+        crash("worker.after_lock")
         threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
         for batch in batches:
             threads[batch.partition, batch.thread].append(batch)
-        await asyncio.gather(self._note(batches), lock_threads(connection, list(threads)))
+        await asyncio.gather(self._note(batches, alone), lock_threads(connection, list(threads)))
+        crash("worker.after_note")
+        for batch in batches:
+            crash_on(batch.events)
         events = {batch.id: load(batch.events) for batch in batches}
         wants = [
             Want(partition, thread, [event for batch in own for event in events[batch.id]])
@@ -175,13 +194,15 @@ class Drainer:
         for own in threads.values():
             _settle(plan, own, events, states.get(own[0].thread), now)
         await self._write(connection, plan, now)
+        crash("worker.before_commit")
         await connection.execute("commit")
+        crash("worker.after_commit")
         return Drained(plan.outcomes, plan.blocked, bool(plan.lifted), now)
 
-    async def _note(self, batches: Sequence[Batch]) -> None:
+    async def _note(self, batches: Sequence[Batch], alone: bool) -> None:
         notes = await self._notes.get()
         partitions = sorted({batch.partition for batch in batches})
-        await notes.execute(SQL["note"], self.owner, partitions, [batch.id for batch in batches], timeout=5)
+        await notes.execute(SQL["note"], self.owner, partitions, [batch.id for batch in batches], alone, timeout=5)
 
     async def _write(self, connection: asyncpg.Connection, plan: _Plan, now: datetime) -> None:
         marks = [(outcome.partition, outcome.batch, outcome.text) for outcome in plan.outcomes]
@@ -194,10 +215,10 @@ class Drainer:
 
     async def _after_a_death(self, suspects: Sequence[Batch]) -> Drained:
         """What a dead owner had in hand: a batch that it tried alone counts that try; the rest is tried alone."""
-        alone = [batch for batch in suspects if batch.suspect == 1]
-        for batch in alone:
+        killers = {batch.thread: batch for batch in reversed(suspects) if batch.suspect == ALONE}
+        for batch in killers.values():
             await self._count(batch, "the worker that applied it died")
-        return await self._carefully([batch for batch in suspects if batch.suspect > 1])
+        return await self._carefully([batch for batch in suspects if batch.thread not in killers])
 
     async def _carefully(self, batches: Sequence[Batch]) -> Drained:
         """One batch a transaction, in order; one that fails is counted and may become a dead letter."""
@@ -210,8 +231,10 @@ class Drainer:
             try:
                 drained = await self._alone(batch)
             except Exception as error:
-                await self._roll_back()
+                await self._give_up(error)
                 if poison.is_state(error):
+                    if outcomes:  # these are committed: they are told before the next drain meets the error
+                        break
                     raise
                 failed.add(batch.thread)
                 await self._count(batch, repr(error))
@@ -228,17 +251,23 @@ class Drainer:
         if row is None:
             await connection.execute("rollback")
             return Drained()
-        return await self._apply(connection, [batch], row["now"])
+        return await self._apply(connection, [batch], row["now"], alone=True)
 
     async def _count(self, batch: Batch, error: str) -> None:
         connection = await self._line.get()
-        await connection.execute(BEGIN)
-        await self._lock(connection, [batch.partition], wait=True)
-        await poison.count(connection, batch, error, self.settings.on_poison)
-        await connection.execute(SQL["clear_note"], self.owner, [batch.id])
-        await connection.execute("commit")
+        async with transaction(connection):
+            await self._lock(connection, [batch.partition], wait=True)
+            await poison.count(connection, batch, error, self.settings.on_poison)
+            await connection.execute(SQL["clear_note"], self.owner, [batch.id])
 
-    async def _roll_back(self) -> None:
+    async def _give_up(self, error: Exception) -> None:
+        """Rolls back. The note of a drain that met the database's state goes first: its batches are not suspect."""
+        if poison.is_state(error):
+            try:
+                await (await self._notes.get()).execute(SQL["drop_note"], self.owner, timeout=1)
+            except Exception as failure:
+                log.debug("note not dropped", error=repr(failure))
+                await self._notes.drop()
         try:
             connection = await self._line.get()
             if connection.is_in_transaction():
@@ -269,8 +298,7 @@ def _settle(
     fresh = EventId(ids.at(now))
     for batch in applicable:
         state = _step_through(plan, where, batch, events[batch.id], state, now, fresh)
-    if state.thread is not thread:
-        plan.changes.threads[first.thread] = state.thread
+    plan.changes.change(thread, state.thread)
     plan.statuses.update({run: record.status for run, record in before.items()})
     if thread.held and not state.thread.held:
         plan.lifted.append(where)

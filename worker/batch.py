@@ -14,6 +14,9 @@ PER_ACCOUNT = 100  # batches of one account in one partition and drain
 ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the next one goes on behind them
 
 
+ALONE = 2  # of `suspect`
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     partition: int
@@ -27,7 +30,7 @@ class Batch:
     accepted_at: datetime
     attempts: int
     later: bool | None  # its next try is not due yet
-    suspect: int  # batches a dead owner had in hand with it; 0: none, 1: it alone
+    suspect: int  # 0; 1: a dead owner had it in hand; 2: and tried it alone
     account_held: bool
 
 
@@ -62,6 +65,8 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
     accounts: dict[tuple[int, str], list[Batch]] = defaultdict(list)
     for batch in batches:
         accounts[batch.partition, batch.account].append(batch)
+    for of_one in accounts.values():
+        of_one.sort(key=lambda batch: batch.id)
     more = any(len(of_one) >= per_account for of_one in accounts.values())
     chosen: list[Batch] = []
     taken: dict[str, int] = defaultdict(int)

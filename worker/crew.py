@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from shared import __version__, ids
-from shared.db.connect import AWAY, Line
+from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
 from shared.keys import Keys
@@ -58,7 +58,7 @@ class Crew:
         settings = self.settings
         self._queue = Queue(open_redis(settings.redis_url, REDIS_TIMEOUT), Keys(settings.redis_prefix))
         self.aftermath = Aftermath(self._queue)
-        self._line = Line(settings.database_url, jit="off", application_name="threadmill heartbeat")
+        self._line = Line(settings.database_url, **BY_INDEX, application_name="threadmill heartbeat")
 
     async def start(self, *, bell: bool = True) -> None:
         """Starts the loops, as soon as Postgres is there. `bell` false: a stock arq worker rings for us.
@@ -76,7 +76,7 @@ class Crew:
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
         loops = (self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget(), self.beat())
-        self._others += [asyncio.create_task(loop, name=loop.__qualname__) for loop in loops]
+        self._others += [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self, timeout: float) -> None:
         """Ends what is in hand, at most `timeout` seconds; then everything."""

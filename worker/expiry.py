@@ -52,9 +52,9 @@ async def _expire_in(
         fresh = EventId(ids.at(now))
         for thread, event in ((thread, event) for thread, own in events.items() for event in own):
             taken = step(states[thread], event, now, fresh)
+            changes.change(states[thread].thread, taken.state.thread)
             states[thread] = taken.state
             changes.add((partition, thread), taken.effects)
-            changes.threads[thread] = taken.state.thread
         await write(connection, changes, statuses, (), now)
         return len(rows)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import structlog
 
-from shared.db.connect import AWAY, Line
+from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.metrics import POSTGRES_ERRORS
 from worker.aftermath import Aftermath
@@ -35,7 +35,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         url = self.drainer.settings.database_url
-        self._line = Line(url, jit="off", application_name="threadmill sweep")
+        self._line = Line(url, **BY_INDEX, application_name="threadmill sweep")
 
     async def run(self) -> None:
         """Sweeps until `stopping`, then ends what is in hand."""

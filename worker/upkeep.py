@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from shared.db.connect import AWAY, Line
+from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import ThreadId
 from shared.keys import Keys
@@ -40,14 +40,17 @@ class Upkeep:
     settings: Settings
     redis: Redis
     partitions: int
-    _line: Line = field(init=False)
+    _line: Line = field(init=False)  # of `reconcile`
+    _slow: Line = field(init=False)  # of `forget`, which may be in the middle of its pages
     _keys: Keys = field(init=False)
     _seen: dict[int, int] = field(default_factory=dict)  # partition -> the batch that forgetting looked up to
     _offsets: dict[int, int] = field(default_factory=dict)  # partition -> members of its set that were found right
     _places: dict[int, tuple[str, int]] = field(default_factory=dict)  # partition -> (account, batch) looked up to
 
     def __post_init__(self) -> None:
-        self._line = Line(self.settings.database_url, jit="off", application_name="threadmill upkeep")
+        url = self.settings.database_url
+        self._line = Line(url, **BY_INDEX, application_name="threadmill reconcile")
+        self._slow = Line(url, **BY_INDEX, application_name="threadmill forget")
         self._keys = Keys(self.settings.redis_prefix)
 
     async def reconcile(self) -> None:
@@ -60,7 +63,7 @@ class Upkeep:
                 REDIS_ERRORS.labels("reconcile").inc()
                 log.debug("waiting sets not reconciled", error=repr(error))
             except (*AWAY, asyncpg.PostgresError) as error:
-                await self._complain("reconcile", error)
+                await self._complain("reconcile", self._line, error)
 
     async def forget(self) -> None:
         """Forgets and purges until it is cancelled."""
@@ -70,7 +73,7 @@ class Upkeep:
                 await self.forget_once()
                 await self.purge_once()
             except (*AWAY, asyncpg.PostgresError) as error:
-                await self._complain("forget", error)
+                await self._complain("forget", self._slow, error)
 
     async def reconcile_once(self) -> None:
         """One page of each partition, both ways: what no longer waits goes out, what waits unrung for goes in."""
@@ -120,7 +123,7 @@ class Upkeep:
 
     async def forget_once(self) -> int:
         """One page of each partition; returns how many batches were removed."""
-        connection = await self._line.get()
+        connection = await self._slow.get()
         removed = 0
         for partition in range(self.partitions):
             row = await connection.fetchrow(
@@ -138,7 +141,7 @@ class Upkeep:
 
     async def purge_once(self) -> None:
         """Removes the rows of deleted threads, a page at a time."""
-        connection = await self._line.get()
+        connection = await self._slow.get()
         for row in await connection.fetch(SQL["tombstones"]):
             await self._purge(connection, row["partition"], row["id"])
 
@@ -149,13 +152,14 @@ class Upkeep:
                 removed = _count(await connection.execute(SQL[statement], partition, thread, PAGE))
         await connection.execute(SQL["purge_rest"], partition, thread)
 
-    async def _complain(self, call: str, error: BaseException) -> None:
+    async def _complain(self, call: str, line: Line, error: BaseException) -> None:
         POSTGRES_ERRORS.labels(call).inc()
         log.warning("upkeep was given up; it comes again", call=call, error=repr(error))
-        await self._line.drop()
+        await line.drop()
 
     async def close(self) -> None:
         await self._line.close()
+        await self._slow.close()
         await self.redis.aclose()
 
 

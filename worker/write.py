@@ -26,12 +26,13 @@ from shared.effects import (
     SteerOffered,
     SteerSettled,
 )
-from shared.ids import BatchId, RequestId, RunId, ThreadId
-from shared.models import PermissionRequest, Run, RunError, RunStatus, Steer, Thread
+from shared.ids import BatchId, MessageId, RequestId, RunId, ThreadId
+from shared.models import Run, RunError, RunStatus, Steer, Thread
 
 SQL = statements("drain")
 
 Where = tuple[int, ThreadId]
+Row = tuple[Any, ...]
 
 
 class Disturbed(Exception):
@@ -40,17 +41,23 @@ class Disturbed(Exception):
 
 @dataclass(slots=True)
 class Changes:
-    """All that one transaction writes, each record once."""
+    """All that one transaction writes, each record once; `before` are the threads as they were read."""
 
     threads: dict[ThreadId, Thread] = field(default_factory=dict)
+    before: dict[ThreadId, Thread] = field(default_factory=dict)
     created: dict[RunId, tuple[Where, RunCreated]] = field(default_factory=dict)
     moved: dict[RunId, tuple[Where, Run]] = field(default_factory=dict)
     logged: list[tuple[Where, EventLogged]] = field(default_factory=list)
-    written: list[tuple[Where, MessageWritten]] = field(default_factory=list)
+    written: dict[MessageId, tuple[Where, MessageWritten]] = field(default_factory=dict)
     opened: list[tuple[Where, RequestOpened]] = field(default_factory=list)
-    settled: dict[RequestId, tuple[Where, PermissionRequest]] = field(default_factory=dict)
+    settled: dict[RequestId, tuple[Where, RequestSettled]] = field(default_factory=dict)
     steers: dict[RunId, tuple[Where, Steer]] = field(default_factory=dict)
     client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
+
+    def change(self, before: Thread, after: Thread) -> None:
+        if after is not before:
+            self.threads[after.id] = after
+            self.before.setdefault(after.id, before)
 
     def add(self, where: Where, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -62,13 +69,13 @@ class Changes:
                 case RunCreated(run):
                     self.created[run.id] = (where, effect)
                 case MessageWritten():
-                    self.written.append((where, effect))
+                    self.written[effect.id] = (where, effect)
                 case ClientRequestSeen():
                     self.client_requests.append((where, effect))
                 case RequestOpened():
                     self.opened.append((where, effect))
                 case RequestSettled(request):
-                    self.settled[request.id] = (where, request)
+                    self.settled[request.id] = (where, effect)
                 case SteerOffered(steer) | SteerSettled(steer):
                     self.steers[steer.run] = (where, steer)
 
@@ -77,6 +84,18 @@ class Changes:
             self.created[run.id] = (where, RunCreated(run, self.created[run.id][1].input))
         else:
             self.moved[run.id] = (where, run)
+
+
+@dataclass(slots=True)
+class _Rows:
+    """The changes sorted by the statement that writes them."""
+
+    said: list[Row] = field(default_factory=list)
+    logged: list[Row] = field(default_factory=list)
+    in_full: list[Row] = field(default_factory=list)
+    created: list[Row] = field(default_factory=list)
+    written: list[Row] = field(default_factory=list)
+    threads: list[Row] = field(default_factory=list)
 
 
 async def write(
@@ -90,62 +109,99 @@ async def write(
 
     `statuses` are those that the moved runs were loaded with: an update repeats what it expects.
     """
+    rows = _sort(changes)
     row = await connection.fetchrow(
         SQL["write"],
         now,
         *_table(outcomes, 3),
-        *_table([_thread_row(thread) for thread in changes.threads.values()], 12),
-        *_table([_created_row(where, made) for where, made in changes.created.values()], 13),
+        *_table([_thread_row(thread) for thread in changes.threads.values()], 8),
+        *_table(rows.said, 7),
         *_table([_moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
-        *_table([_logged_row(where, event) for where, event in changes.logged], 14),
-        *_table([_written_row(where, message) for where, message in changes.written], 9),
+        *_table(rows.logged, 8),
     )
     expected = (len(outcomes), len(changes.threads), len(changes.moved))
-    if (row["marked"], row["changed"], row["moved"]) != expected and not armed("stale_read"):
+    if tuple(row) != expected and not armed("stale_read"):
         raise Disturbed(f"marked, changed, moved: {tuple(row)}, expected {expected}")
-    await _write_rest(connection, changes, now)
+    await _write_rest(connection, changes, rows)
 
 
-async def _write_rest(connection: asyncpg.Connection, changes: Changes, now: datetime) -> None:
+def _sort(changes: Changes) -> _Rows:
+    """A user's message has the id of its event; the rest of the log, of the messages and the runs is what is left."""
+    rows = _Rows()
+    created, written = dict(changes.created), dict(changes.written)
+    for where, event in changes.logged:
+        if written.pop(MessageId(event.id), None) is not None:
+            rows.said.append((*where, event.id, event.run, event.content, event.occurred_at, _asked(created, event)))
+        elif event.tool_call_id is None and event.request_id is None and event.tokens is event.duration_ms is None:
+            rows.logged.append(_logged_row(where, event))
+        else:
+            rows.in_full.append((*_logged_row(where, event), *_more_of(event)))
+    rows.created = [_created_row(where, made) for where, made in created.values()]
+    rows.written = [_written_row(where, message) for where, message in written.values()]
+    rows.threads = [
+        _settled_row(after) for after in changes.threads.values() if _settles(changes.before[after.id], after)
+    ]
+    return rows
+
+
+def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -> int | None:
+    """The seq of the run that this message starts, where it is queued still; takes that run out of `created`."""
+    made = created.get(event.run) if event.run is not None else None
+    if made is None or made[1].run.status is not RunStatus.QUEUED or made[1].run.updated_at != event.occurred_at:
+        return None
+    del created[made[1].run.id]
+    return made[1].run.seq
+
+
+def _settles(before: Thread, after: Thread) -> bool:
+    return (
+        before.title is not after.title
+        or before.held is not after.held
+        or before.archived_at is not after.archived_at
+        or before.deleted_at is not after.deleted_at
+    )
+
+
+async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _Rows) -> None:
     """What few drains change."""
-    if changes.client_requests:
-        rows = [(*where, seen.client_request_id, seen.run) for where, seen in changes.client_requests]
-        await connection.execute(SQL["keep_client_requests"], *_table(rows, 4))
-    if changes.opened:
-        await connection.execute(
-            SQL["insert_requests"], *_table([_opened_row(where, o, now) for where, o in changes.opened], 9)
-        )
-    if changes.settled:
-        rows_ = [(*where, r.id, r.state, r.note, now) for where, r in changes.settled.values()]
-        await connection.execute(SQL["settle_requests"], *_table(rows_, 6))
-    if changes.steers:
-        steers = [(*where, s.run, s.target, s.event, s.text, s.settled) for where, s in changes.steers.values()]
-        await connection.execute(SQL["keep_steers"], *_table(steers, 7))
+    rest: tuple[tuple[str, list[Row]], ...] = (
+        ("settle_threads", rows.threads),
+        ("insert_runs", rows.created),
+        ("log_in_full", rows.in_full),
+        ("insert_messages", rows.written),
+        ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
+        ("insert_requests", [_opened_row(where, opened) for where, opened in changes.opened]),
+        ("settle_requests", [_decided_row(where, settled) for where, settled in changes.settled.values()]),
+        ("keep_steers", [_steer_row(where, steer) for where, steer in changes.steers.values()]),
+    )
+    for name, some in rest:
+        if some:
+            await connection.execute(SQL[name], *zip(*some, strict=True))
 
 
-def _table(rows: Sequence[tuple[Any, ...]], width: int) -> Iterable[Sequence[Any]]:
+def _table(rows: Sequence[Row], width: int) -> Iterable[Sequence[Any]]:
     """Rows as columns, for `unnest`; `width` empty columns where there are no rows."""
     return zip(*rows, strict=True) if rows else ((),) * width
 
 
-def _thread_row(t: Thread) -> tuple[Any, ...]:
+def _thread_row(t: Thread) -> Row:
     return (
         t.partition,
         t.id,
-        t.title,
         t.status,
         t.active_runs,
         t.last_run_id,
         t.last_run_seq,
         t.last_event_id,
-        t.held,
-        t.archived_at,
-        t.deleted_at,
         t.updated_at,
     )
 
 
-def _created_row(where: Where, made: RunCreated) -> tuple[Any, ...]:
+def _settled_row(t: Thread) -> Row:
+    return (t.partition, t.id, t.title, t.held, t.archived_at, t.deleted_at)
+
+
+def _created_row(where: Where, made: RunCreated) -> Row:
     run = made.run
     return (
         *where,
@@ -163,7 +219,7 @@ def _created_row(where: Where, made: RunCreated) -> tuple[Any, ...]:
     )
 
 
-def _moved_row(where: Where, run: Run, expected: RunStatus) -> tuple[Any, ...]:
+def _moved_row(where: Where, run: Run, expected: RunStatus) -> Row:
     return (
         *where,
         run.id,
@@ -178,7 +234,7 @@ def _moved_row(where: Where, run: Run, expected: RunStatus) -> tuple[Any, ...]:
     )
 
 
-def _logged_row(where: Where, event: EventLogged) -> tuple[Any, ...]:
+def _logged_row(where: Where, event: EventLogged) -> Row:
     return (
         *where,
         event.id,
@@ -186,17 +242,22 @@ def _logged_row(where: Where, event: EventLogged) -> tuple[Any, ...]:
         event.type,
         event.status,
         event.content,
+        event.occurred_at,
+    )
+
+
+def _more_of(event: EventLogged) -> Row:
+    return (
         event.tool_call_id,
         event.tool_name,
         _json(event.tool_input),
         event.request_id,
         event.tokens,
         event.duration_ms,
-        event.occurred_at,
     )
 
 
-def _written_row(where: Where, message: MessageWritten) -> tuple[Any, ...]:
+def _written_row(where: Where, message: MessageWritten) -> Row:
     return (
         *where,
         message.id,
@@ -209,7 +270,7 @@ def _written_row(where: Where, message: MessageWritten) -> tuple[Any, ...]:
     )
 
 
-def _opened_row(where: Where, opened: RequestOpened, now: datetime) -> tuple[Any, ...]:
+def _opened_row(where: Where, opened: RequestOpened) -> Row:
     request = opened.request
     return (
         *where,
@@ -218,9 +279,18 @@ def _opened_row(where: Where, opened: RequestOpened, now: datetime) -> tuple[Any
         opened.title,
         opened.tool_name,
         _json(opened.tool_input),
-        now,
+        opened.at,
         request.expires_at,
     )
+
+
+def _decided_row(where: Where, settled: RequestSettled) -> Row:
+    request = settled.request
+    return (*where, request.id, request.state, request.note, settled.at)
+
+
+def _steer_row(where: Where, steer: Steer) -> Row:
+    return (*where, steer.run, steer.target, steer.event, steer.text, steer.settled)
 
 
 def _json(value: Any) -> str | None:

@@ -15,11 +15,22 @@ Database: TypeAlias = asyncpg.Connection | asyncpg.Pool  # whatever takes a stat
 
 CONNECT_TIMEOUT = 5.0  # seconds; Postgres answers in milliseconds or is away
 
+# For sessions that run our statements by the thousand: one plan each, by the indexes. The planner would choose by
+# what the tables held when it looked, which is nothing on a new database; and it would plan anew five times.
+BY_INDEX = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+
 # Errors that say nothing about the statement, only that Postgres is away or has other things to do.
 AWAY = (
     OSError,
     asyncio.TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # its protocol met the server's goodbye in the middle of a step
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

@@ -9,8 +9,8 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 
 -- name: read
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
--- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect` is how many
--- batches the note of an owner that no longer holds the lock names with this one: 1 means that it was tried alone.
+-- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
+-- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
 with recursive working (partition, account, visited) as (
     select p.id, f.account, 1
     from unnest($1::int[]) as wanted (id)
@@ -32,8 +32,8 @@ with recursive working (partition, account, visited) as (
 )
 select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply_to, b.accepted_at, b.attempts,
        b.next_try_at > clock_timestamp() as later,
-       coalesce((select min(cardinality(d.batches)) from drains d where d.owner <> $5 and b.id = any(d.batches)), 0)
-           as suspect,
+       coalesce((select max(case when d.alone then 2 else 1 end) from drains d
+                 where d.owner <> $5 and b.partition = any(d.partitions) and b.id = any(d.batches)), 0) as suspect,
        o.held as account_held,
        clock_timestamp() as now
 from working a
@@ -47,27 +47,39 @@ cross join lateral (
 -- name: note
 -- Says what this owner has in hand, before it works on it; on a connection of its own, not waiting for the disk: it
 -- need only outlive the process, not the machine.
-insert into drains (owner, partitions, batches) values ($1, $2, $3)
+insert into drains (owner, partitions, batches, alone) values ($1, $2, $3, $4)
 on conflict (owner) do update set partitions = excluded.partitions, batches = excluded.batches,
-                                  started_at = clock_timestamp();
+                                  alone = excluded.alone, started_at = clock_timestamp();
 
 -- name: clear_note
--- In the drain's own transaction: what it had in hand is settled with it. Notes of dead owners on the same batches go
--- as well.
-update drains set batches = '{}', partitions = '{}'
+-- In the drain's own transaction: what it had in hand is settled with it, and no longer suspect where a dead owner's
+-- note names it. The rest of such a note stays.
+update drains
+set batches = case when owner = $1 then '{}' else array(select unnest(batches) except select unnest($2::bigint[])) end,
+    partitions = case when owner = $1 then '{}' else partitions end
 where owner = $1 or batches && $2::bigint[];
+
+-- name: drop_note
+-- For a drain that was given up while its owner lives: nothing that it had in hand is suspect.
+update drains set batches = '{}', partitions = '{}' where owner = $1 and batches <> '{}';
 
 -- name: lock_threads
 -- Locks the threads, in the order of their ids.
-select t.id
-from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
-join threads t on t.partition = w.partition and t.id = w.id
-order by t.id
-for no key update of t;
+with locked as (
+    select 1
+    from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+    join threads t on t.partition = w.partition and t.id = w.id
+    order by t.id
+    for no key update of t
+)
+select count(*) from locked;
 
 -- name: threads
 -- The threads and their agents' policy for a busy one.
-select t.*, coalesce(a.busy_policy, 'queue') as busy_policy
+select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
+       t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
+       t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at,
+       coalesce(a.busy_policy, 'queue') as busy_policy
 from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
 join threads t on t.partition = w.partition and t.id = w.id
 left join agents a on a.id = t.agent;
@@ -114,7 +126,8 @@ from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
 join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled;
 
 -- name: write
--- All that a drain usually changes, in one statement; the rows are disjoint. Returns how many batches were marked,
+-- What nearly every drain changes, in one statement over disjoint rows. `said` are users' messages: the message, its
+-- event in the log and, with a `seq`, the run it starts, which is queued still. Returns how many batches were marked,
 -- threads and runs changed: the caller rolls back where they are not all that it read.
 with marked as (
     update batches b set applied_at = greatest($1, clock_timestamp()), outcome = w.outcome
@@ -124,58 +137,88 @@ with marked as (
 ),
 changed as (
     update threads t
-    set title = w.title, status = w.status, active_runs = w.active_runs, last_run_id = w.last_run_id,
-        last_run_seq = w.last_run_seq, last_event_id = w.last_event_id, held = w.held, archived_at = w.archived_at,
-        deleted_at = w.deleted_at, updated_at = w.updated_at
-    from unnest($5::smallint[], $6::uuid[], $7::text[], $8::text[], $9::int[], $10::uuid[], $11::bigint[], $12::uuid[],
-                $13::bool[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
-         as w (partition, id, title, status, active_runs, last_run_id, last_run_seq, last_event_id, held, archived_at,
-               deleted_at, updated_at)
+    set status = w.status, active_runs = w.active_runs, last_run_id = w.last_run_id, last_run_seq = w.last_run_seq,
+        last_event_id = w.last_event_id, updated_at = w.updated_at
+    from unnest($5::smallint[], $6::uuid[], $7::text[], $8::int[], $9::uuid[], $10::bigint[], $11::uuid[],
+                $12::timestamptz[])
+         as w (partition, id, status, active_runs, last_run_id, last_run_seq, last_event_id, updated_at)
     where t.partition = w.partition and t.id = w.id
     returning 1
 ),
-created as (
-    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
-                      completed_at, error, attempt)
-    select partition, thread, id, seq, status, trigger, array[input], created_at, started_at, updated_at, completed_at,
-           error::jsonb, attempt
-    from unnest($17::smallint[], $18::uuid[], $19::uuid[], $20::bigint[], $21::text[], $22::text[], $23::uuid[],
-                $24::timestamptz[], $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::text[],
-                $29::int[])
-         as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
-               error, attempt)
+said as materialized (
+    select * from unnest($13::smallint[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[], $18::timestamptz[],
+                         $19::bigint[])
+         with ordinality as w (partition, thread, id, run, text, at, seq, n)
+),
+heard as (
+    insert into thread_events (partition, thread, id, run, type, content, occurred_at)
+    select partition, thread, id, run, 'user.message', text, at from said
+),
+kept as (
+    insert into messages (partition, thread, id, role, parts, run, created_at)
+    select partition, thread, id, 'user', jsonb_build_array(jsonb_build_object('type', 'text', 'text', text)), run, at
+    from said order by n
+),
+asked as (
+    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, updated_at)
+    select partition, thread, run, seq, 'queued', 'user_prompt', array[id], at, at from said where seq is not null
 ),
 moved as (
     update runs r
     set seq = w.seq, status = w.status, started_at = w.started_at, updated_at = w.updated_at,
         completed_at = w.completed_at, error = w.error::jsonb, attempt = w.attempt
-    from unnest($30::smallint[], $31::uuid[], $32::uuid[], $33::bigint[], $34::text[], $35::timestamptz[],
-                $36::timestamptz[], $37::timestamptz[], $38::text[], $39::int[], $40::text[])
+    from unnest($20::smallint[], $21::uuid[], $22::uuid[], $23::bigint[], $24::text[], $25::timestamptz[],
+                $26::timestamptz[], $27::timestamptz[], $28::text[], $29::int[], $30::text[])
          as w (partition, thread, id, seq, status, started_at, updated_at, completed_at, error, attempt, expected)
     where r.partition = w.partition and r.thread = w.thread and r.id = w.id and r.status = w.expected
     returning 1
 ),
 logged as (
-    insert into thread_events (partition, thread, id, run, type, status, content, tool_call_id, tool_name, tool_input,
-                               request_id, tokens, duration_ms, occurred_at)
-    select partition, thread, id, run, type, status, content, tool_call_id, tool_name, tool_input::jsonb, request_id,
-           tokens, duration_ms, occurred_at
-    from unnest($41::smallint[], $42::uuid[], $43::uuid[], $44::uuid[], $45::text[], $46::text[], $47::text[],
-                $48::text[], $49::text[], $50::text[], $51::text[], $52::int[], $53::int[], $54::timestamptz[])
-         as w (partition, thread, id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id,
-               tokens, duration_ms, occurred_at)
-),
-written as (
-    insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at)
-    select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at
-    from unnest($55::smallint[], $56::uuid[], $57::uuid[], $58::text[], $59::text[], $60::uuid[], $61::text[],
-                $62::text[], $63::timestamptz[])
-         with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, n)
-    order by n
+    insert into thread_events (partition, thread, id, run, type, status, content, occurred_at)
+    select * from unnest($31::smallint[], $32::uuid[], $33::uuid[], $34::uuid[], $35::text[], $36::text[], $37::text[],
+                         $38::timestamptz[])
 )
 select (select count(*) from marked)::int as marked,
        (select count(*) from changed)::int as changed,
        (select count(*) from moved)::int as moved;
+
+-- name: settle_threads
+-- What changes in a thread a few times in its life.
+update threads t set title = w.title, held = w.held, archived_at = w.archived_at, deleted_at = w.deleted_at
+from unnest($1::smallint[], $2::uuid[], $3::text[], $4::bool[], $5::timestamptz[], $6::timestamptz[])
+     as w (partition, id, title, held, archived_at, deleted_at)
+where t.partition = w.partition and t.id = w.id;
+
+-- name: insert_runs
+-- Runs that were made and have moved since, or that nobody's message started.
+insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
+                  completed_at, error, attempt)
+select partition, thread, id, seq, status, trigger, array_remove(array[input], null), created_at, started_at,
+       updated_at, completed_at, error::jsonb, attempt
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
+            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::int[])
+     as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
+           error, attempt);
+
+-- name: log_in_full
+-- Events that tell more than a text: tools, tokens, durations.
+insert into thread_events (partition, thread, id, run, type, status, content, occurred_at, tool_call_id, tool_name,
+                           tool_input, request_id, tokens, duration_ms)
+select partition, thread, id, run, type, status, content, occurred_at, tool_call_id, tool_name, tool_input::jsonb,
+       request_id, tokens, duration_ms
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
+            $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], $14::int[])
+     as w (partition, thread, id, run, type, status, content, occurred_at, tool_call_id, tool_name, tool_input,
+           request_id, tokens, duration_ms);
+
+-- name: insert_messages
+-- Messages that are more than a user's text: another role, other parts, metadata.
+insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at)
+select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+            $9::timestamptz[])
+     with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, n)
+order by n;
 
 -- name: insert_requests
 -- Permission requests that a run opened.
