@@ -25,6 +25,7 @@ ACCOUNTS = 200  # accounts with work looked at in one partition for the age of t
 JOBS = 1_000  # wake-ups looked at; there is at most about one a partition
 SILENCE = 3_600.0  # seconds after which a silent worker is no longer listed
 ROLES = ("apply", "execute")
+PARTITIONS = 64  # of a new database: assumed where Postgres is away and can't tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
     except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
         errors["postgres"] = _line(error)
     try:
-        partitions = [depth.partition for depth in stored.depths] if stored else list(range(64))
+        partitions = [depth.partition for depth in stored.depths] if stored else list(range(PARTITIONS))
         rung = await read_rung(redis, keys, partitions)
     except REDIS_AWAY as error:
         errors["redis"] = _line(error)
