@@ -68,5 +68,6 @@ def run(arguments: list[str]) -> int:
 
 def _fail(message: str, code: int) -> int:
     """Says why in one line; a help page that typer hands over as a message stays as it is."""
-    typer.echo(message if message.startswith(("Usage:", " Usage:")) else f"threadmill: {message}", err=True)
+    if message:  # none where typer printed a help page itself
+        typer.echo(message if message.startswith(("Usage:", " Usage:")) else f"threadmill: {message}", err=True)
     return code

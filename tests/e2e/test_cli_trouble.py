@@ -97,3 +97,10 @@ async def test_a_process_ends_with_the_code_of_its_command(threadmill_process: T
     assert (await threadmill_process("account", "create", "acme", "--json")).document["name"] == "acme"
     assert (await threadmill_process("account", "create", "acme")).code == 1
     assert (await threadmill_process("account", "create", " ")).code == 2
+
+
+async def test_a_noun_alone_shows_its_page_and_nothing_else(threadmill: Threadmill) -> None:
+    ended = await threadmill("queue")
+    assert ended.code == 2
+    assert "status" in ended.out + ended.err
+    assert "threadmill: " not in ended.err
