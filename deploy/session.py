@@ -39,6 +39,8 @@ async def open_session(data: Path | None) -> AsyncIterator[asyncpg.Connection]:
         except asyncpg.QueryCanceledError as error:
             seconds = inspect.READ_LIMIT_MS // 1_000
             raise CommandError(f"took longer than {seconds} s and was ended: ask for less") from error
+        except asyncpg.PostgresError as error:
+            raise CommandError(f"Postgres refused: {context.reason(error)}") from error
 
 
 async def the_account(connection: asyncpg.Connection, named: str | None) -> Account:

@@ -104,3 +104,11 @@ async def test_a_noun_alone_shows_its_page_and_nothing_else(threadmill: Threadmi
     assert ended.code == 2
     assert "status" in ended.out + ended.err
     assert "threadmill: " not in ended.err
+
+
+async def test_what_postgres_refuses_is_said_in_one_line(threadmill: Threadmill, pool: asyncpg.Pool) -> None:
+    await pool.execute("alter table accounts add constraint short check (length(name) < 3)")
+    ended = await threadmill("account", "create", "acme")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("threadmill: Postgres refused: ")
+    assert ended.err.count("\n") == 1
