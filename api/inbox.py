@@ -35,6 +35,7 @@ from shared.keys import Keys
 from shared.models import Thread
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
+from shared.tasks import end
 
 log = structlog.get_logger()
 
@@ -66,9 +67,7 @@ class Inbox:
 
     async def close(self) -> None:
         """Ends the loops. Call it when no handler is under way any more."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._flusher.close()
         await self._outcomes.close()
         await self._outcomes.redis.aclose()

@@ -22,6 +22,7 @@ from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
+from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
 from worker.doorbell import NAP, Doorbell
@@ -86,9 +87,7 @@ class Crew:
             await asyncio.wait(self._workers, timeout=timeout)
         if self.upkeep is not None:
             await self.aftermath.tell_once()
-        for task in (*self._workers, *self._others):
-            task.cancel()
-        await asyncio.gather(*self._workers, *self._others, return_exceptions=True)
+        await end((*self._workers, *self._others))
         await self._leave()
         await self._close()
 
