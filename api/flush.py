@@ -41,7 +41,12 @@ SQL = statements("inbox")
 
 LOCK_TIMEOUT_MS = 250  # nothing here waits for a lock longer than a client would notice
 STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds
-BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+BUSY = (
+    asyncpg.LockNotAvailableError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,  # of the ref: a try that was given up for lost was committed meanwhile
+)
 TRIES = 3  # of one row, on errors that say nothing about it
 
 
@@ -64,7 +69,9 @@ class Flusher:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._line = Line(self.database_url, lock_timeout=str(LOCK_TIMEOUT_MS), **BY_INDEX)
+        # Whatever the server's default is: accepted means that it is on the disk.
+        durable = {"synchronous_commit": "on", "lock_timeout": str(LOCK_TIMEOUT_MS)}
+        self._line = Line(self.database_url, **durable, **BY_INDEX)
 
     async def accept(self, submission: Submission) -> Verdict:
         """The verdict on one submission, committed where it is Fresh. Raises ServiceInactive."""
@@ -74,13 +81,17 @@ class Flusher:
         return await entry.verdict
 
     async def run(self) -> None:
-        """Flushes until it is cancelled; what is under way then is answered first."""
+        """Flushes until it is cancelled; who is under way then is told to come again."""
         while True:
             await self._arrived.wait()
             entries, self._waiting = self._waiting[: self.limit], self._waiting[self.limit :]
             if not self._waiting:
                 self._arrived.clear()
-            await self._flush([entry for entry in entries if not entry.verdict.done()])
+            try:
+                await self._flush([entry for entry in entries if not entry.verdict.done()])
+            finally:
+                for entry in entries:
+                    _refuse(entry, ServiceInactive("The service is stopping.", retry_after=1))
 
     async def close(self) -> None:
         """Refuses what still waits and closes the connection."""
@@ -90,8 +101,7 @@ class Flusher:
         await self._line.close()
 
     async def _flush(self, entries: Sequence[_Entry]) -> None:
-        firsts, repeats = _merge(entries)
-        for group in _by_kind(firsts):
+        for group in _by_kind(entries):
             try:
                 await self._write(group)
             except (*AWAY, asyncpg.PostgresError) as error:
@@ -101,8 +111,6 @@ class Flusher:
                 log.exception("flush failed")
                 for entry in group:
                     _refuse(entry, InternalError())
-        if repeats:
-            await self._judge_all(repeats)
 
     async def _write(self, entries: Sequence[_Entry]) -> None:
         """Writes a group of one kind and answers its entries; raises what Postgres raises."""
@@ -141,21 +149,20 @@ class Flusher:
             self.on_accepted(fresh)
 
     async def _judge(self, unclear: Sequence[tuple[_Entry, Verdict]]) -> None:
-        """Answers keyed entries that did not go in: by their key, else by their thread."""
+        """Answers keyed entries that did not go in: by their key, else by their thread.
+
+        A key that an entry holds itself comes from a try whose answer was lost.
+        """
         entries = [entry for entry, _ in unclear]
         connection = await self._line.get()
         rows = await connection.fetch(SQL["judge"], *_key_columns(entries), timeout=STATEMENT_TIMEOUT)
-        verdicts = {row["n"]: judged(row) for row in rows}
+        found = {row["n"]: row for row in rows}
         for n, (entry, refusal) in enumerate(unclear, start=1):
-            _answer(entry, verdicts.get(n, refusal))
-
-    async def _judge_all(self, entries: Sequence[_Entry]) -> None:
-        """Keyed repeats of entries of this same flush: the first ones are settled by now."""
-        try:
-            await self._judge([(entry, InFlight()) for entry in entries])
-        except (*AWAY, asyncpg.PostgresError) as error:
-            for entry in entries:
-                _refuse(entry, _inactive(error))
+            row = found.get(n)
+            if row is None:
+                _answer(entry, refusal)
+            elif row["ref"] != entry.submission.ref or not await self._find(entry):
+                _answer(entry, judged(row))
 
     async def _one_by_one(self, entries: Sequence[_Entry]) -> None:
         """Each by itself. Where Postgres turns out to be away, the rest is refused too: safe to send again."""
@@ -172,6 +179,7 @@ class Flusher:
         for attempt in range(1, TRIES + 1):
             if entry.verdict.done():
                 return
+            await self._line.get()  # where Postgres takes no connection, there is nothing to try again
             try:
                 if not await self._find(entry):
                     await self._write([entry])
@@ -194,22 +202,6 @@ class Flusher:
             self._tell([(entry.submission, verdict)])
             _answer(entry, verdict)
         return bool(rows)
-
-
-def _merge(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[_Entry]]:
-    """First entries, and those whose token and key stood before in the same flush."""
-    firsts: list[_Entry] = []
-    repeats: list[_Entry] = []
-    seen: set[tuple[str, str]] = set()
-    for entry in entries:
-        idempotency = entry.submission.idempotency
-        if idempotency is None:
-            firsts.append(entry)
-            continue
-        key = (entry.submission.token, idempotency.key)
-        (repeats if key in seen else firsts).append(entry)
-        seen.add(key)
-    return firsts, repeats
 
 
 def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:
