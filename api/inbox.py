@@ -4,12 +4,15 @@ Refused here: knowing any dialect. What a request means was settled before; how 
 """
 
 import asyncio
+import os
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
 import structlog
 
+from api.backlog import Backlog
 from api.bell import TIMEOUT, Bell
 from api.flush import SQL, Flusher, judged
 from api.outcomes import LISTEN_TIMEOUT, Outcomes
@@ -48,11 +51,14 @@ class Inbox:
     _flusher: Flusher = field(init=False)
     _bell: Bell = field(init=False)
     _outcomes: Outcomes = field(init=False)
+    _backlog: Backlog = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
-        self._bell = Bell(Queue(open_redis(settings.redis_url, TIMEOUT), keys))
+        queue = Queue(open_redis(settings.redis_url, TIMEOUT), keys)
+        self._bell = Bell(queue)
+        self._backlog = Backlog(queue, settings.database_url, settings.backlog_limit)
         self._outcomes = Outcomes(
             settings.database_url,
             open_redis(settings.redis_url, 5 * LISTEN_TIMEOUT),
@@ -61,14 +67,17 @@ class Inbox:
         self._flusher = Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted)
 
     async def start(self) -> None:
-        """Starts the loops: flush, ring, listen, tick. Neither Postgres nor Redis need be there."""
-        loops = (self._flusher.run, self._bell.run, self._outcomes.listen, self._outcomes.tick)
-        self._tasks = [asyncio.create_task(loop(), name=f"inbox {loop.__qualname__}") for loop in loops]
+        """Starts the loops: flush, ring, listen, tick, look. Neither Postgres nor Redis need be there."""
+        loops = (self._flusher.run, self._bell.run, self._outcomes.listen, self._outcomes.tick, self._backlog.run)
+        self._tasks = [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
+        for task in self._tasks:
+            task.add_done_callback(_stop_process)
 
     async def close(self) -> None:
         """Ends the loops. Call it when no handler is under way any more."""
         await end(self._tasks)
         await self._flusher.close()
+        await self._backlog.close()
         await self._outcomes.close()
         await self._outcomes.redis.aclose()
         await self._bell.queue.close()
@@ -76,8 +85,10 @@ class Inbox:
     async def submit(self, submission: Submission, wait: float) -> Answer:
         """Accepts, rings, and waits at most `wait` seconds for the outcome (0: not at all).
 
-        `submission.reply` must be `wait > 0`. Raises ServiceInactive where Postgres is away.
+        `submission.reply` must be `wait > 0`. Raises ServiceInactive where Postgres is away, or too much waits.
         """
+        if self._backlog.full:
+            return await self._refuse(submission)
         if not submission.reply:
             return await self._answer(submission, await self._flusher.accept(submission), None)
         waiter = self._outcomes.expect(submission, wait)
@@ -97,6 +108,14 @@ class Inbox:
             raise ServiceInactive(retry_after=1) from error
         verdict = None if row is None else judged(row)
         return Applied(verdict.accepted_at, verdict.outcome, True) if isinstance(verdict, Replay) else verdict
+
+    async def _refuse(self, submission: Submission) -> Answer:
+        """Over the limit of the backlog only what was accepted before is answered."""
+        if submission.idempotency is not None:
+            known = await self.recall(submission.token, submission.idempotency)
+            if known is not None:
+                return known
+        raise self._backlog.refusal()
 
     def _accepted(self, fresh: Sequence[tuple[Submission, Fresh]]) -> None:
         self._outcomes.commit(fresh)
@@ -120,3 +139,10 @@ class Inbox:
         except AWAY as error:
             raise ServiceInactive(retry_after=1) from error
         return thread_of(row)
+
+
+def _stop_process(task: asyncio.Task[None]) -> None:
+    """A loop that ends with an error ends the process in good order: its supervisor starts a whole one."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a loop of the inbox ended", loop=task.get_name(), exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)

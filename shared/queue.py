@@ -148,6 +148,13 @@ class Queue:
             pipeline.publish(self._keys.outcomes(api), "\n".join(f"{ref} {text}" for ref, text in items))
         await pipeline.execute()
 
+    async def waiting(self, partitions: int) -> int:
+        """How many batches wait, as the waiting sets of all partitions count them."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in range(partitions):
+            pipeline.zcard(self._keys.waiting(partition))
+        return sum(await pipeline.execute())
+
     async def beat(self, worker: str, record: dict[str, Any], life_ms: int) -> None:
         """Says that a worker lives, for those who look with redis-cli."""
         await self._redis.set(self._keys.worker(worker), json.dumps(record), px=life_ms)

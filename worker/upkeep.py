@@ -21,7 +21,7 @@ from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import ThreadId
 from shared.keys import Keys
-from shared.metrics import BACKLOG, POSTGRES_ERRORS, REDIS_ERRORS
+from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.settings import Settings
 
@@ -81,7 +81,6 @@ class Upkeep:
         now: datetime = await connection.fetchval(SQL["clock"])
         await self._take_out(connection, (now.timestamp() - SETTLED) * 1000)
         await self._put_in(connection)
-        BACKLOG.set(sum(await self._each(lambda pipe, key, _: pipe.zcard(key))))
 
     async def _take_out(self, connection: asyncpg.Connection, limit: float) -> None:
         pages = await self._each(

@@ -1,0 +1,74 @@
+"""The limit on what waits: over it, accepting more would only make every answer later.
+
+The number is what the waiting sets hold, added up once a second: a few commands of Redis, never a scan. Without
+Redis it is not known, and nothing is refused for it.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.db.connect import BY_INDEX, Line
+from shared.db.statements import statements
+from shared.errors import ServiceInactive
+from shared.metrics import BACKLOG, REDIS_ERRORS
+from shared.queue import AWAY, Queue
+
+log = structlog.get_logger()
+SQL = statements("inbox")
+
+INTERVAL = 1.0  # seconds between looks
+AGAIN = 5  # seconds after which a refused client may try again
+
+
+@dataclass(slots=True)
+class Backlog:
+    queue: Queue
+    database_url: str
+    limit: int  # batches
+    size: int = 0
+    age: float = 0.0  # seconds, of the batch that has waited longest; looked up only over the limit
+    _partitions: int = 0
+    _line: Line = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._line = Line(self.database_url, **BY_INDEX)
+
+    @property
+    def full(self) -> bool:
+        return self.size > self.limit
+
+    def refusal(self) -> ServiceInactive:
+        return ServiceInactive(
+            f"The backlog is over its limit ({self.size} of {self.limit} batches wait, the oldest for {self.age:.0f} s).",
+            retry_after=AGAIN,
+        )
+
+    async def run(self) -> None:
+        """Looks until it is cancelled."""
+        while True:
+            try:
+                await self.look()
+            except AWAY as error:
+                REDIS_ERRORS.labels("backlog").inc()
+                log.debug("backlog not known", error=repr(error))
+                self.size = 0
+            except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
+                log.debug("backlog's age not known", error=repr(error))
+                await self._line.drop()
+            await asyncio.sleep(INTERVAL)
+
+    async def look(self) -> None:
+        if not self._partitions:
+            self._partitions = await (await self._line.get()).fetchval(SQL["partitions"])
+        self.size = await self.queue.waiting(self._partitions)
+        BACKLOG.set(self.size)
+        if self.full:
+            row = await (await self._line.get()).fetchrow(SQL["oldest"])
+            self.age = (row["now"] - row["accepted_at"]).total_seconds() if row["accepted_at"] else 0.0
+
+    async def close(self) -> None:
+        await self._line.close()
