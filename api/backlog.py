@@ -43,7 +43,7 @@ class Backlog:
 
     def refusal(self) -> ServiceInactive:
         return ServiceInactive(
-            f"The backlog is over its limit ({self.size} of {self.limit} batches wait, the oldest for {self.age:.0f} s).",
+            f"The backlog is over its limit: {self.size} batches wait, {self.limit} may, the oldest for {self.age:.0f} s.",
             retry_after=AGAIN,
         )
 

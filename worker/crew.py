@@ -72,7 +72,7 @@ class Crew:
         self.doorbell = Doorbell(self._queue, blocking, Drainer(settings), self.aftermath, partitions)
         self.sweep = Sweep(Drainer(settings), self.aftermath)
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
-        if bell:
+        if bell and self.roles != "execute":
             self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
