@@ -42,10 +42,8 @@ class Backlog:
         return self.size > self.limit
 
     def refusal(self) -> ServiceInactive:
-        return ServiceInactive(
-            f"The backlog is over its limit: {self.size} batches wait, {self.limit} may, the oldest for {self.age:.0f} s.",
-            retry_after=AGAIN,
-        )
+        waiting = f"{self.size} batches wait, {self.limit} may, the oldest for {self.age:.0f} s"
+        return ServiceInactive(f"The backlog is over its limit: {waiting}.", retry_after=AGAIN)
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
