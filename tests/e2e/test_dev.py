@@ -8,7 +8,6 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +17,23 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from deploy import devfile, identity
+from deploy import devfile
+from tests.e2e import users
 from tests.e2e.dev_process import DevProcess
-
-AS_ROOT = os.geteuid() == 0
-ORDINARY = 65534  # `nobody`
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who runs it, and a directory of theirs. As an ordinary user it may read the interpreter wherever root put it."""
-
-    name: str
-    home: Path
-    become: Callable[[], None] | None
-
+from tests.e2e.users import User
 
 Start = Callable[..., DevProcess]
 
 
-@pytest.fixture(params=["root", "nobody"] if AS_ROOT else ["me"])
+@pytest.fixture(params=users.names())
 def user(request: pytest.FixtureRequest) -> Iterator[User]:
     with tempfile.TemporaryDirectory(prefix="threadmill-dev-") as directory:
-        home = Path(directory)
-        if request.param == "nobody":
-            os.chown(home, ORDINARY, ORDINARY)
-            become = identity.as_user(ORDINARY, ORDINARY, (identity.SEARCH,)).become
-            yield User(request.param, home, become)
-        else:
-            yield User(request.param, home, None)
+        yield users.user(request.param, Path(directory))
 
 
 @pytest.fixture
 def me(tmp_path: Path) -> User:
-    return User("me", tmp_path, None)
+    return User("me", tmp_path)
 
 
 @pytest.fixture
@@ -187,12 +169,12 @@ def test_a_port_that_is_taken_is_named_in_one_line(me: User, start: Start) -> No
 
 
 def test_a_directory_that_cannot_be_written_is_named_in_one_line(user: User, start: Start) -> None:
-    if user.become is None and AS_ROOT:  # root may write everywhere: only a file in the way stops it
-        (user.home / "closed").write_text("")
-        _refused(start(user, "--json", data="closed/data"), "closed/data can't be written", "--data")
+    closed = user.home / "closed"
+    if user.writes_everywhere:  # only a file in the way stops root
+        closed.write_text("")
     else:
-        (user.home / "closed").mkdir(mode=0o500)
-        _refused(start(user, "--json", data="closed/data"), "closed/data can't be written", "--data")
+        closed.mkdir(mode=0o500)
+    _refused(start(user, "--json", data="closed/data"), "closed/data can't be written", "--data")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +225,7 @@ def test_a_wrong_option_is_named_in_one_line(me: User, start: Start, wrong: str)
     _refused(start(me, *wrong.split()), wrong.split(maxsplit=1)[0])
 
 
-@pytest.mark.parametrize("owner", [ORDINARY if AS_ROOT else os.geteuid()])  # only root can give files away
+@pytest.mark.parametrize("owner", [users.ORDINARY if users.AS_ROOT else os.geteuid()])  # only root can give files away
 def test_a_cluster_is_run_as_its_owner(me: User, start: Start, owner: int) -> None:
     first = start(me, "--port", "0", "--json")
     told = first.ready()
