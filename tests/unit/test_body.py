@@ -122,7 +122,13 @@ def test_a_refusal_is_always_one_of_ours() -> None:
         body[:at] + bytes([byte]) + body[at + 1 :] for at in range(len(body)) for byte in (0, 34, 44, 92, 123, 255)
     ]
     for variant in variants:
-        try:
-            decode(variant)
-        except ThreadmillError as refusal:
-            assert refusal.status == 400
+        assert status(variant) in (200, 400)
+
+
+def status(body: bytes) -> int:
+    """What a client would be answered."""
+    try:
+        decode(body)
+    except ThreadmillError as refusal:
+        return refusal.status
+    return 200

@@ -1,0 +1,24 @@
+"""The service over HTTP, with a worker's crew, and two accounts that know nothing of each other."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.settings import Settings
+from tests.service import Client, Service, running_service
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    async with running_service(settings) as service:
+        yield service
+
+
+@pytest.fixture
+async def client(service: Service) -> Client:
+    return await service.client("acme")
+
+
+@pytest.fixture
+async def stranger(service: Service) -> Client:
+    return await service.client("globex")
