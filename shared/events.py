@@ -68,13 +68,7 @@ class ThreadDeleted:
 
 
 Event = (
-    UserMessage
-    | PermissionDecision
-    | UserInterrupt
-    | MessageAdded
-    | ThreadArchived
-    | ThreadUnarchived
-    | ThreadDeleted
+    UserMessage | PermissionDecision | UserInterrupt | MessageAdded | ThreadArchived | ThreadUnarchived | ThreadDeleted
 )
 
 
