@@ -13,7 +13,9 @@ from aiohttp import web
 from api.app import create_app
 from api.server import Runner
 from shared import crashpoints, heap
-from shared.db.connect import AWAY, connect
+from shared.db import durability
+from shared.db.connect import AWAY, DURABLE, connect
+from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.logs import configure
 from shared.settings import Settings
@@ -41,7 +43,7 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
     """Serves until a signal. Returns 0, or 2 where it must not start: a newer database, an address in use."""
     try:
         await _check_schema(settings.database_url)
-    except SchemaTooNew as error:
+    except (SchemaTooNew, NotDurable) as error:
         log.error("the api can't start", error=str(error))
         return 2
     stopped = asyncio.Event()
@@ -65,11 +67,12 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
 
 
 async def _check_schema(database_url: str) -> None:
-    """Raises SchemaTooNew. A database that is away, or that somebody still migrates, is `/readyz`'s to tell."""
+    """Raises SchemaTooNew, NotDurable. A database that is away, or still being migrated, is `/readyz`'s to tell."""
     try:
-        connection = await connect(database_url)
+        connection = await connect(database_url, **DURABLE)
         try:
             await check(connection)
+            await durability.check(connection)
         finally:
             await connection.close()
     except SchemaTooOld as error:

@@ -29,7 +29,7 @@ from api.submission import (
     Verdict,
 )
 from shared.crashpoints import armed, crash
-from shared.db.connect import AWAY, BY_INDEX, Line
+from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.records import thread_of
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
@@ -69,9 +69,7 @@ class Flusher:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        # Whatever the server's default is: accepted means that it is on the disk.
-        durable = {"synchronous_commit": "on", "lock_timeout": str(LOCK_TIMEOUT_MS)}
-        self._line = Line(self.database_url, **durable, **BY_INDEX)
+        self._line = Line(self.database_url, **BY_INDEX, **DURABLE, lock_timeout=str(LOCK_TIMEOUT_MS))
 
     async def accept(self, submission: Submission) -> Verdict:
         """The verdict on one submission, committed where it is Fresh. Raises ServiceInactive."""

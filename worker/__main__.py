@@ -11,6 +11,8 @@ import structlog
 import uvloop
 
 from shared import crashpoints, heap
+from shared.db.durability import NotDurable
+from shared.db.migrate import SchemaTooNew
 from shared.logs import configure
 from shared.settings import Settings
 from worker.health import serve
@@ -19,8 +21,8 @@ from worker.main import ThreadmillWorker
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, role: str) -> None:
-    """Works until SIGTERM or SIGINT; ends what is in hand."""
+async def run(settings: Settings, role: str) -> int:
+    """Works until SIGTERM or SIGINT; ends what is in hand. Returns 0, or 2 where it must not start."""
     worker = ThreadmillWorker(settings, role)
     health = await serve(settings, worker.crew)
     loop = asyncio.get_running_loop()
@@ -32,6 +34,10 @@ async def run(settings: Settings, role: str) -> None:
     try:
         with suppress(asyncio.CancelledError):
             await main
+        return 0
+    except (SchemaTooNew, NotDurable) as error:
+        log.error("the worker can't start", error=str(error))
+        return 2
     finally:
         log.info("worker stopping", worker=worker.crew.id)
         await worker.close()
@@ -50,8 +56,7 @@ def main() -> int:
     settings = Settings()
     configure(settings)
     crashpoints.arm(settings.testing)
-    uvloop.run(run(settings, role))
-    return 0
+    return uvloop.run(run(settings, role))
 
 
 if __name__ == "__main__":

@@ -265,15 +265,15 @@ class Drainer:
         if poison.is_state(error):
             try:
                 await (await self._notes.get()).execute(SQL["drop_note"], self.owner, timeout=1)
-            except Exception as failure:
-                log.debug("note not dropped", error=repr(failure))
+            except Exception as lost:
+                log.debug("note not dropped", error=repr(lost))
                 await self._notes.drop()
         try:
             connection = await self._line.get()
             if connection.is_in_transaction():
                 await connection.execute("rollback", timeout=1)
-        except Exception as error:
-            log.debug("connection dropped", error=repr(error))
+        except Exception as lost:
+            log.debug("connection dropped", error=repr(lost))
             await self._line.drop()
 
 

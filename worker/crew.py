@@ -14,7 +14,9 @@ import asyncpg
 import structlog
 
 from shared import __version__, ids
-from shared.db.connect import AWAY, BY_INDEX, Line
+from shared.db import durability
+from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
+from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
 from shared.keys import Keys
@@ -59,12 +61,12 @@ class Crew:
         settings = self.settings
         self._queue = Queue(open_redis(settings.redis_url, REDIS_TIMEOUT), Keys(settings.redis_prefix))
         self.aftermath = Aftermath(self._queue)
-        self._line = Line(settings.database_url, **BY_INDEX, application_name="threadmill heartbeat")
+        self._line = Line(settings.database_url, **BY_INDEX, **DURABLE, application_name="threadmill heartbeat")
 
     async def start(self, *, bell: bool = True) -> None:
         """Starts the loops, as soon as Postgres is there. `bell` false: a stock arq worker rings for us.
 
-        Raises SchemaTooNew; waits for a database that is away or older.
+        Raises SchemaTooNew, NotDurable; waits for a database that is away or older.
         """
         partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
@@ -141,8 +143,9 @@ class Crew:
             try:
                 connection = await self._line.get()
                 await check(connection)
+                await durability.check(connection)
                 return int(await connection.fetchval(INBOX["partitions"]))
-            except SchemaTooNew:
+            except (SchemaTooNew, NotDurable):
                 raise
             except (*AWAY, asyncpg.PostgresError, SchemaTooOld) as error:
                 log.warning("waiting for the database", error=str(error) or repr(error))

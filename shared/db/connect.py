@@ -17,6 +17,7 @@ CONNECT_TIMEOUT = 5.0  # seconds; Postgres answers in milliseconds or is away
 
 # For sessions that run our statements by the thousand: one plan each, by the indexes. The planner would choose by
 # what the tables held when it looked, which is nothing on a new database; and it would plan anew five times.
+DURABLE = {"synchronous_commit": "on"}  # whatever the server's default is: accepted means that it is on the disk
 BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
@@ -80,9 +81,12 @@ class Line:
         self._connection: asyncpg.Connection | None = None
 
     async def get(self) -> asyncpg.Connection:
-        """The connection, open. Raises what asyncpg raises where Postgres is away (`AWAY`)."""
+        """The connection, open. Raises what is in `AWAY` where Postgres is away, or takes no connection of ours."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(self._url, **self._settings)
+            try:
+                self._connection = await connect(self._url, **self._settings)
+            except asyncpg.PostgresError as error:
+                raise ConnectionRefusedError(str(error)) from error
         return self._connection
 
     async def drop(self) -> None:
