@@ -23,16 +23,16 @@ claimed as (
     select token, key, route, digest, partition, batch
     from incoming
     where key is not null and batch is not null
-    order by token, key  -- unsorted, two apis with the same keys deadlock
+    order by token, key, n  -- unsorted, two apis with the same keys deadlock; of the same key here the first one counts
     on conflict do nothing
-    returning token, key
+    returning batch
 ),
 stored as (
     insert into batches (partition, id, ref, thread, account, token, events, reply_to)
     select partition, batch, ref, thread, account, token, events::json, reply_to
     from incoming i
     where batch is not null
-      and (key is null or exists (select from claimed c where c.token = i.token and c.key = i.key))
+      and (key is null or exists (select from claimed c where c.batch = i.batch))
     returning id, accepted_at
 )
 select i.found, i.archived, i.held as refused_held, s.id as batch, s.accepted_at, t.*
@@ -59,14 +59,14 @@ claimed as (
     select token, key, route, digest, partition, batch
     from incoming
     where key is not null
-    order by token, key
+    order by token, key, n
     on conflict do nothing
-    returning token, key
+    returning batch
 ),
 chosen as (
     select i.*
     from incoming i
-    where key is null or exists (select from claimed c where c.token = i.token and c.key = i.key)
+    where key is null or exists (select from claimed c where c.batch = i.batch)
 ),
 opened as (
     insert into threads (partition, id, account, agent, kind, user_id, client_external_ref, attributed_user,
@@ -91,7 +91,8 @@ order by i.n;
 -- name: judge
 -- What became of keyed requests that did not go in: in a statement of its own, because the snapshot of the one that
 -- lost the race cannot see the winner.
-select i.n, k.route = i.route and k.hash = i.digest as same, b.accepted_at, b.outcome, b.parked_at is not null as parked
+select i.n, b.ref, k.route = i.route and k.hash = i.digest as same, b.accepted_at, b.outcome,
+       b.parked_at is not null as parked
 from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) with ordinality as i (token, key, route, digest, n)
 join idempotency_keys k on k.token = i.token and k.key = i.key
 left join batches b on b.partition = k.partition and b.id = k.batch

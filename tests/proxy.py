@@ -1,0 +1,68 @@
+"""A wire to a server that can be cut: forwards bytes on a free port, and loses an answer when it is told to."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass(slots=True)
+class Wire:
+    host: str
+    port: int
+    url: str = ""
+    lost: int = 0  # answers so far
+    _marker: bytes | None = None  # the next request that holds it loses its answer
+    _doomed: set[int] = field(default_factory=set)  # connections whose next answer is lost
+
+    def lose_answer_to(self, marker: bytes) -> None:
+        """Cuts the connection instead of passing on the answer to the next request that holds `marker`."""
+        self._marker = marker
+
+    async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self.host, self.port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._ask(reader, back))
+                group.create_task(self._answer(there, writer, back))
+        except* ConnectionError:
+            pass  # one side is gone: so is the other
+        finally:
+            writer.close()
+            back.close()
+
+    async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            if self._marker is not None and self._marker in data:
+                self._marker = None
+                self._doomed.add(id(back))
+            back.write(data)
+            await back.drain()
+        raise ConnectionResetError
+
+    async def _answer(
+        self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
+        while data := await there.read(1 << 16):
+            if id(back) in self._doomed:
+                self._doomed.discard(id(back))
+                self.lost += 1
+                raise ConnectionResetError
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionResetError
+
+
+@asynccontextmanager
+async def wire_to(url: str) -> AsyncIterator[Wire]:
+    """A wire to the server of `url`; its own `url` leads through it."""
+    parts = urlsplit(url)
+    wire = Wire(parts.hostname or "", parts.port or 0)
+    server = await asyncio.start_server(wire.connect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    wire.url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
+    try:
+        yield wire
+    finally:
+        server.close()
