@@ -4,19 +4,16 @@ It joins the nouns, and turns every end into one line and an exit code.
 """
 
 import sys
-from importlib import import_module
-from importlib.metadata import version
-from importlib.util import find_spec
 
 import typer
 
-from deploy.commands import dev, migrate
+from deploy.commands import account, agent, dead, dev, migrate, queue, thread, token
+from deploy.commands import run as run_commands
 from deploy.errors import CommandError
+from shared import __version__
 from shared.db.connect import AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld
 from shared.errors import InvalidRequest, ThreadmillError
-
-NOUNS = ("account", "token", "agent", "queue", "thread", "run", "dead")
 
 app = typer.Typer(
     name="threadmill",
@@ -26,9 +23,16 @@ app = typer.Typer(
 )
 app.command("dev")(dev.command)
 app.command("migrate")(migrate.command)
-for noun in NOUNS:
-    if find_spec(f"deploy.commands.{noun}"):
-        app.add_typer(import_module(f"deploy.commands.{noun}").app, name=noun)
+for noun, commands in (
+    ("account", account),
+    ("token", token),
+    ("agent", agent),
+    ("queue", queue),
+    ("thread", thread),
+    ("run", run_commands),
+    ("dead", dead),
+):
+    app.add_typer(commands.app, name=noun)
 
 
 @app.callback(invoke_without_command=True)
@@ -37,7 +41,7 @@ def root(
     show_version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     if show_version:
-        typer.echo(version("threadmill"))
+        typer.echo(__version__)
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

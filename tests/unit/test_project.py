@@ -7,6 +7,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import shared
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
@@ -75,3 +77,7 @@ def test_the_licence_is_the_one_that_the_project_names() -> None:
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_program_and_the_distribution_have_one_version() -> None:
+    assert PROJECT["project"]["version"] == shared.__version__

@@ -1,0 +1,64 @@
+"""Migrations on a real database: once, by one process at a time, never by an older program."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from shared.db import migrate
+from shared.db.connect import connect
+from tests import servers
+from tests.servers import Addresses
+
+
+@pytest.fixture
+async def empty_url(addresses: Addresses) -> AsyncIterator[str]:
+    """A database without a schema."""
+    name = f"empty_{secrets.token_hex(8)}"
+    await servers.execute(addresses.database_url, f"create database {name} template template0")
+    yield servers.on_database(addresses.database_url, name)
+    await servers.execute(addresses.database_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def empty(empty_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await connect(empty_url)
+    yield connection
+    await connection.close()
+
+
+async def test_an_empty_database_gets_every_migration_in_order_and_then_none(empty: asyncpg.Connection) -> None:
+    with pytest.raises(migrate.SchemaTooOld):
+        await migrate.check(empty)
+    applied = await migrate.migrate(empty)
+    assert [one.version for one in applied] == list(range(1, len(migrate.migrations()) + 1))
+    assert await migrate.migrate(empty) == []
+    await migrate.check(empty)
+
+
+async def test_processes_that_start_at_once_apply_each_migration_once(empty_url: str) -> None:
+    connections = [await connect(empty_url) for _ in range(4)]
+    applied = await asyncio.gather(*(migrate.migrate(connection) for connection in connections))
+    assert sorted(one.version for part in applied for one in part) == [one.version for one in migrate.migrations()]
+    for connection in connections:
+        await connection.close()
+
+
+async def test_a_database_that_is_newer_than_the_program_is_refused_and_left_alone(empty: asyncpg.Connection) -> None:
+    await migrate.migrate(empty)
+    await empty.execute("insert into schema_migrations (version, name) values (9999, 'from_the_future')")
+    for refused in (migrate.migrate, migrate.check):
+        with pytest.raises(migrate.SchemaTooNew, match="upgrade"):
+            await refused(empty)
+
+
+async def test_a_migration_that_fails_leaves_nothing_of_itself(empty: asyncpg.Connection) -> None:
+    await empty.execute("create table threads (squatter integer)")
+    with pytest.raises(asyncpg.DuplicateTableError):
+        await migrate.migrate(empty)
+    assert await empty.fetchval("select max(version) from schema_migrations") == 1
+    await empty.execute("drop table threads")
+    await migrate.migrate(empty)
+    await migrate.check(empty)
