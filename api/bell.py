@@ -11,10 +11,12 @@ import structlog
 
 from api.submission import Fresh, Submission
 from shared.crashpoints import crash
+from shared.logs import Seldom
 from shared.metrics import REDIS_ERRORS
 from shared.queue import AWAY, Queue, Waiting
 
 log = structlog.get_logger()
+warn = Seldom(log)
 
 TIMEOUT = 0.25  # seconds; ringing is never worth a longer wait
 REST = 0.5  # seconds without a try after a failure: a Redis that hangs must not be asked for each flush
@@ -47,6 +49,6 @@ class Bell:
             crash("api.after_ring")
         except AWAY as error:
             REDIS_ERRORS.labels("ring").inc()
-            log.warning("not rung; the sweep will find them", batches=len(waiting), error=repr(error))
+            warn("not rung; the sweep will find them", batches=len(waiting), error=repr(error))
             await asyncio.sleep(REST)
             self._waiting.clear()  # what came meanwhile is the sweep's as well

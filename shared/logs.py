@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import time
+from typing import Any
 
 import structlog
 
@@ -28,3 +30,22 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(
         level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
     )
+
+
+class Seldom:
+    """A warning that would be said again and again while something is away: said at most once in `every` seconds."""
+
+    def __init__(self, log: Any, every: float = 5.0) -> None:
+        self._log = log
+        self._every = every
+        self._said = float("-inf")
+        self._kept = 0
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        """`unsaid` counts the times since it was said last."""
+        now = time.monotonic()
+        if now - self._said < self._every:
+            self._kept += 1
+            return
+        self._log.warning(event, unsaid=self._kept, **fields)
+        self._said, self._kept = now, 0

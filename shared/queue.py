@@ -13,6 +13,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from pydantic_core import to_json
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -35,7 +36,7 @@ APPLY = "apply"
 
 def dump_job(job: dict[str, Any]) -> bytes:
     """arq's serializer: JSON, because a pickle from a shared Redis is somebody else's program."""
-    return json.dumps(job, separators=(",", ":")).encode()
+    return to_json(job)
 
 
 def load_job(data: bytes) -> dict[str, Any]:

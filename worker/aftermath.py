@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 import structlog
 
 from shared.ids import BatchId, BatchRef
+from shared.logs import Seldom
 from shared.metrics import APPLIED, DRAIN_SIZE, LATENCY, REDIS_ERRORS
 from shared.queue import AWAY, Queue, WakeUp
 from worker.apply import Drained
 
 log = structlog.get_logger()
+warn = Seldom(log)
 
 TIMEOUT = 0.5  # seconds for one round with Redis
 MOST = 10_000  # notices kept while Redis is away; the waiting sets are reconciled by the sweep
@@ -76,4 +78,4 @@ class Aftermath:
                     await self.queue.finish(wake_ups, gone)
         except AWAY as error:
             REDIS_ERRORS.labels("aftermath").inc()
-            log.warning("Redis not told what was applied", error=repr(error))
+            warn("Redis not told what was applied", error=repr(error))

@@ -11,12 +11,14 @@ import asyncpg
 import structlog
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import APPLY, AWAY, Queue, WakeUp
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
 
 log = structlog.get_logger()
+warn = Seldom(log)
 
 NAP = 1.0  # seconds without a bell after which wake-ups are looked for all the same
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
@@ -41,7 +43,7 @@ class Doorbell:
                     await self.bell.wait(APPLY, NAP)
             except AWAY as error:
                 REDIS_ERRORS.labels("claim").inc()
-                log.warning("no wake-ups without Redis; the sweep works", error=repr(error))
+                warn("no wake-ups without Redis; the sweep works", error=repr(error))
                 await asyncio.sleep(PAUSE)
             except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
                 POSTGRES_ERRORS.labels("drain").inc()
