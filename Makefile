@@ -12,6 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## make .venv from requirements.lock (quick the second time; PYTHON=... picks an interpreter)
+	@:
 
 dev: install ## start Postgres, Redis, the api and a worker; prints a curl to try
 	@$(BIN)/threadmill dev $(ARGS)
