@@ -315,12 +315,13 @@ async def complete(service: Service, thread: str, run: str, said: list[str]) -> 
         for text in said:
             await db.execute(
                 "insert into messages (partition, thread, id, role, parts, run, created_at)"
-                " values ($1, $2, $3, 'assistant', jsonb_build_array(jsonb_build_object('type', 'text', 'text', $5::text)),"
-                " $4, now())",
+                " values ($1, $2, $3, 'assistant',"
+                " jsonb_build_array(jsonb_build_object('type', 'text', 'text', $5::text)), $4, now())",
                 *(partition, thread, ids.mint(), run, text),
             )
         await db.execute(
-            "update runs set status = 'completed', started_at = created_at, updated_at = now(), completed_at = now()"
+            "update runs"
+            " set status = 'completed', started_at = created_at, updated_at = now(), completed_at = now()"
             " where partition = $1 and thread = $2 and id = $3",
             *(partition, thread, run),
         )
