@@ -40,24 +40,28 @@ class Injector:
                 await asyncio.wait(self._stopped)
 
     async def inject(self) -> None:
-        """One fault of a kind that has something to hit."""
-        kind = self.rng.choices(KINDS, self.weights)[0]
+        """One fault, of the first kind in a weighted draw that finds something to hit."""
+        kinds = {kind: weight for kind, weight in zip(KINDS, self.weights, strict=True) if weight}
+        for kind in sorted(kinds, key=lambda kind: self.rng.random() ** (1 / kinds[kind]), reverse=True):
+            if await self._hit(kind):
+                self.done[kind] += 1
+                return
+
+    async def _hit(self, kind: str) -> bool:
         match kind:
             case "kill api":
-                hit = await self._kill(self.stack.apis)
+                return await self._kill(self.stack.apis)
             case "kill worker":
-                hit = await self._kill(self.stack.workers)
+                return await self._kill(self.stack.workers)
             case "stop api":
-                hit = self._stop(self.stack.apis)
+                return self._stop(self.stack.apis)
             case "stop worker":
-                hit = self._stop(self.stack.workers)
+                return self._stop(self.stack.workers)
             case "flush redis":
                 await self.stack.servers.flush_redis()
-                hit = True
+                return True
             case _:
-                hit = await self._kill_backend()
-        if hit:
-            self.done[kind] += 1
+                return await self._kill_backend()
 
     def _target(self, members: list[Member]) -> Member | None:
         now = time.monotonic()

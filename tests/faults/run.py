@@ -41,6 +41,7 @@ class Plan:
     pace: float = 400.0
     seconds: float | None = None
     prefer_async: float = 0.4
+    repeated: float = 0.1
     weights: tuple[int, ...] = WEIGHTS
     settings: dict[str, str] = field(default_factory=dict, hash=False)  # of every process
     least_acknowledged: int = 10_000
@@ -104,7 +105,17 @@ async def fault_run(plan: Plan, servers: Servers) -> Report:
         sender = Sender(stack.session, [api.url for api in stack.apis], access.token, chance(plan.seed))
         threads = [await sender.create_thread(access.agent) for _ in range(plan.threads)]
         batches = UNBOUNDED if plan.seconds is not None else plan.batches
-        load = Load(sender, threads, plan.seed, batches, plan.clients, plan.pace, plan.seconds, plan.prefer_async)
+        load = Load(
+            sender=sender,
+            threads=threads,
+            seed=plan.seed,
+            batches=batches,
+            clients=plan.clients,
+            pace=plan.pace,
+            seconds=plan.seconds,
+            prefer_async=plan.prefer_async,
+            repeated=plan.repeated,
+        )
         injector = Injector(stack, chance(plan.seed), weights=plan.weights)
         began = time.monotonic()
         await _under_faults(load, injector)

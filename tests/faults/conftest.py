@@ -1,0 +1,39 @@
+"""Servers of these tests' own, because they kill and empty them; a database and processes for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.faults.processes import Stack
+from tests.faults.servers import Servers
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker of xdist runs them all: each has processes of its own, and two cores are soon too few."""
+    for item in items:
+        if "tests/faults" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("faults"))
+
+
+@pytest.fixture(scope="session")
+def all_servers() -> Iterator[Servers]:
+    servers = Servers()
+    try:
+        asyncio.run(servers.start())
+        yield servers
+    finally:
+        asyncio.run(servers.stop())
+
+
+@pytest.fixture
+async def servers(all_servers: Servers) -> Servers:
+    """Both, up and Redis empty, whatever the test before did to them."""
+    await all_servers.revive()
+    return all_servers
+
+
+@pytest.fixture
+async def stack(servers: Servers) -> AsyncIterator[Stack]:
+    async with Stack(servers, await servers.new_database(), servers.redis.url) as stack:
+        yield stack
