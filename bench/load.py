@@ -61,7 +61,8 @@ async def drive(load: Load) -> Answers:
         name, text = "wrk", await _wrk(load)
     else:
         name, text = "ours", await _ours(load)
-    return Answers(generator=name, cpu_seconds=_children_seconds() - before, **json.loads(text))
+    figures = {"cpu_seconds": _children_seconds() - before, **json.loads(text)}  # wrk does not know its own
+    return Answers(generator=name, **figures)
 
 
 async def _wrk(load: Load) -> str:
@@ -107,6 +108,6 @@ def _environment(load: Load, threads: str) -> dict[str, str]:
 
 
 def _children_seconds() -> float:
-    """CPU of all children that ended: between two readings, the generator's alone."""
+    """CPU of all children that ended: between two readings wrk's alone, nothing else ends meanwhile."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

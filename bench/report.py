@@ -96,7 +96,7 @@ def _figures(run: Run) -> dict[str, Any]:
         "variant": run.variant,
         "clients": run.clients,
         "batches": run.rows.rows,
-        "generator": run.answers.generator,
+        "load by": run.answers.generator,
         "via_arq": run.via.arq,
         "via_sweep": run.via.sweep,
         "slowest": round(run.rows.max_ms, 3),
