@@ -1,7 +1,7 @@
 """A pipeline that moves only when it is told to: accept, drain, report as a runner would. Nothing runs by itself."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,20 +107,27 @@ async def drain_all(drainer: Drainer, partitions: Sequence[int] = ALL) -> list[D
 
 
 async def report(connection: asyncpg.Connection, thread: ThreadId, *events: RunnerEvent) -> None:
-    """One transaction, as an append does it: lock the thread, read, step, write."""
-    where = (ids.partition_of(thread, PARTITIONS), thread)
+    """What a runner reports of one thread, in a transaction."""
     async with transaction(connection):
-        await lock_threads(connection, [where])
-        state = (await load_states(connection, [Want(*where, events)]))[thread]
-        now = await connection.fetchval("select clock_timestamp()")
-        statuses: dict[RunId, RunStatus] = {r.id: r.status for r in (*state.queue, *state.others.values())}
-        changes, before = Changes(), state.thread
-        for event in events:
-            taken = step(state, event, now, EventId(ids.at(now)))
-            state = taken.state
-            changes.add(where, taken.effects)
-        changes.change(before, state.thread)
-        await write(connection, changes, statuses, (), now)
+        await report_all(connection, {thread: events})
+
+
+async def report_all(connection: asyncpg.Connection, told: Mapping[ThreadId, Sequence[RunnerEvent]]) -> None:
+    """What runners report of these threads, as an append writes it: lock, read, step, write. The caller commits."""
+    where = {thread: (ids.partition_of(thread, PARTITIONS), thread) for thread in told}
+    await lock_threads(connection, list(where.values()))
+    states = await load_states(connection, [Want(*where[thread], events) for thread, events in told.items()])
+    now = await connection.fetchval("select clock_timestamp()")
+    statuses: dict[RunId, RunStatus] = {
+        run.id: run.status for state in states.values() for run in (*state.queue, *state.others.values())
+    }
+    changes = Changes()
+    for thread, event in ((thread, event) for thread, events in told.items() for event in events):
+        taken = step(states[thread], event, now, EventId(ids.at(now)))
+        changes.change(states[thread].thread, taken.state.thread)
+        states[thread] = taken.state
+        changes.add(where[thread], taken.effects)
+    await write(connection, changes, statuses, (), now)
 
 
 def codes(outcome: dict[str, Any]) -> list[str]:
