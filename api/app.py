@@ -48,7 +48,12 @@ async def create_app(settings: Settings) -> web.Application:
 def build_app(settings: Settings, inbox: Inbox, postgres: Postgres, health: Health) -> web.Application:
     """Handlers over servers that are given."""
     door = Door(settings, inbox, postgres, Tokens(postgres, settings.token_cache), Agents(postgres))
+
+    async def drain(_: web.Application) -> None:
+        health.drain()
+        inbox.hurry()
+
     app = web.Application(middlewares=[edge])
     app.add_routes(routes(Threads(door), Events(door), Runs(door), Document(), health))
-    app.on_shutdown.append(health.drain)
+    app.on_shutdown.append(drain)
     return app

@@ -73,6 +73,10 @@ class Inbox:
         for task in self._tasks:
             task.add_done_callback(_stop_process)
 
+    def hurry(self) -> None:
+        """Answers who waits with what is known: the process is about to end."""
+        self._outcomes.hurry()
+
     async def close(self) -> None:
         """Ends the loops. Call it when no handler is under way any more."""
         await end(self._tasks)

@@ -21,7 +21,7 @@ class Health:
         self._redis = redis
         self._draining = False
 
-    async def drain(self, _: web.Application) -> None:
+    def drain(self) -> None:
         """From now on the process is not ready: it ends."""
         self._draining = True
 

@@ -1,0 +1,153 @@
+"""`python -m api` as an operator runs it: its port, its end, and what it can't start with."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from shared import accounts
+from shared.models import TokenKind
+from shared.settings import Settings
+
+DRAINED = 10.0  # seconds; what is under way here ends at once
+
+
+@dataclass(slots=True)
+class Process:
+    process: asyncio.subprocess.Process
+    port_file: Path
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    async def url(self) -> str:
+        """Where it listens, once it says so."""
+        while not (self.log and self.log[-1]["event"] == "api listening"):
+            line = await self._read()
+            assert line is not None
+        assert self.log[-1]["url"].endswith(f":{port_in(self.port_file)}")
+        return str(self.log[-1]["url"])
+
+    async def end(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code after a signal."""
+        self.process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended by itself; its log is whole then."""
+        async with asyncio.timeout(DRAINED):
+            while await self._read() is not None:
+                pass
+            return await self.process.wait()
+
+    async def _read(self) -> dict[str, Any] | None:
+        assert self.process.stderr is not None
+        line = await self.process.stderr.readline()
+        if not line:
+            return None
+        self.log.append(json.loads(line))
+        return self.log[-1]
+
+
+def port_in(file: Path) -> int:
+    return int(file.read_text(encoding="utf-8"))
+
+
+def environment(settings: Settings, **more: str) -> Mapping[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "THREADMILL_REDIS_PREFIX": settings.redis_prefix,
+        "THREADMILL_ENV": "test",
+        "THREADMILL_PORT": "0",
+        **more,
+    }
+
+
+@asynccontextmanager
+async def an_api(settings: Settings, directory: Path, *options: str, **more: str) -> AsyncIterator[Process]:
+    port_file = directory / f"port-{len(list(directory.iterdir()))}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api", "--port-file", str(port_file), *options),
+        env=environment(settings, **more),
+        cwd=Path(__file__).parents[2],
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield Process(process, port_file)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_it_says_where_it_listens_and_ends_on_a_signal(settings: Settings, tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        async with an_api(settings, tmp_path) as api:
+            url = await api.url()
+            async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as response:
+                assert response.status == 200
+            assert await api.end(number) == 0
+
+
+async def test_who_waits_when_it_is_told_to_end_is_answered(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    async with pool.acquire() as db:
+        account = await accounts.create_account(db, "acme")
+        token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
+        agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+    headers = {"Authorization": f"Bearer {token.secret.text}", "Prefer": "wait=30"}
+    async with an_api(settings, tmp_path) as api, aiohttp.ClientSession(headers=headers) as session:
+        path = f"{await api.url()}/api/v1/agents/{agent.id}/threads"
+        waiting = asyncio.create_task(created(session, path))
+        while not await pool.fetchval("select count(*) from batches"):
+            assert not waiting.done()
+        assert await api.end() == 0
+        assert await waiting == (201, ["apply_pending"])
+
+
+async def created(session: aiohttp.ClientSession, path: str) -> tuple[int, list[str]]:
+    """Status and warnings of a create that nobody applies."""
+    async with session.post(path, json={}) as response:
+        return response.status, [warning["code"] for warning in (await response.json())["warnings"]]
+
+
+async def test_apis_that_are_told_so_share_a_port_and_others_do_not(settings: Settings, tmp_path: Path) -> None:
+    async with an_api(settings, tmp_path, "--reuse-port") as first:
+        port = (await first.url()).rpartition(":")[2]
+        async with an_api(settings, tmp_path, "--reuse-port", THREADMILL_PORT=port) as second:
+            assert await second.url() == await first.url()
+        async with an_api(settings, tmp_path, THREADMILL_PORT=port) as third:
+            assert await third.ended() == 2
+    assert third.log[-1]["event"] == "the api can't listen"
+
+
+async def test_it_refuses_a_database_that_is_newer(settings: Settings, pool: asyncpg.Pool, tmp_path: Path) -> None:
+    await pool.execute("insert into schema_migrations (version, name) values (9999, 'from the future')")
+    async with an_api(settings, tmp_path) as api:
+        assert await api.ended() == 2
+    assert "newer than this version" in api.log[-1]["error"]
+
+
+async def test_it_serves_as_soon_as_its_database_is_there(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    """A database that is not migrated yet is not ready; then it is, without a restart."""
+    await pool.execute("alter table schema_migrations rename to elsewhere")
+    async with an_api(settings, tmp_path) as api, aiohttp.ClientSession() as session:
+        url = await api.url()
+        async with session.get(f"{url}/readyz") as response:
+            assert response.status == 503
+            assert "threadmill migrate" in (await response.json())["postgres"]
+        await pool.execute("alter table elsewhere rename to schema_migrations")
+        async with session.get(f"{url}/readyz") as response:
+            assert response.status == 200
