@@ -14,10 +14,11 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from shared import accounts
+from shared import accounts, ids
 from shared.models import TokenKind
 from shared.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 DRAINED = 10.0  # seconds; what is under way here ends at once
 
 
@@ -74,11 +75,11 @@ def environment(settings: Settings, **more: str) -> Mapping[str, str]:
 
 @asynccontextmanager
 async def an_api(settings: Settings, directory: Path, *options: str, **more: str) -> AsyncIterator[Process]:
-    port_file = directory / f"port-{len(list(directory.iterdir()))}"
+    port_file = directory / ids.mint()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "api", "--port-file", str(port_file), *options),
         env=environment(settings, **more),
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
