@@ -56,17 +56,28 @@ def choose(directory: Path, program: Path) -> Identity | None:
 
 def candidates(directory: Path) -> Iterator[Identity]:
     """The ways there are for us, the best first."""
-    if os.geteuid() != 0:
-        yield Identity("itself", (os.geteuid(), os.getegid()))
-        return
     owner = directory.stat()
-    if owner.st_uid != 0:
+    if os.geteuid() != 0:
+        yield from _for_an_ordinary_user()
+    elif owner.st_uid != 0:
         yield as_user(owner.st_uid, owner.st_gid)
-        return
-    somebody = next((user for user in _strangers()), None)
-    if somebody is not None and sys.platform == "linux":
-        yield in_namespace(somebody.pw_uid)
-        yield as_user(somebody.pw_uid, somebody.pw_gid)
+    else:
+        yield from _for_root()
+
+
+def _for_an_ordinary_user() -> Iterator[Identity]:
+    """Itself. An id without a name (as `docker run --user` gives) lends one, since initdb asks for it."""
+    nameless = os.geteuid() not in {user.pw_uid for user in pwd.getpwall()}
+    if nameless and sys.platform == "linux":
+        yield from (in_namespace(user.pw_uid) for user in _strangers()[:1])
+    yield Identity("itself", (os.geteuid(), os.getegid()))
+
+
+def _for_root() -> Iterator[Identity]:
+    if sys.platform == "linux":
+        for user in _strangers()[:1]:
+            yield in_namespace(user.pw_uid)
+            yield as_user(user.pw_uid, user.pw_gid)
 
 
 def in_namespace(uid: int) -> Identity:
@@ -108,10 +119,10 @@ def _keep(capabilities: tuple[int, ...]) -> None:
         _libc.prctl(_AMBIENT, _RAISE, capability, 0, 0)
 
 
-def _strangers() -> Iterator[pwd.struct_passwd]:
+def _strangers() -> list[pwd.struct_passwd]:
     """Ids other than root that have a name, which initdb asks for; `nobody` first."""
     others = [user for user in pwd.getpwall() if user.pw_uid != 0]
-    yield from sorted(others, key=lambda user: user.pw_name != "nobody")
+    return sorted(others, key=lambda user: user.pw_name != "nobody")
 
 
 def give(directory: Path, owner: tuple[int, int]) -> None:

@@ -1,5 +1,6 @@
 """What `threadmill dev` says once it is ready: a JSON line for programs, or a page with a `curl` to paste."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def page(kept: DevFile, data: Path) -> str:
             f"  agents    {agents}",
             f"  Postgres  psql '{kept.database_url}'",
             f"  Redis     redis-cli -u '{kept.redis_url}'",
-            f"  queue     threadmill queue status --data {data}",
+            f"  queue     threadmill queue status --data {shlex.quote(str(data))}",
             f"  kept in   {data}/dev.json",
             "",
             "Paste this into another terminal: a thread, a batch of two events, and what the thread holds then.",

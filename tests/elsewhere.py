@@ -43,7 +43,9 @@ def _run(command: list[str], directory: Path, postgres: Path, redis: Path) -> in
 
 async def _start(started: list[Server], directory: Path, postgres: Path, redis: Path) -> None:
     password = secrets.token_hex(16)
-    server = await embedded.start_postgres(directory / "postgres", ports.pick(), password, binaries=postgres)
+    server = await embedded.start_postgres(
+        directory / "postgres", ports.pick(), password, settings=embedded.THROWAWAY, binaries=postgres
+    )
     started.append(server)
     started.append(await embedded.start_redis(directory, ports.pick(), password, binary=redis))
 
