@@ -14,22 +14,20 @@ from datetime import datetime
 import asyncpg
 import structlog
 
-from shared import documents, ids
+from shared import ids
 from shared.crashpoints import crash, crash_on
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
-from shared.events import Event, ThreadDeleted, load
-from shared.ids import BatchId, BatchRef, EventId, RunId, ThreadId
-from shared.lifecycle import State, step
+from shared.events import load
+from shared.ids import ThreadId
 from shared.metrics import FAILED_DRAINS
-from shared.models import Run, RunStatus
 from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose
 from worker.load import Want, load_states, lock_threads
-from worker.missing import deleted_outcome
+from worker.plan import Outcome, Plan, settle
 from worker.transaction import BEGIN, transaction
-from worker.write import Changes, write
+from worker.write import write
 
 log = structlog.get_logger()
 SQL = statements("drain")
@@ -37,16 +35,6 @@ SQL = statements("drain")
 STATEMENT_TIMEOUT = 10.0  # seconds
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
 FIRST_ACCOUNT = "0" * 26
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    partition: int
-    batch: BatchId
-    ref: BatchRef
-    reply_to: str | None
-    accepted_at: datetime
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +48,6 @@ class Drained:
 
 
 @dataclass(slots=True)
-class _Plan:
-    """What the batches of a drain come to, worked out thread by thread."""
-
-    changes: Changes = field(default_factory=Changes)
-    statuses: dict[RunId, RunStatus] = field(default_factory=dict)
-    outcomes: list[Outcome] = field(default_factory=list)
-    blocked: list[Batch] = field(default_factory=list)
-    lifted: list[tuple[int, ThreadId]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class Drainer:
     """Drains partitions on two connections of its own: one for its transaction, one for its note."""
 
@@ -80,6 +57,7 @@ class Drainer:
     _notes: Line = field(init=False)
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
     _found: bool = False  # whether this round of accounts found anything to apply
+    _in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)  # two drains on a connection would be one transaction
 
     def __post_init__(self) -> None:
         url = self.settings.database_url
@@ -92,13 +70,22 @@ class Drainer:
         A drain that fails goes on one batch at a time; so does one that finds what a dead owner had in hand.
         Raises what says that Postgres is away (`poison.is_state`), after a few tries.
         """
+        async with self._in_hand:
+            try:
+                return await self._drain(partitions, wait)
+            except asyncio.CancelledError:
+                await self._line.drop()  # its transaction must not be there for the next drain to go on with
+                raise
+
+    async def close(self) -> None:
+        await self._line.close()
+        await self._notes.close()
+
+    async def _drain(self, partitions: Sequence[int], wait: bool) -> Drained:
         for attempt in range(1, TRIES + 1):
             seen: list[Batch] = []
             try:
                 return await self._once(partitions, wait, seen)
-            except asyncio.CancelledError:
-                await self._line.drop()  # its transaction must not be there for the next drain to go on with
-                raise
             except Exception as error:
                 await self._give_up(error)
                 if not poison.is_state(error):
@@ -110,10 +97,6 @@ class Drainer:
                     raise
                 await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
-
-    async def close(self) -> None:
-        await self._line.close()
-        await self._notes.close()
 
     async def _once(self, partitions: Sequence[int], wait: bool, seen: list[Batch]) -> Drained:
         connection = await self._line.get()
@@ -190,9 +173,9 @@ class Drainer:
             for (partition, thread), own in threads.items()
         ]
         states = await load_states(connection, wants)
-        plan = _Plan()
+        plan = Plan()
         for own in threads.values():
-            _settle(plan, own, events, states.get(own[0].thread), now)
+            settle(plan, own, events, states.get(own[0].thread), now)
         await self._write(connection, plan, now)
         crash("worker.before_commit")
         await connection.execute("commit")
@@ -204,7 +187,7 @@ class Drainer:
         partitions = sorted({batch.partition for batch in batches})
         await notes.execute(SQL["note"], self.owner, partitions, [batch.id for batch in batches], alone, timeout=5)
 
-    async def _write(self, connection: asyncpg.Connection, plan: _Plan, now: datetime) -> None:
+    async def _write(self, connection: asyncpg.Connection, plan: Plan, now: datetime) -> None:
         marks = [(outcome.partition, outcome.batch, outcome.text) for outcome in plan.outcomes]
         await write(connection, plan.changes, plan.statuses, marks, now)
         if plan.blocked:
@@ -275,66 +258,3 @@ class Drainer:
         except Exception as lost:
             log.debug("connection dropped", error=repr(lost))
             await self._line.drop()
-
-
-def _settle(
-    plan: _Plan,
-    batches: Sequence[Batch],
-    events: dict[BatchId, list[Event]],
-    state: State | None,
-    now: datetime,
-) -> None:
-    """Steps one thread through its batches."""
-    first = batches[0]
-    if state is None:
-        plan.outcomes += [_outcome(batch, deleted_outcome(batch, events[batch.id], now)) for batch in batches]
-        return
-    applicable = _passing(plan, batches, events, state)
-    if not applicable:
-        return
-    where = (first.partition, first.thread)
-    before: dict[RunId, Run] = {run.id: run for run in state.queue} | dict(state.others)
-    thread = state.thread
-    fresh = EventId(ids.at(now))
-    for batch in applicable:
-        state = _step_through(plan, where, batch, events[batch.id], state, now, fresh)
-    plan.changes.change(thread, state.thread)
-    plan.statuses.update({run: record.status for run, record in before.items()})
-    if thread.held and not state.thread.held:
-        plan.lifted.append(where)
-
-
-def _step_through(
-    plan: _Plan,
-    where: tuple[int, ThreadId],
-    batch: Batch,
-    events: Sequence[Event],
-    state: State,
-    now: datetime,
-    fresh: EventId,
-) -> State:
-    results = []
-    for event in events:
-        taken = step(state, event, now, fresh, batch.accepted_at)
-        state = taken.state
-        plan.changes.add(where, taken.effects)
-        results.append(taken.result)
-    plan.outcomes.append(_outcome(batch, documents.outcome(events, results, state.thread)))
-    return state
-
-
-def _passing(
-    plan: _Plan, batches: Sequence[Batch], events: dict[BatchId, list[Event]], state: State
-) -> Sequence[Batch]:
-    """Those that may be applied now. What meets a held thread or account is blocked, but a delete passes."""
-    if not state.thread.held and not batches[0].account_held:
-        return batches
-    for n, batch in enumerate(batches):
-        if any(isinstance(event, ThreadDeleted) for event in events[batch.id]):
-            return batches[n:]
-    plan.blocked += batches
-    return ()
-
-
-def _outcome(batch: Batch, text: str) -> Outcome:
-    return Outcome(batch.partition, batch.id, batch.ref, batch.reply_to, batch.accepted_at, text)
