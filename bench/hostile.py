@@ -1,0 +1,139 @@
+"""`python -m bench.hostile [--times N]`: what hostile requests cost an api process. Three figures and a verdict.
+
+Sends every request of `tests/hostile.py` to an api on servers of its own until N (10,000) have been answered, one after
+another, each on a connection of its own as an attacker's would be, with an ordinary batch after each round. Prints the
+answer times of the hostile ones and of the ordinary ones, and by how much the process' memory rose after the first
+rounds had warmed it up. Exit code 1 where a bar is missed or an answer was not the stated one.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, field
+
+import psutil
+
+from bench.stack import Program, Stack
+from deploy import ports
+from shared import accounts
+from shared.db.connect import connect
+from shared.db.migrate import migrate
+from shared.models import TokenKind
+from tests.hostile import FINE, REQUESTS, Hostile, exchange, request
+
+WARM = 10  # rounds before the memory is first read
+P99 = 0.020  # seconds
+RISE = 20 << 20  # bytes
+LOCAL = "127.0.0.1"
+
+
+@dataclass(slots=True)
+class Figures:
+    hostile: dict[str, list[float]] = field(default_factory=dict)  # seconds, by name
+    ordinary: list[float] = field(default_factory=list)
+    wrong: set[str] = field(default_factory=set)
+    rise: int = 0  # bytes
+
+    def times(self) -> list[float]:
+        return [taken for row in self.hostile.values() for taken in row]
+
+    def missed(self) -> list[str]:
+        found = [f"{name}: not the stated answer" for name in sorted(self.wrong)]
+        if quantile(self.times(), 0.99) > P99:
+            found.append(f"p99 over {P99 * 1e3:.0f} ms")
+        if self.rise > RISE:
+            found.append(f"memory rose by more than {RISE >> 20} MiB")
+        return found
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def attack(url: str, token: str, thread: str, pid: int, times: int) -> Figures:
+    """Sends until `times` hostile requests were answered."""
+    figures = Figures({name: [] for name in REQUESTS})
+    bytes_of = {name: request(row, token, thread) for name, row in REQUESTS.items()}
+    ordinary = request(Hostile(200, "", FINE), token, thread)
+    process = psutil.Process(pid)
+    before = 0
+    for n in range(max(WARM + 1, -(-times // len(REQUESTS)))):
+        if n == WARM:
+            before = process.memory_info().rss
+        for name, data in bytes_of.items():
+            status, taken = timed(url, data)
+            figures.hostile[name].append(taken)
+            if status != REQUESTS[name].status:
+                figures.wrong.add(name)
+        figures.ordinary.append(timed(url, ordinary)[1])
+    figures.rise = process.memory_info().rss - before
+    return figures
+
+
+def timed(url: str, data: bytes) -> tuple[int, float]:
+    started = time.perf_counter()
+    status, _ = exchange(url, data)
+    return status, time.perf_counter() - started
+
+
+async def prepare(database_url: str) -> tuple[str, str, str]:
+    """A token, and an agent of its account that takes threads."""
+    db = await connect(database_url)
+    try:
+        await migrate(db)
+        account = await accounts.create_account(db, "bench")
+        token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
+        agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+    finally:
+        await db.close()
+    return token.secret.text, agent.id, account.id
+
+
+async def run(times: int) -> Figures:
+    stack = await Stack.start()
+    program = None
+    try:
+        database_url = await stack.create_database("hostile")
+        token, agent, _ = await prepare(database_url)
+        port = ports.pick()
+        environment = {"DATABASE_URL": database_url, "REDIS_URL": stack.redis.url, "THREADMILL_PORT": str(port)}
+        program = Program.start("api", "api", stack.directory / "api.log", environment)
+        url = f"http://{LOCAL}:{port}"
+        await program.until_ready(f"{url}/readyz")
+        thread = await asyncio.to_thread(new_thread, url, token, agent)
+        return await asyncio.to_thread(attack, url, token, thread, program.pid, times)
+    finally:
+        if program is not None:
+            await program.stop()
+        await stack.stop()
+
+
+def new_thread(url: str, token: str, agent: str) -> str:
+    """The id of a thread, made without a worker."""
+    head = f"POST /api/v1/agents/{agent}/threads HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 2\r\nPrefer: respond-async\r\nConnection: close\r\n\r\n"
+    _, body = exchange(url, head.encode() + b"{}")
+    return body.split(b'"/api/v1/threads/')[1][:26].decode()
+
+
+def show(figures: Figures) -> None:
+    print(f"{'request':45} {'n':>6} {'p50 ms':>8} {'p99 ms':>8}")
+    rows = {**figures.hostile, "all of them": figures.times(), "an ordinary batch, after each round": figures.ordinary}
+    for name, taken in rows.items():
+        print(f"{name:45} {len(taken):6} {quantile(taken, 0.5) * 1e3:8.2f} {quantile(taken, 0.99) * 1e3:8.2f}")
+    print(f"memory rose by {figures.rise / (1 << 20):.1f} MiB")
+    for line in figures.missed():
+        print(f"MISSED: {line}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.hostile", description="What hostile requests cost an api.")
+    parser.add_argument("--times", type=int, default=10_000, help="hostile requests (10000)")
+    figures = asyncio.run(run(parser.parse_args().times))
+    show(figures)
+    return 1 if figures.missed() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
