@@ -26,8 +26,8 @@ from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
-from worker.apply import Drainer
 from worker.doorbell import NAP, Doorbell
+from worker.lanes import Lanes
 from worker.sweep import Sweep
 from worker.upkeep import Upkeep
 
@@ -71,20 +71,23 @@ class Crew:
         partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
-        self.doorbell = Doorbell(self._queue, blocking, Drainer(settings), self.aftermath, partitions)
-        self.sweep = Sweep(Drainer(settings), self.aftermath)
+        self.doorbell = Doorbell(
+            self._queue, blocking, Lanes(settings, self.aftermath, via="arq", wait=True), partitions
+        )
+        self.sweep = Sweep(settings.database_url, Lanes(settings, self.aftermath, via="sweep", wait=False))
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
         if bell and self.roles != "execute":
             self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
+            self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
         loops = (self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget(), self.beat())
         self._others += [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self, timeout: float) -> None:
         """Ends what is in hand, at most `timeout` seconds; then everything."""
         if self.doorbell is not None and self.sweep is not None:
-            self.doorbell.stopping = self.sweep.stopping = True
+            self.doorbell.lanes.stopping = self.sweep.lanes.stopping = True
         if self._workers:
             await asyncio.wait(self._workers, timeout=timeout)
         if self.upkeep is not None:
@@ -99,7 +102,7 @@ class Crew:
         if self.doorbell is None:
             raise RuntimeError("drain before start")
         async with self._turn:
-            return await self.doorbell.drain([partition])
+            return await self.doorbell.lanes.drain([partition])
 
     async def report(self) -> dict[str, str]:
         """Whether this worker can do its work: Postgres must answer, Redis may be away."""
@@ -162,8 +165,7 @@ class Crew:
     async def _close(self) -> None:
         if self.sweep is not None and self.doorbell is not None and self.upkeep is not None:
             await self.sweep.close()
-            await self.doorbell.drainer.close()
-            await self.doorbell.bell.close()
+            await self.doorbell.close()
             await self.upkeep.close()
         await self._queue.close()
         await self._line.close()

@@ -4,7 +4,6 @@ Without Redis this loop only tries again; the sweep works meanwhile.
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -14,8 +13,7 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import APPLY, AWAY, Queue, WakeUp
-from worker.aftermath import Aftermath
-from worker.apply import Drainer
+from worker.lanes import Lanes
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -29,15 +27,13 @@ CLAIM_TIMEOUT = 2.0  # seconds
 class Doorbell:
     queue: Queue  # for claims
     bell: Queue  # a client of its own: a blocking wait holds its connection
-    drainer: Drainer
-    aftermath: Aftermath
+    lanes: Lanes
     partitions: int
     workers: int = 1  # alive, this one among them: each takes its share
-    stopping: bool = False
 
     async def run(self) -> None:
-        """Works until `stopping`, then ends what is in hand."""
-        while not self.stopping:
+        """Works until its lanes are `stopping`, then ends what is in hand."""
+        while not self.lanes.stopping:
             try:
                 if not await self.run_once():
                     await self.bell.wait(APPLY, NAP)
@@ -63,17 +59,10 @@ class Doorbell:
 
     async def _work(self, wake_ups: list[WakeUp]) -> None:
         try:
-            await self.drain(sorted({w.partition for w in wake_ups if w.partition is not None}))
+            await self.lanes.drain(sorted({w.partition for w in wake_ups if w.partition is not None}))
         finally:
-            self.aftermath.finish(wake_ups)
+            self.lanes.aftermath.finish(wake_ups)
 
-    async def drain(self, partitions: Sequence[int]) -> int:
-        """Drains the partitions until nothing waits in them; returns how many batches were applied."""
-        applied = 0
-        while partitions:
-            drained = await self.drainer.drain(partitions)
-            self.aftermath.add(drained, "arq")
-            applied += len(drained.outcomes)
-            if not drained.more:
-                break
-        return applied
+    async def close(self) -> None:
+        await self.lanes.close()
+        await self.bell.close()

@@ -12,62 +12,64 @@ import structlog
 
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
+from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
-from worker.aftermath import Aftermath
-from worker.apply import Drainer
 from worker.expiry import expire_requests
+from worker.lanes import Lanes
 
-log = structlog.get_logger()
+warn = Seldom(structlog.get_logger())
 SQL = statements("sweep")
 
 INTERVAL = 0.4  # seconds; with LATE it keeps "applied within 2 s" with room for the drain itself
 LATE = 0.5  # seconds a batch may wait for its bell
 STATEMENT_TIMEOUT = 5.0  # seconds
-ROUNDS = 50  # drains of one sweep, so that its other duties get their turn in a backlog
 
 
 @dataclass(slots=True)
 class Sweep:
-    drainer: Drainer
-    aftermath: Aftermath
-    stopping: bool = False
+    database_url: str
+    lanes: Lanes
     _line: Line = field(init=False)
+    _expiry: Line = field(init=False)
 
     def __post_init__(self) -> None:
-        url = self.drainer.settings.database_url
-        self._line = Line(url, **BY_INDEX, application_name="threadmill sweep")
+        self._line = Line(self.database_url, **BY_INDEX, application_name="threadmill sweep")
+        self._expiry = Line(self.database_url, **BY_INDEX, application_name="threadmill expiry")
 
     async def run(self) -> None:
-        """Sweeps until `stopping`, then ends what is in hand."""
-        while not self.stopping:
+        """Sweeps until its lanes are `stopping`, then ends what is in hand."""
+        while not self.lanes.stopping:
             try:
                 await self.run_once()
             except (*AWAY, asyncpg.PostgresError) as error:
                 POSTGRES_ERRORS.labels("sweep").inc()
-                log.warning("a sweep was given up; the next one comes", error=repr(error))
+                warn("a sweep was given up; the next one comes", error=repr(error))
                 await self._line.drop()
             await asyncio.sleep(INTERVAL)
 
     async def run_once(self) -> int:
         """One sweep; returns how many batches it applied."""
-        applied = await self._drain_late()
-        connection = await self._line.get()
-        await expire_requests(connection)
-        return applied
-
-    async def _drain_late(self) -> int:
         connection = await self._line.get()
         rows = await connection.fetch(SQL["late"], LATE, timeout=STATEMENT_TIMEOUT)
         partitions = [row["id"] for row in rows]
-        applied = 0
-        for _ in range(ROUNDS if partitions else 0):
-            drained = await self.drainer.drain(partitions, wait=False)
-            self.aftermath.add(drained, "sweep")
-            applied += len(drained.outcomes)
-            if not drained.more or self.stopping:
-                break
-        return applied
+        return await self.lanes.drain(partitions) if partitions else 0
+
+    async def expire(self) -> None:
+        """Settles permission requests past their time until it is cancelled: a backlog must not keep them open."""
+        while True:
+            try:
+                await self.expire_once()
+            except (*AWAY, asyncpg.PostgresError) as error:
+                POSTGRES_ERRORS.labels("expire").inc()
+                warn("permission requests were not settled; they will be", error=repr(error))
+                await self._expiry.drop()
+            await asyncio.sleep(INTERVAL)
+
+    async def expire_once(self) -> int:
+        """Returns how many were settled."""
+        return await expire_requests(await self._expiry.get())
 
     async def close(self) -> None:
         await self._line.close()
-        await self.drainer.close()
+        await self._expiry.close()
+        await self.lanes.close()
