@@ -1,6 +1,7 @@
 """Fixtures over real servers: a database per test, copied from a migrated template, and a prefix in Redis."""
 
 import secrets
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,7 @@ _SESSION = pytest.StashKey[Session]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SESSION] = Session()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a session as Ctrl-C does: in order
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
