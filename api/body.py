@@ -6,6 +6,7 @@ What Postgres or another reader of the same bytes would take otherwise is refuse
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ DEPTH = 64  # levels of arrays and objects
 SAFE = 2**53  # integers beyond it are not the same number in every reader
 KEYS = 1_000  # of one object: more than any request here has, and few enough to report the first wrong one fast
 VALUES = 20_000  # commas and brackets outside of strings, in one body: ten times what 100 full events hold
+_BEGINNING = 16_384  # bytes
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _PLAIN = bytes(set(range(256)) - set(b"[]{},"))
 
@@ -96,15 +98,15 @@ def decode(body: bytes) -> Any:
         raise InvalidJson("The body begins with a byte order mark.")
     if body.count(b"[") + body.count(b"{") > DEPTH or body.count(b",") > VALUES:
         _check_outline(body)
-    value = _parse(text)
+    value = _parse(text, _DECODER if _LONG_NUMBER.search(body) else _QUICK_DECODER)
     if b"\\u" in body:  # only an escape can spell what UTF-8 and the parser do not refuse already
         _check_strings(value)
     return value
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, decoder: json.JSONDecoder) -> Any:
     try:
-        return _DECODER.decode(text)
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         raise InvalidJson(f"The body is not valid JSON: {error.msg} at character {error.pos}.") from None
     except RecursionError:
@@ -146,26 +148,42 @@ def _shown(text: str) -> str:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant)
+# Without sixteen digits in a row no integer is beyond 2^53, and looking at each costs more than reading it.
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+_QUICK_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_real, parse_constant=_constant)
 
 
 def _check_outline(body: bytes) -> None:
     """Raises where a body nests too deep or holds too many values; what stands within strings does not count.
 
     A few passes of C over the bytes, before the parser makes an object of each value: a megabyte of `{},` would take
-    the loop a tenth of a second. Taking away every innermost pair of brackets takes away one level. What is left over
-    is not balanced: the parser says so, unless it is deep in itself.
+    the loop a tenth of a second. Most that is too deep is so at its beginning, which is looked at first.
     """
+    if len(body) > _BEGINNING:
+        _check_depth(_outline(body[:_BEGINNING]))
+    outline = _outline(body)
+    _check_depth(outline[: 2 * VALUES])
+    if len(outline) > VALUES:
+        raise InvalidRequest(f"The body holds more values than any request has (about {VALUES}).")
+
+
+def _outline(body: bytes) -> bytes:
+    """Its commas and brackets outside of strings, all brackets square."""
     pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2]
-    outline = b"".join(pieces).translate(_TO_SQUARE, _PLAIN)
-    brackets = outline[: 2 * VALUES].replace(b",", b"")
+    return b"".join(pieces).translate(_TO_SQUARE, _PLAIN)
+
+
+def _check_depth(outline: bytes) -> None:
+    """Taking away every innermost pair of brackets takes away one level. What is left over is not balanced: the
+    parser says so, unless it is deep in itself.
+    """
+    brackets = outline.replace(b",", b"")
     for _ in range(DEPTH):
         if b"[]" not in brackets:
             break
         brackets = brackets.replace(b"[]", b"")
     if brackets.count(b"[") > DEPTH or b"[]" in brackets:
         raise _too_deep()
-    if len(outline) > VALUES:
-        raise InvalidRequest(f"The body holds more values than any request has (about {VALUES}).")
 
 
 def _too_deep() -> InvalidJson:
