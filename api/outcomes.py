@@ -93,7 +93,7 @@ class Outcomes:
 
     def take(self, data: bytes) -> None:
         """Lines of `<ref> <outcome>`, as `shared.queue.Queue.publish` writes them."""
-        for line in data.decode().split("\n"):
+        for line in data.decode(errors="replace").split("\n"):
             ref, _, text = line.partition(" ")
             self._settle(BatchRef(ref), text)  # type: ignore[arg-type]  # a NewType of a NewType of str
 

@@ -43,7 +43,7 @@ def load_job(data: bytes) -> dict[str, Any]:
     """arq's deserializer. Raises ValueError on anything but a JSON object, a pickled job among it."""
     try:
         job = json.loads(data)
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError("a job must be JSON; a pickled one is refused") from error
     if not isinstance(job, dict):
         raise ValueError("a job must be a JSON object")
@@ -85,7 +85,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    job: str
+    job: bytes  # its id, as it stands in the queue: whoever may write there can write what is no text
     partition: int | None  # None: not a job of ours, refused
 
 
@@ -131,7 +131,7 @@ class Queue:
             job_key_prefix,
         ]
         flat = await self._run("claim", keys, args)
-        return [WakeUp(job.decode(), _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]
+        return [WakeUp(job, _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]
 
     async def finish(self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]]) -> None:
         """Ends the wake-ups and takes applied batches (per partition) out of the waiting sets."""
