@@ -50,7 +50,8 @@ class Sender:
     async def create_thread(self, agent: str) -> str:
         """An empty thread's id; the apis must be well."""
         url = f"{self.urls[0]}/api/v1/agents/{agent}/threads"
-        reply = await self._exchange(url, {}, {"Authorization": f"Bearer {self.token}"})
+        headers = {"Authorization": f"Bearer {self.token}", "Prefer": "respond-async"}
+        reply = await self._exchange(url, {}, headers)
         assert reply.status == 201, reply
         return str(reply.body["thread"]["id"])
 

@@ -80,6 +80,8 @@ class Stack:
 
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
+        for member in self.members:  # pytest shows it where a test failed
+            sys.stdout.write(f"{member.name} ({member.process.poll()}):\n{self.log(member)[-2000:]}\n")
         for member in self.members:
             if member.process.poll() is None:
                 member.process.kill()
@@ -148,6 +150,7 @@ class Stack:
             "REDIS_URL": self.redis_url,
             "PYTHONPATH": str(ROOT),
             "THREADMILL_ENV": "test",
+            "THREADMILL_LOG_LEVEL": "info",
             **{_variable(key): value for key, value in settings.items()},
         }
         log = self.servers.directory / f"{name}-{port}.log"

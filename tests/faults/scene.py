@@ -1,0 +1,96 @@
+"""A stack with a client of its own: what a test of one fault sends, and the checker's word on all of it."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+from redis.asyncio import Redis
+
+from shared.keys import Keys
+from tests.faults import tables
+from tests.faults.checker import check
+from tests.faults.clients import Sender, chance
+from tests.faults.history import Document, Request
+from tests.faults.processes import Member, Stack
+from tests.faults.tables import Tables
+from tests.faults.waiting import until
+from tests.pipeline import PARTITIONS
+
+ASYNC = "respond-async"
+
+
+@dataclass(slots=True)
+class Scene:
+    stack: Stack
+    db: asyncpg.Connection  # the test's own, past every fault
+    thread: str
+    agent: str
+    token: str
+    rng: random.Random = field(default_factory=lambda: chance(1))
+    history: list[Request] = field(default_factory=list)
+
+    def sender(self, *apis: Member) -> Sender:
+        return Sender(self.stack.session, [api.url for api in apis or self.stack.apis], self.token, self.rng)
+
+    def request(self, *events: Document, thread: str | None = None, keyed: bool = True) -> Request:
+        """A new batch, one message where no events are given; it joins the history."""
+        marker = f"m0-{len(self.history)}"
+        chosen = events or ({"type": "user_message", "text": f"say {marker}"},)
+        request = Request(thread or self.thread, marker, chosen, f"key {marker}" if keyed else None)
+        self.history.append(request)
+        return request
+
+    async def new_thread(self, api: Member) -> str:
+        return await self.sender(api).create_thread(self.agent)
+
+    async def applied(self, request: Request) -> bool:
+        return (await self.age(request)) is not None
+
+    async def age(self, request: Request) -> float | None:
+        """Seconds from accepted to applied, by Postgres' clock; None while it waits."""
+        age: float | None = await self.db.fetchval(
+            "select extract(epoch from b.applied_at - b.accepted_at)::float8 from batches b"
+            " join idempotency_keys k on k.partition = b.partition and k.batch = b.id where k.key = $1",
+            request.key,
+        )
+        return age
+
+    async def settled(self, *requests: Request, within: float = 20.0) -> list[float]:
+        """Waits until they are applied; their ages then."""
+        for request in requests:
+            await until(f"{request.marker} is applied", lambda r=request: self.applied(r), within)  # type: ignore[misc]  # the default binds
+        return [age for request in requests if (age := await self.age(request)) is not None]
+
+    async def count(self, table: str = "batches") -> int:
+        return int(await self.db.fetchval(f"select count(*) from {table}"))  # noqa: S608 - a name of ours
+
+    async def violations(self) -> list[str]:
+        """What the checker finds once all is quiet."""
+        redis, keys = Redis.from_url(self.stack.redis_url), Keys()
+
+        async def quiet() -> bool:
+            left = await self.db.fetchval("select count(*) from batches where applied_at is null")
+            return not left and not await tables.count_waiting(redis, keys, PARTITIONS)
+
+        try:
+            await until("all is quiet", quiet, within=20)
+            found: Tables = await tables.read(self.db, redis, keys, PARTITIONS)
+        finally:
+            await redis.aclose()
+        return [str(violation) for violation in check(self.history, found)]
+
+
+@asynccontextmanager
+async def scene(stack: Stack) -> AsyncIterator[Scene]:
+    """Once every process of the stack is ready: an empty thread, made by its first api."""
+    access = await stack.access()
+    await stack.ready()
+    db = await stack.database()
+    try:
+        made = Scene(stack, db, "", access.agent, access.token)
+        made.thread = await made.new_thread(stack.apis[0])
+        yield made
+    finally:
+        await db.close()
