@@ -71,10 +71,10 @@ class Crew:
         partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
-        self.doorbell = Doorbell(
-            self._queue, blocking, Lanes(settings, self.aftermath, via="arq", wait=True), partitions
-        )
-        self.sweep = Sweep(settings.database_url, Lanes(settings, self.aftermath, via="sweep", wait=False))
+        rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True)
+        swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False)
+        self.doorbell = Doorbell(self._queue, blocking, rung, partitions)
+        self.sweep = Sweep(settings.database_url, swept)
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
         if bell and self.roles != "execute":
             self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
@@ -102,7 +102,11 @@ class Crew:
         if self.doorbell is None:
             raise RuntimeError("drain before start")
         async with self._turn:
-            return await self.doorbell.lanes.drain([partition])
+            applied = await self.doorbell.lanes.drain([partition])
+        while self.doorbell.lanes.left:
+            async with self._turn:  # anew each time: the jobs of other partitions get theirs in between
+                applied += await self.doorbell.lanes.drain(())
+        return applied
 
     async def report(self) -> dict[str, str]:
         """Whether this worker can do its work: Postgres must answer, Redis may be away."""

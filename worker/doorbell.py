@@ -14,6 +14,7 @@ from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import APPLY, AWAY, Queue, WakeUp
 from worker.lanes import Lanes
+from worker.write import Disturbed
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -41,16 +42,16 @@ class Doorbell:
                 REDIS_ERRORS.labels("claim").inc()
                 warn("no wake-ups without Redis; the sweep works", error=repr(error))
                 await asyncio.sleep(PAUSE)
-            except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
+            except (*POSTGRES_AWAY, asyncpg.PostgresError, Disturbed) as error:
                 POSTGRES_ERRORS.labels("drain").inc()
                 log.warning("a drain was given up; the sweep takes it", error=repr(error))
                 await asyncio.sleep(PAUSE)
 
     async def run_once(self) -> bool:
-        """Claims and drains a share of the waiting wake-ups; False where there are none."""
+        """Claims and drains a share of the wake-ups, beside a backlog that was left; False where there is neither."""
         async with asyncio.timeout(CLAIM_TIMEOUT):
             wake_ups = await self.queue.claim(max(1, self.partitions // max(1, self.workers)))
-        if not wake_ups:
+        if not wake_ups and not self.lanes.left:
             return False
         for refused in (wake_up for wake_up in wake_ups if wake_up.partition is None):
             log.error("a job in the queue is not ours, refused", job=refused.job)
@@ -59,7 +60,7 @@ class Doorbell:
 
     async def _work(self, wake_ups: list[WakeUp]) -> None:
         try:
-            await self.lanes.drain(sorted({w.partition for w in wake_ups if w.partition is not None}))
+            await self.lanes.drain({w.partition for w in wake_ups if w.partition is not None})
         finally:
             self.lanes.aftermath.finish(wake_ups)
 

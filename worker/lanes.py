@@ -1,45 +1,59 @@
-"""Drains partitions until nothing waits in them: one drain after another, and side by side where there is a backlog.
+"""Drains partitions: one drain after another, and side by side where there is a backlog.
 
-One lane thinks while Postgres writes for the other; their partitions are disjoint, so they never meet.
+One lane thinks while Postgres writes for the other; their partitions are disjoint, so they never meet. A backlog
+in some partitions is left after a while and gone on with beside what was accepted for the others meanwhile.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shared.settings import Settings
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
 
+SHARE = 0.025  # seconds of a backlog after which the other partitions get a look
+
 
 @dataclass(slots=True)
 class Lanes:
     settings: Settings
     aftermath: Aftermath
+    partitions: int  # of the database
     via: str  # what its batches are counted under: arq, sweep
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
     stopping: bool = False
+    left: set[int] = field(default_factory=set)  # partitions that were left with a backlog
     first: Drainer = field(init=False)
     second: Drainer = field(init=False)
 
     def __post_init__(self) -> None:
         self.first, self.second = Drainer(self.settings), Drainer(self.settings)
 
-    async def drain(self, partitions: Sequence[int]) -> int:
-        """Returns how many batches were applied. Raises what `Drainer.drain` raises."""
+    async def drain(self, wanted: Collection[int]) -> int:
+        """Drains these partitions and those that were left; returns how many batches were applied.
+
+        Where a backlog is left, `left` names its partitions. Raises what `Drainer.drain` raises; nothing is left then.
+        """
+        partitions, self.left = sorted(self.left.union(wanted)), set()
         applied, more = await self._once(self.first, partitions)
         if not more:
             return applied
         halves = ((self.first, partitions[::2]), (self.second, partitions[1::2]))
-        return applied + sum(await asyncio.gather(*(self._run(*half) for half in halves)))
+        everything = len(partitions) == self.partitions  # then nobody waits for a look
+        until = float("inf") if everything else asyncio.get_running_loop().time() + SHARE
+        return applied + sum(await _all(self._run(*half, until) for half in halves))
 
     async def close(self) -> None:
         await self.first.close()
         await self.second.close()
 
-    async def _run(self, drainer: Drainer, partitions: Sequence[int]) -> int:
-        applied, more = 0, bool(partitions)
+    async def _run(self, drainer: Drainer, partitions: Sequence[int], until: float) -> int:
+        applied, more, time = 0, bool(partitions), asyncio.get_running_loop().time
         while more and not self.stopping:
+            if time() >= until:
+                self.left.update(partitions)
+                break
             count, more = await self._once(drainer, partitions)
             applied += count
         return applied
@@ -48,3 +62,12 @@ class Lanes:
         drained = await drainer.drain(partitions, wait=self.wait)
         self.aftermath.add(drained, self.via)
         return len(drained.outcomes), drained.more
+
+
+async def _all(lanes: Iterable[Awaitable[int]]) -> list[int]:
+    """What the lanes came to, once each of them has ended; then raises what the first one raised."""
+    ends = await asyncio.gather(*lanes, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return [end for end in ends if isinstance(end, int)]

@@ -16,6 +16,7 @@ from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
 from worker.expiry import expire_requests
 from worker.lanes import Lanes
+from worker.write import Disturbed
 
 warn = Seldom(structlog.get_logger())
 SQL = statements("sweep")
@@ -41,18 +42,18 @@ class Sweep:
         while not self.lanes.stopping:
             try:
                 await self.run_once()
-            except (*AWAY, asyncpg.PostgresError) as error:
+            except (*AWAY, asyncpg.PostgresError, Disturbed) as error:
                 POSTGRES_ERRORS.labels("sweep").inc()
                 warn("a sweep was given up; the next one comes", error=repr(error))
                 await self._line.drop()
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(0 if self.lanes.left else INTERVAL)
 
     async def run_once(self) -> int:
         """One sweep; returns how many batches it applied."""
         connection = await self._line.get()
         rows = await connection.fetch(SQL["late"], LATE, timeout=STATEMENT_TIMEOUT)
-        partitions = [row["id"] for row in rows]
-        return await self.lanes.drain(partitions) if partitions else 0
+        partitions = {row["id"] for row in rows}
+        return await self.lanes.drain(partitions) if partitions or self.lanes.left else 0
 
     async def expire(self) -> None:
         """Settles permission requests past their time until it is cancelled: a backlog must not keep them open."""
