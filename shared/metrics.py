@@ -3,7 +3,37 @@
 Counters of one process; Prometheus adds them up. Refused: labels with ids (their number has no bound).
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class Tally(Collector):
+    """A histogram that takes a drain's observations at once; the library's own takes one, at 2 µs each."""
+
+    def __init__(self, name: str, documentation: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        REGISTRY.register(self)
+
+    def observe(self, values: Sequence[float]) -> None:
+        counts, bounds = self._counts, self._bounds
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self._sum += sum(values)
+
+    def collect(self) -> Iterable[Metric]:
+        upto = list(accumulate(self._counts))
+        buckets = [(str(bound), float(n)) for bound, n in zip((*self._bounds, "+Inf"), upto, strict=True)]
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
+
 
 ACCEPTED = Counter("threadmill_accepted_batches", "Batches committed by this api")
 FLUSH_SIZE = Histogram(
@@ -17,10 +47,10 @@ DRAIN_SIZE = Histogram(
     "Batches applied by one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
-LATENCY = Histogram(
+LATENCY = Tally(
     "threadmill_accepted_to_applied_seconds",
     "From accepted to applied, by Postgres' clock",
-    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 30),
+    (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0),
 )
 FAILED_DRAINS = Counter("threadmill_failed_drains", "Drains that rolled back", ["reason"])
 PARKED = Counter("threadmill_parked_batches", "Batches that became dead letters")

@@ -55,8 +55,7 @@ class Aftermath:
         APPLIED.labels(via).inc(len(drained.outcomes))
         DRAIN_SIZE.observe(len(drained.outcomes))
         if drained.at is not None:
-            for outcome in drained.outcomes:
-                LATENCY.observe(max(0.0, (drained.at - outcome.accepted_at).total_seconds()))
+            LATENCY.observe([(drained.at - outcome.accepted_at).total_seconds() for outcome in drained.outcomes])
 
     async def run(self) -> None:
         """Tells until it is cancelled."""

@@ -26,7 +26,7 @@ from worker import broken, poison
 from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose
 from worker.load import Want, load_states, lock_threads
 from worker.plan import Outcome, Plan, settle
-from worker.transaction import BEGIN, transaction
+from worker.transaction import BEGIN, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, transaction
 from worker.write import write
 
 log = structlog.get_logger()
@@ -100,8 +100,7 @@ class Drainer:
 
     async def _once(self, partitions: Sequence[int], wait: bool, seen: list[Batch]) -> Drained:
         connection = await self._line.get()
-        await connection.execute(BEGIN)
-        held = await self._lock(connection, partitions, wait)
+        held = await self._begin(connection, partitions, wait)
         choice, now = await self._read(connection, held)
         seen += choice.batches
         suspects = [batch for batch in choice.batches if batch.suspect]
@@ -114,11 +113,16 @@ class Drainer:
         drained = await self._apply(connection, choice.batches, now)
         return Drained(drained.outcomes, drained.blocked, choice.more or drained.more, now)
 
-    async def _lock(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
-        if broken.unlocked():
+    async def _begin(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
+        """Begins the transaction; returns the partitions that it holds."""
+        if wait and not broken.unlocked():
+            numbers = ",".join(map(str, partitions))
+            await connection.execute(
+                SQL["begin"].format(idle_ms=IDLE_TIMEOUT_MS, lock_ms=LOCK_TIMEOUT_MS, partitions=numbers)
+            )
             return partitions
-        if wait:
-            await connection.execute(SQL["lock"], partitions)
+        await connection.execute(BEGIN)
+        if broken.unlocked():
             return partitions
         return [row["p"] for row in await connection.fetch(SQL["try_lock"], partitions)]
 
@@ -189,12 +193,11 @@ class Drainer:
 
     async def _write(self, connection: asyncpg.Connection, plan: Plan, now: datetime) -> None:
         marks = [(outcome.partition, outcome.batch, outcome.text) for outcome in plan.outcomes]
-        await write(connection, plan.changes, plan.statuses, marks, now)
+        await write(connection, plan.changes, plan.statuses, marks, now, self.owner)
         if plan.blocked:
             await connection.execute(SQL["block"], [b.partition for b in plan.blocked], [b.id for b in plan.blocked])
         if plan.lifted:
             await connection.execute(SQL["unblock"], [p for p, _ in plan.lifted], [t for _, t in plan.lifted])
-        await connection.execute(SQL["clear_note"], self.owner, [mark[1] for mark in marks])
 
     async def _after_a_death(self, suspects: Sequence[Batch]) -> Drained:
         """What a dead owner had in hand: a batch that it tried alone counts that try; the rest is tried alone."""
@@ -228,8 +231,7 @@ class Drainer:
 
     async def _alone(self, batch: Batch) -> Drained:
         connection = await self._line.get()
-        await connection.execute(BEGIN)
-        await self._lock(connection, [batch.partition], wait=True)
+        await self._begin(connection, [batch.partition], wait=True)
         row = await connection.fetchrow(SQL["read_one"], batch.partition, batch.id)
         if row is None:
             await connection.execute("rollback")
@@ -239,7 +241,7 @@ class Drainer:
     async def _count(self, batch: Batch, error: str) -> None:
         connection = await self._line.get()
         async with transaction(connection):
-            await self._lock(connection, [batch.partition], wait=True)
+            await connection.execute(SQL["lock"], [batch.partition])
             await poison.count(connection, batch, error, self.settings.on_poison)
             await connection.execute(SQL["clear_note"], self.owner, [batch.id])
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -17,8 +18,9 @@ ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the ne
 ALONE = 2  # of `suspect`
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
+    """A row of the statement `read`, by its columns; a tuple, because a drain makes hundreds."""
+
     partition: int
     id: BatchId
     ref: BatchRef
@@ -35,21 +37,7 @@ class Batch:
 
 
 def batch_of(row: asyncpg.Record) -> Batch:
-    return Batch(
-        row["partition"],
-        row["id"],
-        row["ref"],
-        row["thread"],
-        row["account"],
-        row["token"],
-        row["events"],
-        row["reply_to"],
-        row["accepted_at"],
-        row["attempts"],
-        row["later"],
-        row["suspect"],
-        row["account_held"],
-    )
+    return Batch._make(row[: len(Batch._fields)])
 
 
 @dataclass(frozen=True, slots=True)

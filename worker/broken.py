@@ -6,7 +6,7 @@ from shared.db.statements import statements
 READ = statements("drain")["read"]
 _WANTED = "from unnest($1::int[]) as wanted (id)"
 _LOCKED_HERE = "from (select p as id, pg_advisory_xact_lock(1, p) from unnest($1::int[]) as p) as wanted"
-_LIMITED = "order by w.id limit $2::int"
+_LIMITED = "order by w.account, w.id limit $2::int"
 
 
 def unlocked() -> bool:

@@ -11,7 +11,7 @@ from shared.db.statements import statements
 from shared.events import Event, RunnerEvent
 from shared.ids import RequestId, RunId, ThreadId
 from shared.lifecycle import Names, State, names, needed_runs
-from shared.models import BusyPolicy, PermissionRequest, Run, Steer, Thread, ThreadStatus
+from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, Steer, Thread
 
 SQL = statements("drain")
 
@@ -40,9 +40,10 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     named = {want.thread: names(want.events) for want in present}
     seen = await _seen(connection, present, named)
     queues = await _queues(connection, present, threads)
-    requests = await _requests(connection, present, threads, named)
+    executing = _executing(present, queues)
+    requests = await _requests(connection, present, executing, named)
     others = await _named(connection, present, named, seen, queues, requests)
-    steers = await _steers(connection, present, threads)
+    steers = await _steers(connection, executing)
     return {
         thread: State(
             thread=record,
@@ -68,6 +69,15 @@ async def _queues(
     need = [needed_runs(want.events, threads[want.thread][1]) for want in busy]
     rows = await connection.fetch(SQL["runs"], *_columns([(w.partition, w.thread) for w in busy]), need)
     return _grouped(rows)
+
+
+def _executing(wants: Sequence[Want], queues: Mapping[ThreadId, Sequence[Run]]) -> list[Where]:
+    """Threads whose current run executes: only those have open requests, and messages offered to a runner."""
+    return [
+        (want.partition, want.thread)
+        for want in wants
+        if (queue := queues.get(want.thread)) and queue[0].status in EXECUTING
+    ]
 
 
 async def _seen(
@@ -105,30 +115,24 @@ async def _named(
 async def _requests(
     connection: asyncpg.Connection,
     wants: Sequence[Want],
-    threads: Mapping[ThreadId, tuple[Thread, BusyPolicy]],
+    executing: Sequence[Where],
     named: Mapping[ThreadId, Names],
 ) -> dict[ThreadId, dict[RequestId, PermissionRequest]]:
-    """Open requests of busy threads, and those that decisions name."""
-    open_in = [(w.partition, w.thread) for w in wants if threads[w.thread][0].active_runs]
+    """Open requests, and those that decisions name."""
     asked = [(w.partition, w.thread, request) for w in wants for request in named[w.thread].requests]
-    if not open_in and not asked:
+    if not executing and not asked:
         return {}
     columns = zip(*asked, strict=True) if asked else ([], [], [])
     found: dict[ThreadId, dict[RequestId, PermissionRequest]] = defaultdict(dict)
-    for row in await connection.fetch(SQL["permission_requests"], *_columns(open_in), *columns):
+    for row in await connection.fetch(SQL["permission_requests"], *_columns(executing), *columns):
         found[row["thread"]][row["id"]] = request_of(row)
     return found
 
 
-async def _steers(
-    connection: asyncpg.Connection,
-    wants: Sequence[Want],
-    threads: Mapping[ThreadId, tuple[Thread, BusyPolicy]],
-) -> dict[ThreadId, list[Steer]]:
-    busy = [(w.partition, w.thread) for w in wants if threads[w.thread][0].status is ThreadStatus.RUNNING]
+async def _steers(connection: asyncpg.Connection, executing: Sequence[Where]) -> dict[ThreadId, list[Steer]]:
     found: dict[ThreadId, list[Steer]] = defaultdict(list)
-    if busy:
-        for row in await connection.fetch(SQL["steers"], *_columns(busy)):
+    if executing:
+        for row in await connection.fetch(SQL["steers"], *_columns(executing)):
             found[row["thread"]].append(steer_of(row))
     return found
 

@@ -6,6 +6,7 @@ Refused here: deciding what an event does; that is the core's.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from shared import documents, ids
 from shared.events import Event, ThreadDeleted
@@ -17,8 +18,9 @@ from worker.missing import deleted_outcome
 from worker.write import Changes
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
+    """What an applied batch came to, and whom to tell."""
+
     partition: int
     batch: BatchId
     ref: BatchRef

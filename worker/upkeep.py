@@ -32,6 +32,8 @@ RECONCILE_INTERVAL = 2.0  # seconds
 FORGET_INTERVAL = 10.0  # seconds
 SETTLED = 2.0  # seconds; younger members may still be on their way
 PAGE = 1_000  # members or rows looked at in one step
+SHARE = 100  # of one partition in one step over all of them
+PAGES = 20  # steps in one go
 FIRST = ("0" * 26, 0)
 
 
@@ -76,20 +78,22 @@ class Upkeep:
                 await self._complain("forget", self._slow, error)
 
     async def reconcile_once(self) -> None:
-        """One page of each partition, both ways: what no longer waits goes out, what waits unrung for goes in."""
+        """Both ways: what no longer waits goes out, page by page while they hold any; what waits unrung goes in."""
         connection = await self._line.get()
         now: datetime = await connection.fetchval(SQL["clock"])
-        await self._take_out(connection, (now.timestamp() - SETTLED) * 1000)
+        for _ in range(PAGES):
+            if not await self._take_out(connection, (now.timestamp() - SETTLED) * 1000):
+                break
         await self._put_in(connection)
 
-    async def _take_out(self, connection: asyncpg.Connection, limit: float) -> None:
+    async def _take_out(self, connection: asyncpg.Connection, limit: float) -> int:
         pages = await self._each(
-            lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=PAGE)
+            lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=SHARE)
         )
         asked = [(p, int(member)) for p, page in enumerate(pages) for member in page]
         if not asked:
             self._offsets.clear()
-            return
+            return 0
         gone: dict[int, list[int]] = defaultdict(list)
         for row in await connection.fetch(SQL["gone"], *zip(*asked, strict=True)):
             gone[row["partition"]].append(row["id"])
@@ -97,19 +101,20 @@ class Upkeep:
             if gone[partition]:
                 await self.redis.zrem(self._keys.waiting(partition), *gone[partition])
             right = self._offsets.get(partition, 0) + len(page) - len(gone[partition])
-            self._offsets[partition] = right if len(page) == PAGE else 0
+            self._offsets[partition] = right if len(page) == SHARE else 0
+        return sum(map(len, gone.values()))
 
     async def _put_in(self, connection: asyncpg.Connection) -> None:
         places = [(p, *self._places.get(p, FIRST)) for p in range(self.partitions)]
         found: dict[int, list[asyncpg.Record]] = defaultdict(list)
-        for row in await connection.fetch(SQL["unrung"], SETTLED, PAGE, *zip(*places, strict=True)):
+        for row in await connection.fetch(SQL["unrung"], SETTLED, SHARE, *zip(*places, strict=True)):
             found[row["partition"]].append(row)
         for partition, rows in found.items():
             members = {str(row["id"]): row["accepted_ms"] for row in rows}
             await self.redis.zadd(self._keys.waiting(partition), members)
             self._places[partition] = (rows[-1]["account"], rows[-1]["id"])
         for partition in range(self.partitions):
-            if len(found[partition]) < PAGE:
+            if len(found[partition]) < SHARE:
                 self._places.pop(partition, None)
 
     async def _each(self, command: Callable[[Pipeline, str, int], object]) -> list[Any]:

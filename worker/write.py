@@ -26,7 +26,7 @@ from shared.effects import (
     SteerOffered,
     SteerSettled,
 )
-from shared.ids import BatchId, MessageId, RequestId, RunId, ThreadId
+from shared.ids import BatchId, MessageId, RequestId, RunId, ThreadId, Ulid
 from shared.models import Run, RunError, RunStatus, Steer, Thread
 
 SQL = statements("drain")
@@ -104,8 +104,9 @@ async def write(
     statuses: dict[RunId, RunStatus],
     outcomes: Sequence[tuple[int, BatchId, str]],
     now: datetime,
+    owner: Ulid | None = None,
 ) -> None:
-    """Writes the changes and marks the batches of `outcomes` (partition, id, text) applied.
+    """Writes the changes, marks the batches of `outcomes` (partition, id, text) applied, clears `owner`'s note.
 
     `statuses` are those that the moved runs were loaded with: an update repeats what it expects.
     """
@@ -118,6 +119,7 @@ async def write(
         *_table(rows.said, 7),
         *_table([_moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
         *_table(rows.logged, 8),
+        owner,
     )
     expected = (len(outcomes), len(changes.threads), len(changes.moved))
     if tuple(row) != expected and not armed("stale_read"):

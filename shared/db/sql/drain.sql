@@ -1,3 +1,12 @@
+-- name: begin
+-- Begins a drain and takes its partitions, each a statement of its own in one round trip. {idle_ms} and {lock_ms} bound
+-- what a worker that stops can hold up; {partitions} are numbers with commas between them.
+begin;
+set local synchronous_commit = on;
+set local idle_in_transaction_session_timeout = {idle_ms};
+set local lock_timeout = {lock_ms};
+select pg_advisory_xact_lock(1, p) from unnest(array[{partitions}]::int[]) as p order by p;
+
 -- name: lock
 -- Takes the partitions in order and waits for them. A statement of its own: what is read in the lock's own statement
 -- would come from a snapshot taken before the lock.
@@ -40,8 +49,11 @@ from working a
 join accounts o on o.id = a.account
 cross join lateral (
     select * from batches w
-    where w.partition = a.partition and w.account = a.account and w.applied_at is null and not w.blocked
-    order by w.id limit $2::int
+    -- The account is a range of one, and leads the order: an equality would let the primary key serve the order as
+    -- well, and that index holds every batch of the last day.
+    where w.partition = a.partition and w.account >= a.account and w.account <= a.account
+      and w.applied_at is null and not w.blocked
+    order by w.account, w.id limit $2::int
 ) as b;
 
 -- name: note
@@ -177,6 +189,15 @@ logged as (
     insert into thread_events (partition, thread, id, run, type, status, content, occurred_at)
     select * from unnest($31::smallint[], $32::uuid[], $33::uuid[], $34::uuid[], $35::text[], $36::text[], $37::text[],
                          $38::timestamptz[])
+),
+cleared as (
+    -- What this owner had in hand is settled with this, and no longer suspect where a dead owner's note names it. The
+    -- rest of such a note stays.
+    update drains
+    set batches = case when owner = $39 then '{}'
+                       else array(select unnest(batches) except select unnest($3::bigint[])) end,
+        partitions = case when owner = $39 then '{}' else partitions end
+    where owner = $39 or batches && $3::bigint[]
 )
 select (select count(*) from marked)::int as marked,
        (select count(*) from changed)::int as changed,
