@@ -1,6 +1,7 @@
 """A stack with a client of its own: what a test of one fault sends, and the checker's word on all of it."""
 
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from tests.faults.waiting import until
 from tests.pipeline import PARTITIONS
 
 ASYNC = "respond-async"
+_RUNG_FOR = re.compile(r'^threadmill_applied_batches_total\{via="arq"\} (\S+)', re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -62,6 +64,18 @@ class Scene:
         for request in requests:
             await until(f"{request.marker} is applied", lambda r=request: self.applied(r), within)  # type: ignore[misc]  # the default binds
         return [age for request in requests if (age := await self.age(request)) is not None]
+
+    async def rung_for(self) -> float:
+        """Batches that the first worker applied because it was rung for, since it started."""
+        async with self.stack.session.get(f"{self.stack.workers[0].url}/metrics") as response:
+            found = _RUNG_FOR.search(await response.text())
+        return float(found[1]) if found else 0.0
+
+    async def bell_works(self) -> bool:
+        """Whether one more batch reaches a worker by its bell, and its outcome the api."""
+        before, request = await self.rung_for(), self.request()
+        await self.sender().settle(request)
+        return await self.rung_for() > before
 
     async def count(self, table: str = "batches") -> int:
         return int(await self.db.fetchval(f"select count(*) from {table}"))  # noqa: S608 - a name of ours

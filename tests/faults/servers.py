@@ -1,14 +1,16 @@
 """A Postgres and a Redis that may be killed, stopped and emptied: nobody else uses them."""
 
 import asyncio
+import os
 import secrets
 import shutil
 import signal
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from deploy import children, embedded, ports
 from deploy.embedded import Server
@@ -55,6 +57,7 @@ class Servers:
 
     async def revive(self) -> None:
         """Starts what a test left dead, and empties Redis."""
+        (self.directory / "dump.rdb").unlink(missing_ok=True)
         if self.postgres.process.poll() is not None:
             await self.start_postgres()
         if self.redis.process.poll() is not None:
@@ -73,9 +76,9 @@ class Servers:
             self.directory / "postgres", self.postgres_port, self.password, settings=embedded.THROWAWAY
         )
 
-    async def kill_postgres(self) -> None:
-        """Without a checkpoint and without a word to its clients, as a machine that stops."""
-        self.postgres.process.send_signal(signal.SIGQUIT)
+    async def stop_postgres(self, number: signal.Signals) -> None:
+        """SIGQUIT: without a checkpoint and without a word to its clients. SIGINT: in good order, at once."""
+        self.postgres.process.send_signal(number)
         await children.exited(self.postgres.process)
 
     async def start_redis(self) -> None:
@@ -85,9 +88,23 @@ class Servers:
         self.redis.process.kill()
         await children.exited(self.redis.process)
 
+    async def load_redis_slowly(self) -> None:
+        """Kills it and starts it on a file that it takes some seconds to load; returns while it does."""
+        async with Redis.from_url(self.redis.url) as client:
+            await client.mset({f"ballast:{n}": os.urandom(1 << 20) for n in range(24)})
+            await client.save()
+        await self.kill_redis()
+        slowly = b"key-load-delay 150000\n"  # microseconds; it looks around every 2 MB that it loaded
+        command = replace(self.redis.command, stdin=self.redis.command.stdin + slowly)
+        self._redis = Server(self.redis.url, command, children.spawn(command))
+
+    async def redis_answers(self) -> bool:
+        async with Redis.from_url(self.redis.url, socket_timeout=2) as client:
+            try:
+                return bool(await client.ping())
+            except RedisError:
+                return False
+
     async def flush_redis(self) -> None:
-        client = Redis.from_url(self.redis.url, socket_timeout=2)
-        try:
+        async with Redis.from_url(self.redis.url, socket_timeout=2) as client:
             await client.flushall()
-        finally:
-            await client.aclose()
