@@ -141,6 +141,7 @@ class Upkeep:
             went_on = row["looked"] == PAGE and row["removed"] < PAGE
             self._seen[partition] = row["seen"] if went_on else 0
         await connection.execute(SQL["forget_threads"], self.settings.retention_hours)
+        await connection.execute(SQL["forget_notes"])
         return removed
 
     async def purge_once(self) -> None:

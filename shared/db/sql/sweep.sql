@@ -17,11 +17,17 @@ select r.partition, r.thread, r.id
 from permission_requests r
 where r.state = 'pending'
   and r.expires_at < clock_timestamp() - interval '1 second'
+  and not exists (  -- each half has an index of its own
+    select from batches b
+    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
+      and b.accepted_at < r.expires_at
+  )
   and not exists (
     select from batches b
-    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.accepted_at < r.expires_at
+    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.blocked
+      and b.accepted_at < r.expires_at
   )
-order by r.partition, r.thread, r.id
+order by r.expires_at
 limit 100;
 
 -- name: still_expired
@@ -31,7 +37,13 @@ from unnest($1::uuid[], $2::uuid[]) as w (thread, id)
 join permission_requests r on r.partition = $3 and r.thread = w.thread and r.id = w.id and r.state = 'pending'
 where not exists (
     select from batches b
-    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.accepted_at < r.expires_at
+    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
+      and b.accepted_at < r.expires_at
+)
+and not exists (
+    select from batches b
+    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.blocked
+      and b.accepted_at < r.expires_at
 );
 
 -- name: forget_batches
@@ -86,6 +98,15 @@ delete from threads t where (t.partition, t.id) in (
     where purged_at < clock_timestamp() - $1::float8 * interval '1 hour' limit 1000)
   and not exists (select from batches b where b.partition = t.partition and b.thread = t.id and b.applied_at is null
                                            and b.blocked);
+
+-- name: forget_notes
+-- Notes of owners that have not worked for an hour; what such a note still names has been settled or waits for its
+-- operator. A live owner writes its note anew.
+delete from drains
+where started_at < clock_timestamp() - interval '1 hour'
+  and not exists (select from batches b
+                  where b.partition = any(drains.partitions) and b.id = any(drains.batches) and b.applied_at is null
+                    and not b.blocked);
 
 -- name: gone
 -- Which of these batches no longer wait.
