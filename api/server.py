@@ -38,6 +38,8 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        if exc is not None:
+            exc.__traceback__ = None  # it holds the frame that holds it, and with them the whole connection
         if request.writer.output_size > 0:
             raise ConnectionError("The answer has begun; it can't be changed any more.")
         error = InvalidRequest("The request is not valid HTTP.") if status < 500 else InternalError()

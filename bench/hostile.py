@@ -20,7 +20,7 @@ from shared import accounts
 from shared.db.connect import connect
 from shared.db.migrate import migrate
 from shared.models import TokenKind
-from tests.hostile import FINE, REQUESTS, Hostile, exchange, request
+from tests.hostile import FINE, JSON, REQUESTS, Hostile, exchange, request
 
 WARM = 10  # rounds before the memory is first read
 P99 = 0.020  # seconds
@@ -55,7 +55,7 @@ def attack(url: str, token: str, thread: str, pid: int, times: int) -> Figures:
     """Sends until `times` hostile requests were answered."""
     figures = Figures({name: [] for name in REQUESTS})
     bytes_of = {name: request(row, token, thread) for name, row in REQUESTS.items()}
-    ordinary = request(Hostile(200, "", FINE), token, thread)
+    ordinary = request(Hostile(200, "", FINE, (JSON, "Prefer: respond-async")), token, thread)
     process = psutil.Process(pid)
     before = 0
     for n in range(max(WARM + 1, -(-times // len(REQUESTS)))):
@@ -77,7 +77,7 @@ def timed(url: str, data: bytes) -> tuple[int, float]:
     return status, time.perf_counter() - started
 
 
-async def prepare(database_url: str) -> tuple[str, str, str]:
+async def prepare(database_url: str) -> tuple[str, str]:
     """A token, and an agent of its account that takes threads."""
     db = await connect(database_url)
     try:
@@ -87,7 +87,7 @@ async def prepare(database_url: str) -> tuple[str, str, str]:
         agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
     finally:
         await db.close()
-    return token.secret.text, agent.id, account.id
+    return token.secret.text, agent.id
 
 
 async def run(times: int) -> Figures:
@@ -95,7 +95,7 @@ async def run(times: int) -> Figures:
     program = None
     try:
         database_url = await stack.create_database("hostile")
-        token, agent, _ = await prepare(database_url)
+        token, agent = await prepare(database_url)
         port = ports.pick()
         environment = {"DATABASE_URL": database_url, "REDIS_URL": stack.redis.url, "THREADMILL_PORT": str(port)}
         program = Program.start("api", "api", stack.directory / "api.log", environment)

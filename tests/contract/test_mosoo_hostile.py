@@ -1,6 +1,7 @@
 """Hostile input over real sockets: each row gets its 4xx in our envelope and stores nothing."""
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from aiohttp import web
 
 from shared.settings import Settings
 from tests import hostile
@@ -134,6 +136,20 @@ async def test_a_thousand_hostile_requests_leave_the_memory_as_it_was(service: S
     before = process.memory_info().rss
     await asyncio.to_thread(send, 1 + 1_000 // len(requests))
     assert process.memory_info().rss - before < RISE
+
+
+async def test_a_connection_that_is_refused_leaves_nothing_for_the_collector(service: Service, client: Client) -> None:
+    """It looks seldom at the young, and a connection with its buffers is large."""
+    data = hostile.request(REQUESTS["two Content-Lengths"], client.token, client.agent)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await asyncio.to_thread(hostile.exchange, service.url, data)
+        left = [value for value in gc.get_objects() if isinstance(value, web.RequestHandler)]
+    finally:
+        gc.enable()
+    assert len(left) < 5
 
 
 async def stored(service: Service) -> dict[str, int]:
