@@ -61,7 +61,8 @@ class Sender:
             async with self.session.post(url, json=body, headers=headers, timeout=timeout) as response:
                 document = await response.json()
                 replayed = response.headers.get("Idempotency-Replayed") == "true"
-                return Reply(sent, time.monotonic(), response.status, document, replayed)
+                again = response.headers.get("Retry-After")
+                return Reply(sent, time.monotonic(), response.status, document, replayed, again)
         except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: an answer cut off in its middle
             return Reply(sent, time.monotonic(), None)
 

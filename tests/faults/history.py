@@ -19,6 +19,7 @@ class Reply:
     status: int | None
     body: Document = field(default_factory=dict, hash=False)
     replayed: bool = False
+    retry_after: str | None = None
 
     @property
     def acknowledged(self) -> bool:

@@ -1,7 +1,6 @@
 """A stack with a client of its own: what a test of one fault sends, and the checker's word on all of it."""
 
 import random
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,13 +13,14 @@ from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Sender, chance
 from tests.faults.history import Document, Request
-from tests.faults.processes import Member, Stack
+from tests.faults.processes import Access, Member, Stack
 from tests.faults.tables import Tables
 from tests.faults.waiting import until
 from tests.pipeline import PARTITIONS
 
 ASYNC = "respond-async"
-_RUNG_FOR = re.compile(r'^threadmill_applied_batches_total\{via="arq"\} (\S+)', re.MULTILINE)
+RUNG_FOR = 'threadmill_applied_batches_total{via="arq"}'
+GIVEN_UP = 'threadmill_failed_drains_total{reason="state"}'
 
 
 @dataclass(slots=True)
@@ -44,6 +44,11 @@ class Scene:
         self.history.append(request)
         return request
 
+    async def reconnect(self) -> None:
+        """After a fault that cost the test its own connection too."""
+        self.db.terminate()
+        self.db = await self.stack.database()
+
     async def new_thread(self, api: Member) -> str:
         return await self.sender(api).create_thread(self.agent)
 
@@ -65,17 +70,17 @@ class Scene:
             await until(f"{request.marker} is applied", lambda r=request: self.applied(r), within)  # type: ignore[misc]  # the default binds
         return [age for request in requests if (age := await self.age(request)) is not None]
 
-    async def rung_for(self) -> float:
-        """Batches that the first worker applied because it was rung for, since it started."""
+    async def metric(self, name: str) -> float:
+        """A figure of the first worker, by its name with its labels; 0 where it counted nothing yet."""
         async with self.stack.session.get(f"{self.stack.workers[0].url}/metrics") as response:
-            found = _RUNG_FOR.search(await response.text())
-        return float(found[1]) if found else 0.0
+            lines = (line.rpartition(" ") for line in (await response.text()).splitlines())
+            return next((float(value) for line, _, value in lines if line == name), 0.0)
 
     async def bell_works(self) -> bool:
         """Whether one more batch reaches a worker by its bell, and its outcome the api."""
-        before, request = await self.rung_for(), self.request()
+        before, request = await self.metric(RUNG_FOR), self.request()
         await self.sender().settle(request)
-        return await self.rung_for() > before
+        return await self.metric(RUNG_FOR) > before
 
     async def count(self, table: str = "batches") -> int:
         return int(await self.db.fetchval(f"select count(*) from {table}"))  # noqa: S608 - a name of ours
@@ -97,14 +102,13 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(stack: Stack) -> AsyncIterator[Scene]:
+async def scene(stack: Stack, access: Access | None = None) -> AsyncIterator[Scene]:
     """Once every process of the stack is ready: an empty thread, made by its first api."""
-    access = await stack.access()
+    known = access or await stack.access()
     await stack.ready()
-    db = await stack.database()
+    made = Scene(stack, await stack.database(), "", known.agent, known.token)
     try:
-        made = Scene(stack, db, "", access.agent, access.token)
         made.thread = await made.new_thread(stack.apis[0])
         yield made
     finally:
-        await db.close()
+        await made.db.close()

@@ -1,0 +1,25 @@
+"""Row 11 of the list of faults: a process whose clock is an hour off changes neither order, nor dedupe, nor latency."""
+
+import pytest
+
+from tests.faults.clients import Load
+from tests.faults.processes import Stack, ahead
+from tests.faults.scene import RUNG_FOR, scene
+
+OFFSETS = [("+1h", "-1h"), ("-1h", "+1h")]
+
+
+@pytest.mark.parametrize(("api", "worker"), OFFSETS, ids=["api ahead", "api behind"])
+async def test_clocks_that_are_an_hour_off_change_nothing(stack: Stack, api: str, worker: str) -> None:
+    stack.api(**ahead(api)), stack.api()
+    stack.worker(**ahead(worker)), stack.worker()
+    async with scene(stack) as s:
+        load = Load(s.sender(), [s.thread], seed=1, batches=300, clients=4, pace=100.0, repeated=0.3)
+        await load.run()
+        s.history += load.history
+        assert await s.violations() == []
+        ages = await s.db.fetch("select extract(epoch from applied_at - accepted_at)::float8 as age from batches")
+        assert sorted(row["age"] for row in ages)[len(ages) // 2] < 0.1, "the median batch was rung for"
+        assert await s.metric(RUNG_FOR) > 0, "the worker whose clock is off is rung for too"
+        off = "select count(*) from thread_events where occurred_at not between now() - interval '5 min' and now()"
+        assert await s.db.fetchval(off) == 0, "times are Postgres'"
