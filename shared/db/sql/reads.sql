@@ -89,7 +89,7 @@ order by page.id desc;
 -- Events of a thread behind a cursor, oldest first. Arguments: partition, thread, cursor or null, limit.
 select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at
 from thread_events
-where partition = $1 and thread = $2 and ($3::uuid is null or id > $3)
+where partition = $1 and thread = $2 and id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
 order by id
 limit $4;
 
@@ -97,7 +97,7 @@ limit $4;
 -- Events of a thread before a cursor, newest first. Arguments: partition, thread, cursor or null, limit.
 select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at
 from thread_events
-where partition = $1 and thread = $2 and ($3::uuid is null or id < $3)
+where partition = $1 and thread = $2 and id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 order by id desc
 limit $4;
 

@@ -16,7 +16,7 @@ where not p.paused
 select r.partition, r.thread, r.id
 from permission_requests r
 where r.state = 'pending'
-  and r.expires_at < clock_timestamp() - interval '1 second'
+  and r.expires_at < now() - interval '1 second'  -- not clock_timestamp(): an index can't be asked for what moves
   and not exists (  -- each half has an index of its own
     select from batches b
     where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
@@ -67,7 +67,7 @@ select (select max(id) from oldest) as seen, (select count(*) from oldest)::int 
 -- name: tombstones
 -- Deleted threads whose rows are still there.
 select partition, id from threads
-where deleted_at < clock_timestamp() - interval '5 seconds' and purged_at is null
+where deleted_at < now() - interval '5 seconds' and purged_at is null
 order by deleted_at limit 20;
 
 -- name: purge_events
@@ -95,7 +95,7 @@ where partition = $1 and id = $2;
 -- Tombstones that nobody can ask for any more: their batches and keys have had their time.
 delete from threads t where (t.partition, t.id) in (
     select partition, id from threads
-    where purged_at < clock_timestamp() - $1::float8 * interval '1 hour' limit 1000)
+    where purged_at < now() - $1::float8 * interval '1 hour' limit 1000)
   and not exists (select from batches b where b.partition = t.partition and b.thread = t.id and b.applied_at is null
                                            and b.blocked);
 

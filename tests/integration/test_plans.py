@@ -1,0 +1,136 @@
+"""Hot statements go by the index that was made for them, however much the tables hold."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared import ids
+from shared.db.connect import BY_INDEX, connect
+from shared.db.statements import statements
+from shared.settings import Settings
+
+MANY = 20_000
+BIG = {"batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"}
+
+FILL = """
+insert into accounts (id, name) select '00000000-0000-0000-0000-000000000001', 'acme';
+insert into threads (partition, id, account, created_by, created_by_kind)
+select n % 64, lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'human_pat'
+from generate_series(1, {many}) n;
+insert into batches (partition, id, ref, thread, account, token, events, accepted_at, applied_at, outcome)
+select n % 64, nextval('batch_ids'), gen_random_uuid(), lpad(to_hex(n), 32, '0')::uuid,
+       '00000000-0000-0000-0000-000000000001', gen_random_uuid(), '[]', now() - interval '1 hour',
+       case when n % 200 = 0 then null else now() end, case when n % 200 = 0 then null else '{{}}' end
+from generate_series(1, {many}) n;
+insert into idempotency_keys (token, key, route, hash, partition, batch)
+select token, id::text, '', '', partition, id from batches;
+insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at, completed_at)
+select 1, lpad('1', 32, '0')::uuid, gen_random_uuid(), n, 'completed', 'system', now(), now(), now(), now()
+from generate_series(1, {many}) n;
+insert into thread_events (partition, thread, id, type, occurred_at)
+select 1, lpad('1', 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'agent.message.delta', now()
+from generate_series(1, {many}) n;
+insert into permission_requests (partition, thread, id, run, title, created_at, expires_at)
+select n % 64, lpad(to_hex(n), 32, '0')::uuid, gen_random_uuid(), gen_random_uuid(), '', now(), now() + interval '1 day'
+from generate_series(1, {many}) n;
+"""
+
+THREAD = ids.from_bytes((1).to_bytes(16, "big"))
+ACCOUNT = ids.from_bytes((1).to_bytes(16, "big"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    indexes: set[str]  # of big tables
+    scanned: set[str]  # tables that were read from end to end
+    rows_read: int  # by scans of tables, in all loops
+    rows_removed: int  # of them, by filters
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+async def plan_of(connection: asyncpg.Connection, noun: str, name: str, *arguments: object) -> Plan:
+    """How Postgres ran it, in a transaction that is rolled back."""
+    transaction = connection.transaction()
+    await transaction.start()
+    text = await connection.fetchval(f"explain (analyze, format json) {statements(noun)[name]}", *arguments)
+    await transaction.rollback()
+    found = list(nodes(json.loads(text)[0]["Plan"]))
+    scans = [n for n in found if "Scan" in n["Node Type"] and "Relation Name" in n]
+    return Plan(
+        {n["Index Name"] for n in scans if "Index Name" in n and n["Relation Name"] in BIG},
+        {n["Relation Name"] for n in scans if n["Node Type"] == "Seq Scan"},
+        sum(n["Actual Rows"] * n["Actual Loops"] for n in scans),
+        sum(n.get("Rows Removed by Filter", 0) * n["Actual Loops"] for n in scans),
+    )
+
+
+@pytest.fixture(params=["analyzed", "never analyzed"])
+async def connection(request: pytest.FixtureRequest, settings: Settings) -> Any:
+    """As the loops of the service connect, to tables that are full."""
+    connection = await connect(settings.database_url, **BY_INDEX)
+    await connection.execute(FILL.format(many=MANY))
+    if request.param == "analyzed":
+        await connection.execute("analyze")
+    yield connection
+    await connection.close()
+
+
+async def test_hot_statements_read_what_they_return_and_little_more(connection: asyncpg.Connection) -> None:
+    late = ids.from_bytes((MANY - 5).to_bytes(16, "big"))
+    cases: list[tuple[str, str, tuple[object, ...], set[str]]] = [
+        ("inbox", "accept", _accept(), {"threads_pkey"}),
+        ("inbox", "judge", ([ACCOUNT], ["k"], ["r"], [b"d"]), {"idempotency_keys_pkey", "batches_pkey"}),
+        ("inbox", "find", ([ACCOUNT],), {"batches_by_ref", "threads_pkey"}),
+        ("inbox", "outcomes", ([1], [1]), {"batches_pkey"}),
+        ("drain", "read", ([1, 8], 10, ACCOUNT, 64, ACCOUNT), {"batches_waiting"}),
+        ("drain", "read_one", (1, 1), {"batches_pkey", "batches_waiting"}),
+        ("drain", "lock_threads", ([1], [THREAD]), {"threads_pkey"}),
+        ("drain", "runs", ([1], [THREAD], [3]), {"runs_active"}),
+        ("drain", "named_runs", ([1], [THREAD], [ACCOUNT]), {"runs_pkey"}),
+        (
+            "drain",
+            "permission_requests",
+            ([1], [THREAD], [1], [THREAD], [ACCOUNT]),
+            {"permission_requests_open", "permission_requests_pkey"},
+        ),
+        ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
+        ("sweep", "expired_requests", (), {"permission_requests_due", "batches_waiting", "batches_blocked"}),
+        ("sweep", "tombstones", (), {"threads_to_purge"}),
+        ("sweep", "forget_threads", (24.0,), {"threads_to_forget", "threads_pkey", "batches_blocked"}),
+        ("sweep", "gone", ([1], [1]), {"batches_pkey"}),
+        ("sweep", "unrung", (2.0, 10, [1], [ACCOUNT], [0]), {"batches_waiting"}),
+        ("reads", "events_after", (1, THREAD, late, 100), {"thread_events_pkey"}),
+        ("reads", "events_after", (1, THREAD, None, 100), {"thread_events_pkey"}),
+        ("reads", "events_before", (1, THREAD, None, 100), {"thread_events_pkey"}),
+    ]
+    for noun, name, arguments, indexes in cases:
+        plan = await plan_of(connection, noun, name, *arguments)
+        assert plan.indexes <= indexes, (name, plan)
+        assert not plan.scanned & BIG, (name, plan)
+        assert plan.rows_read + plan.rows_removed < MANY / 20, (name, plan)
+
+
+async def test_late_partitions_are_found_among_those_that_wait(connection: asyncpg.Connection) -> None:
+    plan = await plan_of(connection, "sweep", "late", 0.5)
+    assert plan.indexes == {"batches_waiting"}
+    assert plan.rows_read + plan.rows_removed < MANY / 20
+
+
+async def test_a_page_to_forget_is_read_by_the_primary_key(connection: asyncpg.Connection) -> None:
+    plan = await plan_of(connection, "sweep", "forget_batches", 1, 24.0, 100, 0)
+    assert plan.indexes <= {"batches_pkey", "idempotency_keys_by_batch"}
+    assert plan.rows_read + plan.rows_removed < MANY / 20
+
+
+def _accept() -> tuple[object, ...]:
+    some: list[list[object]] = [[ids.mint()], [1], [THREAD], [ACCOUNT], [ACCOUNT], ["[]"], ["api"]]
+    return (*some, [0], ["key"], ["route"], [b"digest"])
