@@ -297,5 +297,6 @@ update threads set held = true where partition = $1 and id = $2 and deleted_at i
 
 -- name: read_one
 -- Whether this batch still waits, asked again under the lock.
-select clock_timestamp() as now from batches
-where partition = $1 and id = $2 and applied_at is null and not blocked;
+select clock_timestamp() as now
+from (select applied_at, blocked from batches where partition = $1 and id = $2 offset 0) as b  -- by the primary key
+where applied_at is null and not blocked;

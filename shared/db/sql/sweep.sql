@@ -112,10 +112,8 @@ where started_at < clock_timestamp() - interval '1 hour'
 -- Which of these batches no longer wait.
 select w.partition, w.id
 from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
-where not exists (
-    select from batches b
-    where b.partition = w.partition and b.id = w.id and b.applied_at is null and not b.blocked
-);
+left join batches b on b.partition = w.partition and b.id = w.id
+where b.id is null or b.applied_at is not null or b.blocked;
 
 -- name: unrung
 -- Of each partition, $2 batches after (account, id) that have waited longer than $1 seconds.
