@@ -29,7 +29,7 @@ async def read_json(request: web.Request, limit: int, timeout: float) -> Any:
 
     Raises TooLarge, UnsupportedMediaType, InvalidJson, InvalidRequest.
     """
-    _check_headers(request, limit)
+    _check_encoding(request)
     body = await _read(request, limit, timeout)
     if not body:
         raise InvalidJson("The body is empty; a JSON object is expected.")
@@ -37,11 +37,9 @@ async def read_json(request: web.Request, limit: int, timeout: float) -> Any:
     return decode(body)
 
 
-def _check_headers(request: web.Request, limit: int) -> None:
-    if request.headers.get(CONTENT_ENCODING, "identity").lower() != "identity":
+def _check_encoding(request: web.Request) -> None:
+    if CONTENT_ENCODING in request.headers and request.headers[CONTENT_ENCODING].lower() != "identity":
         raise UnsupportedMediaType("A body with Content-Encoding is not taken: send it as it is.")
-    if (request.content_length or 0) > limit:
-        raise _too_large(limit)
 
 
 def _check_type(request: web.Request) -> None:
@@ -61,6 +59,8 @@ async def _read(request: web.Request, limit: int, timeout: float) -> bytes:
         if len(body) > limit:
             raise _too_large(limit)
         return body
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
     try:
         async with asyncio.timeout(timeout):
             return await _read_slowly(payload, limit)
