@@ -103,10 +103,10 @@ class Drainer:
         held = await self._begin(connection, partitions, wait)
         choice, now = await self._read(connection, held)
         seen += choice.batches
-        suspects = [batch for batch in choice.batches if batch.suspect]
-        if suspects:
+        wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
+        if wary:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
-            return await self._after_a_death(suspects)
+            return await self._after_a_death([batch for batch in choice.batches if batch.thread in wary])
         if not choice.batches or now is None:
             await connection.execute("rollback")
             return Drained(more=choice.more)
@@ -199,12 +199,15 @@ class Drainer:
         if plan.lifted:
             await connection.execute(SQL["unblock"], [p for p, _ in plan.lifted], [t for _, t in plan.lifted])
 
-    async def _after_a_death(self, suspects: Sequence[Batch]) -> Drained:
-        """What a dead owner had in hand: a batch that it tried alone counts that try; the rest is tried alone."""
-        killers = {batch.thread: batch for batch in reversed(suspects) if batch.suspect == ALONE}
+    async def _after_a_death(self, batches: Sequence[Batch]) -> Drained:
+        """Threads with a batch that a dead owner had in hand, or that has failed before.
+
+        A batch that an owner died of alone counts that try, and its thread waits; the rest is tried alone.
+        """
+        killers = {batch.thread: batch for batch in reversed(batches) if batch.suspect == ALONE}
         for batch in killers.values():
             await self._count(batch, "the worker that applied it died")
-        return await self._carefully([batch for batch in suspects if batch.thread not in killers])
+        return await self._carefully([batch for batch in batches if batch.thread not in killers])
 
     async def _carefully(self, batches: Sequence[Batch]) -> Drained:
         """One batch a transaction, in order; one that fails is counted and may become a dead letter."""
