@@ -7,7 +7,7 @@ Optional fields may be null, which is the same as absent.
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -21,6 +21,15 @@ EVENTS_LIMIT = 100  # of one batch
 
 # Extra keys are forbidden here; no text is made a number or the other way round.
 CLOSED = ConfigDict(extra="forbid", strict=True)
+
+
+def _closed(**pairs: tuple[str, str]) -> ConfigDict:
+    """As CLOSED; of each pair of names, given with the type of their values, a request may set only one."""
+    rules: list[JsonValue] = [
+        {"not": {"required": [name, other], "properties": {name: {"type": kind}, other: {"type": kind}}}}
+        for name, (other, kind) in pairs.items()
+    ]
+    return ConfigDict(extra="forbid", strict=True, json_schema_extra={"allOf": rules})
 
 
 def _message_text(text: str) -> str:
@@ -79,7 +88,7 @@ Resources = Annotated[list[FileResource], Field(fail_fast=True)]
 class CreateThread(TypedDict):
     """`files` and `resources` are the two generations' names of one thing: send one of them."""
 
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+    __pydantic_config__ = _closed(files=("resources", "array"))  # type: ignore[misc]  # as above
 
     input: NotRequired[ThreadInput | None]
     client_external_ref: NotRequired[Annotated[str, Field(max_length=255)] | None]
@@ -92,7 +101,9 @@ class CreateThread(TypedDict):
 class UserMessage(TypedDict):
     """`clientRequestId` and `requestId`, `attachmentIds` and `resources` are two names of one thing each."""
 
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
+    __pydantic_config__ = _closed(  # type: ignore[misc]  # as above
+        clientRequestId=("requestId", "string"), attachmentIds=("resources", "array")
+    )
 
     type: Literal["user_message"]
     text: MessageText

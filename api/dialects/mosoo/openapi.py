@@ -25,7 +25,7 @@ _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "Makes a retry safe: the same key and request get the original response.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+    "schema": {"type": "string", "maxLength": 128, "pattern": "^[ -~]*[!-~][ -~]*$"},
 }
 _ERRORS = {
     "400": "The request is not valid.",
