@@ -18,13 +18,13 @@ dev: install ## start Postgres, Redis, the api and a worker; prints a curl to tr
 	@$(BIN)/threadmill dev $(ARGS)
 
 test: install ## all tests that take seconds, on embedded Postgres and Redis
-	@$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
 
 test-slow: install ## the tests that take minutes
 	@$(BIN)/pytest -m slow $(ARGS)
 
-faults: install ## kills, stops and flushes under load, long form
-	@$(BIN)/pytest tests/faults -m slow $(ARGS)
+faults: install ## kills, stops and flushes under load, then a checker (SEEDS=1,2,3 MINUTES=5)
+	@$(BIN)/python -m tests.faults.run
 
 check: install ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -22,7 +22,7 @@ from tests.faults.servers import Servers
 from tests.faults.waiting import until
 
 ROOT = Path(__file__).parents[2]
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME = next(Path("/usr/lib").glob("*-linux-gnu/faketime/libfaketime.so.1"), Path("/nowhere"))  # Debian's
 
 
 @dataclass(slots=True)
@@ -91,16 +91,17 @@ class Stack:
     def members(self) -> list[Member]:
         return [*self.apis, *self.workers]
 
-    def api(self, **env: str) -> Member:
-        """Starts one; `env` are settings by their name, such as `testing`."""
+    def api(self, clock: int = 0, **settings: str) -> Member:
+        """Starts one, with settings by their names, such as `testing`; its clock is `clock` seconds ahead."""
         port = ports.pick()
-        member = self._spawn(f"api-{len(self.apis)}", ("-m", "api"), port, {"port": str(port), **env})
+        member = self._spawn(f"api-{len(self.apis)}", ("api",), clock, port, {"port": str(port), **settings})
         self.apis.append(member)
         return member
 
-    def worker(self, **env: str) -> Member:
-        port, argv = ports.pick(), ("-m", "worker", "--role", "apply")
-        member = self._spawn(f"worker-{len(self.workers)}", argv, port, {"worker_port": str(port), **env})
+    def worker(self, clock: int = 0, **settings: str) -> Member:
+        port, argv = ports.pick(), ("worker", "--role", "apply")
+        own = {"worker_port": str(port), **settings}
+        member = self._spawn(f"worker-{len(self.workers)}", argv, clock, port, own)
         self.workers.append(member)
         return member
 
@@ -143,27 +144,20 @@ class Stack:
         assert member.command.log is not None
         return member.command.log.read_text(encoding="utf-8", errors="replace")
 
-    def _spawn(self, name: str, argv: tuple[str, ...], port: int, settings: Mapping[str, str]) -> Member:
+    def _spawn(self, name: str, module: tuple[str, ...], clock: int, port: int, settings: Mapping[str, str]) -> Member:
         env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("THREADMILL_")},
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "PYTHONPATH": str(ROOT),
             "THREADMILL_ENV": "test",
-            "THREADMILL_LOG_LEVEL": "info",
-            **{_variable(key): value for key, value in settings.items()},
+            **{f"THREADMILL_{key.upper()}": value for key, value in settings.items()},
         }
+        argv: tuple[str, ...] = ("-m", *module)
+        if clock and FAKETIME.exists():
+            env |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{clock:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        elif clock:
+            argv = ("-m", "tests.faults.skewed", str(clock), *module)
         log = self.servers.directory / f"{name}-{port}.log"
         command = Command(name, (sys.executable, *argv), env=env, log=log)
         return Member(name, f"http://127.0.0.1:{port}", command, children.spawn(command))
-
-
-def ahead(offset: str) -> dict[str, str]:
-    """Environment of a process whose clock is off by `offset`, such as `+1h`; its timers run as ever."""
-    assert FAKETIME.exists(), "install Debian's libfaketime"
-    return {"LD_PRELOAD": str(FAKETIME), "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-
-
-def _variable(name: str) -> str:
-    """Settings have our prefix; what is in upper case is taken as it is."""
-    return name if name.isupper() else f"THREADMILL_{name.upper()}"

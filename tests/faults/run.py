@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
@@ -43,7 +43,7 @@ class Plan:
     prefer_async: float = 0.4
     repeated: float = 0.1
     weights: tuple[int, ...] = WEIGHTS
-    settings: dict[str, str] = field(default_factory=dict, hash=False)  # of every process
+    testing: str = ""  # faults built into every process
     least_acknowledged: int = 10_000
     least_faults: int = 30
     least_retries: int = 300
@@ -97,9 +97,9 @@ async def fault_run(plan: Plan, servers: Servers) -> Report:
     await servers.flush_redis()
     async with Stack(servers, await servers.new_database(), servers.redis.url) as stack:
         for _ in range(plan.apis):
-            stack.api(**plan.settings)
+            stack.api(testing=plan.testing)
         for _ in range(plan.workers):
-            stack.worker(**plan.settings)
+            stack.worker(testing=plan.testing)
         access = await stack.access()
         await stack.ready()
         sender = Sender(stack.session, [api.url for api in stack.apis], access.token, chance(plan.seed))

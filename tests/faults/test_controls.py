@@ -22,7 +22,7 @@ SEEDS = (1, 2, 3, 4)  # a race may not be lost at the first try
 async def caught(servers: Servers, plan: Plan, switch: str) -> set[Kind]:
     """What the checker finds in the first run in which it finds anything."""
     for seed in SEEDS:
-        report = await fault_run(replace(plan, seed=seed, settings={"testing": switch}), servers)
+        report = await fault_run(replace(plan, seed=seed, testing=switch), servers)
         if report.violations:
             return set(report.kinds)
     return set()
