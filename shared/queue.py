@@ -31,6 +31,8 @@ IN_PROGRESS_MS = 30_000  # arq's job_timeout of ours (20 s) + 10 s
 MOST_WAKES = 64  # elements kept for workers that sleep; more would only wake them for nothing
 JOB_TIMEOUT = 20.0  # seconds; arq runs a job of a killed worker again after the longest time-out + 10 s
 
+MOST_PARTITIONS = 1 << 15  # what the column holds; a database has fewer
+
 APPLY = "apply"
 
 
@@ -190,6 +192,7 @@ def _partition(job: bytes, data: bytes | None) -> int | None:
     try:
         record = load_job(data or b"")
         (partition,) = record["a"]
-        return partition if record["f"] == APPLY and job.split(b":")[1] == b"%d" % partition else None
+        ours = type(partition) is int and record["f"] == APPLY and job.split(b":")[1] == b"%d" % partition
+        return partition if ours and 0 <= partition < MOST_PARTITIONS else None
     except (ValueError, KeyError, TypeError, IndexError):
         return None

@@ -88,7 +88,7 @@ class Drainer:
                 return await self._once(partitions, wait, seen)
             except Exception as error:
                 await self._give_up(error)
-                if not poison.is_state(error):
+                if not poison.is_state(error) and seen:
                     FAILED_DRAINS.labels("batch").inc()
                     log.warning("a drain failed, going on one batch at a time", batches=len(seen), error=repr(error))
                     return await self._carefully(seen)
@@ -116,7 +116,7 @@ class Drainer:
     async def _begin(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
         """Begins the transaction; returns the partitions that it holds."""
         if wait and not broken.unlocked():
-            numbers = ",".join(map(str, partitions))
+            numbers = ",".join(f"{partition:d}" for partition in partitions)  # what is no number raises
             await connection.execute(
                 SQL["begin"].format(idle_ms=IDLE_TIMEOUT_MS, lock_ms=LOCK_TIMEOUT_MS, partitions=numbers)
             )

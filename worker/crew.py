@@ -45,6 +45,7 @@ RETRY = 0.5  # seconds between tries to reach Postgres at the start
 class Crew:
     settings: Settings
     roles: str = "apply"
+    partitions: int = 0  # of the database; known once it has started
     id: ids.Ulid = field(default_factory=ids.mint)
     aftermath: Aftermath = field(init=False)
     doorbell: Doorbell | None = None
@@ -68,7 +69,7 @@ class Crew:
 
         Raises SchemaTooNew, NotDurable; waits for a database that is away or older.
         """
-        partitions = await self._partitions()
+        self.partitions = partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
         rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True)

@@ -23,8 +23,10 @@ POLL = 0.5  # seconds between looks of the stock loop: cron and jobs that are no
 
 
 async def apply(ctx: dict[str, Any], partition: int) -> int:
-    """The job: applies what waits in a partition; returns how many batches."""
+    """The job: applies what waits in a partition; returns how many batches. Raises ValueError for what is none."""
     crew: Crew = ctx["crew"]
+    if type(partition) is not int or not 0 <= partition < crew.partitions:
+        raise ValueError(f"no partition: {partition!r}")
     await Queue(ctx["redis"], Keys(crew.settings.redis_prefix)).forget_mark(partition)
     return await crew.drain(partition)
 

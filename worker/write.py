@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
-from pydantic_core import to_json
 
 from shared.crashpoints import armed
 from shared.db.statements import statements
@@ -27,12 +26,23 @@ from shared.effects import (
     SteerSettled,
 )
 from shared.ids import BatchId, MessageId, RequestId, RunId, ThreadId, Ulid
-from shared.models import Run, RunError, RunStatus, Steer, Thread
+from shared.models import Run, RunStatus, Steer, Thread
+from worker.rows import (
+    Row,
+    Where,
+    created_row,
+    decided_row,
+    logged_row,
+    more_of,
+    moved_row,
+    opened_row,
+    settled_row,
+    steer_row,
+    thread_row,
+    written_row,
+)
 
 SQL = statements("drain")
-
-Where = tuple[int, ThreadId]
-Row = tuple[Any, ...]
 
 
 class Disturbed(Exception):
@@ -115,9 +125,9 @@ async def write(
         SQL["write"],
         now,
         *_table(outcomes, 3),
-        *_table([_thread_row(thread) for thread in changes.threads.values()], 8),
+        *_table([thread_row(thread) for thread in changes.threads.values()], 8),
         *_table(rows.said, 7),
-        *_table([_moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
+        *_table([moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
         *_table(rows.logged, 8),
         owner,
     )
@@ -131,19 +141,26 @@ def _sort(changes: Changes) -> _Rows:
     """A user's message has the id of its event; the rest of the log, of the messages and the runs is what is left."""
     rows = _Rows()
     created, written = dict(changes.created), dict(changes.written)
+    mixed = _mixed(changes)
     for where, event in changes.logged:
-        if written.pop(MessageId(event.id), None) is not None:
+        if where not in mixed and written.pop(MessageId(event.id), None) is not None:
             rows.said.append((*where, event.id, event.run, event.content, event.occurred_at, _asked(created, event)))
         elif event.tool_call_id is None and event.request_id is None and event.tokens is event.duration_ms is None:
-            rows.logged.append(_logged_row(where, event))
+            rows.logged.append(logged_row(where, event))
         else:
-            rows.in_full.append((*_logged_row(where, event), *_more_of(event)))
-    rows.created = [_created_row(where, made) for where, made in created.values()]
-    rows.written = [_written_row(where, message) for where, message in written.values()]
+            rows.in_full.append((*logged_row(where, event), *more_of(event)))
+    rows.created = [created_row(where, made) for where, made in created.values()]
+    rows.written = [written_row(where, message) for where, message in written.values()]
     rows.threads = [
-        _settled_row(after) for after in changes.threads.values() if _settles(changes.before[after.id], after)
+        settled_row(after) for after in changes.threads.values() if _settles(changes.before[after.id], after)
     ]
     return rows
+
+
+def _mixed(changes: Changes) -> set[Where]:
+    """Threads with messages of other kinds too: theirs are numbered in one go, because numbers are their order."""
+    said = {MessageId(event.id) for _, event in changes.logged}
+    return {where for message, (where, _) in changes.written.items() if message not in said}
 
 
 def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -> int | None:
@@ -172,9 +189,9 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
         ("log_in_full", rows.in_full),
         ("insert_messages", rows.written),
         ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
-        ("insert_requests", [_opened_row(where, opened) for where, opened in changes.opened]),
-        ("settle_requests", [_decided_row(where, settled) for where, settled in changes.settled.values()]),
-        ("keep_steers", [_steer_row(where, steer) for where, steer in changes.steers.values()]),
+        ("insert_requests", [opened_row(where, opened) for where, opened in changes.opened]),
+        ("settle_requests", [decided_row(where, settled) for where, settled in changes.settled.values()]),
+        ("keep_steers", [steer_row(where, steer) for where, steer in changes.steers.values()]),
     )
     for name, some in rest:
         if some:
@@ -184,120 +201,3 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
 def _table(rows: Sequence[Row], width: int) -> Iterable[Sequence[Any]]:
     """Rows as columns, for `unnest`; `width` empty columns where there are no rows."""
     return zip(*rows, strict=True) if rows else ((),) * width
-
-
-def _thread_row(t: Thread) -> Row:
-    return (
-        t.partition,
-        t.id,
-        t.status,
-        t.active_runs,
-        t.last_run_id,
-        t.last_run_seq,
-        t.last_event_id,
-        t.updated_at,
-    )
-
-
-def _settled_row(t: Thread) -> Row:
-    return (t.partition, t.id, t.title, t.held, t.archived_at, t.deleted_at)
-
-
-def _created_row(where: Where, made: RunCreated) -> Row:
-    run = made.run
-    return (
-        *where,
-        run.id,
-        run.seq,
-        run.status,
-        run.trigger,
-        made.input[0] if made.input else None,
-        run.created_at,
-        run.started_at,
-        run.updated_at,
-        run.completed_at,
-        _error(run.error),
-        run.attempt,
-    )
-
-
-def _moved_row(where: Where, run: Run, expected: RunStatus) -> Row:
-    return (
-        *where,
-        run.id,
-        run.seq,
-        run.status,
-        run.started_at,
-        run.updated_at,
-        run.completed_at,
-        _error(run.error),
-        run.attempt,
-        expected,
-    )
-
-
-def _logged_row(where: Where, event: EventLogged) -> Row:
-    return (
-        *where,
-        event.id,
-        event.run,
-        event.type,
-        event.status,
-        event.content,
-        event.occurred_at,
-    )
-
-
-def _more_of(event: EventLogged) -> Row:
-    return (
-        event.tool_call_id,
-        event.tool_name,
-        _json(event.tool_input),
-        event.request_id,
-        event.tokens,
-        event.duration_ms,
-    )
-
-
-def _written_row(where: Where, message: MessageWritten) -> Row:
-    return (
-        *where,
-        message.id,
-        message.role,
-        _json(message.parts),
-        message.run,
-        _json(message.metadata),
-        message.request_id,
-        message.created_at,
-    )
-
-
-def _opened_row(where: Where, opened: RequestOpened) -> Row:
-    request = opened.request
-    return (
-        *where,
-        request.id,
-        request.run,
-        opened.title,
-        opened.tool_name,
-        _json(opened.tool_input),
-        opened.at,
-        request.expires_at,
-    )
-
-
-def _decided_row(where: Where, settled: RequestSettled) -> Row:
-    request = settled.request
-    return (*where, request.id, request.state, request.note, settled.at)
-
-
-def _steer_row(where: Where, steer: Steer) -> Row:
-    return (*where, steer.run, steer.target, steer.event, steer.text, steer.settled)
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else to_json(value).decode()
-
-
-def _error(error: RunError | None) -> str | None:
-    return None if error is None else to_json(error).decode()

@@ -269,6 +269,17 @@ async def test_the_order_of_messages_is_the_order_of_their_numbers(driver: Drive
     assert [json.loads(row["parts"])[0]["text"] for row in rows] == [str(n) for n in range(40)]
 
 
+async def test_messages_without_a_run_keep_their_place_among_the_others(driver: Driver) -> None:
+    thread = await driver.create()
+    added = [MessageAdded(MessageId(ids.mint()), "user", [{"type": "text", "text": text}]) for text in ("1", "3")]
+    for event in (message("0"), added[0], message("2"), added[1]):
+        await driver.accept(thread, event)
+    await driver.drain()
+    rows = await driver.pool.fetch("select parts from messages where thread = $1 order by num", thread)
+    assert [json.loads(row["parts"])[0]["text"] for row in rows] == ["0", "1", "2", "3"]
+    assert [row["status"] for row in await driver.runs(thread)] == ["queued", "queued"]
+
+
 @pytest.mark.parametrize("error", [None, RunError("model.refused", "No.", retryable=False)])
 async def test_a_runner_ends_its_run_once(driver: Driver, error: RunError | None) -> None:
     thread, run = await driver.executing(message())

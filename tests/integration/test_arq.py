@@ -9,8 +9,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+import pytest
 from arq.constants import job_key_prefix
 from redis.asyncio import Redis
 
@@ -104,6 +106,18 @@ async def test_a_job_that_runs_twice_applies_once(settings: Settings, redis: Red
         assert await inbox.pool.fetch("select * from runs order by id") == before
         assert {row["thread"] for row in before} == set(threads)
     await crew.stop(timeout=5)
+
+
+@pytest.mark.parametrize("partition", ["3", "1]::int[]) as p; drop table leases; --", 3.5, True, None, 64, -1])
+async def test_a_job_about_no_partition_of_ours_is_refused(
+    settings: Settings, redis: Redis, pool: asyncpg.Pool, partition: Any
+) -> None:
+    crew = Crew(settings.model_copy(update={"sweep": False}))
+    await crew.start(bell=False)
+    with pytest.raises(ValueError, match="no partition"):
+        await apply({"crew": crew, "redis": redis}, partition)
+    await crew.stop(timeout=5)
+    assert await pool.fetchval("select to_regclass('leases') is not null")
 
 
 @asynccontextmanager

@@ -201,6 +201,13 @@ async def _terminated(pool: asyncpg.Pool) -> bool:
     return bool(ended)
 
 
+async def test_a_drain_that_fails_before_it_reads_says_so_and_is_not_repeated_for_ever(driver: Driver) -> None:
+    await driver.accept(await driver.create(), message())
+    await driver.pool.execute("alter table drains rename to elsewhere")
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await driver.drain()
+
+
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "25006", "08006"])
 async def test_an_error_of_the_databases_state_never_counts(driver: Driver, sqlstate: str) -> None:
     thread = await driver.create()
