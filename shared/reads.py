@@ -5,7 +5,6 @@ a thread is reached by (account, id): another account's is as unknown as a rando
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Protocol
 
 from pydantic_core import from_json
@@ -56,10 +55,11 @@ async def threads(
     after: Thread | None = None,
 ) -> list[Thread]:
     """At most `limit` threads of an agent, newest updated first; those behind `after`, where one is given."""
-    behind: tuple[datetime, ThreadId] | tuple[None, None] = (
-        (None, None) if after is None else (after.updated_at, after.id)
-    )
-    rows = await source.fetch(SQL["threads"], account, agent, archived, limit, *behind)
+    if after is None:
+        rows = await source.fetch(SQL["threads"], account, agent, archived, limit)
+    else:
+        page = (account, agent, archived, limit, after.updated_at, after.id)
+        rows = await source.fetch(SQL["threads_behind"], *page)
     return [thread_of(row) for row in rows]
 
 

@@ -206,27 +206,8 @@ WORDS = st.sampled_from(
     ["user_message", "permission_decision", "user_interrupt", "user.message", "text", "file", FILE, ULID]
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5) | WORDS
-KEYS = st.sampled_from(
-    [
-        "events",
-        "type",
-        "text",
-        "requestId",
-        "clientRequestId",
-        "decision",
-        "note",
-        "runId",
-        "on_busy",
-        "attachmentIds",
-        "resources",
-        "files",
-        "file_id",
-        "input",
-        "content",
-        "userId",
-        "attributed_user_id",
-    ]
-)
+NAMES = "events type text requestId clientRequestId decision note runId on_busy attachmentIds resources files file_id"
+KEYS = st.sampled_from([*NAMES.split(), "input", "content", "userId", "attributed_user_id"])
 ANYTHING = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5))
 
 

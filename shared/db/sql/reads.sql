@@ -17,15 +17,23 @@ from threads
 where partition = $1 and id = $2 and account = $3 and deleted_at is null;
 
 -- name: threads
--- Threads of an agent, newest updated first. Arguments: account, agent, archived, limit, then the moment and the id
--- after which the page begins, or nulls.
+-- Threads of an agent, newest updated first. Arguments: account, agent, archived, limit.
+select *
+from threads
+where account = $1 and agent = $2 and deleted_at is null and (archived_at is not null) = $3
+order by updated_at desc, id
+limit $4;
+
+-- name: threads_behind
+-- The same, behind a thread. Arguments: as above, then the moment of its last update and its id.
 select *
 from threads
 where account = $1
   and agent = $2
   and deleted_at is null
   and (archived_at is not null) = $3
-  and ($5::timestamptz is null or updated_at < $5 or (updated_at = $5 and id > $6))
+  and updated_at <= $5
+  and (updated_at < $5 or id > $6)
 order by updated_at desc, id
 limit $4;
 
@@ -56,11 +64,11 @@ where partition = $1 and thread = $2 and id = $3;
 
 -- name: runs
 -- Runs of a thread, newest id first, with their outputs and places as in `run`. Arguments: partition, thread, limit,
--- the id after which the page begins or null.
+-- the id that the page begins behind or null.
 with page as (
     select *
     from runs
-    where partition = $1 and thread = $2 and ($4::uuid is null or id < $4)
+    where partition = $1 and thread = $2 and id < coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
     order by id desc
     limit $3
 ),
@@ -100,7 +108,3 @@ from thread_events
 where partition = $1 and thread = $2 and id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 order by id desc
 limit $4;
-
--- name: alive
--- Whether Postgres answers.
-select 1;
