@@ -44,7 +44,9 @@ def addresses(pytestconfig: pytest.Config) -> Addresses:
 async def database_url(addresses: Addresses) -> AsyncIterator[str]:
     """An empty, migrated database of this test alone."""
     name = f"test_{secrets.token_hex(8)}"
-    await servers.execute(addresses.database_url, f"create database {name} template {addresses.template}")
+    await servers.execute(
+        addresses.database_url, f"create database {name} template {addresses.template} strategy file_copy"
+    )
     yield servers.on_database(addresses.database_url, name)
     await servers.execute(addresses.database_url, f"drop database {name} with (force)")
 
