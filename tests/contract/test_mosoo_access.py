@@ -43,20 +43,12 @@ async def test_the_token_is_looked_at_before_path_and_body(client: Client) -> No
     assert (await nobody.call("POST", f"/threads/{ids.mint()}/events", b"{")).status == 401
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "Bearer {token}",
-        "bearer {token}",
-        "BEARER   {token}",
-        'Snowflake Token="{token}"',
-        'snowflake token="{token}"',
-    ],
-)
-async def test_a_token_may_come_in_these_forms(client: Client, form: str) -> None:
+async def test_a_token_may_come_in_these_forms(client: Client) -> None:
     thread = await client.new_thread()
-    header = form.format(token=client.token)
-    assert (await client.call("GET", f"/threads/{thread}", Authorization=header)).status == 200
+    bearer = ["Bearer {0}", "bearer {0}", "BEARER   {0}"]
+    for form in [*bearer, 'Snowflake Token="{0}"', 'snowflake token="{0}"']:
+        header = form.format(client.token)
+        assert (await client.call("GET", f"/threads/{thread}", Authorization=header)).status == 200
 
 
 async def test_a_token_in_another_form_is_none(client: Client) -> None:

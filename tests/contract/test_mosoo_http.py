@@ -3,7 +3,6 @@
 import asyncio
 import re
 
-import pytest
 from aiohttp import web
 from pydantic import TypeAdapter
 
@@ -32,10 +31,10 @@ async def test_unknown_routes_and_methods_answer_in_the_envelope(client: Client)
     assert (await client.call("PURGE", f"/threads/{ids.mint()}")).status == 405
 
 
-@pytest.mark.parametrize("given", ["abc-123", "a" * 128, "01J00000000000000000000009"])
-async def test_a_sane_request_id_is_taken_over(client: Client, given: str) -> None:
-    for path in (f"/threads/{ids.mint()}", "/nothing"):
-        assert (await client.call("GET", path, X_Request_Id=given)).headers["x-request-id"] == given
+async def test_a_sane_request_id_is_taken_over(client: Client) -> None:
+    for given in ["abc-123", "a" * 128, "01J00000000000000000000009"]:
+        for path in (f"/threads/{ids.mint()}", "/nothing"):
+            assert (await client.call("GET", path, X_Request_Id=given)).headers["x-request-id"] == given
 
 
 async def test_another_request_id_is_minted(client: Client) -> None:
