@@ -3,19 +3,23 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import asyncpg
 
-from shared.db.records import request_of, run_of, steer_of, thread_of
+from shared.db.records import queued_run_of, request_of, run_of, steer_of, thread_of
 from shared.db.statements import statements
 from shared.events import Event, RunnerEvent
 from shared.ids import RequestId, RunId, ThreadId
-from shared.lifecycle import Names, State, names, needed_runs
+from shared.lifecycle import ALL_RUNS, Names, State, names, needed_runs
 from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, Steer, Thread
 
 SQL = statements("drain")
 
 Where = tuple[int, ThreadId]  # the key of a thread
+
+_POLICY = {policy.value: policy for policy in BusyPolicy}
+_seq = attrgetter("seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,10 @@ async def lock_threads(connection: asyncpg.Connection, where: Sequence[Where]) -
 
 async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> dict[ThreadId, State]:
     """The state of each thread that exists, loaded as far as its events reach."""
-    rows = await connection.fetch(SQL["threads"], *_columns([(w.partition, w.thread) for w in wants]))
-    threads = {row["id"]: (thread_of(row), BusyPolicy(row["busy_policy"])) for row in rows}
+    threads, queues = await _threads(connection, wants)
     present = [want for want in wants if want.thread in threads]
     named = {want.thread: names(want.events) for want in present}
     seen = await _seen(connection, present, named)
-    queues = await _queues(connection, present, threads)
     executing = _executing(present, queues)
     requests = await _requests(connection, present, executing, named)
     others = await _named(connection, present, named, seen, queues, requests)
@@ -58,17 +60,24 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     }
 
 
-async def _queues(
-    connection: asyncpg.Connection,
-    wants: Sequence[Want],
-    threads: Mapping[ThreadId, tuple[Thread, BusyPolicy]],
-) -> dict[ThreadId, list[Run]]:
-    busy = [want for want in wants if threads[want.thread][0].active_runs]
-    if not busy:
-        return {}
-    need = [needed_runs(want.events, threads[want.thread][1]) for want in busy]
-    rows = await connection.fetch(SQL["runs"], *_columns([(w.partition, w.thread) for w in busy]), need)
-    return _grouped(rows)
+async def _threads(
+    connection: asyncpg.Connection, wants: Sequence[Want]
+) -> tuple[dict[ThreadId, tuple[Thread, BusyPolicy]], dict[ThreadId, list[Run]]]:
+    """The threads with their agents' policies, and the fronts of their queues."""
+    need = [needed_runs(want.events, BusyPolicy.QUEUE) for want in wants]
+    where = _columns([(want.partition, want.thread) for want in wants])
+    threads: dict[ThreadId, tuple[Thread, BusyPolicy]] = {}
+    queues: dict[ThreadId, list[Run]] = {}
+    for row in await connection.fetch(SQL["threads"], *where, need, ALL_RUNS):
+        thread = row["id"]
+        if thread not in threads:
+            threads[thread] = (thread_of(row), _POLICY[row["busy_policy"]])
+            queues[thread] = []
+        if row["run_id"] is not None:
+            queues[thread].append(queued_run_of(row))
+    for queue in queues.values():
+        queue.sort(key=_seq)
+    return threads, queues
 
 
 def _executing(wants: Sequence[Want], queues: Mapping[ThreadId, Sequence[Run]]) -> list[Where]:

@@ -65,6 +65,22 @@ def run_of(row: asyncpg.Record) -> Run:
     )
 
 
+def queued_run_of(row: asyncpg.Record) -> Run:
+    """A run that is not terminal, from columns that stand beside its thread's."""
+    return Run(
+        id=row["run_id"],
+        seq=row["run_seq"],
+        status=_STATUS[row["run_status"]],
+        trigger=_TRIGGER[row["run_trigger"]],
+        created_at=row["run_created_at"],
+        started_at=row["run_started_at"],
+        updated_at=row["run_updated_at"],
+        completed_at=None,
+        error=run_error_of(row["run_error"]),
+        attempt=row["run_attempt"],
+    )
+
+
 def run_error_of(text: str | None) -> RunError | None:
     if text is None:
         return None

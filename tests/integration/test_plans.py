@@ -94,7 +94,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("drain", "read", ([1, 8], 10, ACCOUNT, 64, ACCOUNT), {"batches_waiting"}),
         ("drain", "read_one", (1, 1), {"batches_pkey"}),
         ("drain", "lock_threads", ([1], [THREAD]), {"threads_pkey"}),
-        ("drain", "runs", ([1], [THREAD], [3]), {"runs_active"}),
+        ("drain", "threads", ([1], [THREAD], [3], 101), {"threads_pkey", "agents_pkey", "runs_active"}),
         ("drain", "named_runs", ([1], [THREAD], [ACCOUNT]), {"runs_pkey"}),
         (
             "drain",
@@ -103,6 +103,8 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             {"permission_requests_open", "permission_requests_pkey"},
         ),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
+        ("sweep", "late", (0.5,), {"batches_waiting"}),
+        ("sweep", "forget_batches", (1, 24.0, 100, 0), {"batches_pkey", "idempotency_keys_by_batch"}),
         ("sweep", "expired_requests", (), {"permission_requests_due", "batches_waiting", "batches_blocked"}),
         ("sweep", "tombstones", (), {"threads_to_purge"}),
         ("sweep", "forget_threads", (24.0,), {"threads_to_forget", "threads_pkey", "batches_blocked"}),
@@ -117,18 +119,6 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         assert plan.indexes <= indexes, (name, plan)
         assert not plan.scanned & BIG, (name, plan)
         assert plan.rows_read + plan.rows_removed < MANY / 20, (name, plan)
-
-
-async def test_late_partitions_are_found_among_those_that_wait(connection: asyncpg.Connection) -> None:
-    plan = await plan_of(connection, "sweep", "late", 0.5)
-    assert plan.indexes == {"batches_waiting"}
-    assert plan.rows_read + plan.rows_removed < MANY / 20
-
-
-async def test_a_page_to_forget_is_read_by_the_primary_key(connection: asyncpg.Connection) -> None:
-    plan = await plan_of(connection, "sweep", "forget_batches", 1, 24.0, 100, 0)
-    assert plan.indexes <= {"batches_pkey", "idempotency_keys_by_batch"}
-    assert plan.rows_read + plan.rows_removed < MANY / 20
 
 
 def _accept() -> tuple[object, ...]:

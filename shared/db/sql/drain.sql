@@ -87,25 +87,23 @@ with locked as (
 select count(*) from locked;
 
 -- name: threads
--- The threads and their agents' policy for a busy one.
+-- The threads, their agents' policy for a busy one, and the first runs of each queue: as many as its events may reach,
+-- all of them ($4) where any message may interrupt. A row a run, one with nulls for a thread that is idle.
 select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
        t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
        t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at,
-       coalesce(a.busy_policy, 'queue') as busy_policy
-from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
-join threads t on t.partition = w.partition and t.id = w.id
-left join agents a on a.id = t.agent;
-
--- name: runs
--- The first runs of each thread's queue, as many as its events may reach.
-select r.thread, r.id, r.seq, r.status, r.trigger, r.created_at, r.started_at, r.updated_at, r.completed_at, r.error,
-       r.attempt
+       coalesce(a.busy_policy, 'queue') as busy_policy,
+       r.id as run_id, r.seq as run_seq, r.status as run_status, r.trigger as run_trigger,
+       r.created_at as run_created_at, r.started_at as run_started_at, r.updated_at as run_updated_at,
+       r.error as run_error, r.attempt as run_attempt
 from unnest($1::smallint[], $2::uuid[], $3::int[]) as w (partition, id, need)
-cross join lateral (
+join threads t on t.partition = w.partition and t.id = w.id
+left join agents a on a.id = t.agent
+left join lateral (
     select * from runs r
-    where r.partition = w.partition and r.thread = w.id and r.completed_at is null
-    order by r.seq limit w.need
-) as r;
+    where t.active_runs > 0 and r.partition = t.partition and r.thread = t.id and r.completed_at is null
+    order by r.seq limit case when a.busy_policy = 'interrupt' then $4::int else w.need end
+) as r on true;
 
 -- name: named_runs
 -- Runs that events name, whatever their state.
