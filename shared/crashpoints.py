@@ -1,6 +1,7 @@
 """Faults that tests build into a process, by name, from THREADMILL_TESTING: crash points, and builds wrong on purpose.
 
-crash:<point>          the process is gone at that point, the first time it gets there (`crash`)
+crash:<point>          the process is gone at that point, the first time it gets there
+stop:<point>           the process stops at that point, the first time, until somebody lets it go on (SIGCONT)
 poison_kill:<marker>   the worker is gone when it applies a batch that contains the text
 ack_before_commit      the api answers before it writes
 stale_read             the partition's lock is taken in the statement that reads, and nobody counts what was marked
@@ -10,6 +11,7 @@ The settings refuse every name unless THREADMILL_ENV=test. Nothing armed costs o
 """
 
 import os
+import signal
 
 CRASHED = 86  # the exit code, so that a test can tell this end from every other
 POINTS = (
@@ -22,7 +24,7 @@ POINTS = (
     "worker.after_commit",
 )
 SWITCHES = ("ack_before_commit", "stale_read", "skip_locked")
-_KNOWN = frozenset({*SWITCHES, *(f"crash:{point}" for point in POINTS)})
+_KNOWN = frozenset({*SWITCHES, *(f"{end}:{point}" for end in ("crash", "stop") for point in POINTS)})
 _POISON = "poison_kill:"
 
 _armed: frozenset[str] = frozenset()
@@ -48,9 +50,18 @@ def armed(name: str) -> bool:
 
 
 def crash(point: str) -> None:
-    """Ends the process here and now, as `kill -9` would, where this point is armed."""
-    if _armed and f"crash:{point}" in _armed:
+    """Ends the process here and now, as `kill -9` would, or stops it, where this point is armed."""
+    if _armed:
+        _meet(point)
+
+
+def _meet(point: str) -> None:
+    global _armed  # noqa: PLW0603 - a stop is disarmed by itself
+    if f"crash:{point}" in _armed:
         os._exit(CRASHED)
+    if (stop := f"stop:{point}") in _armed:
+        _armed -= {stop}
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def crash_on(text: str) -> None:
