@@ -33,6 +33,7 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = errors.envelope(InternalError())
     response.headers[negotiation.REQUEST_ID] = request_id
     _counter(response.status).inc()
+    log.debug("answered", request_id=request_id, method=request.method, path=request.path, status=response.status)
     return response
 
 

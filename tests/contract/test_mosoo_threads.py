@@ -1,7 +1,6 @@
 """Threads, runs and their log over HTTP: reading, listing, archive, unarchive, delete, pages and their ends."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 
 from pydantic import TypeAdapter
 
@@ -173,73 +172,6 @@ async def test_archived_threads_are_listed_apart(client: Client) -> None:
         assert [thread["id"] for thread in listed] == [wanted]
 
 
-async def test_the_log_is_oldest_first_and_its_ids_are_cursors(client: Client) -> None:
-    thread = await client.new_thread()
-    for n in range(4):
-        await client.send(thread, message(f"m{n}"))
-    path = f"/threads/{thread}/events"
-    whole = await client.call("GET", path)
-    TypeAdapter(answers.Events).validate_json(whole.body)
-    entries = whole.json["events"]
-    assert [e["content"] for e in entries if e["type"] == "user.message"] == ["m0", "m1", "m2", "m3"]
-    assert [e["id"] for e in entries] == sorted(e["id"] for e in entries)
-    newest = (await client.call("GET", f"{path}?limit=2")).json
-    assert newest == {"events": entries[-2:], "truncated": True}
-    after = (await client.call("GET", f"{path}?limit=2&after={entries[0]['id']}")).json
-    assert after == {"events": entries[1:3], "truncated": len(entries) > 3}
-    assert (await client.call("GET", f"{path}?after={entries[-1]['id']}")).json == {"events": [], "truncated": False}
-
-
-async def test_the_deltas_of_a_message_are_one_entry(service: Service, client: Client) -> None:
-    made = (await client.create("hello")).json
-    thread, run = made["thread"]["id"], made["run"]["id"]
-    before = (await client.call("GET", f"/threads/{thread}/events")).json["events"]
-    logged = await log(
-        service,
-        thread,
-        [
-            (run, "agent.thinking.delta", "hm"),
-            (run, "agent.message.delta", "Hel"),
-            (None, "user.message", "meanwhile"),
-            (run, "agent.message.delta", "lo"),
-            (run, "tool.use.started", "search"),
-            (run, "agent.message.delta", "Bye"),
-            (run, "run.completed", run),
-        ],
-    )
-    page = (await client.call("GET", f"/threads/{thread}/events")).json
-    wanted = [
-        (logged[0], "agent.thinking.delta", "hm"),
-        (logged[2], "user.message", "meanwhile"),
-        (logged[3], "agent.message.delta", "Hello"),
-        (logged[4], "tool.use.started", "search"),
-        (logged[5], "agent.message.delta", "Bye"),
-        (logged[6], "run.completed", run),
-    ]
-    assert shown(page["events"][len(before) :]) == wanted
-    newest = (await client.call("GET", f"/threads/{thread}/events?limit=4")).json
-    assert shown(newest["events"]) == wanted[-4:]
-    for limit in (1, 2, 3):
-        entries = await walked(client, thread, before[-1]["id"], limit)
-        assert "".join(text for _, kind, text in entries if kind == "agent.message.delta") == "HelloBye"
-        assert sorted(kind for _, kind, _ in entries if "message.delta" not in kind) == [
-            "agent.thinking.delta",
-            "run.completed",
-            "tool.use.started",
-            "user.message",
-        ]
-
-
-async def test_a_message_that_is_told_in_thousands_of_deltas_is_one_entry(service: Service, client: Client) -> None:
-    made = (await client.create("hello")).json
-    thread, run = made["thread"]["id"], made["run"]["id"]
-    await log(service, thread, [(run, "agent.message.delta", f"{n} ") for n in range(3_000)])
-    page = (await client.call("GET", f"/threads/{thread}/events?limit=1")).json
-    (entry,) = page["events"]
-    assert entry["content"] == "".join(f"{n} " for n in range(3_000))
-    assert page["truncated"] is True
-
-
 async def test_a_page_that_can_t_be_is_refused(client: Client) -> None:
     thread = await client.new_thread()
     wrong = [
@@ -273,39 +205,6 @@ async def test_an_agent_that_is_not_published_takes_no_threads_until_it_is(servi
     async with service.pool.acquire() as db:
         await accounts.publish_agent(db, agent.id)
     assert (await client.call("POST", path, {})).status == 201
-
-
-def shown(entries: list[dict[str, str]]) -> list[tuple[str, str, str]]:
-    return [(entry["id"], entry["type"], entry["content"]) for entry in entries]
-
-
-async def walked(client: Client, thread: str, after: str, limit: int) -> list[tuple[str, str, str]]:
-    """Everything behind a cursor, read page by page."""
-    entries: list[tuple[str, str, str]] = []
-    while True:
-        page = (await client.call("GET", f"/threads/{thread}/events?limit={limit}&after={after}")).json
-        entries += shown(page["events"])
-        if not page["truncated"]:
-            return entries
-        after = page["events"][-1]["id"]
-
-
-async def log(service: Service, thread: str, events: list[tuple[str | None, str, str]]) -> list[str]:
-    """Writes events to a thread's log, as a runner's output comes there; returns their ids."""
-    start = datetime.now(UTC)
-    times = [start + timedelta(milliseconds=n) for n in range(len(events))]
-    logged = [str(ids.at(time)) for time in times]
-    rows = [
-        (ids.partition_of(thread, PARTITIONS), thread, id_, run, kind, content, time)
-        for id_, time, (run, kind, content) in zip(logged, times, events, strict=True)
-    ]
-    async with service.pool.acquire() as db:
-        await db.executemany(
-            "insert into thread_events (partition, thread, id, run, type, content, occurred_at)"
-            " values ($1, $2, $3, $4, $5, $6, $7)",
-            rows,
-        )
-    return logged
 
 
 async def complete(service: Service, thread: str, run: str, said: list[str]) -> None:

@@ -12,6 +12,7 @@ from api.submission import Applied, Pending
 from shared import documents
 from shared.documents import Document, moment
 from shared.effects import EventLogged, WarningCode
+from shared.errors import NotFound
 from shared.events import Event, UserMessage
 from shared.ids import ThreadId
 from shared.models import BusyPolicy, Run, Thread
@@ -29,13 +30,16 @@ def sent(answer: Applied | Pending, events: Sequence[Event], policy: BusyPolicy)
 
 
 def created(answer: Applied | Pending, events: Sequence[Event]) -> bytes:
-    """The answer to a create: a new thread is idle, so its first message always starts a run."""
+    """The answer to a create: a new thread is idle, so its first message always starts a run. Raises NotFound."""
     if isinstance(answer, Applied):
         outcome = from_json(answer.outcome)
     else:
         outcome = _pending(answer.thread, events, BusyPolicy.QUEUE)
     run = outcome["events"][0]["run"] if outcome["events"] else None
-    document = {"links": _links(outcome["thread"]["id"]), "run": run, "thread": outcome["thread"]}
+    made = outcome["thread"]
+    if made is None:  # the batch was discarded when its thread was gone already
+        raise NotFound
+    document = {"links": _links(made["id"]), "run": run, "thread": made}
     if outcome["warnings"]:
         document["warnings"] = outcome["warnings"]
     return to_json(document)
