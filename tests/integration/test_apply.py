@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from shared import ids
-from shared.events import Ask, MessageAdded, PermissionDecision, RunFinished, SteerAcknowledged, UserInterrupt
-from shared.ids import MessageId, RequestId, RunId
+from shared.events import MessageAdded, RunFinished, SteerAcknowledged, UserInterrupt
+from shared.ids import MessageId, RunId
 from shared.models import BusyPolicy, RunError, RunStatus
 from shared.settings import Settings
 from tests.driver import Driver, codes, running_driver
@@ -163,45 +163,6 @@ async def test_interrupts_that_find_nothing_warn(driver: Driver) -> None:
     )
     assert codes(outcome) == ["run_already_finished", "no_active_run", "run_not_found"]
     assert [(await driver.runs(other))[0]["status"]] == ["queued"]
-
-
-async def test_a_decision_claims_the_request_and_a_second_one_finds_it_decided(driver: Driver) -> None:
-    thread, run, (request,) = await driver.asking()
-    outcome = await driver.send(
-        thread, PermissionDecision(request, allow=True, note="go on"), PermissionDecision(request, allow=False)
-    )
-    assert codes(outcome) == ["permission_already_decided"]
-    assert [result["run"]["id"] for result in outcome["events"]] == [run, run]
-    row = (await driver.requests(thread))[request]
-    assert (row["state"], row["note"]) == ("allowed", "go on")
-    assert row["decided_at"] is not None
-
-
-async def test_decisions_about_nothing_warn_and_change_nothing(driver: Driver) -> None:
-    thread, _, (request,) = await driver.asking()
-    _, _, (stranger,) = await driver.asking()
-    outcome = await driver.send(
-        thread,
-        *[PermissionDecision(name, allow=True) for name in (stranger, ids.mint(), "tool-7", "\u2603" * 255)],
-        PermissionDecision(request.lower(), allow=False),
-    )
-    assert codes(outcome) == ["permission_not_found"] * 4
-    assert (await driver.requests(thread))[request]["state"] == "rejected"
-
-
-async def test_a_decision_accepted_after_the_requests_time_is_too_late(driver: Driver) -> None:
-    now = await driver.pool.fetchval("select clock_timestamp()")
-    thread, _, (request,) = await driver.asking(Ask(RequestId(ids.mint()), "May I?", expires_at=now))
-    outcome = await driver.send(thread, PermissionDecision(request, allow=True))
-    assert codes(outcome) == ["permission_expired"]
-    assert (await driver.requests(thread))[request]["state"] == "pending"
-
-
-async def test_a_run_that_ends_supersedes_its_open_requests(driver: Driver) -> None:
-    thread, _, (request,) = await driver.asking()
-    outcome = await driver.send(thread, message("never mind", on_busy=INTERRUPT))
-    assert codes(outcome) == ["permission_superseded"]
-    assert (await driver.requests(thread))[request]["state"] == "superseded"
 
 
 async def test_a_message_without_a_run_is_written_and_starts_nothing(driver: Driver) -> None:

@@ -48,25 +48,27 @@ async def drain_out(driver: Driver) -> None:
         await driver.drain()
 
 
-@pytest.mark.parametrize("stored", [*UNREADABLE, *UNWRITABLE])
-async def test_a_batch_that_cannot_be_applied_becomes_a_dead_letter_and_its_neighbours_do_not(
-    driver: Driver, stored: str
-) -> None:
-    thread, other = await driver.create(), await driver.create()
-    before = await driver.accept(thread, message("before"))
-    dead = await poisoned(driver, thread, stored)
-    behind = await driver.accept(thread, message("behind"))
+async def test_batches_that_cannot_be_applied_become_dead_letters_and_their_neighbours_do_not(driver: Driver) -> None:
+    other = await driver.create()
     elsewhere = await driver.accept(other, message("elsewhere"))
+    cases = {}
+    for stored in (*UNREADABLE, *UNWRITABLE):
+        thread = await driver.create()
+        before = await driver.accept(thread, message("before"))
+        dead = await poisoned(driver, thread, stored)
+        cases[stored] = (thread, before, dead, await driver.accept(thread, message("behind")))
     await drain_out(driver)
-    row = await driver.batch(dead)
-    assert (row["attempts"], row["blocked"], row["applied_at"]) == (MOST_TRIES, True, None)
-    assert row["parked_at"] is not None
-    assert row["error"]
-    assert (await driver.thread(thread))["held"]
-    assert codes(await driver.outcome(before)) == codes(await driver.outcome(elsewhere)) == []
-    behind_row = await driver.batch(behind)
-    assert (behind_row["blocked"], behind_row["parked_at"], behind_row["attempts"]) == (True, None, 0)
-    assert len(await driver.runs(thread)) == 1
+    assert codes(await driver.outcome(elsewhere)) == []
+    for stored, (thread, before, dead, behind) in cases.items():
+        row = await driver.batch(dead)
+        assert (row["attempts"], row["blocked"], row["applied_at"]) == (MOST_TRIES, True, None), stored
+        assert row["parked_at"] is not None
+        assert row["error"]
+        assert (await driver.thread(thread))["held"]
+        assert codes(await driver.outcome(before)) == []
+        row = await driver.batch(behind)
+        assert (row["blocked"], row["parked_at"], row["attempts"]) == (True, None, 0)
+        assert len(await driver.runs(thread)) == 1
 
 
 async def test_what_a_dead_letter_did_before_it_failed_is_undone(driver: Driver) -> None:
@@ -208,19 +210,19 @@ async def test_a_drain_that_fails_before_it_reads_says_so_and_is_not_repeated_fo
         await driver.drain()
 
 
-@pytest.mark.parametrize("sqlstate", ["40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "25006", "08006"])
-async def test_an_error_of_the_databases_state_never_counts(driver: Driver, sqlstate: str) -> None:
+async def test_an_error_of_the_databases_state_never_counts(driver: Driver) -> None:
     thread = await driver.create()
     ref = await driver.accept(thread, message())
-    await driver.pool.execute(
-        "create function refuse() returns trigger language plpgsql as"
-        f" $$ begin raise exception 'not now' using errcode = '{sqlstate}'; end $$;"
-        " create trigger refuse before insert on runs for each row execute function refuse()"
-    )
-    with pytest.raises(asyncpg.PostgresError):
-        await driver.drain(ALL)
-    row = await driver.batch(ref)
-    assert (row["attempts"], row["error"], row["blocked"]) == (0, None, False)
+    for sqlstate in ("40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "25006", "08006"):
+        await driver.pool.execute(
+            "create or replace function refuse() returns trigger language plpgsql as"
+            f" $$ begin raise exception 'not now' using errcode = '{sqlstate}'; end $$;"
+            " create or replace trigger refuse before insert on runs for each row execute function refuse()"
+        )
+        with pytest.raises(asyncpg.PostgresError):
+            await driver.drain(ALL)
+        row = await driver.batch(ref)
+        assert (row["attempts"], row["error"], row["blocked"]) == (0, None, False), sqlstate
     await driver.pool.execute("drop trigger refuse on runs")
     await driver.drain()
     row = await driver.batch(ref)

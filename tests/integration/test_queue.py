@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from shared.ids import BatchId
 from shared.keys import Keys
 from shared.queue import APPLY, MOST_WAKES, Queue, Waiting, load_job, open_arq
-from shared.settings import Settings
 
 
 class Booby:
@@ -25,8 +24,8 @@ class Booby:
 
 
 @pytest.fixture
-def keys(settings: Settings) -> Keys:
-    return Keys(settings.redis_prefix)
+def keys(redis_prefix: str) -> Keys:
+    return Keys(redis_prefix)
 
 
 @pytest.fixture
@@ -59,9 +58,9 @@ async def test_a_ring_leaves_one_json_job_for_each_partition_and_the_batches_in_
     assert await wakes(redis, keys) == 1
 
 
-async def test_arqs_own_tools_read_the_queue(queue: Queue, settings: Settings, keys: Keys) -> None:
+async def test_arqs_own_tools_read_the_queue(queue: Queue, redis_url: str, keys: Keys) -> None:
     await queue.ring(waiting((3, 1), (5, 2)))
-    arq = open_arq(settings.redis_url, keys.queue(APPLY))
+    arq = open_arq(redis_url, keys.queue(APPLY))
     jobs = await arq.queued_jobs()
     await arq.aclose()
     assert sorted((job.function, list(job.args), job.score) for job in jobs) == [("apply", [3], 1), ("apply", [5], 1)]
@@ -122,7 +121,7 @@ async def test_a_finished_wake_up_leaves_nothing_of_arqs_behind(queue: Queue, re
     assert await redis.exists(keys.waiting(5)) == 0
 
 
-async def test_a_worker_that_sleeps_is_woken_by_a_ring(queue: Queue, settings: Settings, keys: Keys) -> None:
+async def test_a_worker_that_sleeps_is_woken_by_a_ring(queue: Queue) -> None:
     await queue.ring(waiting((3, 1)))
     assert await queue.wait(APPLY, 5)
 
