@@ -9,7 +9,6 @@ from aiohttp import web
 
 from api.agents import Agents
 from api.auth import Tokens
-from api.edge import edge
 from api.handlers.document import Document
 from api.handlers.door import Door
 from api.handlers.events import Events
@@ -53,7 +52,7 @@ def build_app(settings: Settings, inbox: Inbox, postgres: Postgres, health: Heal
         health.drain()
         inbox.hurry()
 
-    app = web.Application(middlewares=[edge])
+    app = web.Application()
     app.add_routes(routes(Threads(door), Events(door), Runs(door), Document(), health))
     app.on_shutdown.append(drain)
     return app

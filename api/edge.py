@@ -1,4 +1,7 @@
-"""The one middleware: a request's id, its errors in our envelope, its count."""
+"""Around everything else: a request's id, its errors in our envelope, its count.
+
+It wraps the application rather than being a middleware of it: aiohttp builds a chain for each request of those.
+"""
 
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -13,28 +16,32 @@ from shared.metrics import REQUESTS
 
 log = structlog.get_logger()
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 _GONE = 499  # nobody reads it: the client went away before its request was whole
 
 
-@web.middleware
-async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
-    request_id = negotiation.request_id(request.headers)
-    try:
-        response = await handler(request)
-    except ThreadmillError as error:
-        response = _refused(error, request_id)
-    except web.HTTPException as error:
-        response = errors.translate(error)
-    except ConnectionError:
-        response = web.Response(status=_GONE)
-    except Exception:  # whatever it is, the client gets our envelope and the log the reason
-        log.exception("request failed", request_id=request_id, route=_route(request))
-        response = errors.envelope(InternalError())
-    response.headers[negotiation.REQUEST_ID] = request_id
-    _counter(response.status).inc()
-    log.debug("answered", request_id=request_id, method=request.method, path=request.path, status=response.status)
-    return response
+def edge(handle: Handler) -> Handler:
+    """The same handler, which never raises but where its client or the process goes away."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        request_id = negotiation.request_id(request.headers)
+        try:
+            response = await handle(request)
+        except ThreadmillError as error:
+            response = _refused(error, request_id)
+        except web.HTTPException as error:
+            response = errors.translate(error)
+        except ConnectionError:
+            response = web.Response(status=_GONE)
+        except Exception:  # whatever it is, the client gets our envelope and the log the reason
+            log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
+            response = errors.envelope(InternalError())
+        response.headers[negotiation.REQUEST_ID] = request_id
+        _counter(response.status).inc()
+        log.debug("answered", request_id=request_id, method=request.method, path=request.path, status=response.status)
+        return response
+
+    return answer
 
 
 def _refused(error: ThreadmillError, request_id: str) -> web.Response:
@@ -44,12 +51,6 @@ def _refused(error: ThreadmillError, request_id: str) -> web.Response:
     if error.status in (408, 413):
         response.force_close()
     return response
-
-
-def _route(request: web.Request) -> str:
-    """Method and pattern, without the ids."""
-    resource = request.match_info.route.resource
-    return f"{request.method} {resource.canonical if resource else '?'}"
 
 
 @cache

@@ -6,6 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from api import errors
+from api.edge import edge
+from api.negotiation import REQUEST_ID, request_id
 from shared.errors import InternalError, InvalidRequest
 
 # Seconds that an idle connection, or one that never finishes its headers, is kept.
@@ -44,6 +46,7 @@ class _Connection(web.RequestHandler):
             raise ConnectionError("The answer has begun; it can't be changed any more.")
         error = InvalidRequest("The request is not valid HTTP.") if status < 500 else InternalError()
         response = errors.envelope(error, status)
+        response.headers[REQUEST_ID] = request_id(request.headers)
         response.force_close()
         return response
 
@@ -58,4 +61,4 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return _Server(plain.request_handler, request_factory=plain.request_factory)
+        return _Server(edge(plain.request_handler), request_factory=plain.request_factory)
