@@ -1,6 +1,7 @@
 """Servers of these tests' own, because they kill and empty them; a database and processes for each test."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -37,3 +38,4 @@ async def servers(all_servers: Servers) -> Servers:
 async def stack(servers: Servers) -> AsyncIterator[Stack]:
     async with Stack(servers, await servers.new_database(), servers.redis.url) as stack:
         yield stack
+        sys.stdout.write(stack.last_words())  # pytest shows it where the test failed

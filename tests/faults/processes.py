@@ -36,6 +36,12 @@ class Member:
     hit_at: float = -1e9  # of the monotonic clock: when a fault last hit it
     deaths: int = 0
 
+    @property
+    def log(self) -> str:
+        """What it wrote so far."""
+        assert self.command.log is not None
+        return self.command.log.read_text(encoding="utf-8", errors="replace")
+
     def signal(self, number: signal.Signals) -> None:
         self.hit_at = time.monotonic()
         self.process.send_signal(number)
@@ -80,8 +86,6 @@ class Stack:
 
     async def __aexit__(self, *_: object) -> None:
         await self.session.close()
-        for member in self.members:  # pytest shows it where a test failed
-            sys.stdout.write(f"{member.name} ({member.process.poll()}):\n{self.log(member)[-2000:]}\n")
         for member in self.members:
             if member.process.poll() is None:
                 member.process.kill()
@@ -139,10 +143,9 @@ class Stack:
             await db.close()
         return Access(token.secret.text, agent.id)
 
-    def log(self, member: Member) -> str:
-        """What it wrote so far."""
-        assert member.command.log is not None
-        return member.command.log.read_text(encoding="utf-8", errors="replace")
+    def last_words(self) -> str:
+        """What each process wrote last, and its exit code."""
+        return "\n".join(f"{m.name} ({m.process.poll()}):\n{m.log[-2000:]}" for m in self.members)
 
     def _spawn(self, name: str, module: tuple[str, ...], clock: int, port: int, settings: Mapping[str, str]) -> Member:
         env = {

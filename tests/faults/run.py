@@ -7,6 +7,7 @@ Exit 1 where the checker finds anything, or where a run was too quiet to mean so
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -187,4 +188,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers and processes end with it
     sys.exit(asyncio.run(main()))
