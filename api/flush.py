@@ -116,7 +116,7 @@ class Flusher:
         submissions = [entry.submission for entry in entries]
         new = submissions[0].new is not None
         columns = _create_columns if new else _accept_columns
-        if armed("ack_before_commit"):
+        if armed("ack_before_commit") and not new:
             await _answer_too_soon(entries)
         crash("api.before_commit")
         rows = await connection.fetch(
