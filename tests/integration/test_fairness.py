@@ -7,6 +7,7 @@ import pytest
 
 from api.submission import Applied
 from shared import ids
+from shared.events import UserInterrupt, dump
 from shared.ids import ThreadId
 from shared.settings import Settings
 from tests.driver import Driver
@@ -135,16 +136,13 @@ async def test_a_backlog_in_one_thread_does_not_keep_the_others_waiting(settings
         hot, answer = await caller.create()
         quiet, _ = await caller.create()
         assert isinstance(answer, Applied)
-        await inbox.pool.executemany(
+        await inbox.pool.execute(
             "insert into batches (partition, id, ref, thread, account, token, events)"
-            " values ($1, nextval('batch_ids'), $2, $3, $4, $5, $6)",
-            [
-                (ids.partition_of(hot, PARTITIONS), ids.mint(), hot, caller.account, caller.token, a_message())
-                for _ in range(4_000)
-            ],
+            " select $1, nextval('batch_ids'), gen_random_uuid(), $2, $3, $4, $5 from generate_series(1, 12000)",
+            *(ids.partition_of(hot, PARTITIONS), hot, caller.account, caller.token, dump([UserInterrupt()])),
         )
-        last = asyncio.create_task(caller.send(hot, message("the last of them"), wait=25))
-        for n in range(5):
+        last = asyncio.create_task(caller.send(hot, message("the last of them"), wait=50))
+        for n in range(3):
             assert isinstance(await caller.send(quiet, message(str(n)), wait=10), Applied)
         assert not last.done()
         assert isinstance(await last, Applied)
