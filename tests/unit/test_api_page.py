@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api import body
+from api import body, server
 from api.dialects.mosoo import models
 from api.dialects.mosoo.openapi import OPERATIONS, Operation
 from shared import errors
@@ -50,6 +50,7 @@ def test_the_page_has_exactly_the_warnings_of_the_code() -> None:
             "body",
             f"{Settings().body_limit >> 20} MiB (`THREADMILL_BODY_LIMIT`), there within {Settings().body_timeout:g} s",
         ),
+        ("the headers of a request, and the silence between two", f"{server.KEEP_ALIVE:g} s"),
         ("nesting", f"{body.DEPTH} levels"),
         ("keys of one object", f"{body.KEYS:,}"),
         ("commas and brackets outside of strings", f"{body.VALUES:,}"),
