@@ -19,13 +19,14 @@ from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.logs import configure
 from shared.settings import Settings
+from shared.start import read_settings
 
 log = structlog.get_logger()
 
 
 def main() -> None:
     options = _options()
-    settings = Settings()
+    settings = read_settings()
     configure(settings)
     crashpoints.arm(settings.testing)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

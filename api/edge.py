@@ -46,8 +46,8 @@ def edge(handle: Handler) -> Handler:
 
 def _refused(error: ThreadmillError, request_id: str) -> web.Response:
     response = errors.envelope(error)
-    if error.status >= 500:
-        log.warning("request refused", request_id=request_id, status=error.status, reason=error.message)
+    say = log.warning if error.status >= 500 else log.info
+    say("request refused", request_id=request_id, status=error.status, code=error.code)
     if error.status in (408, 413):
         response.force_close()
     return response

@@ -75,3 +75,7 @@ def _fail(message: str, code: int) -> int:
     if message:  # none where typer printed a help page itself
         typer.echo(message if message.startswith(("Usage:", " Usage:")) else f"threadmill: {message}", err=True)
     return code
+
+
+if __name__ == "__main__":
+    main()

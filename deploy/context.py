@@ -25,6 +25,7 @@ from deploy import devfile
 from deploy.errors import SetupError
 from shared.db.connect import AWAY, connect
 from shared.settings import Settings
+from shared.start import explain
 
 DataOption = Annotated[
     Path | None,
@@ -42,25 +43,25 @@ def settings_from(**values: Any) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SetupError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise SetupError(explain(error)) from error
 
 
 def resolve(data: Path | None) -> Settings:
-    """The settings of a command: DATABASE_URL and REDIS_URL, else the `dev.json` of `data`, else of `.data`.
+    """The settings of a command: DATABASE_URL and REDIS_URL, else the `dev.json` of `data`, else of `.data`; each of
+    the two by itself.
 
-    Raises SetupError where none of them is there.
+    Raises SetupError where there is no database.
     """
-    if os.environ.get("DATABASE_URL"):
-        return settings_from()
     directory = data or devfile.DEFAULT_DIRECTORY
     values = devfile.read(directory)
-    if values is None or not values.database_url:
+    urls = {"DATABASE_URL": values and values.database_url, "REDIS_URL": values and values.redis_url}
+    urls |= {name: os.environ[name] for name in urls if os.environ.get(name)}
+    if not urls["DATABASE_URL"]:
         raise SetupError(
             f"no database: there is no dev.json in {directory};"
             " set DATABASE_URL and REDIS_URL, or start `threadmill dev`"
         )
-    return settings_from(DATABASE_URL=values.database_url, REDIS_URL=values.redis_url)
+    return settings_from(**{name: url for name, url in urls.items() if url})
 
 
 @asynccontextmanager

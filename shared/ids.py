@@ -75,8 +75,8 @@ def parse(text: str) -> Ulid | None:
 
 
 def mint() -> Ulid:
-    """A new id of this machine's clock. Ids of thread events come from `at` instead."""
-    return _text((time.time_ns() // 1_000_000) << 80 | _chance(10))
+    """A new id of this machine's clock, beyond all that this process minted. Ids of thread events come from `at`."""
+    return _text(_clock.next())
 
 
 def at(moment: datetime) -> Ulid:
@@ -103,7 +103,22 @@ class _Chance:
         return int.from_bytes(self._pool[at : at + size], "big")
 
 
+class _Clock:
+    """Ids in their order, also within a millisecond and when the clock is set back."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        new = (time.time_ns() // 1_000_000) << 80 | _chance(10)
+        self._last = new if new >> 80 > self._last >> 80 else self._last + 1 + _chance(4)
+        return self._last
+
+
 _chance = _Chance()
+_clock = _Clock()
 os.register_at_fork(after_in_child=_chance._forget)  # a child must not mint its parent's ids
 
 

@@ -45,6 +45,12 @@ async def thread(source: Source, partition: int, id_: ThreadId, account: Account
     return None if row is None else thread_of(row)
 
 
+async def cursor(source: Source, partition: int, id_: ThreadId, account: AccountId) -> Thread | None:
+    """A thread that a page ended with, also where it was deleted since."""
+    row = await source.fetchrow(SQL["cursor"], partition, id_, account)
+    return None if row is None else thread_of(row)
+
+
 async def threads(
     source: Source,
     account: AccountId,

@@ -5,10 +5,15 @@ Every setting is an environment variable: `DATABASE_URL`, `REDIS_URL`, else `THR
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import crashpoints
+
+_SCHEMES = {
+    "database_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
 
 
 class Settings(BaseSettings):
@@ -46,6 +51,15 @@ class Settings(BaseSettings):
     )
     testing: str = Field(default="", description="faults to build in, by name; refused unless THREADMILL_ENV=test")
     env: Literal["production", "test"] = "production"
+
+    @field_validator("database_url", "redis_url")
+    @classmethod
+    def _check_scheme(cls, url: str, info: ValidationInfo) -> str:
+        """A URL of another kind would only look like a server that is away."""
+        schemes = _SCHEMES[info.field_name or ""]
+        if not url.startswith(schemes):
+            raise ValueError(f"must begin with {' or '.join(schemes)}")
+        return url
 
     @model_validator(mode="after")
     def _refuse_faults(self) -> Self:

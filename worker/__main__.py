@@ -15,6 +15,7 @@ from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew
 from shared.logs import configure
 from shared.settings import Settings
+from shared.start import read_settings
 from worker.health import serve
 from worker.main import ThreadmillWorker
 
@@ -53,7 +54,7 @@ def main() -> int:
         help="what this worker does (default: all)",
     )
     role: str = parser.parse_args().role
-    settings = Settings()
+    settings = read_settings()
     configure(settings)
     crashpoints.arm(settings.testing)
     return uvloop.run(run(settings, role))

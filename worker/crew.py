@@ -111,7 +111,7 @@ class Crew:
 
     async def report(self) -> dict[str, str]:
         """Whether this worker can do its work: Postgres must answer, Redis may be away."""
-        report = {"status": "ok", "postgres": "ok", "redis": "ok"}
+        report = {"status": "ready", "postgres": "ok", "redis": "ok"}
         try:
             await self._queue.ping()
         except REDIS_AWAY:

@@ -15,6 +15,7 @@ from redis.exceptions import WatchError
 from shared.keys import Keys
 from shared.queue import APPLY, AWAY, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
 from shared.settings import Settings
+from shared.start import read_settings
 from worker.crew import Crew
 
 log = structlog.get_logger()
@@ -33,7 +34,7 @@ async def apply(ctx: dict[str, Any], partition: int) -> int:
 
 async def start(ctx: dict[str, Any]) -> None:
     """What a stock worker does first."""
-    ctx["crew"] = Crew(Settings())
+    ctx["crew"] = Crew(SETTINGS)
     await ctx["crew"].start(bell=False)
 
 
@@ -41,12 +42,15 @@ async def stop(ctx: dict[str, Any]) -> None:
     await ctx["crew"].stop(timeout=JOB_TIMEOUT)
 
 
+SETTINGS = read_settings()  # arq wants values where this module is imported
+
+
 class WorkerSettings:
     """For arq's own tools. Its attributes are read from this class alone, so all of them stand here."""
 
     functions: ClassVar[list[Any]] = [func(apply, name=APPLY)]
-    queue_name: ClassVar[str] = Keys(Settings().redis_prefix).queue(APPLY)
-    redis_settings: ClassVar[RedisSettings] = RedisSettings.from_dsn(Settings().redis_url)
+    queue_name: ClassVar[str] = Keys(SETTINGS.redis_prefix).queue(APPLY)
+    redis_settings: ClassVar[RedisSettings] = RedisSettings.from_dsn(SETTINGS.redis_url)
     on_startup = start
     on_shutdown = stop
     job_serializer = staticmethod(dump_job)

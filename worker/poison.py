@@ -19,20 +19,15 @@ SQL = statements("drain")
 MOST_TRIES = 5  # made alone
 FIRST_PAUSE = 0.2  # seconds before the second try; doubled for each further one
 
-_STATE_CLASSES = (
-    "08",
-    "25",
-    "40",
-    "53",
-    "55",
-    "57",
-)  # 25: 25006 read-only, 25P02 and 25P03 a transaction that was lost
+_STATE_CLASSES = ("08", "40", "53", "55", "57")
+_READ_ONLY = "25006"  # the rest of its class is of what was done in the transaction
 
 
 def is_state(error: BaseException) -> bool:
     """Whether the error is of the database's state rather than of what was being applied."""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "").startswith(_STATE_CLASSES)
+        code = error.sqlstate or ""
+        return code.startswith(_STATE_CLASSES) or code == _READ_ONLY
     return isinstance(error, (*AWAY, Disturbed)) and not isinstance(error, ValueError)
 
 

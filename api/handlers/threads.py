@@ -13,6 +13,7 @@ from api.submission import Applied, Idempotency, NewThread, Passes, Submission
 from shared import events, ids, reads
 from shared.errors import AgentNotPublished, NotFound
 from shared.ids import BatchRef, ThreadId
+from shared.models import Thread
 from shared.views import AgentView, Caller
 
 _PAGE = 100  # threads a page, and the most
@@ -93,9 +94,17 @@ class Threads:
             agent.id,
             archived=archived,
             limit=limit + 1,
-            after=None if after is None else await self._door.thread(caller, ThreadId(after)),
+            after=None if after is None else await self._cursor(caller, ThreadId(after)),
         )
         return replies.document(encode.threads(found[:limit], len(found) > limit))
+
+    async def _cursor(self, caller: Caller, thread: ThreadId) -> Thread:
+        """The last thread of the page before; it may have been deleted meanwhile. Raises NotFound."""
+        partition = await self._door.postgres.partition_of(thread)
+        found = await reads.cursor(self._door.postgres, partition, thread, caller.account)
+        if found is None:
+            raise NotFound
+        return found
 
     async def archive(self, request: web.Request) -> web.Response:
         """POST /threads/{threadId}/archive"""

@@ -6,6 +6,7 @@ code would write rows that newer constraints and readers don't expect.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 import asyncpg
@@ -29,14 +30,15 @@ class Migration:
     text: str
 
 
-def migrations() -> list[Migration]:
-    """All that this version knows, in order."""
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """All that this version knows, in order: this process's version, whatever is installed over it meanwhile."""
     found = [
         Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
         for file in (files("shared.db") / "migrations").iterdir()
         if (match := _FILE.fullmatch(file.name))
     ]
-    return sorted(found, key=lambda migration: migration.version)
+    return tuple(sorted(found, key=lambda migration: migration.version))
 
 
 async def migrate(connection: asyncpg.Connection) -> list[Migration]:

@@ -102,6 +102,8 @@ def _one_name(item: Document, first: str, second: str, place: str) -> Document:
         if first in item:
             raise InvalidRequest(f"{place}{first} and {place}{second} are two names of one thing: send one of them.")
         item[first] = item.pop(second)
+    if item.get(first) == []:  # no files are no files
+        del item[first]
     return item
 
 

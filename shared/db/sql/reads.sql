@@ -16,6 +16,10 @@ select *
 from threads
 where partition = $1 and id = $2 and account = $3 and deleted_at is null;
 
+-- name: cursor
+-- A thread of an account, deleted or not. Arguments: partition, thread, account.
+select * from threads where partition = $1 and id = $2 and account = $3;
+
 -- name: threads
 -- Threads of an agent, newest updated first. Arguments: account, agent, archived, limit.
 select *

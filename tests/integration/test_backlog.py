@@ -1,0 +1,47 @@
+"""The limit on what waits: over it batches are refused, and what was accepted before is still answered."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from api.submission import Applied, Idempotency, InFlight, Pending
+from shared.errors import ServiceInactive
+from shared.ids import ThreadId
+from shared.settings import Settings
+from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
+
+KEY = Idempotency("once", "POST", b"d" * 32)
+
+
+async def _send_until_refused(caller: Caller, thread: ThreadId) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await caller.send(thread, wait=0)
+            await asyncio.sleep(0.05)
+
+
+async def test_over_the_limit_batches_are_refused_with_the_age_of_the_oldest(settings: Settings) -> None:
+    limited = settings.model_copy(update={"backlog_limit": 2})
+    async with running_inbox(limited) as inbox:
+        caller = await new_caller(inbox)
+        thread, first = await caller.create(wait=0)
+        assert isinstance(first, Pending)
+        keyed = replace(caller.submission(thread, [message()], reply=False), idempotency=KEY)
+        assert isinstance(await inbox.submit(keyed, 0), Pending)
+        assert isinstance(await caller.send(thread, message(), wait=0), Pending)
+        with pytest.raises(ServiceInactive, match=r"\d+ batches wait, 2 may, the oldest for \d+ s") as refused:
+            await _send_until_refused(caller, thread)
+        assert refused.value.retry_after == 5
+        assert isinstance(await inbox.submit(replace(keyed, ref=caller.submission(thread, []).ref), 0), InFlight)
+
+        async with running_crew(limited), asyncio.timeout(10):
+            while True:
+                try:
+                    assert isinstance(await caller.send(thread, message()), Applied)
+                    break
+                except ServiceInactive:
+                    await asyncio.sleep(0.05)
+        again = await inbox.submit(replace(keyed, ref=caller.submission(thread, []).ref), 0)
+        assert isinstance(again, Applied)
+        assert again.replayed
