@@ -86,6 +86,7 @@ delete from runs where (partition, thread, id) in (
 -- The small tables of a deleted thread.
 with requests as (delete from permission_requests where partition = $1 and thread = $2),
      offers as (delete from steers where partition = $1 and thread = $2),
+     numbers as (delete from thread_numbers where partition = $1 and thread = $2),
      seen as (delete from client_requests where partition = $1 and thread = $2)
 update threads set purged_at = clock_timestamp(), metadata = '{}', user_id = null, client_external_ref = null,
                    title = null
