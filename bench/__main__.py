@@ -17,8 +17,10 @@ from pathlib import Path
 from bench.backlog import drain_backlog
 from bench.bars import bars
 from bench.history import compare_histories
+from bench.hostile import measure_hostile
 from bench.load import LoadError
 from bench.measure import run_round
+from bench.neighbours import measure_neighbours
 from bench.outage import take_redis_away
 from bench.report import json_line, show
 from bench.results import Results
@@ -27,7 +29,7 @@ from bench.subjects import Baseline, Service
 from bench.verify import Unsound
 from deploy.errors import CommandError
 
-PARTS = ("rounds", "outage", "history", "backlog")
+PARTS = ("rounds", "outage", "neighbours", "hostile", "history", "backlog")
 LIMIT = 720.0  # seconds that a default run may take
 FULL_LIMIT = 3600.0
 FULL_SECONDS = 15.0  # a run of `--full`
@@ -89,6 +91,10 @@ async def _measure(
         found.rounds.append(await run_round(baseline, service, chosen.seconds, round_, say))
     if "outage" in parts:
         found.outage = await take_redis_away(service, chosen.seconds, say)
+    if "neighbours" in parts:
+        found.neighbours = await measure_neighbours(service, chosen.seconds, say)
+    if "hostile" in parts:
+        found.hostile = await measure_hostile(service.stack, say)
     if "history" in parts:
         found.history = await compare_histories(service, chosen.events, chosen.seconds, chosen.rounds, say)
     if "backlog" in parts:

@@ -23,9 +23,10 @@ class Backlog:
 
 async def drain_backlog(service: Service, batches: int, say: Say) -> Backlog:
     """Fills the inbox, starts a worker, waits until it is empty. Raises Unsound, TimeoutError."""
+    owner = service.owner
     await service.reset()
     await service.stack.empty_redis()
-    await service.db.execute(service.tables["add_backlog"], service.account, service.token_id, batches)
+    await service.db.execute(service.tables["add_backlog"], owner.account, owner.token_id, batches)
     await service.db.execute("vacuum analyze batches")
     say(f"backlog: {batches} batches are waiting")
     await service.start_worker()

@@ -3,9 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.hostile import P99, RISE
 from bench.results import Results
 
 HOT = 128  # clients at which throughput and CPU are judged
+TWICE = 2.0  # of what the others see alone; a bad neighbour may cost them that, or the next, whichever is more
+BESIDE = 50.0  # ms
+TROUBLE = {
+    "account": "a noisy account",
+    "thread": "a hot thread",
+    "held": "a held thread and poison",
+}
 FLAT = 1.2  # a long history may cost this much more: below it is the noise of three pairs
 
 
@@ -33,7 +41,7 @@ def bars(found: Results) -> list[Bar]:
         judged += _history(found)
     if found.outage:
         judged += _outage(found)
-    return judged
+    return [*judged, *_neighbours(found), *_hostile(found)]
 
 
 def _throughput(found: Results) -> Iterator[Bar]:
@@ -93,3 +101,19 @@ def _outage(found: Results) -> Iterator[Bar]:
     for run in found.outage:
         if run.variant == "waited":
             yield Bar("no Redis: waited answer, p99", run.answers.p99_ms / 1e3, 1.5, "s", False)
+
+
+def _neighbours(found: Results) -> Iterator[Bar]:
+    """The first case is the one without trouble."""
+    for case in found.neighbours[1:]:
+        limit = max(TWICE * found.neighbours[0].rows.p99_ms, BESIDE)
+        yield Bar(f"others' accepted to applied beside {TROUBLE[case.name]}, p99", case.rows.p99_ms, limit, "ms", False)
+
+
+def _hostile(found: Results) -> Iterator[Bar]:
+    if found.hostile is None:
+        return
+    yield Bar("hostile requests, p99", found.hostile.p99 * 1e3, P99 * 1e3, "ms", False)
+    yield Bar("hostile requests, rows stored", found.hostile.stored, 0, "", False)
+    yield Bar("hostile requests, not the stated answer", len(found.hostile.wrong), 0, "", False)
+    yield Bar("hostile requests, memory rose by", found.hostile.rise, RISE, "MiB", False)

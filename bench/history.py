@@ -42,7 +42,7 @@ async def compare_histories(service: Service, events: int, seconds: float, round
 
 
 async def _fill(service: Service, thread: str, events: int) -> None:
-    place = ids.partition_of(thread, service.partitions)
+    place = service.partition_of(thread)
     for name in ("add_history_runs", "add_history_messages"):
         await service.db.execute(service.tables[name], place, thread, events)
     await service.db.execute(service.tables["add_history_events"], place, thread, events, ids.mint())

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from bench.bars import bars
 from bench.measure import CLIENTS, Run
+from bench.neighbours import Case
 from bench.results import Results
 
 VARIANTS = ("baseline", "async", "waited")
@@ -43,6 +44,10 @@ def show(found: Results) -> None:
     for title, runs in (("One thread, history", found.history), ("Redis away", found.outage)):
         if runs:
             console.print(_runs(title, runs))
+    if found.neighbours:
+        console.print(_neighbours(found))
+    if found.hostile is not None:
+        console.print(found.hostile.line())
     if found.backlog is not None:
         backlog = found.backlog
         console.print(
@@ -72,6 +77,8 @@ def document(found: Results) -> dict[str, Any]:
         "runs": [_figures(run) for runs in found.rounds for run in runs],
         "history": [_figures(run) for run in found.history],
         "outage": [_figures(run) for run in found.outage],
+        "neighbours": [_case(case) for case in found.neighbours],
+        "hostile": None if found.hostile is None else found.hostile.document(),
         "backlog": None
         if found.backlog is None
         else {
@@ -101,6 +108,21 @@ def _figures(run: Run) -> dict[str, Any]:
         "via_sweep": run.via.sweep,
         "slowest": round(run.rows.max_ms, 3),
         **figures,
+    }
+
+
+def _case(case: Case) -> dict[str, Any]:
+    return {"beside": case.name, "batches": case.rows.rows} | {k: round(v, 3) for k, v in _beside(case).items()}
+
+
+def _beside(case: Case) -> dict[str, float]:
+    return {
+        "applied p50": case.rows.p50_ms,
+        "applied p99": case.rows.p99_ms,
+        "slowest": case.rows.max_ms,
+        "answer p50": case.answers.p50_ms,
+        "answer p99": case.answers.p99_ms,
+        "neighbour/s": case.noise,
     }
 
 
@@ -140,13 +162,20 @@ def _runs(title: str, runs: list[Run]) -> Table:
     return table
 
 
+def _neighbours(found: Results) -> Table:
+    table = _table("Others at 100 batches/s, beside a bad neighbour", ("beside", *_beside(found.neighbours[0])))
+    for case in found.neighbours:
+        table.add_row(case.name, *map(_number, _beside(case).values()))
+    return table
+
+
 def _bars(found: Results) -> Table:
     table = _table("Bars", ("", "value", "bar", ""))
     table.columns[0].justify = "left"
     for bar in bars(found):
         sense = "≥" if bar.at_least else "≤"
         verdict = "[green]reached[/]" if bar.reached else "[red]missed[/]"
-        limit = f"{sense} {bar.limit:g} {bar.unit}"
+        limit = f"{sense} {round(bar.limit, 1):g} {bar.unit}"
         table.add_row(bar.name, f"{_number(bar.value)} {bar.unit}", limit, verdict)
     return table
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench.backlog import Backlog
+from bench.hostile import Figures
 from bench.measure import Run
+from bench.neighbours import Case
 
 Figure = Callable[[Run], float]
 
@@ -23,6 +25,8 @@ class Results:
     backlog: Backlog | None = None
     history: list[Run] = field(default_factory=list)
     outage: list[Run] = field(default_factory=list)
+    neighbours: list[Case] = field(default_factory=list)
+    hostile: Figures | None = None
 
     def middle(self, variant: str, clients: int, figure: Figure) -> float:
         """The median over the rounds."""

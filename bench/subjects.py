@@ -46,6 +46,15 @@ class Via:
         return self.arq / (self.arq + self.sweep) if self.arq + self.sweep else None
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An account, with a token to send by."""
+
+    account: AccountId
+    token_id: TokenId
+    token: str
+
+
 class Subject(ABC):
     """An api and a worker on a database of their own."""
 
@@ -145,8 +154,7 @@ class Baseline(Subject):
 class Service(Subject):
     name = "service"
     tables = statements("service", "bench")
-    account: AccountId
-    token_id: TokenId
+    owner: Owner
     partitions: int
     worker_port: int
 
@@ -157,21 +165,43 @@ class Service(Subject):
         await migrate(db)
         await db.execute("set enable_seqscan = off")  # to ask whether something waits must not cost the subject CPU
         subject = cls(stack, stack.postgres.url, db)
-        account = await accounts.create_account(db, "bench")
-        created = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT, "bench")
-        subject.account, subject.token_id, subject.token = account.id, created.token.id, created.secret.text
+        subject.owner = await subject.add_owner("bench")
+        subject.token = subject.owner.token
         subject.partitions = await db.fetchval(cls.tables["partitions"])
         subject.threads = await subject.add_threads(THREADS)
         return subject
 
-    async def add_threads(self, count: int) -> list[str]:
-        """More idle threads of the account's own agent."""
-        agent = await accounts.create_agent(self.db, self.account, f"echo {ids.mint()}", "echo", published=True)
-        threads: list[str] = [ids.mint() for _ in range(count)]
-        places = [ids.partition_of(thread, self.partitions) for thread in threads]
+    async def add_owner(self, name: str) -> Owner:
+        """An account of its own, with a token."""
+        account = await accounts.create_account(self.db, f"{name} {ids.mint()}")
+        created = await accounts.create_token(self.db, account.id, TokenKind.HUMAN_PAT, "bench")
+        return Owner(account.id, created.token.id, created.secret.text)
+
+    async def add_threads(self, count: int, owner: Owner | None = None, places: Sequence[int] = ()) -> list[str]:
+        """More idle threads, of the bench's own account where none is given, with an agent of their own.
+
+        `places` are the partitions of the first ones; the rest lie anywhere.
+        """
+        owner = owner or self.owner
+        agent = await accounts.create_agent(self.db, owner.account, f"echo {ids.mint()}", "echo", published=True)
+        threads: list[str] = [self._thread_in(place) for place in places]
+        threads += [ids.mint() for _ in range(count - len(places))]
+        everywhere = [self.partition_of(thread) for thread in threads]
         add = self.tables["add_threads"]
-        await self.db.execute(add, places, threads, self.account, agent.id, self.token_id)
+        await self.db.execute(add, everywhere, threads, owner.account, agent.id, owner.token_id)
         return threads
+
+    async def add_batches(self, owner: Owner, thread: str, events: str, count: int) -> None:
+        """So many batches of the same events wait, told to nobody: the sweep finds them."""
+        add = self.tables["add_batches"]
+        await self.db.execute(add, self.partition_of(thread), thread, owner.account, owner.token_id, events, count)
+
+    def partition_of(self, thread: str) -> int:
+        return ids.partition_of(thread, self.partitions)
+
+    def _thread_in(self, place: int) -> str:
+        """A new id that lies in this partition: one of 64 does."""
+        return next(thread for thread in iter(ids.mint, None) if self.partition_of(thread) == place)
 
     async def start(self) -> None:
         await self.start_worker()
@@ -190,6 +220,12 @@ class Service(Subject):
 
     async def busy(self) -> bool:
         return bool(await self.db.fetchval(self.tables["waiting"]))
+
+    async def until_settled(self, patience: float) -> None:
+        """Waits until nothing is left that may be applied; what is held or parked stays. Raises TimeoutError."""
+        async with asyncio.timeout(patience):
+            while await self.db.fetchval(self.tables["waiting_free"]):  # noqa: ASYNC110 - the subject is another process
+                await asyncio.sleep(0.1)
 
     async def via(self) -> Via:
         """From the worker's metrics: `threadmill_applied_batches_total{via="arq"|"sweep"}`."""

@@ -27,8 +27,9 @@ class Tally:
     max_ms: float
 
 
-async def tally(db: asyncpg.Connection) -> Tally:
-    return Tally(**await db.fetchrow(SQL["tally"]))
+async def tally(db: asyncpg.Connection, threads: Sequence[str] | None = None) -> Tally:
+    """The batches of these threads, or of all."""
+    return Tally(**await db.fetchrow(SQL["tally"], threads))
 
 
 async def verify(db: asyncpg.Connection, rows: Tally, answers: Answers, load: Load) -> None:

@@ -1,7 +1,8 @@
 -- What is read after a run. The same statements for both: the columns have the same names in both databases.
 
 -- name: tally
--- Batches, how long they took from accepted to applied (ms), and the seconds from the first to the last.
+-- Batches, how long they took from accepted to applied (ms), and the seconds from the first to the last: of these
+-- threads, or of all ($1 null).
 select count(*) as rows, count(applied_at) as applied,
        extract(epoch from max(applied_at) - min(accepted_at))::float8 as seconds,
        (percentile_cont(0.5) within group (order by extract(epoch from applied_at - accepted_at)) * 1e3)::float8
@@ -9,7 +10,7 @@ select count(*) as rows, count(applied_at) as applied,
        (percentile_cont(0.99) within group (order by extract(epoch from applied_at - accepted_at)) * 1e3)::float8
            as p99_ms,
        extract(epoch from max(applied_at - accepted_at))::float8 * 1e3 as max_ms
-from batches;
+from batches where $1::uuid[] is null or thread = any($1::uuid[]);
 
 -- name: consistency
 -- Both sides of what must be equal: what the batches say that they did, and what stands in the tables.

@@ -17,13 +17,35 @@ truncate batches, idempotency_keys, client_requests, runs, messages, thread_even
 -- name: reset_threads
 -- The threads as they were made.
 update threads set title = null, status = 'IDLE', active_runs = 0, last_run_id = null, last_run_seq = 0,
-                   last_event_id = null
-where last_event_id is not null or last_run_seq > 0;
+                   last_event_id = null, held = false
+where last_event_id is not null or last_run_seq > 0 or held;
 
 -- name: waiting
 -- Whether a batch is left that was not applied.
 select exists (select from batches where applied_at is null and not blocked)
     or exists (select from batches where applied_at is null and blocked);
+
+-- name: waiting_free
+-- Whether a batch is left that may be applied.
+select exists (select from batches where applied_at is null and not blocked);
+
+-- name: left
+-- What may not be applied: batches that wait behind a hold, and dead letters.
+select count(*) filter (where parked_at is null) as held, count(parked_at) as parked
+from batches where applied_at is null and blocked;
+
+-- name: hold
+-- The thread waits for its operator.
+update threads set held = true where id = $1;
+
+-- name: add_batches
+-- $6 batches of the events $5. $1 partition, $2 thread, $3 account, $4 token
+insert into batches (partition, id, ref, thread, account, token, events)
+select $1, nextval('batch_ids'), gen_random_uuid(), $2, $3, $4, $5::text::json from generate_series(1, $6::bigint);
+
+-- name: stored
+-- Rows that a request can leave behind before anything is applied.
+select (select count(*) from batches) + (select count(*) from threads) + (select count(*) from idempotency_keys);
 
 -- name: add_backlog
 -- $3 batches of one user message each, over all threads of the account in turn; ids of runs are made of the number.

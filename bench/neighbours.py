@@ -1,0 +1,146 @@
+"""What others feel of a bad neighbour: 100 batches a second of one account, alone and beside each kind of trouble.
+
+`alone`; beside another `account` that sends as fast as 64 clients get answers; beside a `thread` of the same account
+that gets the same load, in the partition of one of the others; beside a `held` thread with 200 batches waiting and
+batches that fail until they are parked, in such partitions too. Judged is accepted → applied of the others alone, from
+their rows. Each case has accounts and threads of its own, and what it leaves in the inbox goes with it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from bench.load import Answers, Load, drive
+from bench.measure import ASYNC, PATIENCE, Say, warm_up
+from bench.subjects import Owner, Service
+from bench.verify import Tally, Unsound, tally, verify_counts
+
+OTHERS = 50  # threads: most share no partition with the trouble, some do
+RATE = 100.0  # batches a second of the others together
+CLIENTS = 16  # so that a slow answer does not hold the next request back
+LONGER = 2  # times the usual length: at 100 batches/s a p99 is that of a few batches
+LEAD = 0.5  # seconds by which the trouble begins before the others, and ends after them
+
+NOISE = 64  # clients of the bad neighbour
+NOISY_THREADS = 1_000
+HELD = 200  # batches behind the hold
+POISON = 5  # batches that cannot be applied, each in a thread of its own; parked 3 s later
+INTERRUPT = '[{"type":"user_interrupt"}]'
+UNREADABLE = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The others of one case, and how long their neighbour is to make trouble, seconds."""
+
+    service: Service
+    owner: Owner
+    threads: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The others' figures beside one kind of trouble; `noise`: batches/s of the trouble that were accepted."""
+
+    name: str  # alone | account | thread | held
+    answers: Answers
+    rows: Tally
+    noise: float
+
+
+async def measure_neighbours(service: Service, seconds: float, say: Say) -> list[Case]:
+    """All cases, `alone` first. Raises Unsound, LoadError, TimeoutError."""
+    cases: list[Case] = []
+    await service.reset()
+    await service.start()
+    try:
+        await warm_up(service)
+        for name in TROUBLES:
+            cases.append(await _measure(service, name, LONGER * seconds))
+            say(line(cases[-1]))
+    finally:
+        await service.stop()
+        await service.reset()
+    return cases
+
+
+def line(case: Case) -> str:
+    """One case on one line, for the progress on standard error."""
+    rows = case.rows
+    return (
+        f"others beside {case.name:>7}: {rows.rows} batches, applied {rows.p50_ms:.1f}/{rows.p99_ms:.1f} ms, slowest"
+        f" {rows.max_ms:.1f} ms, answer p99 {case.answers.p99_ms:.1f} ms; the neighbour: {case.noise:.0f}/s"
+    )
+
+
+async def _measure(service: Service, name: str, seconds: float) -> Case:
+    """One case, from an empty inbox, its rows verified."""
+    await service.reset()
+    owner = await service.add_owner("others")
+    scene = Scene(service, owner, await service.add_threads(OTHERS, owner), seconds + 2 * LEAD)
+    load = Load(service.port, owner.token, scene.threads, CLIENTS, seconds, ASYNC, rate=RATE)
+    async with asyncio.TaskGroup() as group:
+        trouble = group.create_task(TROUBLES[name](scene))
+        await asyncio.sleep(LEAD)
+        answers = await drive(load)
+    await service.until_settled(PATIENCE)
+    await _verify_left(service, name)
+    rows = await tally(service.db, scene.threads)
+    verify_counts(rows, answers, load)
+    return Case(name, answers, rows, trouble.result())
+
+
+async def _verify_left(service: Service, name: str) -> None:
+    """What was held still waits, what was poison is parked, and nothing else is left. Raises Unsound."""
+    left = dict(await service.db.fetchrow(service.tables["left"]))
+    expected = {"held": HELD, "parked": POISON} if name == "held" else {"held": 0, "parked": 0}
+    if left != expected:
+        raise Unsound(f"beside {name}: {left} are left, not {expected}")
+
+
+async def _nobody(scene: Scene) -> float:
+    return 0.0
+
+
+async def _account(scene: Scene) -> float:
+    owner = await scene.service.add_owner("noisy")
+    return await _noise(scene, owner, await scene.service.add_threads(NOISY_THREADS, owner))
+
+
+async def _thread(scene: Scene) -> float:
+    return await _noise(scene, scene.owner, await _beside(scene, 1))
+
+
+async def _noise(scene: Scene, owner: Owner, threads: list[str]) -> float:
+    """As much as the clients can send; as many interrupts as messages, so that no queue of runs fills up."""
+    load = Load(scene.service.port, owner.token, threads, NOISE, scene.seconds, ASYNC, messages=45, interrupts=45)
+    answers = await drive(load)
+    if answers.refused or answers.broken:
+        raise Unsound(f"the neighbour: {answers.refused} answers refused, {answers.broken} broken")
+    return answers.answers / answers.seconds
+
+
+async def _held(scene: Scene) -> float:
+    """A full queue behind a hold, and poison that comes one by one over the first half of the time."""
+    held, *poisoned = await _beside(scene, 1 + POISON)
+    await scene.service.db.execute(scene.service.tables["hold"], held)
+    await scene.service.add_batches(scene.owner, held, INTERRUPT, HELD)
+    for thread in poisoned:
+        await scene.service.add_batches(scene.owner, thread, UNREADABLE, 1)
+        await asyncio.sleep(scene.seconds / 2 / POISON)
+    return (HELD + POISON) / scene.seconds
+
+
+async def _beside(scene: Scene, count: int) -> list[str]:
+    """More threads of the others' account, each in the partition of one of theirs."""
+    places = [scene.service.partition_of(thread) for thread in scene.threads[:count]]
+    return await scene.service.add_threads(count, scene.owner, places)
+
+
+TROUBLES: dict[str, Callable[[Scene], Coroutine[None, None, float]]] = {
+    "alone": _nobody,
+    "account": _account,
+    "thread": _thread,
+    "held": _held,
+}
