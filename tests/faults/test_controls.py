@@ -13,7 +13,7 @@ from tests.faults.servers import Servers
 from tests.faults.violations import Kind
 
 # Few threads, and clients that do not wait: batches of one thread are always under way together.
-CROWDED = Plan(batches=2_400, threads=8, prefer_async=1.0, repeated=0.0, apis=2, workers=2, pace=400.0)
+CROWDED = Plan(batches=1_200, threads=4, prefer_async=1.0, repeated=0.0, apis=2, workers=3, pace=400.0)
 ONLY_KILLED_APIS = tuple(int(kind == "kill api") for kind in KINDS)
 NO_FAULTS = (0,) * len(KINDS)
 SEEDS = (1, 2, 3, 4)  # a race may not be lost at the first try
@@ -29,7 +29,7 @@ async def caught(servers: Servers, plan: Plan, switch: str) -> set[Kind]:
 
 
 async def test_a_build_that_answers_before_it_writes_is_caught(servers: Servers) -> None:
-    plan = replace(CROWDED, weights=ONLY_KILLED_APIS)
+    plan = replace(CROWDED, weights=ONLY_KILLED_APIS, batches=2_400)
     assert Kind.LOST in await caught(servers, plan, "ack_before_commit")
 
 

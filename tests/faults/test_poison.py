@@ -44,7 +44,8 @@ async def test_a_storm_of_kills_without_poison_parks_nothing(stack: Stack) -> No
     stack.api()
     workers = [stack.worker() for _ in range(3)]
     async with scene(stack) as s:
-        load = Load(s.sender(), [s.thread, *[await s.new_thread(stack.apis[0]) for _ in range(7)]], 1, 900, 8, 90.0)
+        threads = [s.thread, *[await s.new_thread(stack.apis[0]) for _ in range(7)]]
+        load = Load(s.sender(), threads, seed=1, batches=900, clients=16, pace=90.0, prefer_async=0.9)
         running, rng = asyncio.create_task(load.run()), chance(1)
         while not running.done():
             victim = rng.choice(workers)
