@@ -45,7 +45,7 @@ async def test_a_storm_of_kills_without_poison_parks_nothing(stack: Stack) -> No
     workers = [stack.worker() for _ in range(3)]
     async with scene(stack) as s:
         threads = [s.thread, *[await s.new_thread(stack.apis[0]) for _ in range(7)]]
-        load = Load(s.sender(), threads, seed=1, batches=900, clients=16, pace=90.0, prefer_async=0.9)
+        load = Load(s.sender(), threads, seed=1, batches=600, clients=8, pace=90.0, prefer_async=1, repeated=0)
         running, rng = asyncio.create_task(load.run()), chance(1)
         while not running.done():
             victim = rng.choice(workers)
@@ -54,5 +54,5 @@ async def test_a_storm_of_kills_without_poison_parks_nothing(stack: Stack) -> No
             victim.restart()
         await running
         s.history += load.history
-        assert sum(worker.deaths for worker in workers) >= 5
+        assert sum(worker.deaths for worker in workers) >= 3
         assert await s.violations() == []
