@@ -70,7 +70,7 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
 async def _check_schema(database_url: str) -> None:
     """Raises SchemaTooNew, NotDurable. A database that is away, or still being migrated, is `/readyz`'s to tell."""
     try:
-        connection = await connect(database_url, **DURABLE)
+        connection = await connect(database_url, command_timeout=5, **DURABLE)
         try:
             await check(connection)
             await durability.check(connection)

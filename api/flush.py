@@ -168,7 +168,9 @@ class Flusher:
             try:
                 await self._take_again(entry)
             except AWAY as error:
-                for rest in entries[n:]:
+                # Where Postgres hangs, who came meanwhile would only wait in line for the same.
+                behind = self._waiting if isinstance(error, TimeoutError) else []
+                for rest in (*entries[n:], *behind):
                     _refuse(rest, _inactive(error))
                 return
 
@@ -181,9 +183,9 @@ class Flusher:
             try:
                 if not await self._find(entry):
                     await self._write([entry])
-            except AWAY:
+            except AWAY as error:
                 await self._line.drop()
-                if attempt == TRIES:
+                if attempt == TRIES or isinstance(error, TimeoutError):
                     raise
             except BUSY as error:
                 if attempt == TRIES:

@@ -16,6 +16,7 @@ from api.backlog import Backlog
 from api.bell import TIMEOUT, Bell
 from api.flush import SQL, Flusher, judged
 from api.outcomes import LISTEN_TIMEOUT, Outcomes
+from api.postgres import Postgres
 from api.submission import (
     Answer,
     Applied,
@@ -30,9 +31,8 @@ from api.submission import (
     Verdict,
 )
 from shared import ids
-from shared.db.connect import AWAY
 from shared.db.records import thread_of
-from shared.errors import ServiceInactive
+from shared.errors import InternalError
 from shared.ids import TokenId, Ulid
 from shared.keys import Keys
 from shared.models import Thread
@@ -52,10 +52,12 @@ class Inbox:
     _bell: Bell = field(init=False)
     _outcomes: Outcomes = field(init=False)
     _backlog: Backlog = field(init=False)
+    _reads: Postgres = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
+        self._reads = Postgres(self.pool)
         queue = Queue(open_redis(settings.redis_url, TIMEOUT), keys)
         self._bell = Bell(queue)
         self._backlog = Backlog(queue, settings.database_url, settings.backlog_limit)
@@ -106,10 +108,7 @@ class Inbox:
     async def recall(self, token: TokenId, idempotency: Idempotency) -> Applied | Mismatch | InFlight | Parked | None:
         """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive."""
         key = idempotency
-        try:
-            row = await self.pool.fetchrow(SQL["judge"], [token], [key.key], [key.route], [key.digest])
-        except AWAY as error:
-            raise ServiceInactive(retry_after=1) from error
+        row = await self._reads.fetchrow(SQL["judge"], [token], [key.key], [key.route], [key.digest])
         verdict = None if row is None else judged(row)
         return Applied(verdict.accepted_at, verdict.outcome, True) if isinstance(verdict, Replay) else verdict
 
@@ -138,10 +137,9 @@ class Inbox:
                 return verdict
 
     async def _read(self, submission: Submission) -> Thread:
-        try:
-            row = await self.pool.fetchrow(SQL["thread"], submission.partition, submission.thread)
-        except AWAY as error:
-            raise ServiceInactive(retry_after=1) from error
+        row = await self._reads.fetchrow(SQL["thread"], submission.partition, submission.thread)
+        if row is None:
+            raise InternalError
         return thread_of(row)
 
 

@@ -35,10 +35,13 @@ MOST_PARTITIONS = 1 << 15  # what the column holds; a database has fewer
 
 APPLY = "apply"
 
+_JOB = {"t": int | None, "f": str, "a": list, "k": dict, "et": int}  # try, function, arguments, enqueue time (ms)
+_LATEST = 4_102_444_800_000  # the year 2100: arq makes a date of it
+
 
 def dump_job(job: dict[str, Any]) -> bytes:
     """arq's serializer: JSON, because a pickle from a shared Redis is somebody else's program."""
-    return to_json(job)
+    return to_json(job, fallback=repr)
 
 
 def load_job(data: bytes) -> dict[str, Any]:
@@ -47,8 +50,10 @@ def load_job(data: bytes) -> dict[str, Any]:
         job = json.loads(data)
     except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError("a job must be JSON; a pickled one is refused") from error
-    if not isinstance(job, dict):
-        raise ValueError("a job must be a JSON object")
+    if not isinstance(job, dict) or not all(isinstance(job.get(name), kind) for name, kind in _JOB.items()):
+        raise ValueError("a job must be a JSON object of arq's shape")
+    if isinstance(job["et"], bool) or not 0 <= job["et"] <= _LATEST:
+        raise ValueError("a job's enqueue time is no time")
     return job
 
 
@@ -156,7 +161,8 @@ class Queue:
         pipeline = self._redis.pipeline(transaction=False)
         for partition in range(partitions):
             pipeline.zcard(self._keys.waiting(partition))
-        return sum(await pipeline.execute())
+        answers = await pipeline.execute(raise_on_error=False)  # a key of another type is the upkeep's to remove
+        return sum(answer for answer in answers if isinstance(answer, int))
 
     async def beat(self, worker: str, record: dict[str, Any], life_ms: int) -> None:
         """Says that a worker lives, for those who look with redis-cli."""

@@ -7,7 +7,7 @@ what it protects is read after it. Nothing here knows Redis; what is told afterw
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose
-from worker.load import Want, load_states, lock_threads
+from worker.load import Want, load_states, lock_free_threads
 from worker.plan import Outcome, Plan, settle
 from worker.transaction import BEGIN, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, transaction
 from worker.write import write
@@ -35,6 +35,8 @@ SQL = statements("drain")
 STATEMENT_TIMEOUT = 10.0  # seconds
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
 FIRST_ACCOUNT = "0" * 26
+STAND_BY = 0.005  # seconds; whoever locks a thread alone appends to it, which takes less
+STAND_BYS = 20  # times in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Drainer:
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
+    _stood_by: int = 0  # times in a row that a thread was locked by somebody else
     _found: bool = False  # whether this round of accounts found anything to apply
     _in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)  # two drains on a connection would be one transaction
 
@@ -167,7 +170,7 @@ class Drainer:
         threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
         for batch in batches:
             threads[batch.partition, batch.thread].append(batch)
-        await asyncio.gather(self._note(batches, alone), lock_threads(connection, list(threads)))
+        _, free = await asyncio.gather(self._note(batches, alone), lock_free_threads(connection, list(threads)))
         crash("worker.after_note")
         for batch in batches:
             crash_on(batch.events)
@@ -178,13 +181,30 @@ class Drainer:
         ]
         states = await load_states(connection, wants)
         plan = Plan()
-        for own in threads.values():
-            settle(plan, own, events, states.get(own[0].thread), now)
+        for (_, thread), own in threads.items():
+            if thread in free or thread not in states:  # a row that is gone reads as deleted
+                settle(plan, own, events, states.get(thread), now)
         await self._write(connection, plan, now)
         crash("worker.before_commit")
         await connection.execute("commit")
         crash("worker.after_commit")
-        return Drained(plan.outcomes, plan.blocked, bool(plan.lifted), now)
+        return Drained(
+            plan.outcomes, plan.blocked, bool(plan.lifted) or await self._stand_by(threads, free, states), now
+        )
+
+    async def _stand_by(
+        self, threads: Collection[tuple[int, ThreadId]], free: Collection[ThreadId], states: Collection[ThreadId]
+    ) -> bool:
+        """Whether to look again at once for threads that somebody else had locked: a few times, then the sweep does."""
+        if all(thread in free or thread not in states for _, thread in threads):
+            self._stood_by = 0
+            return False
+        self._stood_by += 1
+        if self._stood_by > STAND_BYS:
+            self._stood_by = 0
+            return False
+        await asyncio.sleep(STAND_BY)
+        return True
 
     async def _note(self, batches: Sequence[Batch], alone: bool) -> None:
         notes = await self._notes.get()
@@ -206,7 +226,7 @@ class Drainer:
         """
         killers = {batch.thread: batch for batch in reversed(batches) if batch.suspect == ALONE}
         for batch in killers.values():
-            await self._count(batch, "the worker that applied it died")
+            await self._count(batch, "the worker that applied it died", death=True)
         return await self._carefully([batch for batch in batches if batch.thread not in killers])
 
     async def _carefully(self, batches: Sequence[Batch]) -> Drained:
@@ -228,6 +248,8 @@ class Drainer:
                 failed.add(batch.thread)
                 await self._count(batch, repr(error))
                 continue
+            if not drained.outcomes:  # somebody has the thread: what is behind must not overtake
+                failed.add(batch.thread)
             outcomes += drained.outcomes
             blocked += drained.blocked
         return Drained(outcomes, blocked, more=True)
@@ -241,10 +263,12 @@ class Drainer:
             return Drained()
         return await self._apply(connection, [batch], row["now"], alone=True)
 
-    async def _count(self, batch: Batch, error: str) -> None:
+    async def _count(self, batch: Batch, error: str, *, death: bool = False) -> None:
         connection = await self._line.get()
         async with transaction(connection):
             await connection.execute(SQL["lock"], [batch.partition])
+            if death and not await connection.fetch(SQL["claim_death"], self.owner, batch.partition, batch.id):
+                return  # another drain has counted it
             await poison.count(connection, batch, error, self.settings.on_poison)
             await connection.execute(SQL["clear_note"], self.owner, [batch.id])
 

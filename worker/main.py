@@ -92,13 +92,20 @@ class ThreadmillWorker(Worker):
                 await self._poll_iteration()
             except (*AWAY, WatchError) as error:
                 log.debug("arq's loop without Redis", error=repr(error))
+            except Exception:  # whatever somebody put into the queue, it must not end the worker
+                log.exception("arq's loop met a job that it can't run")
             self.crew.check()
             await asyncio.sleep(POLL)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Leaves our wake-ups to the doorbell, which takes them by the dozen."""
+        """Leaves our wake-ups to the doorbell, which takes them by the dozen; throws out ids that are no text."""
         ours = f"{APPLY}:".encode()
-        await super().start_jobs([job for job in job_ids if not job.startswith(ours)])
+        others = [job for job in job_ids if not job.startswith(ours)]
+        broken = [job for job in others if not _is_text(job)]
+        if broken:
+            log.error("jobs whose ids are no text were thrown out", jobs=len(broken))
+            await self.pool.zrem(self.queue_name, *broken)
+        await super().start_jobs([job for job in others if job not in broken])
 
     async def close(self) -> None:
         """Ends what is in hand within the drain time-out."""
@@ -107,3 +114,11 @@ class ThreadmillWorker(Worker):
             task.cancel()
         await asyncio.gather(*self.tasks.values(), return_exceptions=True)
         await self.pool.aclose()
+
+
+def _is_text(job: bytes) -> bool:
+    try:
+        job.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

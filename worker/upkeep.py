@@ -7,7 +7,7 @@ time; deleted threads are purged. Any number of workers may do it at once.
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ SETTLED = 2.0  # seconds; younger members may still be on their way
 PAGE = 1_000  # members or rows looked at in one step
 SHARE = 100  # of one partition in one step over all of them
 PAGES = 20  # steps in one go
+_LONGEST_ID = 18  # digits: far below what a bigint holds, far beyond what a sequence reaches
 FIRST = ("0" * 26, 0)
 
 
@@ -64,7 +65,7 @@ class Upkeep:
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("reconcile").inc()
                 log.debug("waiting sets not reconciled", error=repr(error))
-            except (*AWAY, asyncpg.PostgresError) as error:
+            except Exception as error:  # nothing that stands in Redis may end a worker
                 await self._complain("reconcile", self._line, error)
 
     async def forget(self) -> None:
@@ -90,7 +91,8 @@ class Upkeep:
         pages = await self._each(
             lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=SHARE)
         )
-        asked = [(p, int(member)) for p, page in enumerate(pages) for member in page]
+        asked = [(p, batch) for p, page in enumerate(pages) for member in page if (batch := _batch(member))]
+        await self._throw_out(pages)
         if not asked:
             self._offsets.clear()
             return 0
@@ -103,6 +105,14 @@ class Upkeep:
             right = self._offsets.get(partition, 0) + len(page) - len(gone[partition])
             self._offsets[partition] = right if len(page) == SHARE else 0
         return sum(map(len, gone.values()))
+
+    async def _throw_out(self, pages: Sequence[Sequence[bytes]]) -> None:
+        """Members that are no batch ids: nobody of ours wrote them."""
+        for partition, page in enumerate(pages):
+            foreign = [member for member in page if _batch(member) is None]
+            if foreign:
+                log.error("a waiting set held what is no batch", partition=partition, members=len(foreign))
+                await self.redis.zrem(self._keys.waiting(partition), *foreign)
 
     async def _put_in(self, connection: asyncpg.Connection) -> None:
         places = [(p, *self._places.get(p, FIRST)) for p in range(self.partitions)]
@@ -118,11 +128,18 @@ class Upkeep:
                 self._places.pop(partition, None)
 
     async def _each(self, command: Callable[[Pipeline, str, int], object]) -> list[Any]:
-        """The answers to one command for each waiting set, in one round trip."""
+        """The answers to one command for each waiting set, in one round trip; a key that is no set is removed."""
         pipeline = self.redis.pipeline(transaction=False)
         for partition in range(self.partitions):
             command(pipeline, self._keys.waiting(partition), partition)
-        answers: list[Any] = await pipeline.execute()
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+        for partition, answer in enumerate(answers):
+            if isinstance(answer, Exception):
+                if not str(answer).startswith("WRONGTYPE"):
+                    raise answer
+                log.error("a key of ours held another type, removed", key=self._keys.waiting(partition))
+                await self.redis.delete(self._keys.waiting(partition))
+                answers[partition] = []
         return answers
 
     async def forget_once(self) -> int:
@@ -166,6 +183,11 @@ class Upkeep:
         await self._line.close()
         await self._slow.close()
         await self.redis.aclose()
+
+
+def _batch(member: bytes) -> int | None:
+    """The batch id that a member of a waiting set spells; None where it spells none."""
+    return int(member) if member.isdigit() and len(member) <= _LONGEST_ID else None
 
 
 def _count(tag: str) -> int:

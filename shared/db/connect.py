@@ -13,7 +13,8 @@ from shared import ids
 
 Database: TypeAlias = asyncpg.Connection | asyncpg.Pool  # whatever takes a statement
 
-CONNECT_TIMEOUT = 5.0  # seconds; Postgres answers in milliseconds or is away
+CONNECT_TIMEOUT = 2.0  # seconds; Postgres answers in milliseconds or is away
+COMMAND_TIMEOUT = 15.0  # seconds of one statement of a Line: no wait without a bound, whatever the network does
 
 # For sessions that run our statements by the thousand: one plan each, by the indexes. The planner would choose by
 # what the tables held when it looked, which is nothing on a new database; and it would plan anew five times.
@@ -47,10 +48,14 @@ async def _prepare(connection: asyncpg.Connection) -> None:
     )
 
 
-async def connect(url: str, **settings: str) -> asyncpg.Connection:
-    """One connection with our codecs. `settings` are Postgres settings of the session."""
+async def connect(url: str, *, command_timeout: float | None = None, **settings: str) -> asyncpg.Connection:
+    """One connection with our codecs. `settings` are Postgres settings of the session; `command_timeout` in seconds
+    bounds each statement that names no bound of its own."""
     connection = await asyncpg.connect(
-        url, timeout=CONNECT_TIMEOUT, server_settings={"application_name": "threadmill", **settings}
+        url,
+        timeout=CONNECT_TIMEOUT,
+        command_timeout=command_timeout,
+        server_settings={"application_name": "threadmill", **settings},
     )
     await _prepare(connection)
     return connection
@@ -86,7 +91,7 @@ class Line:
         """The connection, open. Raises what is in `AWAY` where Postgres is away, or takes no connection of ours."""
         if self._connection is None or self._connection.is_closed():
             try:
-                self._connection = await connect(self._url, **self._settings)
+                self._connection = await connect(self._url, command_timeout=COMMAND_TIMEOUT, **self._settings)
             except asyncpg.PostgresError as error:
                 raise ConnectionRefusedError(str(error)) from error
         return self._connection

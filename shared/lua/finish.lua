@@ -9,7 +9,9 @@ end
 local a = 5 + n
 for k = 2, #KEYS do
   local m = tonumber(ARGV[a])
-  redis.call('ZREM', KEYS[k], unpack(ARGV, a + 1, a + m))
+  for i = a + 1, a + m, 1000 do  -- Lua unpacks a few thousand at most
+    redis.call('ZREM', KEYS[k], unpack(ARGV, i, math.min(i + 999, a + m)))
+  end
   a = a + 1 + m
 end
 return n

@@ -4,7 +4,9 @@
 local rung, k, a = 0, 3, 4
 while k <= #KEYS do
   local n = tonumber(ARGV[a + 2])
-  redis.call('ZADD', KEYS[k], unpack(ARGV, a + 3, a + 2 + 2 * n))
+  for i = a + 3, a + 2 + 2 * n, 1000 do  -- Lua unpacks a few thousand at most
+    redis.call('ZADD', KEYS[k], unpack(ARGV, i, math.min(i + 999, a + 2 + 2 * n)))
+  end
   if redis.call('SET', KEYS[k + 1], ARGV[a], 'NX', 'PX', ARGV[1]) then
     redis.call('SET', KEYS[k + 2], ARGV[a + 1], 'PX', ARGV[2])
     -- 1, not the time: arq hides jobs whose score is ahead of the worker's clock, and takes 0 for none

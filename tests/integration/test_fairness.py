@@ -7,6 +7,7 @@ import pytest
 
 from api.submission import Applied
 from shared import ids
+from shared.db.connect import connect
 from shared.events import UserInterrupt, dump
 from shared.ids import ThreadId
 from shared.settings import Settings
@@ -146,3 +147,18 @@ async def test_a_backlog_in_one_thread_does_not_keep_the_others_waiting(settings
             assert isinstance(await caller.send(quiet, message(str(n)), wait=10), Applied)
         assert not last.done()
         assert isinstance(await last, Applied)
+
+
+async def test_threads_that_somebody_holds_keep_no_other_thread_waiting(driver: Driver, settings: Settings) -> None:
+    held, other = await driver.create(), await driver.create()
+    held_ref, other_ref = await driver.accept(held, message()), await driver.accept(other, message())
+    connection = await connect(settings.database_url)
+    async with connection.transaction():
+        await connection.execute("select from threads where id = $1 for update", held)
+        async with asyncio.timeout(2):
+            await driver.drain()
+        assert (await driver.batch(other_ref))["applied_at"] is not None
+        assert (await driver.batch(held_ref))["applied_at"] is None
+    await connection.close()
+    await driver.drain()
+    assert (await driver.batch(held_ref))["applied_at"] is not None

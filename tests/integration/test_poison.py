@@ -180,10 +180,10 @@ async def test_what_a_dead_worker_had_in_hand_stays_suspect_until_it_is_settled(
 
 
 async def test_a_drain_that_lost_its_connection_leaves_no_suspicion_behind(driver: Driver, settings: Settings) -> None:
-    ref = await driver.accept(thread := await driver.create(), message())
+    ref = await driver.accept(await driver.create(), message())
     locker = await connect(settings.database_url)
     async with locker.transaction():
-        await locker.execute("select from threads where id = $1 for update", thread)
+        await locker.execute("select from batches where ref = $1 for update", ref)
         drain = asyncio.create_task(driver.drain())
         await until(lambda: _terminated(driver.pool))
     await drain
@@ -194,7 +194,7 @@ async def test_a_drain_that_lost_its_connection_leaves_no_suspicion_behind(drive
 
 
 async def _terminated(pool: asyncpg.Pool) -> bool:
-    """Ends the drain that waits for a thread's lock, once there is one."""
+    """Ends the drain that waits to mark its batch, once there is one."""
     ended = await pool.fetch(
         "select pg_terminate_backend(pid) from pg_stat_activity"
         " where application_name = 'threadmill drain' and wait_event_type = 'Lock'"

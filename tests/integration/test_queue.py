@@ -1,5 +1,6 @@
 """The queue in Redis: wake-ups are never lost, never more than needed, and never somebody else's program."""
 
+import asyncio
 import json
 import pickle
 from pathlib import Path
@@ -11,6 +12,10 @@ from redis.asyncio import Redis
 from shared.ids import BatchId
 from shared.keys import Keys
 from shared.queue import APPLY, MOST_WAKES, Queue, Waiting, load_job, open_arq
+from shared.settings import Settings
+from tests.pipeline import running_crew
+from tests.watch import until
+from worker.main import ThreadmillWorker
 
 
 class Booby:
@@ -190,3 +195,44 @@ async def test_a_job_that_nobody_of_ours_wrote_is_refused_and_removed(
     await queue.finish([claimed], {})
     assert await redis.zcard(keys.queue(APPLY)) == 0
     assert await redis.exists(key) == 0
+
+
+async def test_what_is_no_batch_is_thrown_out_of_the_waiting_sets(settings: Settings, redis: Redis) -> None:
+    keys = Keys(settings.redis_prefix)
+    await redis.zadd(keys.waiting(5), {"foo": 1, "1" * 30: 1})
+    await redis.set(keys.waiting(6), "not a set")
+    async with running_crew(settings):
+        await until(lambda: _empty(redis, keys))
+
+
+async def _empty(redis: Redis, keys: Keys) -> bool:
+    return not await redis.exists(keys.waiting(5), keys.waiting(6))
+
+
+async def test_no_job_that_somebody_puts_into_the_queue_ends_a_worker(settings: Settings, redis: Redis) -> None:
+    queue = Keys(settings.redis_prefix).queue("apply")
+    jobs = [
+        b'{"t":null,"f":["x"],"a":[],"k":{},"et":1}',
+        b'{"t":"9","f":"x","a":[],"k":{},"et":1}',
+        b'{"t":null,"f":"x","a":[],"k":{},"et":"z"}',
+        b'{"t":null,"f":"x","a":[],"k":{},"et":1e300}',
+        b"[]",
+        pickle.dumps({"t": None, "f": "x", "a": [], "k": {}, "et": 1}),
+    ]
+    for number, job in enumerate(jobs):
+        await redis.set(f"arq:job:{settings.redis_prefix}foreign-{number}", job, px=60_000)
+        await redis.zadd(queue, {f"{settings.redis_prefix}foreign-{number}": 1})
+    await redis.zadd(queue, {b"\xff\xfe": 1})
+    worker = ThreadmillWorker(settings, "apply")
+    working = asyncio.create_task(worker.main())
+    try:
+        await until(lambda: _gone(redis, queue))
+        assert not working.done()
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await worker.close()
+
+
+async def _gone(redis: Redis, queue: str) -> bool:
+    return await redis.zcard(queue) == 0

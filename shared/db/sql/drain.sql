@@ -20,7 +20,11 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
 -- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
 -- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
-with recursive working (partition, account, visited) as (
+with recursive retrying as materialized (
+    select partition, thread from batches
+    where partition = any($1::int[]) and applied_at is null and next_try_at > now()
+),
+working (partition, account, visited) as (
     select p.id, f.account, 1
     from unnest($1::int[]) as wanted (id)
     join partitions p on p.id = wanted.id and not p.paused
@@ -53,6 +57,7 @@ cross join lateral (
     -- well, and that index holds every batch of the last day.
     where w.partition = a.partition and w.account >= a.account and w.account <= a.account
       and w.applied_at is null and not w.blocked
+      and not exists (select from retrying r where r.partition = w.partition and r.thread = w.thread)
     order by w.account, w.id limit $2::int
 ) as b;
 
@@ -85,6 +90,14 @@ with locked as (
     for no key update of t
 )
 select count(*) from locked;
+
+-- name: lock_free_threads
+-- Locks those of the threads that nobody holds, in the order of their ids: a drain has many other threads to look after.
+select t.id
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+join threads t on t.partition = w.partition and t.id = w.id
+order by t.id
+for no key update of t skip locked;
 
 -- name: threads
 -- The threads, their agents' policy for a busy one, and the first runs of each queue: as many as its events may reach,
@@ -276,6 +289,12 @@ where b.partition = w.partition and b.id = w.id and b.applied_at is null;
 update batches b set blocked = false
 from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
 where b.partition = w.partition and b.thread = w.thread and b.applied_at is null and b.blocked and b.parked_at is null;
+
+-- name: claim_death
+-- Takes a dead owner's word for it that it tried this batch alone; whoever comes second finds nothing.
+update drains set batches = '{}', alone = false
+where owner <> $1 and alone and $2::smallint = any(partitions) and $3::bigint = any(batches)
+returning owner;
 
 -- name: count_try
 -- A try made alone that failed, and when the next one may be.
