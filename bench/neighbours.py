@@ -7,9 +7,12 @@ their rows. Each case has accounts and threads of its own, and what it leaves in
 """
 
 import asyncio
+import os
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
+from bench import cpu
 from bench.load import Answers, Load, drive
 from bench.measure import ASYNC, PATIENCE, Say, warm_up
 from bench.subjects import Owner, Service
@@ -47,6 +50,7 @@ class Case:
     answers: Answers
     rows: Tally
     noise: float
+    strangers: float  # cores that neither the service nor its clients used
 
 
 async def measure_neighbours(service: Service, seconds: float, say: Say) -> list[Case]:
@@ -80,15 +84,25 @@ async def _measure(service: Service, name: str, seconds: float) -> Case:
     owner = await service.add_owner("others")
     scene = Scene(service, owner, await service.add_threads(OTHERS, owner), seconds + 2 * LEAD)
     load = Load(service.port, owner.token, scene.threads, CLIENTS, seconds, ASYNC, rate=RATE)
-    async with asyncio.TaskGroup() as group:
-        trouble = group.create_task(TROUBLES[name](scene))
-        await asyncio.sleep(LEAD)
-        answers = await drive(load)
+    before, started = _spent(service), time.monotonic()
+    answers, noise = await asyncio.gather(_in_the_midst(load), TROUBLES[name](scene))
     await service.until_settled(PATIENCE)
+    strangers = (_spent(service) - before) / (time.monotonic() - started)
     await _verify_left(service, name)
     rows = await tally(service.db, scene.threads)
     verify_counts(rows, answers, load)
-    return Case(name, answers, rows, trouble.result())
+    return Case(name, answers, rows, noise, max(0.0, strangers))
+
+
+async def _in_the_midst(load: Load) -> Answers:
+    await asyncio.sleep(LEAD)
+    return await drive(load)
+
+
+def _spent(service: Service) -> float:
+    """CPU seconds of the machine that neither the service nor a load generator that has ended used."""
+    now, own = cpu.snapshot(service.roots), os.times()
+    return now.machine - sum(now.groups.values()) - own.children_user - own.children_system
 
 
 async def _verify_left(service: Service, name: str) -> None:

@@ -123,6 +123,7 @@ def _beside(case: Case) -> dict[str, float]:
         "answer p50": case.answers.p50_ms,
         "answer p99": case.answers.p99_ms,
         "neighbour/s": case.noise,
+        "strangers": case.strangers,
     }
 
 
