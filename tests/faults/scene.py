@@ -20,7 +20,6 @@ from tests.pipeline import PARTITIONS
 
 ASYNC = "respond-async"
 RUNG_FOR = 'threadmill_applied_batches_total{via="arq"}'
-GIVEN_UP = 'threadmill_failed_drains_total{reason="state"}'
 
 
 @dataclass(slots=True)

@@ -9,11 +9,14 @@ import asyncpg
 import pytest
 
 from shared.db.connect import connect
+from shared.ids import partition_of
 from tests.faults.processes import Member, Stack
-from tests.faults.scene import ASYNC, GIVEN_UP, Scene, scene
+from tests.faults.scene import ASYNC, Scene, scene
 from tests.faults.waiting import until
+from tests.pipeline import PARTITIONS
 
 BACK = 20.0  # seconds in which a process serves again
+LATEST = 2.0  # seconds in which what may be applied is applied
 
 
 _CUT = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like 'threadmill%'"
@@ -123,32 +126,40 @@ async def _is_alive(stack: Stack, member: Member) -> bool:
         return False
 
 
-async def test_a_thread_that_somebody_else_has_locked_waits_and_is_not_held_against_its_batch(stack: Stack) -> None:
-    """Longer than the worker's lock time-out: the whole transaction is taken again, by it or by the sweep."""
-    stack.api(), stack.worker()
+async def test_a_thread_that_somebody_else_has_locked_holds_nobody_up_and_is_not_held_against_its_batch(
+    stack: Stack,
+) -> None:
+    """Both threads in one partition, so that one drain meets them."""
+    api = stack.api()
+    stack.worker()
     async with scene(stack) as s:
-        other, locked, free = await connect(stack.database_url), s.request(), s.request(thread=await _another(s))
+        other = await connect(stack.database_url)
+        locked, free = s.request(), s.request(thread=await _neighbour(s, api))
         async with other.transaction():
             await other.execute("select from threads where id = $1 for update", s.thread)
-            await s.sender().send(locked, prefer=ASYNC)
-            await until("a drain is given up", lambda: s.metric(GIVEN_UP))
+            for request in (locked, free):
+                assert (await s.sender().send(request, prefer=ASYNC)).status == 200
+            await s.settled(free, within=LATEST)
             assert not await s.applied(locked)
         await other.close()
-        await s.sender().send(free, prefer=ASYNC)
-        await s.settled(locked, free)
+        await s.settled(locked, within=LATEST)
         assert await s.db.fetchval("select max(attempts) from batches") == 0
         assert await s.violations() == []
 
 
-async def _another(s: Scene) -> str:
-    return await s.new_thread(s.stack.apis[0])
+async def _neighbour(s: Scene, api: Member) -> str:
+    """Another thread of the same partition."""
+    wanted = partition_of(s.thread, PARTITIONS)
+    while partition_of(thread := await s.new_thread(api), PARTITIONS) != wanted:
+        pass
+    return thread
 
 
-async def test_a_deadlock_costs_a_second_and_no_attempt(stack: Stack) -> None:
-    """Somebody locks two threads in the other order than a drain does."""
+async def test_whoever_locks_threads_in_another_order_than_a_drain_costs_no_attempt(stack: Stack) -> None:
+    """One by one, backwards, while a drain wants both: somebody may have to begin again, and nothing is counted."""
     api = stack.api()
     async with scene(stack) as s:
-        first, second = sorted([s.thread, await s.new_thread(api)])
+        first, second = sorted([s.thread, await _neighbour(s, api)])
         requests = [s.request(thread=thread) for thread in (first, second)]
         for request in requests:
             await s.sender().send(request, prefer=ASYNC)
@@ -157,18 +168,11 @@ async def test_a_deadlock_costs_a_second_and_no_attempt(stack: Stack) -> None:
         await begun.start()
         await other.execute("select from threads where id = $1 for update", second)
         stack.worker()
-        await until("a drain waits for the second thread", lambda: _somebody_waits(s))
-        with suppress(asyncpg.DeadlockDetectedError):  # Postgres may choose us
+        await until("a drain has met them", lambda: s.applied(requests[0]))
+        with suppress(asyncpg.DeadlockDetectedError):
             await other.execute("select from threads where id = $1 for update", first)
         await begun.rollback()
         await other.close()
         await s.settled(*requests)
         assert await s.db.fetchval("select max(attempts) from batches") == 0
         assert await s.violations() == []
-
-
-async def _somebody_waits(s: Scene) -> bool:
-    return bool(await s.db.fetchval(
-        "select count(*) from pg_locks l join pg_stat_activity a using (pid)"
-        " where not l.granted and a.application_name = 'threadmill drain'"
-    ))  # fmt: skip
