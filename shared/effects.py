@@ -6,7 +6,7 @@ Effects carry the whole new record, so that of several effects on one record the
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.ids import EventId, MessageId, RunId
 from shared.models import PermissionRequest, Run, Steer
@@ -60,8 +60,7 @@ class RunMoved:
     run: Run
 
 
-@dataclass(frozen=True, slots=True)
-class EventLogged:
+class EventLogged(NamedTuple):
     id: EventId
     type: str
     occurred_at: datetime

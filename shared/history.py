@@ -6,7 +6,7 @@ a page is a cursor. Refused here: live events; a stream sends deltas as they are
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
@@ -34,8 +34,7 @@ class _Entry:
         if len(self.events) == 1:
             return self.events[0]
         ordered = sorted(self.events, key=lambda event: event.id)
-        return replace(
-            ordered[-1],
+        return ordered[-1]._replace(
             content="".join(event.content or "" for event in ordered),
             tokens=_sum([event.tokens for event in ordered]),
             duration_ms=_sum([event.duration_ms for event in ordered]),

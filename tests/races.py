@@ -117,7 +117,7 @@ async def _insert(
     before, last, fresh = state.thread, state.thread.last_event_id, EventId(ids.at(now))
     delta = fresh if last is None or fresh > last else EventId(ids.successor(last))
     statuses = {one.id: one.status for one in (*state.queue, *state.others.values())}
-    state, changes = replace(state, thread=replace(before, last_event_id=delta)), Changes()
+    state, changes = replace(state, thread=before._replace(last_event_id=delta)), Changes()
     changes.logged.append((where, EventLogged(delta, "agent.message.delta", now, run, "…")))
     if finish:
         taken = step(state, RunFinished(run), now, fresh)

@@ -1,7 +1,6 @@
 """The native JSON objects, field by field as the wire contract lists them."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -59,7 +58,7 @@ def test_no_run_is_null() -> None:
 
 
 def test_a_completed_run_shows_its_last_text_and_a_failed_one_its_error() -> None:
-    ended = replace(RUN, status=RunStatus.FAILED, error=RunError("runtime.lost", "Lost.", retryable=True))
+    ended = RUN._replace(status=RunStatus.FAILED, error=RunError("runtime.lost", "Lost.", retryable=True))
     document = documents.run(ended, "Hello.")
     assert document is not None
     assert document["finalOutput"] == {"text": "Hello."}
@@ -76,7 +75,7 @@ def test_an_expected_run_has_the_shape_of_a_run_and_no_times() -> None:
 
 
 def test_a_thread_has_the_fields_of_the_contract() -> None:
-    thread = replace(new_thread(MOMENT), title="Say hello.", last_run_id=RUN.id)
+    thread = new_thread(MOMENT)._replace(title="Say hello.", last_run_id=RUN.id)
     assert documents.thread(thread) == {
         "agent_id": number(3),
         "attributed_user": {"id": number(4)},
@@ -95,7 +94,7 @@ def test_a_thread_has_the_fields_of_the_contract() -> None:
 
 
 def test_a_thread_of_nobody_is_attributed_to_null() -> None:
-    assert documents.thread(replace(new_thread(), attributed_user=None))["attributed_user"] is None
+    assert documents.thread(new_thread()._replace(attributed_user=None))["attributed_user"] is None
 
 
 def test_a_warning_names_its_event_and_its_run_only_where_it_has_one() -> None:
@@ -141,7 +140,7 @@ def test_an_outcome_holds_the_results_in_order_and_says_which_event_each_warning
 
 def test_an_outcome_is_text_that_postgres_takes() -> None:
     """Non-ASCII stays as it is; nothing is escaped that was not in the input."""
-    thread = replace(new_thread(), title="日本語 “quoted” \u2028")
+    thread = new_thread()._replace(title="日本語 “quoted” \u2028")
     assert json.loads(documents.outcome([], [], thread))["thread"]["title"] == thread.title
 
 

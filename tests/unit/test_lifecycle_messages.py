@@ -362,4 +362,4 @@ def test_renumbered_runs_change_in_nothing_else() -> None:
     behind = story.queued()
     done = story.say(on_busy=BusyPolicy.INTERRUPT)
     [moved] = [effect.run for effect in done.effects if isinstance(effect, RunMoved) and effect.run.id == behind.id]
-    assert moved == replace(behind, seq=moved.seq, updated_at=story.now)
+    assert moved == behind._replace(seq=moved.seq, updated_at=story.now)

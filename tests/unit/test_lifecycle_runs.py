@@ -1,6 +1,5 @@
 """What runners and the clock report of a run, and what users interrupt."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -272,7 +271,7 @@ def test_a_run_that_was_written_to_after_its_thread_does_not_go_back_in_time() -
     story = Story()
     run = story.running()
     later = story.now + timedelta(hours=1)
-    story.ledger.runs[run.id] = replace(run, updated_at=later)
+    story.ledger.runs[run.id] = run._replace(updated_at=later)
     ended = some(story.tell(RunFinished(run.id)).result)
     assert (ended.updated_at, ended.completed_at) == (later, later)
 

@@ -131,7 +131,7 @@ def test_unarchiving_an_open_thread_changes_nothing() -> None:
 
 def test_a_delete_is_a_tombstone_and_lifts_the_hold() -> None:
     story = Story()
-    story.ledger.thread = replace(story.thread, held=True)
+    story.ledger.thread = story.thread._replace(held=True)
     story.tell(ThreadDeleted())
     assert (story.thread.deleted_at, story.thread.held) == (story.now, False)
 
@@ -145,7 +145,7 @@ def test_an_archived_thread_can_be_deleted() -> None:
 
 def test_an_archive_leaves_the_hold_alone() -> None:
     story = Story()
-    story.ledger.thread = replace(story.thread, held=True)
+    story.ledger.thread = story.thread._replace(held=True)
     story.tell(ThreadArchived())
     assert story.thread.held
 
