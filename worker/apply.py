@@ -23,7 +23,7 @@ from shared.ids import ThreadId
 from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
-from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose
+from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose, hot_threads
 from worker.load import Want, load_states, lock_free_threads
 from worker.plan import Outcome, Plan, settle
 from worker.transaction import BEGIN, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, transaction
@@ -58,6 +58,7 @@ class Drainer:
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
+    _look_past_at: float = 0.0  # of the loop's clock: when the next look past hot threads may be
     _stood_by: int = 0  # times in a row that a thread was locked by somebody else
     _found: bool = False  # whether this round of accounts found anything to apply
     _in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)  # two drains on a connection would be one transaction
@@ -134,18 +135,35 @@ class Drainer:
             return Choice((), False), None
         most = self.settings.drain_limit
         per_account = min(PER_ACCOUNT, max(2, most // len(partitions)))
-        rows = await connection.fetch(
-            broken.read(),
-            partitions,
-            per_account,
-            self._account,
-            ACCOUNTS,
-            self.owner,
-            timeout=STATEMENT_TIMEOUT,
-        )
+        rows = await self._fetch(connection, partitions, per_account, ())
         batches = [batch_of(row) for row in rows]
+        batches += await self._look_past(connection, batches, per_account)
         choice = choose(batches, per_account, most)
         return self._turn(batches, choice), rows[0]["now"] if rows else None
+
+    async def _fetch(
+        self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]
+    ) -> Sequence[asyncpg.Record]:
+        arguments = (partitions, per_account, self._account, ACCOUNTS, self.owner, hot)
+        rows: Sequence[asyncpg.Record] = await connection.fetch(broken.read(), *arguments, timeout=STATEMENT_TIMEOUT)
+        return rows
+
+    async def _look_past(
+        self, connection: asyncpg.Connection, batches: Sequence[Batch], per_account: int
+    ) -> Sequence[Batch]:
+        """What other threads of the account have waiting, where a hot one fills its share.
+
+        The read goes past all that the hot thread has, so it may take a tenth of the time at most.
+        """
+        partitions, hot = hot_threads(batches, per_account)
+        time = asyncio.get_running_loop().time
+        started = time()
+        if not hot or started < self._look_past_at:
+            return ()
+        rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
+        self._look_past_at = time() + 10 * (time() - started)
+        seen = {batch.id for batch in batches}
+        return [batch for row in rows if (batch := batch_of(row)).id not in seen]
 
     def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
         """Where the round of accounts stopped at its limit, the next drain goes on behind it.

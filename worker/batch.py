@@ -1,9 +1,10 @@
 """A waiting batch as the drain reads it, and which of those read are applied in one transaction."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 import asyncpg
@@ -40,6 +41,9 @@ def batch_of(row: asyncpg.Record) -> Batch:
     return Batch._make(row[: len(Batch._fields)])
 
 
+_id = attrgetter("id")
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """`batches` of one thread are a prefix of those that wait. `more`: the read or the choice stopped at a limit."""
@@ -49,12 +53,15 @@ class Choice:
 
 
 def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
-    """Goes round the accounts, one batch each, up to `most`; leaves out threads whose next try is not due."""
+    """Goes round the accounts, and in each round its threads, one batch each, up to `most`.
+
+    Leaves out threads whose next try is not due.
+    """
     accounts: dict[tuple[int, str], list[Batch]] = defaultdict(list)
     for batch in batches:
         accounts[batch.partition, batch.account].append(batch)
-    for of_one in accounts.values():
-        of_one.sort(key=lambda batch: batch.id)
+    for key, of_one in accounts.items():
+        accounts[key] = _round_threads(of_one)
     more = any(len(of_one) >= per_account for of_one in accounts.values())
     chosen: list[Batch] = []
     taken: dict[str, int] = defaultdict(int)
@@ -71,6 +78,33 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
         taken[batch.thread] += 1
         chosen.append(batch)
     return Choice(chosen, more)
+
+
+def hot_threads(batches: Iterable[Batch], per_account: int) -> tuple[set[int], set[ThreadId]]:
+    """Threads that fill more than half of their account's share, where that share is full, and their partitions."""
+    accounts: dict[tuple[int, str], list[Batch]] = defaultdict(list)
+    for batch in batches:
+        accounts[batch.partition, batch.account].append(batch)
+    partitions: set[int] = set()
+    threads: set[ThreadId] = set()
+    for (partition, _), of_one in accounts.items():
+        if len(of_one) >= per_account:
+            counts = Counter(batch.thread for batch in of_one)
+            hot = [thread for thread, count in counts.items() if 2 * count > per_account]
+            threads.update(hot)
+            if hot:
+                partitions.add(partition)
+    return partitions, threads
+
+
+def _round_threads(batches: Iterable[Batch]) -> list[Batch]:
+    """The first of each thread, then the second of each: a thread's own order stays."""
+    taken: dict[str, int] = defaultdict(int)
+    places: list[tuple[int, BatchId, Batch]] = []
+    for batch in sorted(batches, key=_id):
+        taken[batch.thread] += 1
+        places.append((taken[batch.thread], batch.id, batch))
+    return [batch for _, _, batch in sorted(places)]
 
 
 def _in_turns(queues: Sequence[Sequence[Batch]]) -> Iterable[Batch]:

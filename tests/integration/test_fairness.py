@@ -61,6 +61,18 @@ async def test_a_hot_thread_leaves_room_for_its_neighbours(driver: Driver) -> No
     assert await left(driver) == 0
 
 
+@pytest.mark.parametrize("backlog", [150, 2_000])
+async def test_a_thread_with_a_backlog_keeps_its_neighbours_waiting_for_one_drain(driver: Driver, backlog: int) -> None:
+    owner = await add_owner(driver.pool, "hot")
+    hot, quiet = await thread_of(driver, owner), await thread_of(driver, owner)
+    await wait_in_line(driver, owner, hot, backlog)
+    await wait_in_line(driver, owner, quiet, 1)
+    first = await driver.drainer.drain([HERE])
+    applied = await driver.pool.fetchval("select applied_at from batches where thread = $1", quiet.id)
+    assert applied is not None
+    assert len(first.outcomes) == PER_THREAD + 1
+
+
 async def test_the_batches_of_a_thread_are_applied_in_order_over_many_drains(driver: Driver) -> None:
     thread = await driver.create()
     refs = [await driver.accept(thread, message(str(n))) for n in range(3 * PER_THREAD + 7)]

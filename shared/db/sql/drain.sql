@@ -20,6 +20,7 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
 -- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
 -- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
+-- $6 are hot threads to look past.
 with recursive retrying as materialized (
     select partition, thread from batches
     where partition = any($1::int[]) and applied_at is null and next_try_at > now()
@@ -58,6 +59,7 @@ cross join lateral (
     where w.partition = a.partition and w.account >= a.account and w.account <= a.account
       and w.applied_at is null and not w.blocked
       and not exists (select from retrying r where r.partition = w.partition and r.thread = w.thread)
+      and w.thread <> all($6::uuid[])
     order by w.account, w.id limit $2::int
 ) as b;
 
