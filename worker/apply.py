@@ -23,18 +23,17 @@ from shared.ids import ThreadId
 from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
-from worker.batch import ACCOUNTS, ALONE, PER_ACCOUNT, Batch, Choice, batch_of, choose, hot_threads
+from worker.batch import ALONE, Batch
 from worker.load import Want, load_states, lock_free_threads
 from worker.plan import Outcome, Plan, settle
+from worker.read import Reader
 from worker.transaction import BEGIN, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, transaction
 from worker.write import write
 
 log = structlog.get_logger()
 SQL = statements("drain")
 
-STATEMENT_TIMEOUT = 10.0  # seconds
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
-FIRST_ACCOUNT = "0" * 26
 STAND_BY = 0.005  # seconds; whoever locks a thread alone appends to it, which takes less
 STAND_BYS = 20  # times in a row
 
@@ -55,16 +54,15 @@ class Drainer:
 
     settings: Settings
     owner: ids.Ulid = field(default_factory=ids.mint)
+    _reader: Reader = field(init=False)
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
-    _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
-    _look_past_at: float = 0.0  # of the loop's clock: when the next look past hot threads may be
     _stood_by: int = 0  # times in a row that a thread was locked by somebody else
-    _found: bool = False  # whether this round of accounts found anything to apply
     _in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)  # two drains on a connection would be one transaction
 
     def __post_init__(self) -> None:
         url = self.settings.database_url
+        self._reader = Reader(self.owner, self.settings.drain_limit)
         self._line = Line(url, **BY_INDEX, application_name="threadmill drain")
         self._notes = Line(url, **BY_INDEX, synchronous_commit="off", application_name="threadmill note")
 
@@ -105,7 +103,7 @@ class Drainer:
     async def _once(self, partitions: Sequence[int], wait: bool, seen: list[Batch]) -> Drained:
         connection = await self._line.get()
         held = await self._begin(connection, partitions, wait)
-        choice, now = await self._read(connection, held)
+        choice, now = await self._reader.read(connection, held)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
         if wary:  # whole threads: what is not suspect itself must not be overtaken
@@ -129,56 +127,6 @@ class Drainer:
         if broken.unlocked():
             return partitions
         return [row["p"] for row in await connection.fetch(SQL["try_lock"], partitions)]
-
-    async def _read(self, connection: asyncpg.Connection, partitions: Sequence[int]) -> tuple[Choice, datetime | None]:
-        if not partitions:
-            return Choice((), False), None
-        most = self.settings.drain_limit
-        per_account = min(PER_ACCOUNT, max(2, most // len(partitions)))
-        rows = await self._fetch(connection, partitions, per_account, ())
-        batches = [batch_of(row) for row in rows]
-        batches += await self._look_past(connection, batches, per_account)
-        choice = choose(batches, per_account, most)
-        return self._turn(batches, choice), rows[0]["now"] if rows else None
-
-    async def _fetch(
-        self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]
-    ) -> Sequence[asyncpg.Record]:
-        arguments = (partitions, per_account, self._account, ACCOUNTS, self.owner, hot)
-        rows: Sequence[asyncpg.Record] = await connection.fetch(broken.read(), *arguments, timeout=STATEMENT_TIMEOUT)
-        return rows
-
-    async def _look_past(
-        self, connection: asyncpg.Connection, batches: Sequence[Batch], per_account: int
-    ) -> Sequence[Batch]:
-        """What other threads of the account have waiting, where a hot one fills its share.
-
-        The read goes past all that the hot thread has, so it may take a tenth of the time at most.
-        """
-        partitions, hot = hot_threads(batches, per_account)
-        time = asyncio.get_running_loop().time
-        started = time()
-        if not hot or started < self._look_past_at:
-            return ()
-        rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
-        self._look_past_at = time() + 10 * (time() - started)
-        seen = {batch.id for batch in batches}
-        return [batch for row in rows if (batch := batch_of(row)).id not in seen]
-
-    def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
-        """Where the round of accounts stopped at its limit, the next drain goes on behind it.
-
-        A round that ends at its last account begins again, as long as it found anything: what it found may be the
-        first of more.
-        """
-        accounts: dict[int, set[str]] = defaultdict(set)
-        for batch in batches:
-            accounts[batch.partition].add(batch.account)
-        full = [max(of_one) for of_one in accounts.values() if len(of_one) >= ACCOUNTS]
-        went_on, self._account = self._account != FIRST_ACCOUNT, min(full) if full else FIRST_ACCOUNT
-        self._found = bool(choice.batches) or (went_on and self._found)
-        more = (choice.more and bool(choice.batches)) or bool(full) or (went_on and self._found)
-        return Choice(choice.batches, more)
 
     async def _apply(
         self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime, *, alone: bool = False

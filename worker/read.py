@@ -1,0 +1,78 @@
+"""Reads what waits: in turns over the accounts with work, past threads that would fill their account's share.
+
+It remembers where its round of accounts stopped. Refused here: any lock; the caller holds the partitions.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from shared.ids import ThreadId, Ulid
+from worker import broken
+from worker.batch import ACCOUNTS, PER_ACCOUNT, Batch, Choice, batch_of, choose, hot_threads
+
+STATEMENT_TIMEOUT = 10.0  # seconds
+FIRST_ACCOUNT = "0" * 26
+
+
+@dataclass(slots=True)
+class Reader:
+    owner: Ulid  # whose own note makes nothing suspect
+    most: int  # batches of one drain
+    _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
+    _found: bool = False  # whether this round of accounts found anything to apply
+    _look_past_at: float = 0.0  # of the loop's clock: when the next look past hot threads may be
+
+    async def read(self, connection: asyncpg.Connection, partitions: Sequence[int]) -> tuple[Choice, datetime | None]:
+        """The batches to apply now, with Postgres' time; the caller holds the partitions' locks."""
+        if not partitions:
+            return Choice((), False), None
+        per_account = min(PER_ACCOUNT, max(2, self.most // len(partitions)))
+        rows = await self._fetch(connection, partitions, per_account, ())
+        batches = [batch_of(row) for row in rows]
+        batches += await self._look_past(connection, batches, per_account)
+        choice = choose(batches, per_account, self.most)
+        return self._turn(batches, choice), rows[0]["now"] if rows else None
+
+    async def _fetch(
+        self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]
+    ) -> Sequence[asyncpg.Record]:
+        arguments = (partitions, per_account, self._account, ACCOUNTS, self.owner, hot)
+        rows: Sequence[asyncpg.Record] = await connection.fetch(broken.read(), *arguments, timeout=STATEMENT_TIMEOUT)
+        return rows
+
+    async def _look_past(
+        self, connection: asyncpg.Connection, batches: Sequence[Batch], per_account: int
+    ) -> Sequence[Batch]:
+        """What other threads of the account have waiting, where a hot one fills its share.
+
+        The read goes past all that the hot thread has, so it may take a tenth of the time at most.
+        """
+        partitions, hot = hot_threads(batches, per_account)
+        time = asyncio.get_running_loop().time
+        started = time()
+        if not hot or started < self._look_past_at:
+            return ()
+        rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
+        self._look_past_at = time() + 10 * (time() - started)
+        seen = {batch.id for batch in batches}
+        return [batch for row in rows if (batch := batch_of(row)).id not in seen]
+
+    def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
+        """Where the round of accounts stopped at its limit, the next drain goes on behind it.
+
+        A round that ends at its last account begins again, as long as it found anything: what it found may be the
+        first of more.
+        """
+        accounts: dict[int, set[str]] = defaultdict(set)
+        for batch in batches:
+            accounts[batch.partition].add(batch.account)
+        full = [max(of_one) for of_one in accounts.values() if len(of_one) >= ACCOUNTS]
+        went_on, self._account = self._account != FIRST_ACCOUNT, min(full) if full else FIRST_ACCOUNT
+        self._found = bool(choice.batches) or (went_on and self._found)
+        more = (choice.more and bool(choice.batches)) or bool(full) or (went_on and self._found)
+        return Choice(choice.batches, more)
