@@ -284,7 +284,7 @@ async def _answer_too_soon(entries: Sequence[_Entry]) -> None:
     """What `ack_before_commit` breaks: everyone hears that it is stored, and gets to act on it, before it is."""
     for entry in entries:
         _answer(entry, Fresh(BatchId(0), datetime.now(UTC), None))
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
 
 
 def _refuse(entry: _Entry, error: Exception) -> None:
