@@ -200,6 +200,7 @@ class Drainer:
         outcomes: list[Outcome] = []
         blocked: list[Batch] = []
         failed: set[ThreadId] = set()
+        counted = not batches  # where nothing comes of it, a look at once would find the same
         for batch in sorted(batches, key=lambda batch: batch.id):
             if batch.thread in failed:
                 continue
@@ -212,13 +213,14 @@ class Drainer:
                         break
                     raise
                 failed.add(batch.thread)
+                counted = True
                 await self._count(batch, repr(error))
                 continue
             if not drained.outcomes:  # somebody has the thread: what is behind must not overtake
                 failed.add(batch.thread)
             outcomes += drained.outcomes
             blocked += drained.blocked
-        return Drained(outcomes, blocked, more=True)
+        return Drained(outcomes, blocked, more=counted or bool(outcomes or blocked))
 
     async def _alone(self, batch: Batch) -> Drained:
         connection = await self._line.get()
