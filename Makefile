@@ -20,7 +20,7 @@ dev: install ## start Postgres, Redis, the api and a worker; prints a curl to tr
 test: install ## all tests that take seconds, on embedded Postgres and Redis
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
 
-test-slow: install ## the tests that take minutes
+test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
 	@$(BIN)/pytest -m slow $(ARGS)
 
 faults: install ## kills, stops and flushes under load, then a checker (SEEDS=1,2,3 MINUTES=5)

@@ -1,6 +1,7 @@
 """Around everything else: a request's id, its errors in our envelope, its count.
 
-It wraps the application rather than being a middleware of it: aiohttp builds a chain for each request of those.
+It wraps the application rather than being a middleware of it: aiohttp builds a chain for each request of those. No path
+is logged: somebody may have put a token into it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,11 +35,11 @@ def edge(handle: Handler) -> Handler:
         except ConnectionError:
             response = web.Response(status=_GONE)
         except Exception:  # whatever it is, the client gets our envelope and the log the reason
-            log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
+            log.exception("request failed", request_id=request_id, method=request.method)
             response = errors.envelope(InternalError())
         response.headers[negotiation.REQUEST_ID] = request_id
         _counter(response.status).inc()
-        log.debug("answered", request_id=request_id, method=request.method, path=request.path, status=response.status)
+        log.debug("answered", request_id=request_id, method=request.method, status=response.status)
         return response
 
     return answer

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,4 +70,17 @@ def confirm(question: str, yes: bool) -> None:
 
 def document(value: object) -> Any:
     """Records as plain JSON values: fields by name, times RFC 3339 in UTC."""
-    return to_jsonable_python(value)
+    return to_jsonable_python(_by_name(value))
+
+
+def _by_name(value: object) -> object:
+    """Records, tuples or not, as dicts of their fields, all the way down."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _by_name(field) for name, field in value._asdict().items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _by_name(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, list | tuple):
+        return [_by_name(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _by_name(item) for key, item in value.items()}
+    return value
