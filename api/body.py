@@ -117,6 +117,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         seen: set[str] = set()
+        # `add` returns None, which is why it stands here.
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise InvalidJson(f"The key {_shown(twice)} stands twice in one object.")
     if len(pairs) > KEYS:
