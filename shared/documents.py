@@ -26,12 +26,9 @@ def moment(value: datetime | None) -> str | None:
 
 @lru_cache(1 << 10)  # one drain has one time, and writes it down several times a batch
 def _text(value: datetime) -> str:
-    """By hand: `isoformat` takes two and a half times as long."""
     if value.tzinfo is not UTC:
         value = value.astimezone(UTC)
-    date = (value.year, value.month, value.day)
-    time = (value.hour, value.minute, value.second, value.microsecond // 1000)
-    return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (*date, *time)  # noqa: UP031 - faster than an f-string
+    return value.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def run(value: Run | None, final_output: str | None = None) -> Document | None:
