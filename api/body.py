@@ -7,6 +7,7 @@ What Postgres or another reader of the same bytes would take otherwise is refuse
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -116,9 +117,8 @@ def _parse(text: str, decoder: json.JSONDecoder) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        seen: set[str] = set()
-        # `add` returns None, which is why it stands here.
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise InvalidJson(f"The key {_shown(twice)} stands twice in one object.")
     if len(pairs) > KEYS:
         raise InvalidJson(f"An object has more than {KEYS} keys.")
