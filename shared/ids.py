@@ -34,6 +34,8 @@ _TO_BASE_32 = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _NEXT = dict(pairwise(ALPHABET))
 _REMEMBERED = 1 << 15  # ids of a process whose text is at hand: the same ones come again and again, 5 MB at most
 _POOL = 4096  # bytes of randomness fetched at once: a call of the system each costs more than the id
+_CHARACTERS = (ALPHABET * 8).encode()  # of each random byte: all equally likely, because 256 is eight times 32
+_COUNTS = 1 << 20  # ids of one process in one millisecond
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -41,11 +43,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 @lru_cache(_REMEMBERED)
 def from_bytes(value: bytes) -> Ulid:
     """The text of 16 bytes. Thirteen look-ups of two characters: half the time of a loop."""
-    return _text(int.from_bytes(value, "big"))
-
-
-def _text(n: int) -> Ulid:
-    p = _PAIRS
+    n, p = int.from_bytes(value, "big"), _PAIRS
     return Ulid(
         p[n >> 120]
         + p[n >> 110 & 1023]
@@ -76,16 +74,27 @@ def parse(text: str) -> Ulid | None:
 
 def mint() -> Ulid:
     """A new id of this machine's clock, beyond all that this process minted. Ids of thread events come from `at`."""
-    return _text(_clock.next())
+    return _clock.next()
 
 
 def at(moment: datetime) -> Ulid:
     """A new id of the given moment (Postgres' clock, for what is ordered by it)."""
-    return _text(((moment - _EPOCH) // _MILLISECOND) << 80 | _chance(10))
+    return Ulid(_stem_of(moment) + _chance(16))
+
+
+@lru_cache(16)  # a drain has one time for all of its threads
+def _stem_of(moment: datetime) -> str:
+    return _stem((moment - _EPOCH) // _MILLISECOND)
+
+
+def _stem(ms: int) -> str:
+    """The ten characters of a time; the sixteen behind it are chance."""
+    p = _PAIRS
+    return p[ms >> 40] + p[ms >> 30 & 1023] + p[ms >> 20 & 1023] + p[ms >> 10 & 1023] + p[ms & 1023]
 
 
 class _Chance:
-    """Random numbers of the system's generator, fetched by the pool."""
+    """Random characters, of the system's generator, fetched by the pool."""
 
     __slots__ = ("_at", "_pool")
 
@@ -93,28 +102,38 @@ class _Chance:
         self._forget()
 
     def _forget(self) -> None:
-        self._pool, self._at = b"", 0
+        self._pool, self._at = "", 0
 
-    def __call__(self, size: int) -> int:
+    def __call__(self, size: int) -> str:
         at = self._at
         if at + size > len(self._pool):
-            self._pool, at = os.urandom(_POOL), 0
+            self._pool, at = os.urandom(_POOL).translate(_CHARACTERS).decode(), 0
         self._at = at + size
-        return int.from_bytes(self._pool[at : at + size], "big")
+        return self._pool[at : at + size]
 
 
 class _Clock:
-    """Ids in their order, also within a millisecond and when the clock is set back."""
+    """Ids in their order, also within a millisecond and when the clock is set back: a time, a count, chance."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_count", "_ms", "_time")
 
     def __init__(self) -> None:
-        self._last = 0
+        self._ms = self._count = 0
+        self._time = ""
 
-    def next(self) -> int:
-        new = (time.time_ns() // 1_000_000) << 80 | _chance(10)
-        self._last = new if new >> 80 > self._last >> 80 else self._last + 1 + _chance(4)
-        return self._last
+    def next(self) -> Ulid:
+        now = time.time_ns() // 1_000_000
+        if now > self._ms:
+            self._begin(now)
+        elif self._count == _COUNTS - 1:
+            self._begin(self._ms + 1)
+        else:
+            self._count += 1
+        count = self._count
+        return Ulid(self._time + _PAIRS[count >> 10] + _PAIRS[count & 1023] + _chance(12))
+
+    def _begin(self, ms: int) -> None:
+        self._ms, self._time, self._count = ms, _stem(ms), 0
 
 
 _chance = _Chance()

@@ -1,6 +1,8 @@
 """ULIDs: their text, their bytes, their order."""
 
 import os
+import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import hypothesis.strategies as st
@@ -68,6 +70,21 @@ def test_a_minted_id_carries_the_time_of_this_machine() -> None:
     before = datetime.now(UTC)
     minted = ULID.from_str(ids.mint()).datetime
     assert before - timedelta(milliseconds=1) <= minted <= datetime.now(UTC)
+
+
+def test_minted_ids_grow_within_a_millisecond_and_when_the_clock_is_set_back() -> None:
+    clock, minted = ids._Clock(), []
+    clock._begin(time.time_ns() // 1_000_000 + 3_600_000)
+    clock._count = ids._COUNTS - 100  # the count of a millisecond runs out, and the clock is an hour behind
+    minted += [clock.next() for _ in range(1_000)]
+    assert minted == sorted(set(minted))
+    assert ULID.from_str(minted[-1]).milliseconds == ULID.from_str(minted[0]).milliseconds + 1
+
+
+def test_every_character_of_chance_is_as_likely_as_any_other() -> None:
+    counts = Counter("".join(ids.mint()[14:] for _ in range(8_000)))
+    assert set(counts) == set(ids.ALPHABET)
+    assert max(counts.values()) < 1.2 * min(counts.values())
 
 
 def test_an_id_of_a_moment_carries_that_moment() -> None:
