@@ -30,7 +30,7 @@ from api.submission import (
 )
 from shared.crashpoints import armed, crash
 from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
-from shared.db.records import thread_of
+from shared.db.records import thread_view_of
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
 from shared.ids import BatchId
@@ -257,7 +257,7 @@ def _key_columns(entries: Sequence[_Entry]) -> list[list[object]]:
 
 
 def _fresh(row: asyncpg.Record) -> Fresh:
-    return Fresh(row["batch"], row["accepted_at"], None if row["id"] is None else thread_of(row))
+    return Fresh(row["batch"], row["accepted_at"], None if row["id"] is None else thread_view_of(row))
 
 
 def _refusal(submission: Submission, row: asyncpg.Record) -> Verdict:

@@ -31,14 +31,14 @@ from api.submission import (
     Verdict,
 )
 from shared import ids
-from shared.db.records import thread_of
+from shared.db.records import thread_view_of
 from shared.errors import InternalError
 from shared.ids import TokenId, Ulid
 from shared.keys import Keys
-from shared.models import Thread
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from shared.tasks import end
+from shared.views import ThreadView
 
 log = structlog.get_logger()
 
@@ -136,11 +136,11 @@ class Inbox:
             case _:
                 return verdict
 
-    async def _read(self, submission: Submission) -> Thread:
+    async def _read(self, submission: Submission) -> ThreadView:
         row = await self._reads.fetchrow(SQL["thread"], submission.partition, submission.thread)
         if row is None:
             raise InternalError
-        return thread_of(row)
+        return thread_view_of(row)
 
 
 def _stop_process(task: asyncio.Task[None]) -> None:

@@ -1,12 +1,16 @@
-"""What a dialect hands to the inbox, and what can come back: values, matched exhaustively by the caller."""
+"""What a dialect hands to the inbox, and what can come back: values, matched exhaustively by the caller.
+
+Those that are made for every batch are tuples: a frozen dataclass takes several times as long to make.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Flag, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.ids import AccountId, AgentId, BatchId, BatchRef, ThreadId, TokenId, Ulid
-from shared.models import Thread, TokenKind
+from shared.models import TokenKind
+from shared.views import ThreadView
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,7 @@ class NewThread:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
+class Idempotency(NamedTuple):
     """`key` as the client sent it, trimmed; `route` names method, path and ids; `digest` is over the parsed request."""
 
     key: str
@@ -40,8 +43,7 @@ class Passes(Flag):
     HELD = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(NamedTuple):
     ref: BatchRef  # unique, minted once for this request, the same at each retry of the flush
     partition: int
     thread: ThreadId
@@ -54,17 +56,15 @@ class Submission:
     reply: bool = True  # False: nobody waits for the outcome (`Prefer: respond-async`)
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """Committed just now. `thread` as it was when the batch was accepted; None where somebody waits for the outcome."""
 
     batch: BatchId
     accepted_at: datetime
-    thread: Thread | None
+    thread: ThreadView | None
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(NamedTuple):
     """Same key, same request: the outcome of the first one."""
 
     accepted_at: datetime
@@ -105,8 +105,7 @@ Judged = Replay | Mismatch | InFlight | Parked
 Verdict = Fresh | Replay | Mismatch | InFlight | Parked | Missing | Archived | Held
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """The outcome is known: `{"events", "thread", "warnings"}` as JSON text (`shared.documents.outcome`)."""
 
     accepted_at: datetime
@@ -114,12 +113,11 @@ class Applied:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """Accepted; the outcome is not known within the time the caller would wait."""
 
     accepted_at: datetime
-    thread: Thread
+    thread: ThreadView
 
 
 Answer = Applied | Pending | Mismatch | InFlight | Parked | Missing | Archived | Held

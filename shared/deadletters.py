@@ -14,7 +14,6 @@ from pydantic_core import to_json
 from shared import documents
 from shared.db.records import thread_of
 from shared.db.statements import statements
-from shared.documents import Document
 from shared.effects import Warned, WarningCode
 from shared.errors import Conflict, InvalidRequest, ServiceInactive
 from shared.ids import BatchId, ThreadId
@@ -52,26 +51,23 @@ async def discard(db: asyncpg.Connection, id_or_ref: str, reason: str) -> Settle
     return await _settle(db, await find_batch(db, id_or_ref), reason.strip())
 
 
-def discarded_outcome(events: str, thread: Document | None, reason: str) -> str:
+def discarded_outcome(events: str, thread: str, reason: str) -> str:
     """The answer's parts of a discarded batch, `{"events", "thread", "warnings"}`, as JSON text.
 
-    `events` is read as it stands, not by `shared.events.load`: what can't be read may be why it died.
+    `events` is read as it stands, not by `shared.events.load`: what can't be read may be why it died. `thread` is its
+    object, or null.
     """
     stored = readable(events)
     items = stored if isinstance(stored, list) else [stored]
     warned = Warned(WarningCode.BATCH_DISCARDED, f"An operator discarded the batch: {reason}")
-    return to_json(
-        {
-            "events": [_without_effect(item if isinstance(item, dict) else {}) for item in items],
-            "thread": thread,
-            "warnings": [documents.warning(warned, index) for index in range(len(items))],
-        }
-    ).decode()
+    results = [_without_effect(item if isinstance(item, dict) else {}) for item in items]
+    return documents.assembled(results, thread, [[warned]] * len(items))
 
 
-def _without_effect(event: dict[str, Any]) -> Document:
+def _without_effect(event: dict[str, Any]) -> str:
     request = event.get("client_request_id")
-    return {"clientRequestId": request, "requestId": request, "run": None, "type": event.get("type")}
+    document = {"clientRequestId": request, "requestId": request, "run": None, "type": event.get("type")}
+    return to_json(document).decode()
 
 
 async def _settle(db: asyncpg.Connection, batch: BatchView, reason: str | None) -> Settled:
@@ -100,6 +96,6 @@ async def _settle_batch(db: asyncpg.Connection, batch: BatchView, reason: str | 
         await db.execute(sql["replay"], batch.partition, batch.id)
         return
     row = await db.fetchrow(sql["thread"], batch.partition, batch.thread)
-    thread = None if row is None else documents.thread(thread_of(row))
+    thread = "null" if row is None else documents.thread(thread_of(row))
     outcome = discarded_outcome(parked["events"], thread, reason)
     await db.execute(sql["discard"], batch.partition, batch.id, outcome)

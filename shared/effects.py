@@ -32,29 +32,25 @@ class WarningCode(StrEnum):
     APPLY_PENDING = "apply_pending"
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(NamedTuple):
     code: WarningCode
     message: str
     run: RunId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What one event came to: the run as it was right after it, and at most a few warnings."""
 
     run: Run | None
     warnings: tuple[Warned, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RunCreated:
+class RunCreated(NamedTuple):
     run: Run
     input: tuple[MessageId, ...]  # the messages it answers
 
 
-@dataclass(frozen=True, slots=True)
-class RunMoved:
+class RunMoved(NamedTuple):
     """Its status, its times, its place in the order or its attempt changed."""
 
     run: Run
@@ -75,8 +71,7 @@ class EventLogged(NamedTuple):
     duration_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MessageWritten:
+class MessageWritten(NamedTuple):
     id: MessageId
     role: str
     parts: list[dict[str, Any]]

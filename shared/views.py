@@ -1,9 +1,11 @@
 """What readers see of an account's things, as records: no I/O, so that dialects may know them."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from shared.effects import EventLogged
-from shared.ids import AccountId, AgentId, TokenId
+from shared.ids import AccountId, AgentId, RunId, ThreadId, TokenId, Ulid
 from shared.models import BusyPolicy, Run, TokenKind
 
 
@@ -25,6 +27,24 @@ class AgentView:
     kind: str  # pet | cattle
     busy_policy: BusyPolicy
     published: bool
+
+
+class ThreadView(NamedTuple):
+    """As much of a thread as its answer shows, in the order of the columns that are read for it."""
+
+    id: ThreadId
+    agent: AgentId | None
+    kind: str
+    title: str | None
+    user_id: str | None
+    client_external_ref: str | None
+    attributed_user: Ulid | None
+    created_by: TokenId
+    created_by_kind: str
+    status: str
+    last_run_id: RunId | None
+    created_at: datetime
+    updated_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from api.inbox import Inbox
@@ -45,7 +45,7 @@ class Caller:
         """A new thread, with a first batch of events (none is fine)."""
         thread = ThreadId(ids.mint())
         new = NewThread(agent=self.agent, created_by_kind=TokenKind.HUMAN_PAT)
-        submission = replace(self.submission(thread, events, reply=wait > 0), new=new)
+        submission = self.submission(thread, events, reply=wait > 0)._replace(new=new)
         return thread, await self.inbox.submit(submission, wait)
 
     async def send(self, thread: ThreadId, *events: Event, wait: float = 5, **options: Any) -> Answer:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -105,7 +105,7 @@ class Race:
     async def _create(self, thread: ThreadId, *events: Event) -> None:
         caller = self.driver.caller
         new = NewThread(agent=caller.agent, created_by_kind=TokenKind.HUMAN_PAT)
-        answer = await self.inboxes[0].submit(replace(caller.submission(thread, events, reply=False), new=new), 0)
+        answer = await self.inboxes[0].submit(caller.submission(thread, events, reply=False)._replace(new=new), 0)
         assert isinstance(answer, Pending)
 
 
@@ -117,7 +117,7 @@ async def _insert(
     before, last, fresh = state.thread, state.thread.last_event_id, EventId(ids.at(now))
     delta = fresh if last is None or fresh > last else EventId(ids.successor(last))
     statuses = {one.id: one.status for one in (*state.queue, *state.others.values())}
-    state, changes = replace(state, thread=before._replace(last_event_id=delta)), Changes()
+    state, changes = state._replace(thread=before._replace(last_event_id=delta)), Changes()
     changes.logged.append((where, EventLogged(delta, "agent.message.delta", now, run, "…")))
     if finish:
         taken = step(state, RunFinished(run), now, fresh)

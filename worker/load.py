@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 import asyncpg
 
@@ -22,8 +22,7 @@ _POLICY = {policy.value: policy for policy in BusyPolicy}
 _seq = attrgetter("seq")
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """A thread of the drain and all that is about to happen to it, in order."""
 
     partition: int

@@ -24,7 +24,7 @@ class Runs:
         thread = await self._door.thread(caller, thread_id)
         cursor = None if after is None else RunId(after)
         found = await reads.runs(self._door.postgres, thread.partition, thread.id, limit + 1, cursor)
-        return replies.document(encode.runs(found[:limit], len(found) > limit))
+        return replies.text(encode.runs(found[:limit], len(found) > limit))
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /threads/{threadId}/runs/{runId}"""
@@ -34,4 +34,4 @@ class Runs:
         found = await reads.run(self._door.postgres, thread.partition, thread.id, run_id)
         if found is None:
             raise NotFound
-        return replies.document(encode.run(found))
+        return replies.text(encode.run(found))

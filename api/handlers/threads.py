@@ -80,7 +80,7 @@ class Threads:
         run = None
         if thread.last_run_id is not None:
             run = await reads.run(self._door.postgres, thread.partition, thread.id, thread.last_run_id)
-        return replies.document(encode.thread(thread, run))
+        return replies.text(encode.thread(thread, run))
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /agents/{agentId}/threads"""
@@ -96,7 +96,7 @@ class Threads:
             limit=limit + 1,
             after=None if after is None else await self._cursor(caller, ThreadId(after)),
         )
-        return replies.document(encode.threads(found[:limit], len(found) > limit))
+        return replies.text(encode.threads(found[:limit], len(found) > limit))
 
     async def _cursor(self, caller: Caller, thread: ThreadId) -> Thread:
         """The last thread of the page before; it may have been deleted meanwhile. Raises NotFound."""

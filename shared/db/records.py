@@ -17,6 +17,7 @@ from shared.models import (
     TokenKind,
     Trigger,
 )
+from shared.views import ThreadView
 
 _STATUS = {status.value: status for status in RunStatus}  # a look-up is a third of a call of the Enum
 _THREAD_STATUS = {status.value: status for status in ThreadStatus}
@@ -48,6 +49,11 @@ def thread_of(row: asyncpg.Record) -> Thread:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def thread_view_of(row: asyncpg.Record) -> ThreadView:
+    """From a row that ends with the columns of a ThreadView, in their order."""
+    return ThreadView._make(row[-len(ThreadView._fields) :])
 
 
 def run_of(row: asyncpg.Record) -> Run:

@@ -1,7 +1,7 @@
 """What a caller has to load before it can step: how many of the queue's runs, and which records by name."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.events import (
     AttemptLost,
@@ -25,8 +25,7 @@ _ENDS_ALL = (ThreadArchived, ThreadDeleted)
 _OF_A_REQUEST = (PermissionDecision, RequestExpired)
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """What events refer to. With a request goes its run, with a clientRequestId the run it is kept with."""
 
     runs: frozenset[RunId]

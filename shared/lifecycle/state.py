@@ -1,15 +1,14 @@
-"""What a step starts from, and what it comes to."""
+"""What a step starts from, and what it comes to. Tuples, because every batch makes some (see `shared.models.Run`)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.effects import Effect, Result
 from shared.ids import RequestId, RunId
 from shared.models import BusyPolicy, PermissionRequest, Run, Steer, Thread
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """One thread, and as much of its runs as the events need (`needed_runs` and `names` say how much)."""
 
     thread: Thread
@@ -21,8 +20,7 @@ class State:
     steers: tuple[Steer, ...]  # unsettled ones
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     state: State
     effects: tuple[Effect, ...]  # in the order of what happened
     result: Result

@@ -64,10 +64,10 @@ async def test_batches_of_one_caller_get_their_numbers_in_the_order_they_were_se
 
 
 BAD: dict[str, Callable[[Submission], Submission]] = {
-    "json that is none": lambda item: replace(item, events="not json"),
-    "a byte that Postgres refuses": lambda item: replace(item, events='["a\x00b"]'),
-    "a number that no encoder takes": lambda item: replace(item, partition=1 << 20),
-    "an id that is none": lambda item: replace(item, account=AccountId(Ulid("!"))),
+    "json that is none": lambda item: item._replace(events="not json"),
+    "a byte that Postgres refuses": lambda item: item._replace(events='["a\x00b"]'),
+    "a number that no encoder takes": lambda item: item._replace(partition=1 << 20),
+    "an id that is none": lambda item: item._replace(account=AccountId(Ulid("!"))),
 }
 
 
@@ -85,8 +85,8 @@ async def test_one_bad_row_never_fails_its_neighbours(driver: Driver) -> None:
 
 async def test_a_bad_create_never_fails_its_neighbours(driver: Driver) -> None:
     new = NewThread(agent=driver.caller.agent, created_by_kind=TokenKind.HUMAN_PAT)
-    items = [replace(item, new=new) for item in submissions(driver, [ThreadId(ids.mint()) for _ in range(3)])]
-    items[1] = replace(items[1], new=replace(new, kind="dragon"))
+    items = [item._replace(new=new) for item in submissions(driver, [ThreadId(ids.mint()) for _ in range(3)])]
+    items[1] = items[1]._replace(new=replace(new, kind="dragon"))
     answers = await submit_all(driver, items)
     assert [type(answer) for answer in answers] == [Pending, InternalError, Pending]
     assert await driver.pool.fetchval("select count(*) from threads") == 2
@@ -97,7 +97,7 @@ async def test_creates_and_sends_of_one_flush_do_not_mix_up(driver: Driver) -> N
     known = [await driver.create() for _ in range(3)]
     new = NewThread(agent=driver.caller.agent, created_by_kind=TokenKind.HUMAN_PAT)
     sends = submissions(driver, known)
-    creates = [replace(item, new=new) for item in submissions(driver, [ThreadId(ids.mint()) for _ in range(3)])]
+    creates = [item._replace(new=new) for item in submissions(driver, [ThreadId(ids.mint()) for _ in range(3)])]
     items = [item for pair in zip(sends, creates, strict=True) for item in pair]
     answers = await submit_all(driver, items)
     assert [answer.thread.id for answer in answers if isinstance(answer, Pending)] == [item.thread for item in items]
@@ -143,7 +143,7 @@ async def _ended_while_it_waited(pool: asyncpg.Pool) -> bool:
 async def test_an_answer_lost_after_the_commit_is_found_by_its_ref(driver: Driver, settings: Settings) -> None:
     threads = [await driver.create() for _ in range(5)]
     items = submissions(driver, threads)
-    items[3] = replace(items[3], idempotency=Idempotency("key", "route", b"digest"))
+    items[3] = items[3]._replace(idempotency=Idempotency("key", "route", b"digest"))
     async with (
         wire_to(settings.database_url) as wire,
         running_inbox(settings.model_copy(update={"database_url": wire.url})) as inbox,
@@ -159,7 +159,7 @@ async def test_an_answer_lost_after_the_commit_is_found_by_its_ref(driver: Drive
 async def test_a_batch_that_turns_up_after_it_was_given_up_for_lost_is_taken_for_what_it_is(driver: Driver) -> None:
     """The first try hangs in Postgres, unseen by the look-up, and is committed while the second one is written."""
     plain, keyed = submissions(driver, [await driver.create(), await driver.create()])
-    keyed = replace(keyed, idempotency=Idempotency("key", "route", b"digest"))
+    keyed = keyed._replace(idempotency=Idempotency("key", "route", b"digest"))
     for item in (plain, keyed):
         first, second = await asyncio.gather(driver.caller.inbox.submit(item, 0), driver.caller.inbox.submit(item, 0))
         assert [type(first), type(second)] == [Pending, Pending]

@@ -1,7 +1,6 @@
 """The limit on what waits: over it batches are refused, and what was accepted before is still answered."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -27,13 +26,13 @@ async def test_over_the_limit_batches_are_refused_with_the_age_of_the_oldest(set
         caller = await new_caller(inbox)
         thread, first = await caller.create(wait=0)
         assert isinstance(first, Pending)
-        keyed = replace(caller.submission(thread, [message()], reply=False), idempotency=KEY)
+        keyed = caller.submission(thread, [message()], reply=False)._replace(idempotency=KEY)
         assert isinstance(await inbox.submit(keyed, 0), Pending)
         assert isinstance(await caller.send(thread, message(), wait=0), Pending)
         with pytest.raises(ServiceInactive, match=r"\d+ batches wait, 2 may, the oldest for \d+ s") as refused:
             await _send_until_refused(caller, thread)
         assert refused.value.retry_after == 5
-        assert isinstance(await inbox.submit(replace(keyed, ref=caller.submission(thread, []).ref), 0), InFlight)
+        assert isinstance(await inbox.submit(keyed._replace(ref=caller.submission(thread, []).ref), 0), InFlight)
 
         async with running_crew(limited), asyncio.timeout(10):
             while True:
@@ -42,6 +41,6 @@ async def test_over_the_limit_batches_are_refused_with_the_age_of_the_oldest(set
                     break
                 except ServiceInactive:
                     await asyncio.sleep(0.05)
-        again = await inbox.submit(replace(keyed, ref=caller.submission(thread, []).ref), 0)
+        again = await inbox.submit(keyed._replace(ref=caller.submission(thread, []).ref), 0)
         assert isinstance(again, Applied)
         assert again.replayed

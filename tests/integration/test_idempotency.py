@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -33,12 +32,12 @@ KEY = Idempotency("key-1", "POST /x", b"digest")
 
 
 def keyed(driver: Driver, thread: ThreadId, idempotency: Idempotency = KEY) -> Submission:
-    return replace(driver.caller.submission(thread, [message()], reply=False), idempotency=idempotency)
+    return driver.caller.submission(thread, [message()], reply=False)._replace(idempotency=idempotency)
 
 
 def again(submission: Submission) -> Submission:
     """The same request, sent once more: everything that is minted is minted anew."""
-    return replace(submission, ref=BatchRef(ids.mint()))
+    return submission._replace(ref=BatchRef(ids.mint()))
 
 
 async def submit(driver: Driver, submission: Submission) -> Answer:
@@ -89,7 +88,7 @@ async def test_a_replay_wins_after_an_archive_and_after_a_delete(
     await driver.send(thread, closing)
     assert isinstance(await submit(driver, again(first)), Applied)
     assert isinstance(await driver.caller.inbox.recall(first.token, KEY), Applied)
-    refused = await submit(driver, keyed(driver, thread, replace(KEY, key="another")))
+    refused = await submit(driver, keyed(driver, thread, KEY._replace(key="another")))
     assert isinstance(refused, Archived | Missing)
 
 
@@ -97,7 +96,7 @@ async def test_a_replay_wins_after_an_archive_and_after_a_delete(
 async def test_another_request_with_the_same_key_is_a_mismatch(driver: Driver, change: dict[str, str]) -> None:
     thread = await driver.create()
     await submit(driver, keyed(driver, thread))
-    other = keyed(driver, thread, replace(KEY, **change))  # type: ignore[arg-type]  # route is text, digest bytes
+    other = keyed(driver, thread, KEY._replace(**change))  # type: ignore[arg-type]  # route is text, digest bytes
     assert await submit(driver, other) == Mismatch()
     await driver.drain()
     assert await submit(driver, again(other)) == Mismatch()
@@ -105,7 +104,7 @@ async def test_another_request_with_the_same_key_is_a_mismatch(driver: Driver, c
 
 async def test_a_key_belongs_to_its_token(driver: Driver) -> None:
     thread = await driver.create()
-    mine, theirs = keyed(driver, thread), replace(keyed(driver, thread), token=TokenId(ids.mint()))
+    mine, theirs = keyed(driver, thread), keyed(driver, thread)._replace(token=TokenId(ids.mint()))
     assert [type(await submit(driver, item)) for item in (mine, theirs)] == [Pending, Pending]
     assert (await counts(driver))[2] == 2
 
@@ -134,7 +133,7 @@ async def test_the_key_of_a_refused_request_reserves_nothing(driver: Driver) -> 
 async def test_of_one_key_in_one_flush_the_first_request_that_is_taken_counts(driver: Driver) -> None:
     thread = await driver.create()
     first, refused = keyed(driver, thread), keyed(driver, ThreadId(ids.mint()))
-    other = keyed(driver, thread, replace(KEY, digest=b"other"))
+    other = keyed(driver, thread, KEY._replace(digest=b"other"))
     items = [refused, first, again(first), other, again(first)]
     answers = await asyncio.gather(*(submit(driver, item) for item in items))
     assert [type(answer) for answer in answers] == [InFlight, Pending, InFlight, Mismatch, InFlight]
@@ -143,7 +142,7 @@ async def test_of_one_key_in_one_flush_the_first_request_that_is_taken_counts(dr
 
 async def test_a_create_and_its_key_are_stored_together_or_not_at_all(driver: Driver) -> None:
     new = NewThread(agent=driver.caller.agent, created_by_kind=TokenKind.HUMAN_PAT)
-    creates = [replace(keyed(driver, ThreadId(ids.mint())), new=new) for _ in range(4)]
+    creates = [keyed(driver, ThreadId(ids.mint()))._replace(new=new) for _ in range(4)]
     answers = await asyncio.gather(*(submit(driver, item) for item in creates))
     assert [type(answer) for answer in answers] == [Pending, InFlight, InFlight, InFlight]
     assert await counts(driver) == (1, 1, 1)
@@ -156,7 +155,7 @@ async def test_a_create_and_its_key_are_stored_together_or_not_at_all(driver: Dr
 
 async def test_a_create_that_cannot_be_written_reserves_no_key(driver: Driver) -> None:
     bad = NewThread(agent=None, created_by_kind=TokenKind.HUMAN_PAT, kind="dragon")
-    create = replace(keyed(driver, ThreadId(ids.mint())), new=bad)
+    create = keyed(driver, ThreadId(ids.mint()))._replace(new=bad)
     with pytest.raises(Exception, match="request id"):
         await submit(driver, create)
     assert await counts(driver) == (0, 0, 0)
@@ -164,7 +163,7 @@ async def test_a_create_that_cannot_be_written_reserves_no_key(driver: Driver) -
 
 async def test_of_two_apis_with_the_same_keys_one_takes_each(driver: Driver, settings: Settings) -> None:
     threads = [await driver.create() for _ in range(4)]
-    requests = [keyed(driver, threads[n % 4], replace(KEY, key=f"key-{n}")) for n in range(60)]
+    requests = [keyed(driver, threads[n % 4], KEY._replace(key=f"key-{n}")) for n in range(60)]
 
     async def send_all(inbox: Inbox, order: int) -> list[Answer]:
         items = [again(item) for item in requests[::order]]
@@ -188,5 +187,5 @@ async def test_a_key_outlives_its_api(driver: Driver, settings: Settings) -> Non
         assert isinstance(replayed, Applied)
         assert replayed.replayed
         assert await other.recall(first.token, KEY) == replayed
-        assert await other.recall(first.token, replace(KEY, digest=b"other")) == Mismatch()
-        assert await other.recall(first.token, replace(KEY, key="unknown")) is None
+        assert await other.recall(first.token, KEY._replace(digest=b"other")) == Mismatch()
+        assert await other.recall(first.token, KEY._replace(key="unknown")) is None

@@ -4,37 +4,42 @@ The same outcome always gives the same bytes: that is what makes a replay the or
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from api.submission import Applied, Pending
 from shared import documents
-from shared.documents import Document, moment
+from shared.documents import moment
 from shared.effects import EventLogged, WarningCode
 from shared.errors import NotFound
 from shared.events import Event, UserMessage
 from shared.ids import ThreadId
-from shared.models import BusyPolicy, Run, Thread
-from shared.views import HistoryPage, RunView
+from shared.models import BusyPolicy, Thread
+from shared.views import HistoryPage, RunView, ThreadView
 
+Document = dict[str, Any]
+
+_SENT = '{"acceptedAt":"%s",%s'
+_READ = '{"links":%s,"run":%s,"thread":%s}'
+_PLACED = '%s,"queuePosition":%s}'
+_PAGE = '{"%s":[%s],"truncated":%s}'
+_DONE = b'{"ok":true}'
+_TO_BE_DONE = b'{"ok":true,"warnings":[%b]}' % documents.warning(documents.PENDING, 0).encode()
 # The policies under which a message that was accepted always becomes a run of its own.
 _STARTS = frozenset({BusyPolicy.QUEUE, BusyPolicy.INTERRUPT})
 
 
 def sent(answer: Applied | Pending, events: Sequence[Event], policy: BusyPolicy) -> bytes:
     """The answer to a batch. `policy` is the agent's, for messages that name none; only a pending answer needs it."""
-    if isinstance(answer, Applied):
-        return b'{"acceptedAt":"%b",%b' % (_moment(answer.accepted_at), answer.outcome.encode()[1:])
-    return to_json({"acceptedAt": moment(answer.accepted_at), **_pending(answer.thread, events, policy)})
+    outcome = answer.outcome if isinstance(answer, Applied) else _pending(answer.thread, events, policy)
+    return (_SENT % (moment(answer.accepted_at), outcome[1:])).encode()
 
 
 def created(answer: Applied | Pending, events: Sequence[Event]) -> bytes:
     """The answer to a create: a new thread is idle, so its first message always starts a run. Raises NotFound."""
-    if isinstance(answer, Applied):
-        outcome = from_json(answer.outcome)
-    else:
-        outcome = _pending(answer.thread, events, BusyPolicy.QUEUE)
+    text = answer.outcome if isinstance(answer, Applied) else _pending(answer.thread, events, BusyPolicy.QUEUE)
+    outcome = from_json(text)
     run = outcome["events"][0]["run"] if outcome["events"] else None
     made = outcome["thread"]
     if made is None:  # the batch was discarded when its thread was gone already
@@ -47,9 +52,7 @@ def created(answer: Applied | Pending, events: Sequence[Event]) -> bytes:
 
 def done(answer: Applied | Pending) -> bytes:
     """The answer to an archive, an unarchive, a delete."""
-    if isinstance(answer, Applied):
-        return b'{"ok":true}'
-    return to_json({"ok": True, "warnings": [documents.warning(documents.PENDING, 0)]})
+    return _DONE if isinstance(answer, Applied) else _TO_BE_DONE
 
 
 def was_deleted(answer: Applied) -> bool:
@@ -58,22 +61,22 @@ def was_deleted(answer: Applied) -> bool:
     return text in answer.outcome and any(w["code"] == text for w in from_json(answer.outcome)["warnings"])
 
 
-def thread(value: Thread, last_run: RunView | None) -> Document:
-    run = None if last_run is None else documents.run(last_run.run, last_run.output)
-    return {"links": _links(value.id), "run": run, "thread": documents.thread(value)}
+def thread(value: Thread, last_run: RunView | None) -> bytes:
+    run = "null" if last_run is None else documents.run(last_run.run, last_run.output)
+    return (_READ % (to_json(_links(value.id)).decode(), run, documents.thread(value))).encode()
 
 
-def threads(values: Sequence[Thread], truncated: bool) -> Document:
-    return {"threads": [documents.thread(value) for value in values], "truncated": truncated}
+def threads(values: Sequence[Thread], truncated: bool) -> bytes:
+    return _page("threads", [documents.thread(value) for value in values], truncated)
 
 
-def run(view: RunView) -> Document:
+def run(view: RunView) -> bytes:
     """The run object, and `queuePosition`: 0 for the current run, 1 for the next, null for a finished one."""
-    return {**_run(view.run, view.output), "queuePosition": view.place}
+    return _placed(view).encode()
 
 
-def runs(views: Sequence[RunView], truncated: bool) -> Document:
-    return {"runs": [run(view) for view in views], "truncated": truncated}
+def runs(views: Sequence[RunView], truncated: bool) -> bytes:
+    return _page("runs", [_placed(view) for view in views], truncated)
 
 
 def events(page: HistoryPage) -> Document:
@@ -100,30 +103,26 @@ def event(entry: EventLogged) -> Document:
     return document | {key: value for key, value in known.items() if value is not None}
 
 
-def _pending(thread: Thread, events: Sequence[Event], policy: BusyPolicy) -> Document:
+def _pending(thread: ThreadView, events: Sequence[Event], policy: BusyPolicy) -> str:
     """What is known before the apply: the thread as it was, and the runs that are expected."""
-    return {
-        "events": [documents.event_result(item, _expected(item, policy)) for item in events],
-        "thread": documents.thread(thread),
-        "warnings": [documents.warning(documents.PENDING, 0)],
-    }
+    results = [documents.event_result(item, _expected(item, policy)) for item in events]
+    return documents.assembled(results, documents.thread(thread), ((documents.PENDING,),))
 
 
-def _expected(item: Event, policy: BusyPolicy) -> Document | None:
+def _expected(item: Event, policy: BusyPolicy) -> str:
     if not isinstance(item, UserMessage) or item.client_request_id is not None:
-        return None
-    return documents.expected_run(item.run) if (item.on_busy or policy) in _STARTS else None
+        return "null"
+    return documents.expected_run(item.run) if (item.on_busy or policy) in _STARTS else "null"
 
 
-def _run(value: Run, output: str | None) -> Document:
-    document = documents.run(value, output)
-    assert document is not None  # noqa: S101 - a run is given, so its document is
-    return document
+def _placed(view: RunView) -> str:
+    place = "null" if view.place is None else str(view.place)
+    return _PLACED % (documents.run(view.run, view.output)[:-1], place)
+
+
+def _page(name: str, entries: Sequence[str], truncated: bool) -> bytes:
+    return (_PAGE % (name, ",".join(entries), "true" if truncated else "false")).encode()
 
 
 def _links(thread: ThreadId) -> Document:
     return {"thread": f"/api/v1/threads/{thread}"}
-
-
-def _moment(value: datetime) -> bytes:
-    return (moment(value) or "").encode()

@@ -5,7 +5,6 @@ with incoming as materialized (
     select i.*,
            t.id is not null and t.deleted_at is null as found,
            t.archived_at is not null as archived,
-           coalesce(t.held, false) as held,
            case when t.deleted_at is null
                  and t.id is not null
                  and (t.archived_at is null or i.passes & 1 > 0)
@@ -35,7 +34,9 @@ stored as (
       and (key is null or exists (select from claimed c where c.batch = i.batch))
     returning id, accepted_at
 )
-select i.found, i.archived, i.held as refused_held, s.id as batch, s.accepted_at, t.*
+select i.found, i.archived, s.id as batch, s.accepted_at,
+       t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
+       t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
 from incoming i
 left join stored s on s.id = i.batch
 left join threads t  -- only who does not wait for the outcome needs the thread now
@@ -82,7 +83,9 @@ stored as (
     from chosen
     returning id, accepted_at
 )
-select true as found, false as archived, false as refused_held, s.id as batch, s.accepted_at, t.*
+select true as found, false as archived, s.id as batch, s.accepted_at,
+       t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
+       t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
 from incoming i
 left join stored s on s.id = i.batch
 left join opened t on t.id = i.thread
@@ -100,7 +103,9 @@ order by i.n;
 
 -- name: find
 -- Which of these refs are stored: asked after a connection was lost in the middle of an accept.
-select b.ref, b.id as batch, b.accepted_at, t.*
+select b.ref, b.id as batch, b.accepted_at,
+       t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
+       t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
 from batches b
 left join threads t on t.partition = b.partition and t.id = b.thread
 where b.ref = any($1::uuid[]);
@@ -114,7 +119,9 @@ where b.applied_at is not null;
 
 -- name: thread
 -- One thread, for an answer that is still pending.
-select * from threads where partition = $1 and id = $2;
+select id, agent, kind, title, user_id, client_external_ref, attributed_user, created_by, created_by_kind, status,
+       last_run_id, created_at, updated_at
+from threads where partition = $1 and id = $2;
 
 -- name: oldest
 -- When the batch that has waited longest, of the first that each partition holds, was accepted.
