@@ -1,5 +1,6 @@
 """The native JSON objects of run and thread, from the baseline's rows."""
 
+from datetime import datetime
 from typing import Any
 
 from shared.documents import moment
@@ -11,12 +12,12 @@ def run_document(run: Document | None) -> Document | None:
     if run is None:
         return None
     return {
-        "completedAt": moment(run.get("completed_at")),
+        "completedAt": _moment(run.get("completed_at")),
         "createdAt": moment(run["created_at"]),
         "error": None,
         "finalOutput": None,
         "id": run["id"],
-        "startedAt": moment(run.get("started_at")),
+        "startedAt": _moment(run.get("started_at")),
         "status": run["status"],
         "trigger": run["trigger"],
         "updatedAt": moment(run["updated_at"]),
@@ -39,3 +40,7 @@ def thread_document(thread: Document) -> Document:
         "updated_at": moment(thread["updated_at"]),
         "userId": thread["user_id"],
     }
+
+
+def _moment(value: datetime | None) -> str | None:
+    return None if value is None else moment(value)
