@@ -35,6 +35,8 @@ MOST_PARTITIONS = 1 << 15  # what the column holds; a database has fewer
 
 APPLY = "apply"
 
+# arq's record of a job (try, function, arguments, keyword arguments, enqueue time), of a partition and a time.
+_APPLY_JOB = f'{{"t":null,"f":"{APPLY}","a":[%d],"k":{{}},"et":%d}}'
 _JOB = {"t": int | None, "f": str, "a": list, "k": dict, "et": int}  # try, function, arguments, enqueue time (ms)
 _LATEST = 4_102_444_800_000  # the year 2100: arq makes a date of it
 
@@ -119,7 +121,7 @@ class Queue:
         for partition, members in partitions.items():
             job = f"{APPLY}:{partition}:{stamp}"
             keys += [self._keys.waiting(partition), self._keys.rung(partition), job_key_prefix + job]
-            args += [job, dump_job(_apply_job(partition, newest)), len(members) // 2, *members]
+            args += [job, _APPLY_JOB % (partition, newest), len(members) // 2, *members]
         return int(await self._run("ring", keys, args))
 
     async def wait(self, role: str, timeout: float) -> bool:
@@ -140,21 +142,38 @@ class Queue:
         flat = await self._run("claim", keys, args)
         return [WakeUp(job, _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]
 
-    async def finish(self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]]) -> None:
-        """Ends the wake-ups and takes applied batches (per partition) out of the waiting sets."""
+    async def tell(
+        self,
+        outcomes: Mapping[str, Sequence[tuple[BatchRef, str]]],
+        wake_ups: Sequence[WakeUp],
+        applied: Mapping[int, Sequence[BatchId]],
+    ) -> None:
+        """What follows a drain, in one round trip: each api is told the outcomes it may wait for, lines of
+        `<ref> <outcome>`; the wake-ups end, and applied batches (per partition) leave the waiting sets.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for api, items in outcomes.items():
+            pipeline.publish(self._keys.outcomes(api), "\n".join([f"{ref} {text}" for ref, text in items]))
+        if not wake_ups and not applied:
+            await pipeline.execute()
+            return
+        keys, args = self._finishing(wake_ups, applied)
+        pipeline.execute_command("EVALSHA", await self._sha("finish"), len(keys), *keys, *args)
+        try:
+            await pipeline.execute()
+        except NoScriptError:  # Redis was emptied or restarted; the outcomes are out
+            await self._run("finish", keys, args)
+
+    def _finishing(
+        self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]]
+    ) -> tuple[list[str], list[str | int | bytes]]:
+        """Keys and arguments of the script `finish`."""
         keys = [self._keys.queue(APPLY), *(self._keys.waiting(partition) for partition in applied)]
         args: list[str | int | bytes] = [in_progress_key_prefix, retry_key_prefix, job_key_prefix, len(wake_ups)]
         args += [wake_up.job for wake_up in wake_ups]
         for batches in applied.values():
             args += [len(batches), *batches]
-        await self._run("finish", keys, args)
-
-    async def publish(self, outcomes: Mapping[str, Sequence[tuple[BatchRef, str]]]) -> None:
-        """Tells each api process the outcomes it may wait for: lines of `<ref> <outcome>`."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for api, items in outcomes.items():
-            pipeline.publish(self._keys.outcomes(api), "\n".join(f"{ref} {text}" for ref, text in items))
-        await pipeline.execute()
+        return keys, args
 
     async def waiting(self, partitions: int) -> int:
         """How many batches wait, as the waiting sets of all partitions count them."""
@@ -179,18 +198,17 @@ class Queue:
         await self._redis.aclose()
 
     async def _run(self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes]) -> Any:
+        sha = await self._sha(name)
+        try:
+            return await self._redis.execute_command("EVALSHA", sha, len(keys), *keys, *args)
+        except NoScriptError:  # Redis was emptied or restarted
+            self._shas.clear()
+            return await self._redis.execute_command("EVALSHA", await self._sha(name), len(keys), *keys, *args)
+
+    async def _sha(self, name: str) -> str:
         if name not in self._shas:
             self._shas[name] = await self._redis.script_load(_script(name))
-        try:
-            return await self._redis.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *args)
-        except NoScriptError:  # Redis was emptied or restarted
-            self._shas[name] = await self._redis.script_load(_script(name))
-            return await self._redis.execute_command("EVALSHA", self._shas[name], len(keys), *keys, *args)
-
-
-def _apply_job(partition: int, now_ms: int) -> dict[str, Any]:
-    """arq's record of a job: try, function, arguments, keyword arguments, enqueue time."""
-    return {"t": None, "f": APPLY, "a": [partition], "k": {}, "et": now_ms}
+        return self._shas[name]
 
 
 def _partition(job: bytes, data: bytes | None) -> int | None:

@@ -36,7 +36,11 @@ class Settings(BaseSettings):
     token_cache: float = Field(default=10.0, ge=0, le=30, description="seconds a token is trusted without a look-up")
     backlog_limit: int = Field(default=5_000_000, gt=0, description="waiting batches above which accepts get 503")
 
-    flush_limit: int = Field(default=256, gt=0, description="batches written by one statement")
+    flush_limit: int = Field(
+        default=48,
+        gt=0,
+        description="batches written by one statement; while it is written, the next ones are gathered",
+    )
     drain_limit: int = Field(default=500, gt=0, description="batches applied by one transaction")
     sweep: bool = Field(default=True, description="off only in tests: what Redis loses then waits for ever")
     ring: bool = Field(default=True, description="off only in tests: everything is then applied by the sweep")

@@ -64,17 +64,14 @@ class Aftermath:
             await self.tell_once()
 
     async def tell_once(self) -> None:
-        """One round: outcomes first, because somebody waits for them."""
+        """One round."""
         self._arrived.clear()
         outcomes, self._outcomes = self._outcomes, defaultdict(list)
         gone, self._gone = self._gone, defaultdict(list)
         wake_ups, self._wake_ups = self._wake_ups, []
         try:
             async with asyncio.timeout(TIMEOUT):
-                if outcomes:
-                    await self.queue.publish(outcomes)
-                if gone or wake_ups:
-                    await self.queue.finish(wake_ups, gone)
+                await self.queue.tell(outcomes, wake_ups, gone)
         except AWAY as error:
             REDIS_ERRORS.labels("aftermath").inc()
             warn("Redis not told what was applied", error=repr(error))

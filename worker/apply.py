@@ -1,13 +1,13 @@
 """Apply: a drain takes the waiting batches of some partitions, in order, in one transaction.
 
-lock partitions → read → note → lock threads → load → step → write → commit. Each lock is a statement of its own and
-what it protects is read after it. Nothing here knows Redis; what is told afterwards is the caller's.
+lock partitions → read batches, lock their threads → note → load → step → write → commit. What a lock protects is read
+by a later statement. Nothing here knows Redis; what is told afterwards is the caller's.
 """
 
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,10 +24,10 @@ from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch
-from worker.load import Want, load_states, lock_free_threads
+from worker.load import Want, load_states
 from worker.plan import Outcome, Plan, settle
 from worker.read import Reader
-from worker.transaction import BEGIN, IDLE_TIMEOUT_MS, LOCK_TIMEOUT_MS, transaction
+from worker.transaction import BOUNDED, transaction
 from worker.write import write
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ class Drainer:
     def __post_init__(self) -> None:
         url = self.settings.database_url
         self._reader = Reader(self.owner, self.settings.drain_limit)
-        self._line = Line(url, **BY_INDEX, application_name="threadmill drain")
+        self._line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill drain")
         self._notes = Line(url, **BY_INDEX, synchronous_commit="off", application_name="threadmill note")
 
     async def drain(self, partitions: Sequence[int], *, wait: bool = True) -> Drained:
@@ -119,11 +119,9 @@ class Drainer:
         """Begins the transaction; returns the partitions that it holds."""
         if wait and not broken.unlocked():
             numbers = ",".join(f"{partition:d}" for partition in partitions)  # what is no number raises
-            await connection.execute(
-                SQL["begin"].format(idle_ms=IDLE_TIMEOUT_MS, lock_ms=LOCK_TIMEOUT_MS, partitions=numbers)
-            )
+            await connection.execute(SQL["begin"].format(partitions=numbers))
             return partitions
-        await connection.execute(BEGIN)
+        await connection.execute("begin")
         if broken.unlocked():
             return partitions
         return [row["p"] for row in await connection.fetch(SQL["try_lock"], partitions)]
@@ -131,38 +129,35 @@ class Drainer:
     async def _apply(
         self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime, *, alone: bool = False
     ) -> Drained:
-        """Notes, locks, loads, steps, writes and commits. The caller holds the partitions' locks."""
+        """Notes, loads, steps, writes and commits. The caller holds the locks of partitions and free threads."""
         crash("worker.after_lock")
+        await self._note(batches, alone)
+        crash("worker.after_note")
         threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
         for batch in batches:
-            threads[batch.partition, batch.thread].append(batch)
-        _, free = await asyncio.gather(self._note(batches, alone), lock_free_threads(connection, list(threads)))
-        crash("worker.after_note")
-        for batch in batches:
             crash_on(batch.events)
+            threads[batch.partition, batch.thread].append(batch)
         events = {batch.id: load(batch.events) for batch in batches}
         wants = [
             Want(partition, thread, [event for batch in own for event in events[batch.id]])
             for (partition, thread), own in threads.items()
         ]
         states = await load_states(connection, wants)
-        plan = Plan()
+        plan, busy = Plan(), False
         for (_, thread), own in threads.items():
-            if thread in free or thread not in states:  # a row that is gone reads as deleted
+            if own[0].free or thread not in states:  # a row that is gone reads as deleted
                 settle(plan, own, events, states.get(thread), now)
+            else:
+                busy = True
         await self._write(connection, plan, now)
         crash("worker.before_commit")
         await connection.execute("commit")
         crash("worker.after_commit")
-        return Drained(
-            plan.outcomes, plan.blocked, bool(plan.lifted) or await self._stand_by(threads, free, states), now
-        )
+        return Drained(plan.outcomes, plan.blocked, bool(plan.lifted) or await self._stand_by(busy), now)
 
-    async def _stand_by(
-        self, threads: Collection[tuple[int, ThreadId]], free: Collection[ThreadId], states: Collection[ThreadId]
-    ) -> bool:
+    async def _stand_by(self, busy: bool) -> bool:
         """Whether to look again at once for threads that somebody else had locked: a few times, then the sweep does."""
-        if all(thread in free or thread not in states for _, thread in threads):
+        if not busy:
             self._stood_by = 0
             return False
         self._stood_by += 1
@@ -229,7 +224,7 @@ class Drainer:
         if row is None:
             await connection.execute("rollback")
             return Drained()
-        return await self._apply(connection, [batch], row["now"], alone=True)
+        return await self._apply(connection, [batch._replace(free=row["free"])], row["now"], alone=True)
 
     async def _count(self, batch: Batch, error: str, *, death: bool = False) -> None:
         connection = await self._line.get()

@@ -35,6 +35,7 @@ class Batch(NamedTuple):
     later: bool | None  # its next try is not due yet
     suspect: int  # 0; 1: a dead owner had it in hand; 2: and tried it alone
     account_held: bool
+    free: bool  # the drain that read it has its thread's lock; False: somebody else has, or there is no such thread
 
 
 def batch_of(row: asyncpg.Record) -> Batch:

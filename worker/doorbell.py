@@ -22,6 +22,7 @@ warn = Seldom(log)
 NAP = 1.0  # seconds without a bell after which wake-ups are looked for all the same
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
 CLAIM_TIMEOUT = 2.0  # seconds
+SOON = 0.001  # seconds; a bell that is heard within them rang while the worker worked
 
 
 @dataclass(slots=True)
@@ -31,13 +32,17 @@ class Doorbell:
     lanes: Lanes
     partitions: int
     workers: int = 1  # alive, this one among them: each takes its share
+    _crowded: bool = (
+        False  # whether there is likely more to claim right behind a drain: then the bell is not waited for
+    )
 
     async def run(self) -> None:
         """Works until its lanes are `stopping`, then ends what is in hand."""
         while not self.lanes.stopping:
             try:
-                if not await self.run_once():
-                    await self.bell.wait(APPLY, NAP)
+                worked = await self.run_once()
+                if not self.lanes.left and not (worked and self._crowded):
+                    await self._listen()
             except AWAY as error:
                 REDIS_ERRORS.labels("claim").inc()
                 warn("no wake-ups without Redis; the sweep works", error=repr(error))
@@ -46,6 +51,13 @@ class Doorbell:
                 POSTGRES_ERRORS.labels("drain").inc()
                 log.warning("a drain was given up; the sweep takes it", error=repr(error))
                 await asyncio.sleep(PAUSE)
+
+    async def _listen(self) -> None:
+        """Waits for the bell. One that rang while the worker worked says that others will, too."""
+        time = asyncio.get_running_loop().time
+        started = time()
+        rung = await self.bell.wait(APPLY, NAP)
+        self._crowded = rung and time() - started < SOON
 
     async def run_once(self) -> bool:
         """Claims and drains a share of the wake-ups, beside a backlog that was left; False where there is neither."""

@@ -35,11 +35,6 @@ async def lock_threads(connection: asyncpg.Connection, where: Sequence[Where]) -
     await connection.fetch(SQL["lock_threads"], *_columns(where))
 
 
-async def lock_free_threads(connection: asyncpg.Connection, where: Sequence[Where]) -> set[ThreadId]:
-    """Locks the threads that nobody holds, in the order of their ids; returns them."""
-    return {row["id"] for row in await connection.fetch(SQL["lock_free_threads"], *_columns(where))}
-
-
 async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> dict[ThreadId, State]:
     """The state of each thread that exists, loaded as far as its events reach."""
     threads, queues = await _threads(connection, wants)

@@ -22,11 +22,12 @@ def thread_row(t: Thread) -> Row:
         t.last_run_seq,
         t.last_event_id,
         t.updated_at,
+        t.title,
     )
 
 
 def settled_row(t: Thread) -> Row:
-    return (t.partition, t.id, t.title, t.held, t.archived_at, t.deleted_at)
+    return (t.partition, t.id, t.held, t.archived_at, t.deleted_at)
 
 
 def created_row(where: Where, made: RunCreated) -> Row:

@@ -16,6 +16,7 @@ from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
 from worker.expiry import expire_requests
 from worker.lanes import Lanes
+from worker.transaction import BOUNDED
 from worker.write import Disturbed
 
 warn = Seldom(structlog.get_logger())
@@ -35,7 +36,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         self._line = Line(self.database_url, **BY_INDEX, application_name="threadmill sweep")
-        self._expiry = Line(self.database_url, **BY_INDEX, application_name="threadmill expiry")
+        self._expiry = Line(self.database_url, **BY_INDEX, **BOUNDED, application_name="threadmill expiry")
 
     async def run(self) -> None:
         """Sweeps until its lanes are `stopping`, then ends what is in hand."""

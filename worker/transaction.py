@@ -5,18 +5,15 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-IDLE_TIMEOUT_MS = 2_000  # a worker that stops in a transaction loses it after this
-LOCK_TIMEOUT_MS = 5_000  # whoever holds the lock is done in milliseconds, or has lost it by the idle time-out
-BEGIN = (
-    "begin; set local synchronous_commit = on;"
-    f" set local idle_in_transaction_session_timeout = {IDLE_TIMEOUT_MS}; set local lock_timeout = {LOCK_TIMEOUT_MS}"
-)
+# Settings of a session that begins transactions. The first: a worker that stops in one loses it after this (ms). The
+# second: whoever holds a lock is done in milliseconds, or has lost it by the idle time-out (ms).
+BOUNDED = {"idle_in_transaction_session_timeout": "2000", "lock_timeout": "5000", "synchronous_commit": "on"}
 
 
 @asynccontextmanager
 async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Commits at the end, rolls back on an error; one round trip for each."""
-    await connection.execute(BEGIN)
+    """Commits at the end, rolls back on an error; one round trip for each. The session is to be `BOUNDED`."""
+    await connection.execute("begin")
     try:
         yield
     except BaseException:

@@ -125,7 +125,7 @@ async def write(
         SQL["write"],
         now,
         *_table(outcomes, 3),
-        *_table([thread_row(thread) for thread in changes.threads.values()], 8),
+        *_table([thread_row(thread) for thread in changes.threads.values()], 9),
         *_table(rows.said, 7),
         *_table([moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
         *_table(rows.logged, 8),
@@ -174,8 +174,7 @@ def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -
 
 def _settles(before: Thread, after: Thread) -> bool:
     return (
-        before.title is not after.title
-        or before.held is not after.held
+        before.held is not after.held
         or before.archived_at is not after.archived_at
         or before.deleted_at is not after.deleted_at
     )

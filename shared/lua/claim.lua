@@ -1,5 +1,6 @@
 -- Takes waiting wake-ups, marks them in progress as arq would, and removes their partitions' marks, so that whatever
--- is accepted from here on rings again. Wakes another worker where more wake-ups wait than this one takes.
+-- is accepted from here on rings again. Wakes another worker where more wake-ups wait than this one takes; otherwise
+-- nobody is to be woken for what this one has.
 -- KEYS: queue, wake list
 -- ARGV: most partitions to take, life of an in-progress mark (ms), prefix of job ids, of in-progress keys, of rung
 --       marks, of jobs
@@ -21,7 +22,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], 1, 1, 'LIMIT', 0, 1000)
     end
   end
 end
-if left and redis.call('LLEN', KEYS[2]) == 0 then
+redis.call('DEL', KEYS[2])
+if left then
   redis.call('LPUSH', KEYS[2], 1)
 end
 return taken

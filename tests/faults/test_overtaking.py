@@ -11,12 +11,14 @@ from tests.driver import running_driver
 from tests.pipeline import message
 from worker.apply import Drained, Drainer
 from worker.batch import Batch
+from worker.transaction import BOUNDED
 
 
 async def test_a_batch_never_overtakes_one_that_waits_for_a_locked_thread(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has the thread while the first batch is tried, and lets go of it before the second one would be."""
+    monkeypatch.setitem(BOUNDED, "lock_timeout", "200")
     async with running_driver(settings) as driver:
         thread = await driver.create()
         first, second = await driver.accept(thread, message("first")), await driver.accept(thread, message("second"))
@@ -31,7 +33,6 @@ async def test_a_batch_never_overtakes_one_that_waits_for_a_locked_thread(
         await held.start()
         await other.execute("select from threads where id = $1 for no key update", thread)
         monkeypatch.setattr(Drainer, "_alone", letting_go(Drainer._alone, held.rollback))
-        monkeypatch.setattr("worker.apply.LOCK_TIMEOUT_MS", 200)
         await driver.drain()
         await driver.drain()
         await other.close()

@@ -47,7 +47,7 @@ def flushes() -> float:
 async def test_batches_that_arrive_during_a_flush_are_written_by_the_next_one(driver: Driver) -> None:
     threads = [await driver.create() for _ in range(4)]
     before = flushes()
-    items = submissions(driver, threads * 25)
+    items = submissions(driver, threads * 10)
     assert {type(answer) for answer in await submit_all(driver, items)} == {Pending}
     found = await stored(driver)
     assert all(found[item.ref] == 1 for item in items)

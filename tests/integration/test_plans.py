@@ -91,10 +91,14 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("inbox", "judge", ([ACCOUNT], ["k"], ["r"], [b"d"]), {"idempotency_keys_pkey", "batches_pkey"}),
         ("inbox", "find", ([ACCOUNT],), {"batches_by_ref", "threads_pkey"}),
         ("inbox", "outcomes", ([1], [1]), {"batches_pkey"}),
-        ("drain", "read", ([1, 8], 10, ACCOUNT, 64, ACCOUNT, []), {"batches_waiting", "batches_retrying"}),
-        ("drain", "read_one", (1, 1), {"batches_pkey"}),
+        (
+            "drain",
+            "read",
+            ([1, 8], 10, ACCOUNT, 64, ACCOUNT, []),
+            {"batches_waiting", "batches_retrying", "threads_pkey"},
+        ),
+        ("drain", "read_one", (1, 1), {"batches_pkey", "threads_pkey"}),
         ("drain", "lock_threads", ([1], [THREAD]), {"threads_pkey"}),
-        ("drain", "lock_free_threads", ([1], [THREAD]), {"threads_pkey"}),
         ("drain", "threads", ([1], [THREAD], [3], 101), {"threads_pkey", "agents_pkey", "runs_active"}),
         ("drain", "named_runs", ([1], [THREAD], [ACCOUNT]), {"runs_pkey"}),
         (

@@ -1,10 +1,7 @@
 -- name: begin
--- Begins a drain and takes its partitions, each a statement of its own in one round trip. {idle_ms} and {lock_ms} bound
--- what a worker that stops can hold up; {partitions} are numbers with commas between them.
+-- Begins a drain and takes its partitions, each a statement of its own in one round trip; {partitions} are numbers with
+-- commas between them.
 begin;
-set local synchronous_commit = on;
-set local idle_in_transaction_session_timeout = {idle_ms};
-set local lock_timeout = {lock_ms};
 select pg_advisory_xact_lock(1, p) from unnest(array[{partitions}]::int[]) as p order by p;
 
 -- name: lock
@@ -20,7 +17,8 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
 -- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
 -- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
--- $6 are hot threads to look past.
+-- $6 are hot threads to look past. The batches' threads are locked with it (`free`: this drain has the lock), those that
+-- somebody else holds are passed over: nobody is waited for here, so the order of these locks is of no account.
 with recursive retrying as materialized (
     select partition, thread from batches
     where partition = any($1::int[]) and applied_at is null and next_try_at > now()
@@ -49,6 +47,7 @@ select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply
        coalesce((select max(case when d.alone then 2 else 1 end) from drains d
                  where d.owner <> $5 and b.partition = any(d.partitions) and b.id = any(d.batches)), 0) as suspect,
        o.held as account_held,
+       l.id is not null as free,
        clock_timestamp() as now
 from working a
 join accounts o on o.id = a.account
@@ -61,7 +60,10 @@ cross join lateral (
       and not exists (select from retrying r where r.partition = w.partition and r.thread = w.thread)
       and w.thread <> all($6::uuid[])
     order by w.account, w.id limit $2::int
-) as b;
+) as b
+left join lateral (
+    select t.id from threads t where t.partition = b.partition and t.id = b.thread for no key update skip locked
+) as l on true;
 
 -- name: note
 -- Says what this owner has in hand, before it works on it; on a connection of its own, not waiting for the disk: it
@@ -92,14 +94,6 @@ with locked as (
     for no key update of t
 )
 select count(*) from locked;
-
--- name: lock_free_threads
--- Locks those of the threads that nobody holds, in the order of their ids: a drain has many other threads to look after.
-select t.id
-from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
-join threads t on t.partition = w.partition and t.id = w.id
-order by t.id
-for no key update of t skip locked;
 
 -- name: threads
 -- The threads, their agents' policy for a busy one, and the first runs of each queue: as many as its events may reach,
@@ -163,16 +157,16 @@ with marked as (
 changed as (
     update threads t
     set status = w.status, active_runs = w.active_runs, last_run_id = w.last_run_id, last_run_seq = w.last_run_seq,
-        last_event_id = w.last_event_id, updated_at = w.updated_at
+        last_event_id = w.last_event_id, updated_at = w.updated_at, title = w.title
     from unnest($5::smallint[], $6::uuid[], $7::text[], $8::int[], $9::uuid[], $10::bigint[], $11::uuid[],
-                $12::timestamptz[])
-         as w (partition, id, status, active_runs, last_run_id, last_run_seq, last_event_id, updated_at)
+                $12::timestamptz[], $13::text[])
+         as w (partition, id, status, active_runs, last_run_id, last_run_seq, last_event_id, updated_at, title)
     where t.partition = w.partition and t.id = w.id
     returning 1
 ),
 said as materialized (
-    select * from unnest($13::smallint[], $14::uuid[], $15::uuid[], $16::uuid[], $17::text[], $18::timestamptz[],
-                         $19::bigint[])
+    select * from unnest($14::smallint[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
+                         $20::bigint[])
          with ordinality as w (partition, thread, id, run, text, at, seq, n)
 ),
 heard as (
@@ -192,25 +186,25 @@ moved as (
     update runs r
     set seq = w.seq, status = w.status, started_at = w.started_at, updated_at = w.updated_at,
         completed_at = w.completed_at, error = w.error::jsonb, attempt = w.attempt
-    from unnest($20::smallint[], $21::uuid[], $22::uuid[], $23::bigint[], $24::text[], $25::timestamptz[],
-                $26::timestamptz[], $27::timestamptz[], $28::text[], $29::int[], $30::text[])
+    from unnest($21::smallint[], $22::uuid[], $23::uuid[], $24::bigint[], $25::text[], $26::timestamptz[],
+                $27::timestamptz[], $28::timestamptz[], $29::text[], $30::int[], $31::text[])
          as w (partition, thread, id, seq, status, started_at, updated_at, completed_at, error, attempt, expected)
     where r.partition = w.partition and r.thread = w.thread and r.id = w.id and r.status = w.expected
     returning 1
 ),
 logged as (
     insert into thread_events (partition, thread, id, run, type, status, content, occurred_at)
-    select * from unnest($31::smallint[], $32::uuid[], $33::uuid[], $34::uuid[], $35::text[], $36::text[], $37::text[],
-                         $38::timestamptz[])
+    select * from unnest($32::smallint[], $33::uuid[], $34::uuid[], $35::uuid[], $36::text[], $37::text[], $38::text[],
+                         $39::timestamptz[])
 ),
 cleared as (
     -- What this owner had in hand is settled with this, and no longer suspect where a dead owner's note names it. The
     -- rest of such a note stays.
     update drains
-    set batches = case when owner = $39 then '{}'
+    set batches = case when owner = $40 then '{}'
                        else array(select unnest(batches) except select unnest($3::bigint[])) end,
-        partitions = case when owner = $39 then '{}' else partitions end
-    where owner = $39 or batches && $3::bigint[]
+        partitions = case when owner = $40 then '{}' else partitions end
+    where owner = $40 or batches && $3::bigint[]
 )
 select (select count(*) from marked)::int as marked,
        (select count(*) from changed)::int as changed,
@@ -218,9 +212,9 @@ select (select count(*) from marked)::int as marked,
 
 -- name: settle_threads
 -- What changes in a thread a few times in its life.
-update threads t set title = w.title, held = w.held, archived_at = w.archived_at, deleted_at = w.deleted_at
-from unnest($1::smallint[], $2::uuid[], $3::text[], $4::bool[], $5::timestamptz[], $6::timestamptz[])
-     as w (partition, id, title, held, archived_at, deleted_at)
+update threads t set held = w.held, archived_at = w.archived_at, deleted_at = w.deleted_at
+from unnest($1::smallint[], $2::uuid[], $3::bool[], $4::timestamptz[], $5::timestamptz[])
+     as w (partition, id, held, archived_at, deleted_at)
 where t.partition = w.partition and t.id = w.id;
 
 -- name: insert_runs
@@ -315,7 +309,10 @@ where partition = $1 and id = $2 and applied_at is null;
 update threads set held = true where partition = $1 and id = $2 and deleted_at is null;
 
 -- name: read_one
--- Whether this batch still waits, asked again under the lock.
-select clock_timestamp() as now
-from (select applied_at, blocked from batches where partition = $1 and id = $2 offset 0) as b  -- by the primary key
-where applied_at is null and not blocked;
+-- Whether this batch still waits, asked again under the lock; its thread is locked as in `read`.
+select l.id is not null as free, clock_timestamp() as now
+from (select * from batches where partition = $1 and id = $2 offset 0) as b  -- by the primary key
+left join lateral (
+    select t.id from threads t where t.partition = b.partition and t.id = b.thread for no key update skip locked
+) as l on true
+where b.applied_at is null and not b.blocked;
