@@ -125,18 +125,20 @@ class Flusher:
             timeout=STATEMENT_TIMEOUT,
         )
         crash("api.after_commit")
-        fresh: list[tuple[Submission, Fresh]] = []
+        answers: list[tuple[_Entry, Verdict]] = []
         unclear: list[tuple[_Entry, Verdict]] = []
+        fresh: list[tuple[Submission, Fresh]] = []
         for entry, row in zip(entries, rows, strict=True):
             if row["batch"] is not None:
                 verdict = _fresh(row)
                 fresh.append((entry.submission, verdict))
-                _answer(entry, verdict)
-            elif entry.submission.idempotency is None:
-                _answer(entry, _refusal(entry.submission, row))
+                answers.append((entry, verdict))
             else:
-                unclear.append((entry, _refusal(entry.submission, row)))
-        self._tell(fresh)
+                judged_later = entry.submission.idempotency is not None
+                (unclear if judged_later else answers).append((entry, _refusal(entry.submission, row)))
+        self._tell(fresh)  # first: the bell is rung before the answers are written
+        for entry, answer in answers:
+            _answer(entry, answer)
         if unclear:
             await self._judge(unclear)
 

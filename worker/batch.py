@@ -54,20 +54,21 @@ class Choice:
 
 
 def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
-    """Goes round the accounts, and in each round its threads, one batch each, up to `most`.
+    """Goes round the accounts, whatever their partitions, and in each account round its threads, one batch each, up to
+    `most`: who has little waiting is in the next drain, however many partitions another one fills.
 
     Leaves out threads whose next try is not due.
     """
-    accounts: dict[tuple[int, str], list[Batch]] = defaultdict(list)
+    accounts: dict[str, list[Batch]] = defaultdict(list)
+    shares: dict[tuple[int, str], int] = defaultdict(int)
     for batch in batches:
-        accounts[batch.partition, batch.account].append(batch)
-    for key, of_one in accounts.items():
-        accounts[key] = _round_threads(of_one)
-    more = any(len(of_one) >= per_account for of_one in accounts.values())
+        accounts[batch.account].append(batch)
+        shares[batch.partition, batch.account] += 1
+    more = any(share >= per_account for share in shares.values())
     chosen: list[Batch] = []
     taken: dict[str, int] = defaultdict(int)
     stopped: set[str] = set()
-    for batch in _in_turns(list(accounts.values())):
+    for batch in _in_turns([_round_threads(of_one) for of_one in accounts.values()]):
         if batch.later:
             stopped.add(batch.thread)
         if batch.thread in stopped:

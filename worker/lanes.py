@@ -12,7 +12,7 @@ from shared.settings import Settings
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
 
-SHARE = 0.025  # seconds of a backlog after which the other partitions get a look
+SHARE = 0.01  # seconds of a backlog after which the other partitions get a look
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Lanes:
     left: set[int] = field(default_factory=set)  # partitions that were left with a backlog
     first: Drainer = field(init=False)
     second: Drainer = field(init=False)
+    _until: float = 0.0  # of the loop's clock: when both lanes are to look at what else waits
 
     def __post_init__(self) -> None:
         self.first, self.second = Drainer(self.settings), Drainer(self.settings)
@@ -35,27 +36,27 @@ class Lanes:
 
         Where a backlog is left, `left` names its partitions. Raises what `Drainer.drain` raises; nothing is left then.
         """
-        partitions, self.left = sorted(self.left.union(wanted)), set()
-        applied, more = await self._once(self.first, partitions)
+        backlog, partitions, self.left = bool(self.left), sorted(self.left.union(wanted)), set()
+        applied, more = (0, True) if backlog else await self._once(self.first, partitions)
         if not more:
             return applied
+        self._until = asyncio.get_running_loop().time() + SHARE
         halves = ((self.first, partitions[::2]), (self.second, partitions[1::2]))
-        everything = len(partitions) == self.partitions  # then nobody waits for a look
-        until = float("inf") if everything else asyncio.get_running_loop().time() + SHARE
-        return applied + sum(await _all(self._run(*half, until) for half in halves))
+        return applied + sum(await _all(self._run(*half) for half in halves))
 
     async def close(self) -> None:
         await self.first.close()
         await self.second.close()
 
-    async def _run(self, drainer: Drainer, partitions: Sequence[int], until: float) -> int:
+    async def _run(self, drainer: Drainer, partitions: Sequence[int]) -> int:
         applied, more, time = 0, bool(partitions), asyncio.get_running_loop().time
         while more and not self.stopping:
-            if time() >= until:
-                self.left.update(partitions)
-                break
             count, more = await self._once(drainer, partitions)
             applied += count
+            if more and time() >= self._until:
+                self.left.update(partitions)
+                return applied
+        self._until = 0.0  # its partitions may have work again, and wait for the other lane
         return applied
 
     async def _once(self, drainer: Drainer, partitions: Sequence[int]) -> tuple[int, bool]:
