@@ -23,7 +23,11 @@ class Postgres:
         """All rows. Raises ServiceInactive where Postgres is away or too slow."""
         try:
             async with self._pool.acquire(timeout=_TIMEOUT) as connection:
-                return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
+                try:
+                    return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
+                except TimeoutError:
+                    connection.terminate()  # the pool would wait as long again before it takes it back
+                    raise
         except AWAY as error:
             raise away() from error
 
