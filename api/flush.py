@@ -40,7 +40,7 @@ log = structlog.get_logger()
 SQL = statements("inbox")
 
 LOCK_TIMEOUT_MS = 250  # nothing here waits for a lock longer than a client would notice
-STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds
+STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds. One that hangs is looked up on a new connection
 BUSY = (
     asyncpg.LockNotAvailableError,
     asyncpg.DeadlockDetectedError,
@@ -86,7 +86,7 @@ class Flusher:
             if not self._waiting:
                 self._arrived.clear()
             try:
-                await self._flush([entry for entry in entries if not entry.verdict.done()])
+                await self._flush(entries)
             finally:
                 for entry in entries:
                     _refuse(entry, ServiceInactive("The service is stopping.", retry_after=1))
@@ -99,12 +99,17 @@ class Flusher:
         await self._line.close()
 
     async def _flush(self, entries: Sequence[_Entry]) -> None:
-        for group in _by_kind(entries):
+        for kind in _by_kind(entries):
+            group = [entry for entry in kind if not entry.verdict.done()]
+            if not group:
+                continue
             try:
                 await self._write(group)
             except (*AWAY, asyncpg.PostgresError) as error:
                 log.warning("flush failed, taken again row by row", rows=len(group), error=repr(error))
-                await self._one_by_one(group)
+                if isinstance(error, TimeoutError):  # what hangs would cost as long again
+                    await self._line.drop()
+                await self._one_by_one(group, entries)
             except Exception:  # the loop must live: whoever waits is told, and it is logged
                 log.exception("flush failed")
                 for entry in group:
@@ -164,15 +169,15 @@ class Flusher:
             elif row["ref"] != entry.submission.ref or not await self._find(entry):
                 _answer(entry, judged(row))
 
-    async def _one_by_one(self, entries: Sequence[_Entry]) -> None:
+    async def _one_by_one(self, group: Sequence[_Entry], flush: Sequence[_Entry]) -> None:
         """Each by itself. Where Postgres turns out to be away, the rest is refused too: safe to send again."""
-        for n, entry in enumerate(entries):
+        for n, entry in enumerate(group):
             try:
                 await self._take_again(entry)
             except AWAY as error:
-                # Where Postgres hangs, who came meanwhile would only wait in line for the same.
-                behind = self._waiting if isinstance(error, TimeoutError) else []
-                for rest in (*entries[n:], *behind):
+                # Where Postgres hangs, the rest of the flush and who came meanwhile would only wait for the same.
+                behind = (*flush, *self._waiting) if isinstance(error, TimeoutError) else ()
+                for rest in (*group[n:], *behind):
                     _refuse(rest, _inactive(error))
                 return
 

@@ -11,6 +11,7 @@ from shared.errors import InternalError, ServiceInactive
 from shared.ids import ThreadId
 
 _TIMEOUT = 5.0  # seconds for a connection, and again for the statement; reads here take milliseconds
+_CANCEL_TIMEOUT = 1.0  # seconds for Postgres to end a statement that was given up; then its connection goes too
 _RETRY_AFTER = 1  # seconds
 
 
@@ -22,8 +23,11 @@ class Postgres:
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """All rows. Raises ServiceInactive where Postgres is away or too slow."""
         try:
-            async with self._pool.acquire(timeout=_TIMEOUT) as connection:
+            connection = await self._pool.acquire(timeout=_TIMEOUT)
+            try:
                 return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
+            finally:
+                await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
         except AWAY as error:
             raise away() from error
 

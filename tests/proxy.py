@@ -1,4 +1,4 @@
-"""A wire to a server that can be cut: forwards bytes on a free port, and loses an answer when it is told to."""
+"""A wire to a server that can be cut: forwards bytes on a free port, and loses an answer, or all, when told to."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,13 +15,25 @@ class Wire:
     lost: int = 0  # answers so far
     _marker: bytes | None = None  # the next request that holds it loses its answer
     _doomed: set[int] = field(default_factory=set)  # connections whose next answer is lost
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)  # connections, by their way to the server
+    _silent: set[asyncio.StreamWriter] = field(default_factory=set)  # those that pass on nothing any more
+    _mute: bool = False  # whether new ones fall silent too
 
     def lose_answer_to(self, marker: bytes) -> None:
         """Cuts the connection instead of passing on the answer to the next request that holds `marker`."""
         self._marker = marker
 
+    def fall_silent(self, *, for_good: bool = False) -> None:
+        """Every connection stays open and passes on nothing more, in either direction; new ones too where it is
+        `for_good`."""
+        self._silent |= self._open
+        self._mute = for_good
+
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self.host, self.port)
+        self._open.add(back)
+        if self._mute:
+            self._silent.add(back)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._ask(reader, back))
@@ -29,11 +41,15 @@ class Wire:
         except* ConnectionError:
             pass  # one side is gone: so is the other
         finally:
+            self._open.discard(back)
+            self._silent.discard(back)
             writer.close()
             back.close()
 
     async def _ask(self, reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
+            if back in self._silent:
+                continue
             if self._marker is not None and self._marker in data:
                 self._marker = None
                 self._doomed.add(id(back))
@@ -45,13 +61,16 @@ class Wire:
         self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter
     ) -> None:
         while data := await there.read(1 << 16):
+            if back in self._silent:
+                continue
             if id(back) in self._doomed:
                 self._doomed.discard(id(back))
                 self.lost += 1
                 raise ConnectionResetError
             writer.write(data)
             await writer.drain()
-        raise ConnectionResetError
+        if back not in self._silent:  # who falls silent does not say either that it is gone
+            raise ConnectionResetError
 
 
 @asynccontextmanager

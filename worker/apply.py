@@ -245,7 +245,8 @@ class Drainer:
                 await self._notes.drop()
         try:
             connection = await self._line.get()
-            if connection.is_in_transaction():
+            # After a time-out it is asked in any case: a connection that hangs would cost the next try as long again.
+            if connection.is_in_transaction() or isinstance(error, TimeoutError):
                 await connection.execute("rollback", timeout=1)
         except Exception as lost:
             log.debug("connection dropped", error=repr(lost))

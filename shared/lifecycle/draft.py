@@ -234,7 +234,7 @@ class Draft:
             archived_at=self.archived_at,
             deleted_at=self.deleted_at,
             created_at=thread.created_at,
-            updated_at=self.at,
+            updated_at=self.at if self.deleted_at is None else thread.updated_at,  # its place in lists: a cursor
         )
 
 

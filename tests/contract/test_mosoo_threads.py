@@ -2,6 +2,7 @@
 
 import asyncio
 
+import pytest
 from pydantic import TypeAdapter
 
 from api.dialects.mosoo import answers
@@ -149,6 +150,31 @@ async def test_threads_are_listed_newest_updated_first_in_pages(client: Client) 
     pages = [[thread["id"] for thread in page["threads"]] for page in (first, second, third)]
     assert pages == [order[:2], order[2:4], order[4:]]
     assert [page["truncated"] for page in (first, second, third)] == [True, True, False]
+
+
+@pytest.mark.parametrize("text", [None, "hello"], ids=["idle", "busy"])
+async def test_a_page_behind_a_thread_that_was_deleted_meanwhile_goes_on_where_it_was(
+    client: Client, text: str | None
+) -> None:
+    made = [await client.new_thread(text) for _ in range(5)]
+    path = f"/agents/{client.agent}/threads?limit=2"
+    first = (await client.call("GET", path)).json["threads"]
+    assert [thread["id"] for thread in first] == [made[4], made[3]]
+    assert (await client.call("DELETE", f"/threads/{made[3]}")).status == 200
+    second = await client.call("GET", f"{path}&after={made[3]}")
+    assert (second.status, [thread["id"] for thread in second.json["threads"]]) == (200, [made[2], made[1]])
+
+
+async def test_a_page_behind_a_strangers_thread_is_unknown_also_where_it_was_deleted(
+    client: Client, stranger: Client
+) -> None:
+    thread = await stranger.new_thread()
+    path = f"/agents/{client.agent}/threads"
+    unknown = await client.call("GET", f"{path}?after={ids.mint()}")
+    for _ in range(2):
+        reply = await client.call("GET", f"{path}?after={thread}")
+        assert (reply.status, reply.body) == (404, unknown.body)
+        await stranger.call("DELETE", f"/threads/{thread}")
 
 
 async def test_threads_updated_at_the_same_moment_are_listed_once(service: Service, client: Client) -> None:

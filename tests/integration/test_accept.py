@@ -1,6 +1,7 @@
 """Group commit: many together, each judged by itself, none lost, none twice."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -174,6 +175,29 @@ async def test_without_postgres_everyone_is_told_to_come_again(driver: Driver, s
         answers = await asyncio.gather(*(inbox.submit(item, 0) for item in items), return_exceptions=True)
     assert {type(answer) for answer in answers} == {ServiceInactive}
     assert [answer.retry_after for answer in answers if isinstance(answer, ServiceInactive)] == [1, 1, 1]
+
+
+async def test_who_meets_a_postgres_that_hangs_is_told_so_together_and_once_it_is_known(
+    driver: Driver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Creates and others of one flush, and who came behind it: one statement and one new connection's time for all."""
+    monkeypatch.setattr(flush, "STATEMENT_TIMEOUT", 1.5)
+    monkeypatch.setattr("shared.db.connect.CONNECT_TIMEOUT", 0.5)
+    thread, new = await driver.create(), NewThread(agent=driver.caller.agent, created_by_kind=TokenKind.HUMAN_PAT)
+    first, known, behind = submissions(driver, [thread] * 3)
+    (create,) = submissions(driver, [ThreadId(ids.mint())])
+    async with (
+        wire_to(settings.database_url) as wire,
+        running_inbox(settings.model_copy(update={"database_url": wire.url})) as inbox,
+    ):
+        assert isinstance(await inbox.submit(first, 0), Pending)
+        wire.fall_silent(for_good=True)
+        began = time.monotonic()
+        together = [asyncio.create_task(inbox.submit(item, 0)) for item in (replace(create, new=new), known)]
+        await asyncio.sleep(0)  # they are in the flush that begins with this
+        answers = await asyncio.gather(*together, inbox.submit(behind, 0), return_exceptions=True)
+        assert time.monotonic() - began < 2.8
+    assert [type(answer) for answer in answers] == [ServiceInactive] * 3
 
 
 async def test_an_inbox_recovers_by_itself_once_postgres_is_back(

@@ -102,23 +102,27 @@ async def test_it_says_where_it_listens_and_ends_on_a_signal(settings: Settings,
 async def test_who_waits_when_it_is_told_to_end_is_answered(
     settings: Settings, pool: asyncpg.Pool, tmp_path: Path
 ) -> None:
-    async with pool.acquire() as db:
-        account = await accounts.create_account(db, "acme")
-        token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
-        agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
-    headers = {"Authorization": f"Bearer {token.secret.text}", "Prefer": "wait=30"}
+    headers, path = await access(pool)
     async with an_api(settings, tmp_path) as api, aiohttp.ClientSession(headers=headers) as session:
-        path = f"{await api.url()}/api/v1/agents/{agent.id}/threads"
-        waiting = asyncio.create_task(created(session, path))
+        waiting = asyncio.create_task(created(session, await api.url() + path, Prefer="wait=30"))
         while not await pool.fetchval("select count(*) from batches"):
             assert not waiting.done()
         assert await api.end() == 0
         assert await waiting == (201, ["apply_pending"])
 
 
-async def created(session: aiohttp.ClientSession, path: str) -> tuple[int, list[str]]:
+async def access(pool: asyncpg.Pool) -> tuple[dict[str, str], str]:
+    """The headers of a client of its own, and where it creates threads."""
+    async with pool.acquire() as db:
+        account = await accounts.create_account(db, "acme")
+        token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
+        agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+    return {"Authorization": f"Bearer {token.secret.text}"}, f"/api/v1/agents/{agent.id}/threads"
+
+
+async def created(session: aiohttp.ClientSession, url: str, **headers: str) -> tuple[int, list[str]]:
     """Status and warnings of a create that nobody applies."""
-    async with session.post(path, json={}) as response:
+    async with session.post(url, json={}, headers={"Prefer": "respond-async", **headers}) as response:
         return response.status, [warning["code"] for warning in (await response.json())["warnings"]]
 
 
@@ -152,3 +156,17 @@ async def test_it_serves_as_soon_as_its_database_is_there(
         await pool.execute("alter table elsewhere rename to schema_migrations")
         async with session.get(f"{url}/readyz") as response:
             assert response.status == 200
+
+
+async def test_it_goes_on_serving_while_its_database_becomes_newer_than_itself(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
+    """As in a rolling upgrade: the database first, then one process after the other."""
+    headers, path = await access(pool)
+    async with an_api(settings, tmp_path) as api, aiohttp.ClientSession(headers=headers) as session:
+        url = await api.url()
+        await pool.execute("insert into schema_migrations (version, name) values (9999, 'from the future')")
+        async with session.get(f"{url}/readyz") as response:
+            assert (response.status, (await response.json())["postgres"]) == (200, "ok")
+        assert await created(session, url + path) == (201, ["apply_pending"])
+        assert await api.end() == 0

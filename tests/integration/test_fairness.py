@@ -14,6 +14,7 @@ from shared.settings import Settings
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message, new_caller, running_crew, running_inbox
 from tests.rows import Owner, Row, a_message, add_owner, add_thread
+from worker import poison
 from worker.apply import Drainer
 from worker.batch import ACCOUNTS, PER_ACCOUNT, PER_THREAD
 
@@ -123,6 +124,28 @@ async def test_a_round_of_accounts_that_ends_behind_its_work_begins_again(driver
         pass
     await drainer.close()
     assert await left(driver) == 0
+
+
+@pytest.mark.parametrize("failing", [1, 3])
+async def test_threads_whose_first_batch_fails_keep_no_neighbour_waiting(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    """They fill their account's share of a drain: one alone, which is hot, or several, of which none is."""
+    monkeypatch.setattr(poison, "FIRST_PAUSE", 60.0)
+    owner = await add_owner(driver.pool, "failing")
+    threads, quiet = [await thread_of(driver, owner) for _ in range(failing)], await thread_of(driver, owner)
+    await driver.pool.execute(  # each has its part of every share, and its first batch says nothing
+        "insert into batches (partition, id, ref, thread, account, token, events)"
+        " select $1, nextval('batch_ids'), gen_random_uuid(), thread, $2, $3, case n when 1 then 'null' else $4::json"
+        " end from generate_series(1, 2000) as n, unnest($5::uuid[]) as thread order by n",
+        *(HERE, owner.account, owner.token, a_message(), [thread.id for thread in threads]),
+    )
+    await driver.drain([HERE])
+    assert await driver.pool.fetchval("select count(*) from batches where next_try_at > now()") == failing
+    for _ in range(10):  # one after the other: a look past hot threads comes only now and then
+        await wait_in_line(driver, owner, quiet, 1)
+        assert len((await driver.drainer.drain([HERE])).outcomes) == 1
+    assert await left(driver) == 2000 * failing
 
 
 async def test_a_partition_where_all_have_to_wait_is_not_asked_for_ever(driver: Driver) -> None:

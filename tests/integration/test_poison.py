@@ -152,6 +152,31 @@ async def test_a_batch_that_killed_the_worker_which_tried_it_alone_is_counted(dr
     assert "died" in row["error"]
 
 
+async def test_a_death_that_two_drains_learn_of_at_once_is_counted_once(driver: Driver, settings: Settings) -> None:
+    """Both read the note before either counts: whoever waits for a partition gets it before who comes back for it."""
+    thread, other = await driver.create(), Drainer(settings)
+    ref, partition = await driver.accept(thread, message()), ids.partition_of(thread, PARTITIONS)
+    await leave_note(driver, [ref], alone=True)
+    holder = await connect(settings.database_url)
+    async with holder.transaction():
+        await holder.execute("select pg_advisory_xact_lock(1, $1)", partition)
+        drains = [asyncio.create_task(drainer.drain([partition])) for drainer in (driver.drainer, other)]
+        await until(lambda: _are_in_line(driver.pool, len(drains)))
+    await asyncio.gather(*drains)
+    await holder.close()
+    await other.close()
+    assert (await driver.batch(ref))["attempts"] == 1
+
+
+async def _are_in_line(pool: asyncpg.Pool, count: int) -> bool:
+    """Whether so many wait for a partition of this database."""
+    waiting: int = await pool.fetchval(
+        "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    return waiting == count
+
+
 async def test_a_batch_behind_one_that_killed_a_worker_never_overtakes_it(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,17 @@ def test_a_delete_is_a_tombstone_and_lifts_the_hold() -> None:
     assert (story.thread.deleted_at, story.thread.held) == (story.now, False)
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_deleted_thread_keeps_the_time_that_lists_had_it_by(busy: bool) -> None:
+    story = Story()
+    if busy:
+        story.running()
+    before = story.thread
+    story.tell(ThreadDeleted())
+    assert (story.thread.updated_at, story.thread.deleted_at) == (before.updated_at, story.now)
+    assert before.updated_at < story.now
+
+
 def test_an_archived_thread_can_be_deleted() -> None:
     story = Story()
     story.tell(ThreadArchived())
