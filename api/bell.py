@@ -1,4 +1,4 @@
-"""Rings for accepted batches: at most one call to Redis under way, what comes meanwhile goes with the next.
+"""Rings for accepted batches: a few calls to Redis under way at most, what comes meanwhile goes with the next.
 
 Redis errors are counted, logged once a second and swallowed: the workers' sweep finds what was not rung for.
 """
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 warn = Seldom(log)
 
 TIMEOUT = 0.25  # seconds; ringing is never worth a longer wait
+RINGS = 4  # calls under way: where the loop is busy, one's answer is read only after the next flush
 REST = 0.5  # seconds without a try after a failure: a Redis that hangs must not be asked for each flush
 
 
@@ -26,23 +27,32 @@ REST = 0.5  # seconds without a try after a failure: a Redis that hangs must not
 class Bell:
     queue: Queue
     _waiting: list[Waiting] = field(default_factory=list)
-    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _rings: asyncio.TaskGroup | None = None  # while `run` runs
+    _under_way: int = 0
 
     def add(self, fresh: Sequence[tuple[Submission, Fresh]]) -> None:
+        """Rings for these batches: at once, where not too many calls are under way."""
         for submission, verdict in fresh:
             accepted_ms = int(verdict.accepted_at.timestamp() * 1000)
             self._waiting.append(Waiting(submission.partition, verdict.batch, accepted_ms))
-        self._arrived.set()
+        if self._rings is not None and self._under_way < RINGS:
+            self._under_way += 1
+            self._rings.create_task(self._ring())
 
     async def run(self) -> None:
         """Rings until it is cancelled."""
-        while True:
-            await self._arrived.wait()
-            await self.ring_once()
+        async with asyncio.TaskGroup() as self._rings:
+            await asyncio.Event().wait()
 
-    async def ring_once(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._arrived.clear()
+    async def _ring(self) -> None:
+        try:
+            while self._waiting:
+                waiting, self._waiting = self._waiting, []
+                await self._ring_for(waiting)
+        finally:
+            self._under_way -= 1
+
+    async def _ring_for(self, waiting: Sequence[Waiting]) -> None:
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self.queue.ring(waiting)

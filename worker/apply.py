@@ -25,6 +25,7 @@ from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch
 from worker.load import Want, load_states
+from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
 from worker.read import Reader
 from worker.transaction import BOUNDED, transaction
@@ -53,6 +54,7 @@ class Drainer:
     """Drains partitions on two connections of its own: one for its transaction, one for its note."""
 
     settings: Settings
+    pace: Pace | None = None  # shared with the lane beside it; None: one of its own
     owner: ids.Ulid = field(default_factory=ids.mint)
     _reader: Reader = field(init=False)
     _line: Line = field(init=False)
@@ -62,19 +64,20 @@ class Drainer:
 
     def __post_init__(self) -> None:
         url = self.settings.database_url
-        self._reader = Reader(self.owner, self.settings.drain_limit)
+        self._reader = Reader(self.owner, self.pace or Pace(self.settings.drain_limit))
         self._line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill drain")
         self._notes = Line(url, **BY_INDEX, synchronous_commit="off", application_name="threadmill note")
 
-    async def drain(self, partitions: Sequence[int], *, wait: bool = True) -> Drained:
-        """One transaction over `partitions`; with `wait` false those that are in hand elsewhere are passed over.
+    async def drain(self, partitions: Sequence[int], *, wait: bool = True, light: bool = False) -> Drained:
+        """One transaction over `partitions`; with `wait` false those that are in hand elsewhere are passed over. With
+        `light`, where somebody has little waiting beside somebody who has much, it is for those with little.
 
         A drain that fails goes on one batch at a time; so does one that finds what a dead owner had in hand.
         Raises what says that Postgres is away (`poison.is_state`), after a few tries.
         """
         async with self._in_hand:
             try:
-                return await self._drain(partitions, wait)
+                return await self._drain(partitions, wait, light)
             except asyncio.CancelledError:
                 await self._line.drop()  # its transaction must not be there for the next drain to go on with
                 raise
@@ -83,11 +86,11 @@ class Drainer:
         await self._line.close()
         await self._notes.close()
 
-    async def _drain(self, partitions: Sequence[int], wait: bool) -> Drained:
+    async def _drain(self, partitions: Sequence[int], wait: bool, light: bool) -> Drained:
         for attempt in range(1, TRIES + 1):
             seen: list[Batch] = []
             try:
-                return await self._once(partitions, wait, seen)
+                return await self._once(partitions, wait, light, seen)
             except Exception as error:
                 await self._give_up(error)
                 if not poison.is_state(error) and seen:
@@ -100,10 +103,10 @@ class Drainer:
                 await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
-    async def _once(self, partitions: Sequence[int], wait: bool, seen: list[Batch]) -> Drained:
+    async def _once(self, partitions: Sequence[int], wait: bool, light: bool, seen: list[Batch]) -> Drained:
         connection = await self._line.get()
         held = await self._begin(connection, partitions, wait)
-        choice, now = await self._reader.read(connection, held)
+        choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
         if wary:  # whole threads: what is not suspect itself must not be overtaken

@@ -14,8 +14,8 @@ from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId
 PER_THREAD = 50  # batches of one thread in one drain: a hot thread leaves room for its neighbours
 PER_ACCOUNT = 100  # batches of one account in one partition and drain
 ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the next one goes on behind them
-
-
+MUCH = 16  # batches of one account, or one thread, beside which others have little
+LITTLE = 4
 ALONE = 2  # of `suspect`
 
 
@@ -80,6 +80,17 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
         taken[batch.thread] += 1
         chosen.append(batch)
     return Choice(chosen, more)
+
+
+def light_ones(batches: Sequence[Batch]) -> list[Batch]:
+    """What accounts with little waiting have, beside one that has much; of a single account, what its threads have."""
+    if len(batches) <= MUCH:
+        return []
+    by_account = len({batch.account for batch in batches}) > 1
+    counts = Counter(batch.account if by_account else batch.thread for batch in batches)
+    if max(counts.values()) <= MUCH:
+        return []
+    return [batch for batch in batches if counts[batch.account if by_account else batch.thread] <= LITTLE]
 
 
 def hot_threads(batches: Iterable[Batch], per_account: int) -> tuple[set[int], set[ThreadId]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from shared.settings import Settings
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
+from worker.pace import Pace
 
 SHARE = 0.01  # seconds of a backlog after which the other partitions get a look
 
@@ -24,12 +25,14 @@ class Lanes:
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
     stopping: bool = False
     left: set[int] = field(default_factory=set)  # partitions that were left with a backlog
+    pace: Pace = field(init=False)
     first: Drainer = field(init=False)
     second: Drainer = field(init=False)
     _until: float = 0.0  # of the loop's clock: when both lanes are to look at what else waits
 
     def __post_init__(self) -> None:
-        self.first, self.second = Drainer(self.settings), Drainer(self.settings)
+        self.pace = Pace(self.settings.drain_limit)
+        self.first, self.second = Drainer(self.settings, self.pace), Drainer(self.settings, self.pace)
 
     async def drain(self, wanted: Collection[int]) -> int:
         """Drains these partitions and those that were left; returns how many batches were applied.
@@ -37,7 +40,9 @@ class Lanes:
         Where a backlog is left, `left` names its partitions. Raises what `Drainer.drain` raises; nothing is left then.
         """
         backlog, partitions, self.left = bool(self.left), sorted(self.left.union(wanted)), set()
-        applied, more = (0, True) if backlog else await self._once(self.first, partitions)
+        applied, more = 0, True
+        if not backlog or self.pace.short:  # a drain alone is the quickest, and first for those with little waiting
+            applied, more = await self._once(self.first, partitions, light=True)
         if not more:
             return applied
         self._until = asyncio.get_running_loop().time() + SHARE
@@ -59,8 +64,8 @@ class Lanes:
         self._until = 0.0  # its partitions may have work again, and wait for the other lane
         return applied
 
-    async def _once(self, drainer: Drainer, partitions: Sequence[int]) -> tuple[int, bool]:
-        drained = await drainer.drain(partitions, wait=self.wait)
+    async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> tuple[int, bool]:
+        drained = await drainer.drain(partitions, wait=self.wait, light=light)
         self.aftermath.add(drained, self.via)
         return len(drained.outcomes), drained.more
 

@@ -13,7 +13,8 @@ import asyncpg
 
 from shared.ids import ThreadId, Ulid
 from worker import broken
-from worker.batch import ACCOUNTS, PER_ACCOUNT, Batch, Choice, batch_of, choose, hot_threads
+from worker.batch import ACCOUNTS, PER_ACCOUNT, Batch, Choice, batch_of, choose, hot_threads, light_ones
+from worker.pace import Pace
 
 STATEMENT_TIMEOUT = 10.0  # seconds
 FIRST_ACCOUNT = "0" * 26
@@ -22,21 +23,31 @@ FIRST_ACCOUNT = "0" * 26
 @dataclass(slots=True)
 class Reader:
     owner: Ulid  # whose own note makes nothing suspect
-    most: int  # batches of one drain
+    pace: Pace
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
     _found: bool = False  # whether this round of accounts found anything to apply
     _look_past_at: float = 0.0  # of the loop's clock: when the next look past hot threads may be
 
-    async def read(self, connection: asyncpg.Connection, partitions: Sequence[int]) -> tuple[Choice, datetime | None]:
+    async def read(
+        self, connection: asyncpg.Connection, partitions: Sequence[int], *, light: bool = False
+    ) -> tuple[Choice, datetime | None]:
         """The batches to apply now, with Postgres' time; the caller holds the partitions' locks."""
         if not partitions:
             return Choice((), False), None
-        per_account = min(PER_ACCOUNT, max(2, self.most // len(partitions)))
+        per_account = min(PER_ACCOUNT, max(2, self.pace.most() // len(partitions)))
         rows = await self._fetch(connection, partitions, per_account, ())
         batches = [batch_of(row) for row in rows]
         batches += await self._look_past(connection, batches, per_account)
-        choice = choose(batches, per_account, self.most)
+        choice = self._choose(batches, per_account, light)
         return self._turn(batches, choice), rows[0]["now"] if rows else None
+
+    def _choose(self, batches: Sequence[Batch], per_account: int, light: bool) -> Choice:
+        """With `light`, who has little waiting beside somebody who has much, and only those; else all, in turns."""
+        alone = light_ones(batches) if light else []
+        if alone:
+            self.pace.hurry()
+        chosen = choose(alone or batches, per_account, self.pace.most())
+        return Choice(chosen.batches, True) if alone else chosen
 
     async def _fetch(
         self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]
