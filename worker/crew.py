@@ -75,7 +75,7 @@ class Crew:
         rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True)
         swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False)
         self.doorbell = Doorbell(self._queue, blocking, rung, partitions)
-        self.sweep = Sweep(settings.database_url, swept)
+        self.sweep = Sweep(settings.database_url, swept, rung)
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
         if bell and self.roles != "execute":
             self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
@@ -104,7 +104,7 @@ class Crew:
             raise RuntimeError("drain before start")
         async with self._turn:
             applied = await self.doorbell.lanes.drain([partition])
-        while self.doorbell.lanes.left:
+        while self.doorbell.lanes.busy:
             async with self._turn:  # anew each time: the jobs of other partitions get theirs in between
                 applied += await self.doorbell.lanes.drain(())
         return applied

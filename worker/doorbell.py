@@ -41,7 +41,7 @@ class Doorbell:
         while not self.lanes.stopping:
             try:
                 worked = await self.run_once()
-                if not self.lanes.left and not (worked and self._crowded):
+                if not self.lanes.busy and not (worked and self._crowded):
                     await self._listen()
             except AWAY as error:
                 REDIS_ERRORS.labels("claim").inc()
@@ -51,6 +51,7 @@ class Doorbell:
                 POSTGRES_ERRORS.labels("drain").inc()
                 log.warning("a drain was given up; the sweep takes it", error=repr(error))
                 await asyncio.sleep(PAUSE)
+        await self.lanes.finish()
 
     async def _listen(self) -> None:
         """Waits for the bell. One that rang while the worker worked says that others will, too."""
@@ -63,7 +64,7 @@ class Doorbell:
         """Claims and drains a share of the wake-ups, beside a backlog that was left; False where there is neither."""
         async with asyncio.timeout(CLAIM_TIMEOUT):
             wake_ups = await self.queue.claim(max(1, self.partitions // max(1, self.workers)))
-        if not wake_ups and not self.lanes.left:
+        if not wake_ups and not self.lanes.busy:
             return False
         for refused in (wake_up for wake_up in wake_ups if wake_up.partition is None):
             log.error("a job in the queue is not ours, refused", job=refused.job)

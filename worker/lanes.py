@@ -1,19 +1,21 @@
-"""Drains partitions: one drain after another, and side by side where there is a backlog.
+"""Drains partitions in two lanes: one takes what rings, the other one works beside it on the backlog that was left.
 
-One lane thinks while Postgres writes for the other; their partitions are disjoint, so they never meet. A backlog
-in some partitions is left after a while and gone on with beside what was accepted for the others meanwhile.
+One lane thinks while Postgres writes for the other; their partitions are disjoint, so they never meet. What rings is
+looked at behind each drain of the first lane, however long the backlog is.
 """
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from shared.settings import Settings
+from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
 from worker.pace import Pace
 
-SHARE = 0.01  # seconds of a backlog after which the other partitions get a look
+EIGHTH = 8  # of the partitions, in hand for the backlog at once, while somebody with little waiting is about
 
 
 @dataclass(slots=True)
@@ -24,56 +26,90 @@ class Lanes:
     via: str  # what its batches are counted under: arq, sweep
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
     stopping: bool = False
-    left: set[int] = field(default_factory=set)  # partitions that were left with a backlog
     pace: Pace = field(init=False)
     first: Drainer = field(init=False)
     second: Drainer = field(init=False)
-    _until: float = 0.0  # of the loop's clock: when both lanes are to look at what else waits
+    _rang: set[int] = field(default_factory=set)  # partitions to look at, as soon as the second lane has not them
+    _left: dict[int, None] = field(default_factory=dict)  # partitions with a backlog, in the order of their turns
+    _mine: Sequence[int] = ()  # partitions of the first lane
+    _in_hand: Sequence[int] = ()  # partitions of the second lane
+    _beside: asyncio.Task[int] | None = None  # the second lane's drain
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.drain_limit)
         self.first, self.second = Drainer(self.settings, self.pace), Drainer(self.settings, self.pace)
 
-    async def drain(self, wanted: Collection[int]) -> int:
-        """Drains these partitions and those that were left; returns how many batches were applied.
+    @property
+    def busy(self) -> bool:
+        """Whether there is more to drain than what rings."""
+        return bool(self._rang or self._left) or self._beside is not None
 
-        Where a backlog is left, `left` names its partitions. Raises what `Drainer.drain` raises; nothing is left then.
+    @property
+    def known(self) -> set[int]:
+        """Partitions in hand, or about to be."""
+        return self._rang.union(self._left, self._in_hand, self._mine)
+
+    async def drain(self, wanted: Collection[int]) -> int:
+        """Drains these partitions, or some of those that were left, once; returns how many batches were applied.
+
+        Call it again while it is `busy`. Raises what `Drainer.drain` raises: its partitions are left to the sweep.
         """
-        backlog, partitions, self.left = bool(self.left), sorted(self.left.union(wanted)), set()
-        applied, more = 0, True
-        if not backlog or self.pace.short:  # a drain alone is the quickest, and first for those with little waiting
-            applied, more = await self._once(self.first, partitions, light=True)
-        if not more:
-            return applied
-        self._until = asyncio.get_running_loop().time() + SHARE
-        halves = ((self.first, partitions[::2]), (self.second, partitions[1::2]))
-        return applied + sum(await _all(self._run(*half) for half in halves))
+        self._rang.update(wanted)
+        applied = await self._collect(wait=False)
+        self._begin_beside()
+        if turn := sorted(self._rang.difference(self._in_hand)):
+            self._rang.difference_update(turn)
+            self._left = {partition: None for partition in self._left if partition not in turn}
+            return applied + await self._take(turn, light=True)
+        if turn := self._turn():
+            return applied + await self._take(turn)
+        return applied + await self._collect(wait=True)
+
+    async def finish(self) -> None:
+        """Waits for what is in hand; where that fails, the batches wait for another worker."""
+        if self._beside is not None:
+            await asyncio.wait([self._beside])
 
     async def close(self) -> None:
+        await end([] if self._beside is None else [self._beside])
         await self.first.close()
         await self.second.close()
 
-    async def _run(self, drainer: Drainer, partitions: Sequence[int]) -> int:
-        applied, more, time = 0, bool(partitions), asyncio.get_running_loop().time
-        while more and not self.stopping:
-            count, more = await self._once(drainer, partitions)
-            applied += count
-            if more and time() >= self._until:
-                self.left.update(partitions)
-                return applied
-        self._until = 0.0  # its partitions may have work again, and wait for the other lane
-        return applied
+    async def _take(self, partitions: Sequence[int], *, light: bool = False) -> int:
+        self._mine = partitions
+        try:
+            return await self._once(self.first, partitions, light=light)
+        finally:
+            self._mine = ()
 
-    async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> tuple[int, bool]:
+    def _begin_beside(self) -> None:
+        """Begins a drain of the second lane, where there is a backlog."""
+        if self._beside is None and (turn := self._turn()):
+            self._in_hand = turn
+            self._beside = asyncio.create_task(self._once(self.second, turn))
+
+    async def _collect(self, *, wait: bool) -> int:
+        """What the second lane came to, if it is done or waited for. Raises what it raised."""
+        beside = self._beside
+        if beside is None or not (wait or beside.done()):
+            return 0
+        try:
+            return await asyncio.shield(beside)
+        finally:
+            if beside.done():
+                self._beside, self._in_hand = None, ()
+
+    def _turn(self) -> list[int]:
+        """Takes the partitions whose turn it is: half of those with a backlog, or a few."""
+        most = self.partitions // EIGHTH if self.pace.short else (len(self._left) + 1) // 2
+        turn = list(islice(self._left, max(1, most)))
+        for partition in turn:
+            del self._left[partition]
+        return sorted(turn)
+
+    async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
         drained = await drainer.drain(partitions, wait=self.wait, light=light)
         self.aftermath.add(drained, self.via)
-        return len(drained.outcomes), drained.more
-
-
-async def _all(lanes: Iterable[Awaitable[int]]) -> list[int]:
-    """What the lanes came to, once each of them has ended; then raises what the first one raised."""
-    ends = await asyncio.gather(*lanes, return_exceptions=True)
-    for end in ends:
-        if isinstance(end, BaseException):
-            raise end
-    return [end for end in ends if isinstance(end, int)]
+        if drained.more:
+            self._left.update(dict.fromkeys(partitions))
+        return len(drained.outcomes)

@@ -31,6 +31,7 @@ STATEMENT_TIMEOUT = 5.0  # seconds
 class Sweep:
     database_url: str
     lanes: Lanes
+    rung: Lanes | None = None  # those of the same worker that take what rings: what they have is not late
     _line: Line = field(init=False)
     _expiry: Line = field(init=False)
 
@@ -47,14 +48,15 @@ class Sweep:
                 POSTGRES_ERRORS.labels("sweep").inc()
                 warn("a sweep was given up; the next one comes", error=repr(error))
                 await self._line.drop()
-            await asyncio.sleep(0 if self.lanes.left else INTERVAL)
+            await asyncio.sleep(0 if self.lanes.busy else INTERVAL)
+        await self.lanes.finish()
 
     async def run_once(self) -> int:
         """One sweep; returns how many batches it applied."""
         connection = await self._line.get()
         rows = await connection.fetch(SQL["late"], LATE, timeout=STATEMENT_TIMEOUT)
-        partitions = {row["id"] for row in rows}
-        return await self.lanes.drain(partitions) if partitions or self.lanes.left else 0
+        partitions = {row["id"] for row in rows}.difference(self.rung.known if self.rung else ())
+        return await self.lanes.drain(partitions) if partitions or self.lanes.busy else 0
 
     async def expire(self) -> None:
         """Settles permission requests past their time until it is cancelled: a backlog must not keep them open."""

@@ -86,7 +86,8 @@ _THREAD_NOTES = """\
 ## Archive and delete
 Both come after everything that was accepted before them. They cancel every run that is not terminal.
 Archive and unarchive may be repeated; the second one changes nothing and warns of nothing. A delete
-lifts the thread's hold.
+lifts the thread's hold, and leaves its `updatedAt` as it was: the place it had in lists, where a page may
+go on behind it.
 """
 
 _WARNING_NOTES = """\
