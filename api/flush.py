@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 import structlog
-from pydantic_core import to_json
 
+from api.columns import columns_of_accepts, columns_of_creates, columns_of_keys
 from api.submission import (
     Archived,
     Fresh,
@@ -120,7 +120,7 @@ class Flusher:
         connection = await self._line.get()
         submissions = [entry.submission for entry in entries]
         new = submissions[0].new is not None
-        columns = _create_columns if new else _accept_columns
+        columns = columns_of_creates if new else columns_of_accepts
         if armed("ack_before_commit") and not new:
             await _answer_too_soon(entries)
         crash("api.before_commit")
@@ -160,7 +160,9 @@ class Flusher:
         """
         entries = [entry for entry, _ in unclear]
         connection = await self._line.get()
-        rows = await connection.fetch(SQL["judge"], *_key_columns(entries), timeout=STATEMENT_TIMEOUT)
+        rows = await connection.fetch(
+            SQL["judge"], *columns_of_keys([entry.submission for entry in entries]), timeout=STATEMENT_TIMEOUT
+        )
         found = {row["n"]: row for row in rows}
         for n, (entry, refusal) in enumerate(unclear, start=1):
             row = found.get(n)
@@ -215,52 +217,6 @@ def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:
     creates = [entry for entry in entries if entry.submission.new is not None]
     others = [entry for entry in entries if entry.submission.new is None]
     return [group for group in (creates, others) if group]
-
-
-def _common(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
-    return [
-        [s.ref for s in submissions],
-        [s.partition for s in submissions],
-        [s.thread for s in submissions],
-        [s.account for s in submissions],
-        [s.token for s in submissions],
-        [s.events for s in submissions],
-        [reply_to if s.reply else None for s in submissions],
-    ]
-
-
-def _keys(submissions: Sequence[Submission]) -> list[list[object]]:
-    keyed = [s.idempotency for s in submissions]
-    return [[k and k.key for k in keyed], [k and k.route for k in keyed], [k and k.digest for k in keyed]]
-
-
-def _accept_columns(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
-    passes: list[object] = [
-        (1 if Passes.ARCHIVED in s.passes else 0) + (2 if Passes.HELD in s.passes else 0) if s.passes else 0
-        for s in submissions
-    ]
-    return [*_common(submissions, reply_to), passes, *_keys(submissions)]
-
-
-def _create_columns(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
-    new = [s.new for s in submissions if s.new is not None]
-    return [
-        *_common(submissions, reply_to),
-        *_keys(submissions),
-        [n.agent for n in new],
-        [n.created_by_kind for n in new],
-        [n.kind for n in new],
-        [n.user_id for n in new],
-        [n.client_external_ref for n in new],
-        [n.attributed_user for n in new],
-        [n.origin_application for n in new],
-        [None if n.metadata is None else to_json(n.metadata).decode() for n in new],
-    ]
-
-
-def _key_columns(entries: Sequence[_Entry]) -> list[list[object]]:
-    submissions = [entry.submission for entry in entries]
-    return [[s.token for s in submissions], *_keys(submissions)]
 
 
 def _fresh(row: asyncpg.Record) -> Fresh:

@@ -42,7 +42,7 @@ def batch_of(row: asyncpg.Record) -> Batch:
     return Batch._make(row[: len(Batch._fields)])
 
 
-_id = attrgetter("id")
+_id, _account, _thread = attrgetter("id"), attrgetter("account"), attrgetter("thread")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,17 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
 
 
 def light_ones(batches: Sequence[Batch]) -> list[Batch]:
-    """What accounts with little waiting have, beside one that has much; of a single account, what its threads have."""
+    """What accounts with little waiting have, beside one that has much; of a single account, what its threads have.
+
+    Only what can be applied now: somebody else's lock, or a pause after a failure, is not to be waited for twice.
+    """
     if len(batches) <= MUCH:
         return []
-    by_account = len({batch.account for batch in batches}) > 1
-    counts = Counter(batch.account if by_account else batch.thread for batch in batches)
+    key = _account if len({batch.account for batch in batches}) > 1 else _thread
+    counts = Counter(map(key, batches))
     if max(counts.values()) <= MUCH:
         return []
-    return [batch for batch in batches if counts[batch.account if by_account else batch.thread] <= LITTLE]
+    return [batch for batch in batches if counts[key(batch)] <= LITTLE and batch.free and not batch.later]
 
 
 def hot_threads(batches: Iterable[Batch], per_account: int) -> tuple[set[int], set[ThreadId]]:

@@ -193,7 +193,7 @@ async def test_who_meets_a_postgres_that_hangs_is_told_so_together_and_once_it_i
         assert isinstance(await inbox.submit(first, 0), Pending)
         wire.fall_silent(for_good=True)
         began = time.monotonic()
-        together = [asyncio.create_task(inbox.submit(item, 0)) for item in (replace(create, new=new), known)]
+        together = [asyncio.create_task(inbox.submit(item, 0)) for item in (create._replace(new=new), known)]
         await asyncio.sleep(0)  # they are in the flush that begins with this
         answers = await asyncio.gather(*together, inbox.submit(behind, 0), return_exceptions=True)
         assert time.monotonic() - began < 2.8

@@ -53,6 +53,22 @@ async def test_a_batch_that_nobody_rang_for_is_applied_once_it_is_late(driver: D
     assert await is_applied(driver, young)
 
 
+async def test_what_the_lanes_of_the_bell_have_in_turn_is_left_to_them(
+    driver: Driver, sweep: Sweep, settings: Settings
+) -> None:
+    thread = await driver.create()
+    await driver.drain()
+    refs = [await age(driver, await driver.accept(thread, message())) for _ in range(3)]
+    one = settings.model_copy(update={"drain_limit": 1})
+    sweep.rung = Lanes(one, sweep.lanes.aftermath, PARTITIONS, via="arq", wait=True)
+    await sweep.rung.drain([ids.partition_of(thread, PARTITIONS)])
+    assert await sweep.run_once() == 0
+    while sweep.rung.busy:
+        await sweep.rung.drain(())
+    await sweep.rung.close()
+    assert all([await is_applied(driver, ref) for ref in refs])
+
+
 async def test_a_batch_is_not_tried_again_before_its_time(driver: Driver, sweep: Sweep) -> None:
     ref = await age(driver, await driver.accept(await driver.create(), message()))
     await driver.pool.execute("update batches set next_try_at = clock_timestamp() + interval '1 minute'")

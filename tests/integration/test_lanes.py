@@ -1,0 +1,131 @@
+"""Two lanes: what rings is drained beside a backlog, and nothing that rang or was left is forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from shared import ids
+from shared.db.connect import connect
+from shared.ids import BatchRef, ThreadId
+from shared.keys import Keys
+from shared.queue import Queue, open_redis
+from shared.settings import Settings
+from tests.driver import Driver
+from tests.pipeline import PARTITIONS, message
+from tests.watch import until
+from worker.aftermath import Aftermath
+from worker.lanes import Lanes
+
+SMALL = 4  # batches of a drain: a backlog of few
+
+
+@pytest.fixture
+async def lanes(settings: Settings) -> AsyncIterator[Lanes]:
+    queue = Queue(open_redis(settings.redis_url, 1), Keys(settings.redis_prefix))
+    small = settings.model_copy(update={"drain_limit": SMALL})
+    lanes = Lanes(small, Aftermath(queue), PARTITIONS, via="arq", wait=True)
+    yield lanes
+    await lanes.close()
+    await queue.close()
+
+
+@pytest.fixture
+async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    """Another worker's connection."""
+    connection = await connect(settings.database_url)
+    yield connection
+    await connection.close()
+
+
+def place(thread: ThreadId) -> int:
+    return ids.partition_of(thread, PARTITIONS)
+
+
+async def two_places(driver: Driver) -> tuple[ThreadId, ThreadId]:
+    """Two threads that share no partition."""
+    one, two = await driver.create(), await driver.create()
+    while place(one) == place(two):
+        two = await driver.create()
+    await driver.drain()
+    return one, two
+
+
+async def is_applied(driver: Driver, ref: BatchRef) -> bool:
+    return (await driver.batch(ref))["applied_at"] is not None
+
+
+async def test_what_is_left_of_a_backlog_is_gone_on_with_until_nothing_is(driver: Driver, lanes: Lanes) -> None:
+    threads = [await driver.create() for _ in range(6)]
+    await driver.drain()
+    refs = [await driver.accept(thread, message()) for thread in threads for _ in range(5)]
+    applied = await lanes.drain({place(thread) for thread in threads})
+    assert lanes.busy
+    while lanes.busy:
+        applied += await lanes.drain(())
+    assert applied == len(refs)
+    assert lanes.known == set()
+    assert all([await is_applied(driver, ref) for ref in refs])
+
+
+async def test_what_rings_does_not_wait_for_the_backlog_in_hand(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    long, short = await two_places(driver)
+    backlog = [await driver.accept(long, message()) for _ in range(3 * SMALL)]
+    await lanes.drain([place(long)])
+    async with other.transaction():  # the second lane waits for its partition
+        await other.execute("select pg_advisory_xact_lock(1, $1)", place(long))
+        first, second = await driver.accept(short, message()), await driver.accept(long, message())
+        await lanes.drain([place(short), place(long)])
+        assert await is_applied(driver, first)
+        assert place(long) in lanes.known
+    while lanes.busy:
+        await lanes.drain(())
+    assert all([await is_applied(driver, ref) for ref in (*backlog, second)])
+
+
+async def test_an_error_of_the_second_lane_is_told_by_the_next_drain_and_its_partitions_are_the_sweeps(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    long, short = await two_places(driver)
+    for _ in range(3 * SMALL):
+        await driver.accept(long, message())
+    await lanes.drain([place(long)])
+    async with other.transaction():
+        await other.execute("select pg_advisory_xact_lock(1, $1)", place(long))
+        await lanes.drain([place(short)])  # begins the second lane, which waits
+        for _ in range(5):  # as often as a drain tries
+            await until(lambda: ended(other))
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await finished(lanes)
+    assert place(long) not in lanes.known
+
+
+async def ended(other: asyncpg.Connection) -> bool:
+    """Ends whoever waits for a partition; whether there was one."""
+    return bool(
+        await other.fetchval(
+            "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and not granted"
+        )
+    )
+
+
+async def finished(lanes: Lanes) -> None:
+    while lanes.busy:
+        await lanes.drain(())
+
+
+async def test_a_worker_that_stops_ends_what_the_second_lane_has_in_hand(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    long, short = await two_places(driver)
+    refs = [await driver.accept(long, message()) for _ in range(2 * SMALL)]
+    await lanes.drain([place(long)])
+    async with other.transaction():
+        await other.execute("select pg_advisory_xact_lock(1, $1)", place(long))
+        await lanes.drain([place(short)])
+        finishing = asyncio.create_task(lanes.finish())
+    await finishing
+    assert all([await is_applied(driver, ref) for ref in refs])
