@@ -6,7 +6,6 @@ What Postgres or another reader of the same bytes would take otherwise is refuse
 
 import asyncio
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -21,6 +20,7 @@ SAFE = 2**53  # integers beyond it are not the same number in every reader
 KEYS = 1_000  # of one object: more than any request here has, and few enough to report the first wrong one fast
 VALUES = 20_000  # commas and brackets outside of strings, in one body: ten times what 100 full events hold
 _BEGINNING = 16_384  # bytes
+_SPACE = " \t\r\n"  # of JSON
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _PLAIN = bytes(set(range(256)) - set(b"[]{},"))
 
@@ -99,15 +99,18 @@ def decode(body: bytes) -> Any:
         raise InvalidJson("The body begins with a byte order mark.")
     if body.count(b"[") + body.count(b"{") > DEPTH or body.count(b",") > VALUES:
         _check_outline(body)
-    value = _parse(text, _DECODER if _LONG_NUMBER.search(body) else _QUICK_DECODER)
+    value = _parse(text)
     if b"\\u" in body:  # only an escape can spell what UTF-8 and the parser do not refuse already
         _check_strings(value)
     return value
 
 
-def _parse(text: str, decoder: json.JSONDecoder) -> Any:
+def _parse(text: str) -> Any:
     try:
-        return decoder.decode(text)
+        value, end = _DECODER.raw_decode(text, len(text) - len(text.lstrip(_SPACE)))
+        if rest := text[end:].lstrip(_SPACE):
+            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
+        return value
     except json.JSONDecodeError as error:
         raise InvalidJson(f"The body is not valid JSON: {error.msg} at character {error.pos}.") from None
     except RecursionError:
@@ -149,9 +152,6 @@ def _shown(text: str) -> str:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant)
-# Without sixteen digits in a row no integer is beyond 2^53, and looking at each costs more than reading it.
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
-_QUICK_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_real, parse_constant=_constant)
 
 
 def _check_outline(body: bytes) -> None:

@@ -24,6 +24,8 @@ _GONE = 499  # nobody reads it: the client went away before its request was whol
 def edge(handle: Handler) -> Handler:
     """The same handler, which never raises but where its client or the process goes away."""
 
+    quiet = log.bind()  # by now it is known whether anybody listens to `debug`
+
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         request_id = negotiation.request_id(request.headers)
         try:
@@ -39,7 +41,7 @@ def edge(handle: Handler) -> Handler:
             response = errors.envelope(InternalError())
         response.headers[negotiation.REQUEST_ID] = request_id
         _counter(response.status).inc()
-        log.debug("answered", request_id=request_id, method=request.method, status=response.status)
+        quiet.debug("answered", request_id=request_id, method=request.method, status=response.status)
         return response
 
     return answer

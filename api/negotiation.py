@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import secrets
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
@@ -36,11 +37,18 @@ def wait(headers: CIMultiDictProxy[str], default: float, limit: float) -> float:
     """
     if "Prefer" not in headers:
         return default
-    preferences = [part.split(";")[0].strip().lower() for part in ",".join(headers.getall("Prefer")).split(",")]
+    asked = _asked(",".join(headers.getall("Prefer")))
+    return default if asked is None else min(asked, limit)
+
+
+@lru_cache(256)  # a client sends the same ones with each request
+def _asked(text: str) -> float | None:
+    """The seconds that preferences ask for; None where they ask for none."""
+    preferences = [part.split(";")[0].strip().lower() for part in text.split(",")]
     for preference in preferences:
         if found := _WAIT.match(preference):
-            return min(float(found[1]), limit)
-    return 0.0 if "respond-async" in preferences else default
+            return float(found[1])
+    return 0.0 if "respond-async" in preferences else None
 
 
 def idempotency_key(headers: CIMultiDictProxy[str]) -> str | None:
