@@ -15,6 +15,7 @@ from worker.aftermath import Aftermath
 from worker.apply import Drainer
 from worker.pace import Pace
 
+LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
 EIGHTH = 8  # of the partitions, in hand for the backlog at once, while somebody with little waiting is about
 
 
@@ -33,7 +34,7 @@ class Lanes:
     _left: dict[int, None] = field(default_factory=dict)  # partitions with a backlog, in the order of their turns
     _mine: Sequence[int] = ()  # partitions of the first lane
     _in_hand: Sequence[int] = ()  # partitions of the second lane
-    _beside: asyncio.Task[int] | None = None  # the second lane's drain
+    _beside: asyncio.Task[int] | None = None  # the second lane's work, as long as there is a backlog
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.drain_limit)
@@ -55,7 +56,7 @@ class Lanes:
         Call it again while it is `busy`. Raises what `Drainer.drain` raises: its partitions are left to the sweep.
         """
         self._rang.update(wanted)
-        applied = await self._collect(wait=False)
+        applied = await self._collect()
         self._begin_beside()
         if turn := sorted(self._rang.difference(self._in_hand)):
             self._rang.difference_update(turn)
@@ -63,7 +64,9 @@ class Lanes:
             return applied + await self._take(turn, light=True)
         if turn := self._turn():
             return applied + await self._take(turn)
-        return applied + await self._collect(wait=True)
+        if self._beside is not None:
+            await asyncio.wait([self._beside], timeout=LOOK)
+        return applied + await self._collect()
 
     async def finish(self) -> None:
         """Waits for what is in hand; where that fails, the batches wait for another worker."""
@@ -83,26 +86,30 @@ class Lanes:
             self._mine = ()
 
     def _begin_beside(self) -> None:
-        """Begins a drain of the second lane, where there is a backlog."""
-        if self._beside is None and (turn := self._turn()):
-            self._in_hand = turn
-            self._beside = asyncio.create_task(self._once(self.second, turn))
+        """Sets the second lane to work, where there is a backlog."""
+        if self._beside is None and self._left:
+            self._in_hand = self._turn()
+            self._beside = asyncio.create_task(self._work_beside())
 
-    async def _collect(self, *, wait: bool) -> int:
-        """What the second lane came to, if it is done or waited for. Raises what it raised."""
+    async def _work_beside(self) -> int:
+        applied = 0
+        while self._in_hand and not self.stopping:
+            applied += await self._once(self.second, self._in_hand)
+            self._in_hand = self._turn()
+        return applied
+
+    async def _collect(self) -> int:
+        """What the second lane came to, if it is done. Raises what it raised."""
         beside = self._beside
-        if beside is None or not (wait or beside.done()):
+        if beside is None or not beside.done():
             return 0
-        try:
-            return await asyncio.shield(beside)
-        finally:
-            if beside.done():
-                self._beside, self._in_hand = None, ()
+        self._beside, self._in_hand = None, ()
+        return await beside
 
     def _turn(self) -> list[int]:
         """Takes the partitions whose turn it is: half of those with a backlog, or a few."""
-        most = self.partitions // EIGHTH if self.pace.short else (len(self._left) + 1) // 2
-        turn = list(islice(self._left, max(1, most)))
+        most = max(1, self.partitions // EIGHTH) if self.pace.short else (len(self._left) + 1) // 2
+        turn = list(islice(self._left, most))
         for partition in turn:
             del self._left[partition]
         return sorted(turn)

@@ -55,7 +55,8 @@ class Sweep:
         """One sweep; returns how many batches it applied."""
         connection = await self._line.get()
         rows = await connection.fetch(SQL["late"], LATE, timeout=STATEMENT_TIMEOUT)
-        partitions = {row["id"] for row in rows}.difference(self.rung.known if self.rung else ())
+        known = self.lanes.known.union(self.rung.known if self.rung else ())
+        partitions = {row["id"] for row in rows} - known
         return await self.lanes.drain(partitions) if partitions or self.lanes.busy else 0
 
     async def expire(self) -> None:
