@@ -41,8 +41,11 @@ class Bell:
 
     async def run(self) -> None:
         """Rings until it is cancelled."""
-        async with asyncio.TaskGroup() as self._rings:
-            await asyncio.Event().wait()
+        try:
+            async with asyncio.TaskGroup() as self._rings:
+                await asyncio.Event().wait()
+        finally:
+            self._rings = None  # what is accepted from here on is the sweep's
 
     async def _ring(self) -> None:
         try:

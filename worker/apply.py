@@ -7,7 +7,7 @@ by a later statement. Nothing here knows Redis; what is told afterwards is the c
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -33,6 +33,7 @@ from worker.write import write
 
 log = structlog.get_logger()
 SQL = statements("drain")
+NOTES = statements("poison")
 
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
 STAND_BY = 0.005  # seconds; whoever locks a thread alone appends to it, which takes less
@@ -41,12 +42,17 @@ STAND_BYS = 20  # times in a row
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What one transaction came to. `blocked`: batches that no longer wait. `more`: there may be more right now."""
+    """What one transaction came to.
+
+    `blocked`: batches that no longer wait. `more`: there may be more right now; `left`: in these partitions, where that
+    is known.
+    """
 
     outcomes: Sequence[Outcome] = ()
     blocked: Sequence[Batch] = ()
     more: bool = False
     at: datetime | None = None
+    left: Collection[int] | None = None
 
 
 @dataclass(slots=True)
@@ -109,14 +115,16 @@ class Drainer:
         choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
-        if wary:  # whole threads: what is not suspect itself must not be overtaken
+        alone = [batch for batch in choice.batches if batch.thread in wary and batch.free]
+        if alone:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
-            return await self._after_a_death([batch for batch in choice.batches if batch.thread in wary])
-        if not choice.batches or now is None:
+            return await self._after_a_death(alone)
+        batches = [batch for batch in choice.batches if batch.thread not in wary]  # those wait for their lock
+        if not batches or now is None:
             await connection.execute("rollback")
-            return Drained(more=choice.more)
-        drained = await self._apply(connection, choice.batches, now)
-        return Drained(drained.outcomes, drained.blocked, choice.more or drained.more, now)
+            return Drained(more=choice.more and not wary)
+        drained = await self._apply(connection, batches, now)
+        return Drained(drained.outcomes, drained.blocked, choice.more or drained.more, now, choice.left)
 
     async def _begin(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
         """Begins the transaction; returns the partitions that it holds."""
@@ -148,7 +156,7 @@ class Drainer:
         states = await load_states(connection, wants)
         plan, busy = Plan(), False
         for (_, thread), own in threads.items():
-            if own[0].free or thread not in states:  # a row that is gone reads as deleted
+            if own[0].free:
                 settle(plan, own, events, states.get(thread), now)
             else:
                 busy = True
@@ -173,7 +181,7 @@ class Drainer:
     async def _note(self, batches: Sequence[Batch], alone: bool) -> None:
         notes = await self._notes.get()
         partitions = sorted({batch.partition for batch in batches})
-        await notes.execute(SQL["note"], self.owner, partitions, [batch.id for batch in batches], alone, timeout=5)
+        await notes.execute(NOTES["note"], self.owner, partitions, [batch.id for batch in batches], alone, timeout=5)
 
     async def _write(self, connection: asyncpg.Connection, plan: Plan, now: datetime) -> None:
         marks = [(outcome.partition, outcome.batch, outcome.text) for outcome in plan.outcomes]
@@ -233,16 +241,16 @@ class Drainer:
         connection = await self._line.get()
         async with transaction(connection):
             await connection.execute(SQL["lock"], [batch.partition])
-            if death and not await connection.fetch(SQL["claim_death"], self.owner, batch.partition, batch.id):
+            if death and not await connection.fetch(NOTES["claim_death"], self.owner, batch.partition, batch.id):
                 return  # another drain has counted it
             await poison.count(connection, batch, error, self.settings.on_poison)
-            await connection.execute(SQL["clear_note"], self.owner, [batch.id])
+            await connection.execute(NOTES["clear_note"], self.owner, [batch.id])
 
     async def _give_up(self, error: Exception) -> None:
         """Rolls back. The note of a drain that met the database's state goes first: its batches are not suspect."""
         if poison.is_state(error):
             try:
-                await (await self._notes.get()).execute(SQL["drop_note"], self.owner, timeout=1)
+                await (await self._notes.get()).execute(NOTES["drop_note"], self.owner, timeout=1)
             except Exception as lost:
                 log.debug("note not dropped", error=repr(lost))
                 await self._notes.drop()

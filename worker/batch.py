@@ -1,7 +1,7 @@
 """A waiting batch as the drain reads it, and which of those read are applied in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -32,10 +32,9 @@ class Batch(NamedTuple):
     reply_to: str | None
     accepted_at: datetime
     attempts: int
-    later: bool | None  # its next try is not due yet
     suspect: int  # 0; 1: a dead owner had it in hand; 2: and tried it alone
     account_held: bool
-    free: bool  # the drain that read it has its thread's lock; False: somebody else has, or there is no such thread
+    free: bool  # nobody else has its thread: the drain that read it has the lock, or there is no such thread
 
 
 def batch_of(row: asyncpg.Record) -> Batch:
@@ -47,17 +46,20 @@ _id, _account, _thread = attrgetter("id"), attrgetter("account"), attrgetter("th
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`batches` of one thread are a prefix of those that wait. `more`: the read or the choice stopped at a limit."""
+    """`batches` of one thread are a prefix of those that wait.
+
+    `more`: the read or the choice stopped at a limit; `left`: the partitions where more waits, known where only those
+    with little waiting were taken.
+    """
 
     batches: Sequence[Batch]
     more: bool
+    left: Collection[int] | None = None
 
 
 def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
     """Goes round the accounts, whatever their partitions, and in each account round its threads, one batch each, up to
     `most`: who has little waiting is in the next drain, however many partitions another one fills.
-
-    Leaves out threads whose next try is not due.
     """
     accounts: dict[str, list[Batch]] = defaultdict(list)
     shares: dict[tuple[int, str], int] = defaultdict(int)
@@ -69,8 +71,6 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
     taken: dict[str, int] = defaultdict(int)
     stopped: set[str] = set()
     for batch in _in_turns([_round_threads(of_one) for of_one in accounts.values()]):
-        if batch.later:
-            stopped.add(batch.thread)
         if batch.thread in stopped:
             continue
         if taken[batch.thread] == PER_THREAD or len(chosen) == most:
@@ -85,7 +85,7 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
 def light_ones(batches: Sequence[Batch]) -> list[Batch]:
     """What accounts with little waiting have, beside one that has much; of a single account, what its threads have.
 
-    Only what can be applied now: somebody else's lock, or a pause after a failure, is not to be waited for twice.
+    Only what can be applied now: somebody else's lock is not to be waited for twice.
     """
     if len(batches) <= MUCH:
         return []
@@ -93,7 +93,7 @@ def light_ones(batches: Sequence[Batch]) -> list[Batch]:
     counts = Counter(map(key, batches))
     if max(counts.values()) <= MUCH:
         return []
-    return [batch for batch in batches if counts[key(batch)] <= LITTLE and batch.free and not batch.later]
+    return [batch for batch in batches if counts[key(batch)] <= LITTLE and batch.free]
 
 
 def hot_threads(batches: Iterable[Batch], per_account: int) -> tuple[set[int], set[ThreadId]]:

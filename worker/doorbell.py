@@ -32,9 +32,7 @@ class Doorbell:
     lanes: Lanes
     partitions: int
     workers: int = 1  # alive, this one among them: each takes its share
-    _crowded: bool = (
-        False  # whether there is likely more to claim right behind a drain: then the bell is not waited for
-    )
+    _crowded: bool = False  # there is likely more to claim right behind a drain: the bell is not waited for
 
     async def run(self) -> None:
         """Works until its lanes are `stopping`, then ends what is in hand."""

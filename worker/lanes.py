@@ -7,7 +7,6 @@ looked at behind each drain of the first lane, however long the backlog is.
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from shared.settings import Settings
 from shared.tasks import end
@@ -16,7 +15,8 @@ from worker.apply import Drainer
 from worker.pace import Pace
 
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
-EIGHTH = 8  # of the partitions, in hand for the backlog at once, while somebody with little waiting is about
+FEW = 8  # of the partitions one in so many is in hand for the backlog, while somebody with little waiting is about
+DRIVEN = 0.2  # seconds; whoever drains asks for the next drain sooner
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class Lanes:
     second: Drainer = field(init=False)
     _rang: set[int] = field(default_factory=set)  # partitions to look at, as soon as the second lane has not them
     _left: dict[int, None] = field(default_factory=dict)  # partitions with a backlog, in the order of their turns
+    _asked_at: float = float("-inf")  # of the loop's clock: when a drain was last asked for, or ended
     _mine: Sequence[int] = ()  # partitions of the first lane
     _in_hand: Sequence[int] = ()  # partitions of the second lane
     _beside: asyncio.Task[int] | None = None  # the second lane's work, as long as there is a backlog
@@ -47,7 +48,9 @@ class Lanes:
 
     @property
     def known(self) -> set[int]:
-        """Partitions in hand, or about to be."""
+        """Partitions in hand, or about to be; none where nobody goes on with them (Redis is away, Postgres was)."""
+        if not self._mine and asyncio.get_running_loop().time() > self._asked_at + DRIVEN:
+            return set()
         return self._rang.union(self._left, self._in_hand, self._mine)
 
     async def drain(self, wanted: Collection[int]) -> int:
@@ -56,11 +59,11 @@ class Lanes:
         Call it again while it is `busy`. Raises what `Drainer.drain` raises: its partitions are left to the sweep.
         """
         self._rang.update(wanted)
+        self._asked_at = asyncio.get_running_loop().time()
         applied = await self._collect()
         self._begin_beside()
         if turn := sorted(self._rang.difference(self._in_hand)):
             self._rang.difference_update(turn)
-            self._left = {partition: None for partition in self._left if partition not in turn}
             return applied + await self._take(turn, light=True)
         if turn := self._turn():
             return applied + await self._take(turn)
@@ -83,7 +86,7 @@ class Lanes:
         try:
             return await self._once(self.first, partitions, light=light)
         finally:
-            self._mine = ()
+            self._mine, self._asked_at = (), asyncio.get_running_loop().time()
 
     def _begin_beside(self) -> None:
         """Sets the second lane to work, where there is a backlog."""
@@ -108,8 +111,9 @@ class Lanes:
 
     def _turn(self) -> list[int]:
         """Takes the partitions whose turn it is: half of those with a backlog, or a few."""
-        most = max(1, self.partitions // EIGHTH) if self.pace.short else (len(self._left) + 1) // 2
-        turn = list(islice(self._left, most))
+        free = [partition for partition in self._left if partition not in self._mine]
+        most = max(1, self.partitions // FEW) if self.pace.short else (len(free) + 1) // 2
+        turn = free[:most]
         for partition in turn:
             del self._left[partition]
         return sorted(turn)
@@ -117,6 +121,10 @@ class Lanes:
     async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
         drained = await drainer.drain(partitions, wait=self.wait, light=light)
         self.aftermath.add(drained, self.via)
-        if drained.more:
-            self._left.update(dict.fromkeys(partitions))
+        if drained.left is not None:  # of the others nothing was taken: their turn comes when it would have come
+            self._left.update(dict.fromkeys(drained.left))
+        else:
+            for partition in partitions:
+                self._left.pop(partition, None)
+            self._left.update(dict.fromkeys(partitions if drained.more else ()))
         return len(drained.outcomes)

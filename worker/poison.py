@@ -14,7 +14,7 @@ from worker.batch import Batch
 from worker.write import Disturbed
 
 log = structlog.get_logger()
-SQL = statements("drain")
+SQL = statements("poison")
 
 MOST_TRIES = 5  # made alone
 FIRST_PAUSE = 0.2  # seconds before the second try; doubled for each further one

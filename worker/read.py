@@ -47,7 +47,10 @@ class Reader:
         if alone:
             self.pace.hurry()
         chosen = choose(alone or batches, per_account, self.pace.most())
-        return Choice(chosen.batches, True) if alone else chosen
+        if not alone:
+            return chosen
+        taken = {batch.id for batch in chosen.batches}
+        return Choice(chosen.batches, True, {batch.partition for batch in batches if batch.id not in taken})
 
     async def _fetch(
         self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]
@@ -86,4 +89,4 @@ class Reader:
         went_on, self._account = self._account != FIRST_ACCOUNT, min(full) if full else FIRST_ACCOUNT
         self._found = bool(choice.batches) or (went_on and self._found)
         more = (choice.more and bool(choice.batches)) or bool(full) or (went_on and self._found)
-        return Choice(choice.batches, more)
+        return Choice(choice.batches, more, choice.left)

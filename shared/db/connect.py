@@ -5,7 +5,7 @@ owner keeps: no reset between uses, opened again after it was lost. Refused here
 """
 
 import asyncio
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 
@@ -110,6 +110,3 @@ class Line:
                 await connection.close(timeout=1)
             except (TimeoutError, *AWAY):
                 connection.terminate()
-
-    def __await__(self) -> Any:
-        return self.get().__await__()

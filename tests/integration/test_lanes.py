@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import asyncpg
 import pytest
@@ -12,12 +13,16 @@ from shared.ids import BatchRef, ThreadId
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
+from shared.tasks import end
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message
+from tests.rows import Owner, Row, a_message, add_owner, add_thread
 from tests.watch import until
 from worker.aftermath import Aftermath
 from worker.apply import TRIES
+from worker.doorbell import Doorbell
 from worker.lanes import Lanes
+from worker.sweep import Sweep
 
 SMALL = 4  # batches of a drain: a backlog of few
 
@@ -38,6 +43,15 @@ async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(settings.database_url)
     yield connection
     await connection.close()
+
+
+async def add_batches(pool: asyncpg.Pool, thread: Row, owner: Owner, count: int) -> None:
+    """So many batches of one message each wait in the thread."""
+    await pool.executemany(
+        "insert into batches (partition, id, ref, thread, account, token, events)"
+        " values ($1, nextval('batch_ids'), gen_random_uuid(), $2, $3, $4, $5)",
+        [(thread.partition, thread.id, owner.account, owner.token, a_message()) for _ in range(count)],
+    )
 
 
 def place(thread: ThreadId) -> int:
@@ -87,6 +101,49 @@ async def test_what_rings_does_not_wait_for_the_backlog_in_hand(
     assert all([await is_applied(driver, ref) for ref in (*backlog, second)])
 
 
+async def test_a_drain_for_those_with_little_waiting_takes_no_partition_its_turn(
+    driver: Driver, settings: Settings
+) -> None:
+    """Everything rings again and again, and each time somebody with little waiting is there: all partitions move."""
+    queue = Queue(open_redis(settings.redis_url, 1), Keys(settings.redis_prefix))
+    lanes = Lanes(settings, Aftermath(queue), PARTITIONS, via="arq", wait=True)
+    noisy, quiet = await add_owner(driver.pool, "noisy"), await add_owner(driver.pool, "quiet")
+    rows = [await add_thread(driver.pool, noisy) for _ in range(200)]
+    places = {row.partition for row in rows}
+    for row in rows:
+        await add_batches(driver.pool, row, noisy, 4)
+    one = await add_thread(driver.pool, quiet)
+    for _ in range(3 * len(places)):
+        await add_batches(driver.pool, one, quiet, 1)
+        await lanes.drain(places | {one.partition})
+    moved = await driver.pool.fetch(
+        "select distinct partition from batches where account = $1 and applied_at is not null", noisy.account
+    )
+    await lanes.finish()
+    await lanes.close()
+    await queue.close()
+    assert {row["partition"] for row in moved} == places
+
+
+async def test_redis_goes_while_there_is_a_backlog_and_the_sweep_takes_it(driver: Driver, settings: Settings) -> None:
+    gone = settings.model_copy(update={"drain_limit": SMALL, "redis_url": "redis://127.0.0.1:1/0"})
+    queue = Queue(open_redis(gone.redis_url, 1), Keys(gone.redis_prefix))
+    rung, swept = (Lanes(gone, Aftermath(queue), PARTITIONS, via=via, wait=via == "arq") for via in ("arq", "sweep"))
+    bell, sweep = Doorbell(queue, queue, rung, PARTITIONS), Sweep(settings.database_url, swept, rung)
+    long, _ = await two_places(driver)
+    refs = [await driver.accept(long, message()) for _ in range(3 * SMALL)]
+    await rung.drain([place(long)])
+    assert place(long) in rung.known
+    loops = [asyncio.create_task(bell.run()), asyncio.create_task(sweep.run())]
+    for ref in (*refs, await driver.accept(long, message())):
+        await until(partial(is_applied, driver, ref), 3)
+    rung.stopping = swept.stopping = True
+    await end(loops)
+    await sweep.close()
+    await bell.close()
+    await queue.close()
+
+
 async def test_an_error_of_the_second_lane_is_told_by_the_next_drain_and_its_partitions_are_the_sweeps(
     driver: Driver, lanes: Lanes, other: asyncpg.Connection
 ) -> None:
@@ -107,7 +164,10 @@ async def test_an_error_of_the_second_lane_is_told_by_the_next_drain_and_its_par
 
 async def ended(other: asyncpg.Connection, gone: set[int]) -> bool:
     """Ends who waits for a partition and was not ended before; whether there was one."""
-    rows = await other.fetch("select pid from pg_locks where locktype = 'advisory' and not granted")
+    rows = await other.fetch(
+        "select pid from pg_locks join pg_database d on d.oid = database"
+        " where locktype = 'advisory' and not granted and datname = current_database()"
+    )
     found = {row["pid"] for row in rows} - gone
     gone |= found
     for pid in found:

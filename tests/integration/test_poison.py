@@ -228,6 +228,24 @@ async def _terminated(pool: asyncpg.Pool) -> bool:
     return bool(ended)
 
 
+async def test_a_failed_batch_in_a_thread_that_somebody_holds_keeps_nobody_waiting(
+    driver: Driver, settings: Settings
+) -> None:
+    """It is to be tried alone, and can't be: the others of the same drain go on."""
+    thread, other = await driver.create(), await driver.create()
+    ref, neighbour = await driver.accept(thread, message()), await driver.accept(other, message())
+    await driver.pool.execute("update batches set attempts = 1 where ref = $1", ref)
+    locker = await connect(settings.database_url)
+    async with locker.transaction():
+        await locker.execute("select from threads where id = $1 for no key update", thread)
+        await driver.drain()
+        assert (await driver.batch(neighbour))["applied_at"] is not None
+        assert (await driver.batch(ref))["applied_at"] is None
+    await locker.close()
+    await driver.drain()
+    assert (await driver.batch(ref))["applied_at"] is not None
+
+
 async def test_a_drain_that_fails_before_it_reads_says_so_and_is_not_repeated_for_ever(driver: Driver) -> None:
     await driver.accept(await driver.create(), message())
     await driver.pool.execute("alter table drains rename to elsewhere")

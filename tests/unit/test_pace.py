@@ -24,7 +24,6 @@ def waiting(account: str, thread: str, count: int, partition: int = 1, *, free: 
             reply_to=None,
             accepted_at=NOW,
             attempts=0,
-            later=False,
             suspect=0,
             account_held=False,
             free=free,

@@ -17,7 +17,8 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
 -- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
 -- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
--- $6 are hot threads to look past. The batches' threads are locked with it (`free`: this drain has the lock), those that
+-- $6 are hot threads to look past. The batches' threads are locked with it (`free`: nobody else has it),
+-- those that
 -- somebody else holds are passed over: nobody is waited for here, so the order of these locks is of no account.
 with recursive retrying as materialized (
     select partition, thread from batches
@@ -43,11 +44,11 @@ working (partition, account, visited) as (
     where a.visited < $4::int
 )
 select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply_to, b.accepted_at, b.attempts,
-       b.next_try_at > clock_timestamp() as later,
        coalesce((select max(case when d.alone then 2 else 1 end) from drains d
                  where d.owner <> $5 and b.partition = any(d.partitions) and b.id = any(d.batches)), 0) as suspect,
        o.held as account_held,
-       l.id is not null as free,
+       l.id is not null
+       or not exists (select from threads t where t.partition = b.partition and t.id = b.thread) as free,
        clock_timestamp() as now
 from working a
 join accounts o on o.id = a.account
@@ -64,25 +65,6 @@ cross join lateral (
 left join lateral (
     select t.id from threads t where t.partition = b.partition and t.id = b.thread for no key update skip locked
 ) as l on true;
-
--- name: note
--- Says what this owner has in hand, before it works on it; on a connection of its own, not waiting for the disk: it
--- need only outlive the process, not the machine.
-insert into drains (owner, partitions, batches, alone) values ($1, $2, $3, $4)
-on conflict (owner) do update set partitions = excluded.partitions, batches = excluded.batches,
-                                  alone = excluded.alone, started_at = clock_timestamp();
-
--- name: clear_note
--- In the drain's own transaction: what it had in hand is settled with it, and no longer suspect where a dead owner's
--- note names it. The rest of such a note stays.
-update drains
-set batches = case when owner = $1 then '{}' else array(select unnest(batches) except select unnest($2::bigint[])) end,
-    partitions = case when owner = $1 then '{}' else partitions end
-where owner = $1 or batches && $2::bigint[];
-
--- name: drop_note
--- For a drain that was given up while its owner lives: nothing that it had in hand is suspect.
-update drains set batches = '{}', partitions = '{}' where owner = $1 and batches <> '{}';
 
 -- name: lock_threads
 -- Locks the threads, in the order of their ids.
@@ -286,31 +268,11 @@ update batches b set blocked = false
 from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
 where b.partition = w.partition and b.thread = w.thread and b.applied_at is null and b.blocked and b.parked_at is null;
 
--- name: claim_death
--- Takes a dead owner's word for it that it tried this batch alone; whoever comes second finds nothing.
-update drains set batches = '{}', alone = false
-where owner <> $1 and alone and $2::smallint = any(partitions) and $3::bigint = any(batches)
-returning owner;
-
--- name: count_try
--- A try made alone that failed, and when the next one may be.
-update batches set attempts = attempts + 1, error = $3,
-                   next_try_at = clock_timestamp() + $4::float8 * interval '1 second'
-where partition = $1 and id = $2 and applied_at is null
-returning attempts, thread;
-
--- name: park
--- A batch becomes a dead letter.
-update batches set blocked = true, parked_at = clock_timestamp(), next_try_at = null
-where partition = $1 and id = $2 and applied_at is null;
-
--- name: hold
--- Its thread waits with it.
-update threads set held = true where partition = $1 and id = $2 and deleted_at is null;
-
 -- name: read_one
 -- Whether this batch still waits, asked again under the lock; its thread is locked as in `read`.
-select l.id is not null as free, clock_timestamp() as now
+select l.id is not null
+       or not exists (select from threads t where t.partition = b.partition and t.id = b.thread) as free,
+       clock_timestamp() as now
 from (select * from batches where partition = $1 and id = $2 offset 0) as b  -- by the primary key
 left join lateral (
     select t.id from threads t where t.partition = b.partition and t.id = b.thread for no key update skip locked
