@@ -130,6 +130,10 @@ class Flusher:
             timeout=STATEMENT_TIMEOUT,
         )
         crash("api.after_commit")
+        await self._settle(entries, rows)
+
+    async def _settle(self, entries: Sequence[_Entry], rows: Sequence[asyncpg.Record]) -> None:
+        """Rings for what went in, answers what is clear, and asks again about keyed entries that did not go in."""
         answers: list[tuple[_Entry, Verdict]] = []
         unclear: list[tuple[_Entry, Verdict]] = []
         fresh: list[tuple[Submission, Fresh]] = []
@@ -141,7 +145,7 @@ class Flusher:
             else:
                 judged_later = entry.submission.idempotency is not None
                 (unclear if judged_later else answers).append((entry, _refusal(entry.submission, row)))
-        self._tell(fresh)  # first: the bell is rung before the answers are written
+        self._tell(fresh)  # first: the bell is to be rung before 48 answers are written
         for entry, answer in answers:
             _answer(entry, answer)
         if unclear:

@@ -92,7 +92,7 @@ class Outcomes:
                     self.take(message["data"])
 
     def take(self, data: bytes) -> None:
-        """Lines of `<ref> <outcome>`, as `shared.queue.Queue.publish` writes them."""
+        """Lines of `<ref> <outcome>`, as `shared.queue.Queue.tell` writes them."""
         for line in data.decode(errors="replace").split("\n"):
             ref, _, text = line.partition(" ")
             self._settle(BatchRef(ref), text)  # type: ignore[arg-type]  # a NewType of a NewType of str

@@ -1,4 +1,4 @@
-"""The queue in Redis: ring for batches, claim wake-ups, finish them, publish outcomes.
+"""The queue in Redis: ring for batches, wait for the bell, claim wake-ups, tell what was applied.
 
 A wake-up is a doorbell: its argument is a partition, what to do stands in Postgres. Every function here may fail
 when Redis is away; nothing is lost by it (the workers' sweep finds the batches). Refused: any retry, and pickle.

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         gt=0,
         description="batches written by one statement; while it is written, the next ones are gathered",
     )
-    drain_limit: int = Field(default=500, gt=0, description="batches applied by one transaction")
+    drain_limit: int = Field(default=500, gt=0, description="batches applied by one transaction at most")
     sweep: bool = Field(default=True, description="off only in tests: what Redis loses then waits for ever")
     ring: bool = Field(default=True, description="off only in tests: everything is then applied by the sweep")
     on_poison: Literal["hold", "skip"] = Field(

@@ -15,7 +15,7 @@ PER_THREAD = 50  # batches of one thread in one drain: a hot thread leaves room 
 PER_ACCOUNT = 100  # batches of one account in one partition and drain
 ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the next one goes on behind them
 MUCH = 16  # batches of one account, or one thread, beside which others have little
-LITTLE = 4
+LITTLE = 4  # batches of one that does not send faster than it is drained
 ALONE = 2  # of `suspect`
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SHORT = 48  # batches; with two lanes some 20 ms of a busy machine
+SHORT = 48  # batches: as many as a flush accepts; whoever comes next waits for one such drain
 SHORT_FOR = 1.0  # seconds
 
 
