@@ -104,7 +104,7 @@ class Crew:
             raise RuntimeError("drain before start")
         async with self._turn:
             applied = await self.doorbell.lanes.drain([partition])
-        while self.doorbell.lanes.busy:
+        while partition in self.doorbell.lanes.known:
             async with self._turn:  # anew each time: the jobs of other partitions get theirs in between
                 applied += await self.doorbell.lanes.drain(())
         return applied
