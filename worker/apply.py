@@ -23,7 +23,7 @@ from shared.ids import ThreadId
 from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
-from worker.batch import ALONE, Batch
+from worker.batch import ALONE, Batch, taken_threads
 from worker.load import Want, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
@@ -36,6 +36,7 @@ SQL = statements("drain")
 NOTES = statements("poison")
 
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
+BEGIN_TIMEOUT = 7.0  # seconds: the session's lock time-out, and two; a connection that is dead says nothing
 STAND_BY = 0.005  # seconds; whoever locks a thread alone appends to it, which takes less
 STAND_BYS = 20  # times in a row
 
@@ -115,7 +116,7 @@ class Drainer:
         choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
-        alone = [batch for batch in choice.batches if batch.thread in wary and batch.free]
+        alone = [batch for batch in choice.batches if batch.thread in wary - taken_threads(choice.batches)]
         if alone:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
             return await self._after_a_death(alone)
@@ -130,7 +131,7 @@ class Drainer:
         """Begins the transaction; returns the partitions that it holds."""
         if wait and not broken.unlocked():
             numbers = ",".join(f"{partition:d}" for partition in partitions)  # what is no number raises
-            await connection.execute(SQL["begin"].format(partitions=numbers))
+            await connection.execute(SQL["begin"].format(partitions=numbers), timeout=BEGIN_TIMEOUT)
             return partitions
         await connection.execute("begin")
         if broken.unlocked():
@@ -172,8 +173,7 @@ class Drainer:
             self._stood_by = 0
             return False
         self._stood_by += 1
-        if self._stood_by > STAND_BYS:
-            self._stood_by = 0
+        if self._stood_by > STAND_BYS:  # whoever has it has it for long
             return False
         await asyncio.sleep(STAND_BY)
         return True

@@ -93,7 +93,16 @@ def light_ones(batches: Sequence[Batch]) -> list[Batch]:
     counts = Counter(map(key, batches))
     if max(counts.values()) <= MUCH:
         return []
-    return [batch for batch in batches if counts[key(batch)] <= LITTLE and batch.free]
+    taken = taken_threads(batches)
+    return [batch for batch in batches if counts[key(batch)] <= LITTLE and batch.thread not in taken]
+
+
+def taken_threads(batches: Iterable[Batch]) -> set[ThreadId]:
+    """Threads that somebody else has, or had when the first of their batches was read: nothing of them is applied now.
+
+    A lock that ends while they are read leaves only the later ones `free`, and those must not overtake.
+    """
+    return {batch.thread for batch in batches if not batch.free}
 
 
 def hot_threads(batches: Iterable[Batch], per_account: int) -> tuple[set[int], set[ThreadId]]:

@@ -16,6 +16,7 @@ from worker.pace import Pace
 
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
 FEW = 8  # of the partitions one in so many is in hand for the backlog, while somebody with little waiting is about
+LONG = 1.0  # seconds of a drain after which the sweep looks for itself whether its partitions are in hand
 DRIVEN = 0.2  # seconds; whoever drains asks for the next drain sooner
 
 
@@ -32,6 +33,8 @@ class Lanes:
     second: Drainer = field(init=False)
     _rang: set[int] = field(default_factory=set)  # partitions to look at, as soon as the second lane has not them
     _left: dict[int, None] = field(default_factory=dict)  # partitions with a backlog, in the order of their turns
+    _owed: set[int] = field(default_factory=set)  # those that rang while the second lane had them: the first one's now
+    _begun_at: float = float("-inf")  # of the loop's clock: when the second lane began its drain
     _asked_at: float = float("-inf")  # of the loop's clock: when a drain was last asked for, or ended
     _mine: Sequence[int] = ()  # partitions of the first lane
     _in_hand: Sequence[int] = ()  # partitions of the second lane
@@ -48,10 +51,13 @@ class Lanes:
 
     @property
     def known(self) -> set[int]:
-        """Partitions in hand, or about to be; none where nobody goes on with them (Redis is away, Postgres was)."""
-        if not self._mine and asyncio.get_running_loop().time() > self._asked_at + DRIVEN:
-            return set()
-        return self._rang.union(self._left, self._in_hand, self._mine)
+        """Partitions in hand or about to be; none where nobody goes on with them (no Redis, a Postgres that hangs)."""
+        now, known = asyncio.get_running_loop().time(), set[int]()
+        if now <= self._asked_at + (LONG if self._mine else DRIVEN):
+            known.update(self._rang, self._left, self._mine)
+        if now <= self._begun_at + LONG:
+            known.update(self._in_hand)
+        return known
 
     async def drain(self, wanted: Collection[int]) -> int:
         """Drains these partitions, or some of those that were left, once; returns how many batches were applied.
@@ -59,11 +65,13 @@ class Lanes:
         Call it again while it is `busy`. Raises what `Drainer.drain` raises: its partitions are left to the sweep.
         """
         self._rang.update(wanted)
+        self._owed.update(set(wanted).intersection(self._in_hand))
         self._asked_at = asyncio.get_running_loop().time()
         applied = await self._collect()
         self._begin_beside()
         if turn := sorted(self._rang.difference(self._in_hand)):
             self._rang.difference_update(turn)
+            self._owed.difference_update(turn)
             return applied + await self._take(turn, light=True)
         if turn := self._turn():
             return applied + await self._take(turn)
@@ -97,6 +105,7 @@ class Lanes:
     async def _work_beside(self) -> int:
         applied = 0
         while self._in_hand and not self.stopping:
+            self._begun_at = asyncio.get_running_loop().time()
             applied += await self._once(self.second, self._in_hand)
             self._in_hand = self._turn()
         return applied
@@ -111,7 +120,7 @@ class Lanes:
 
     def _turn(self) -> list[int]:
         """Takes the partitions whose turn it is: half of those with a backlog, or a few."""
-        free = [partition for partition in self._left if partition not in self._mine]
+        free = [partition for partition in self._left if partition not in self._mine and partition not in self._owed]
         most = max(1, self.partitions // FEW) if self.pace.short else (len(free) + 1) // 2
         turn = free[:most]
         for partition in turn:

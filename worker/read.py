@@ -89,4 +89,4 @@ class Reader:
         went_on, self._account = self._account != FIRST_ACCOUNT, min(full) if full else FIRST_ACCOUNT
         self._found = bool(choice.batches) or (went_on and self._found)
         more = (choice.more and bool(choice.batches)) or bool(full) or (went_on and self._found)
-        return Choice(choice.batches, more, choice.left)
+        return Choice(choice.batches, more, None if went_on or full else choice.left)

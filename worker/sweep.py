@@ -48,6 +48,7 @@ class Sweep:
                 POSTGRES_ERRORS.labels("sweep").inc()
                 warn("a sweep was given up; the next one comes", error=repr(error))
                 await self._line.drop()
+                await asyncio.sleep(INTERVAL)
             await asyncio.sleep(0 if self.lanes.busy else INTERVAL)
         await self.lanes.finish()
 

@@ -6,11 +6,13 @@ from functools import partial
 
 import asyncpg
 import pytest
+from prometheus_client import Counter
 
 from shared import ids
 from shared.db.connect import connect
 from shared.ids import BatchRef, ThreadId
 from shared.keys import Keys
+from shared.metrics import POSTGRES_ERRORS
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from shared.tasks import end
@@ -21,8 +23,8 @@ from tests.watch import until
 from worker.aftermath import Aftermath
 from worker.apply import TRIES
 from worker.doorbell import Doorbell
-from worker.lanes import Lanes
-from worker.sweep import Sweep
+from worker.lanes import LONG, Lanes
+from worker.sweep import INTERVAL, Sweep
 
 SMALL = 4  # batches of a drain: a backlog of few
 
@@ -142,6 +144,50 @@ async def test_redis_goes_while_there_is_a_backlog_and_the_sweep_takes_it(driver
     await sweep.close()
     await bell.close()
     await queue.close()
+
+
+async def test_a_drain_that_hangs_hides_its_partitions_from_the_sweep_for_a_second(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    thread = await driver.create()
+    async with other.transaction():
+        await other.execute("select pg_advisory_xact_lock(1, $1)", place(thread))
+        draining = asyncio.create_task(lanes.drain([place(thread)]))
+        await until(lambda: waits(other))
+        assert place(thread) in lanes.known
+        started = asyncio.get_running_loop().time()
+        await until(partial(unknown, lanes, place(thread)))
+        assert asyncio.get_running_loop().time() - started < 2 * LONG
+    await draining
+
+
+async def waits(other: asyncpg.Connection) -> bool:
+    return bool(await other.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
+
+
+async def unknown(lanes: Lanes, partition: int) -> bool:
+    return partition not in lanes.known
+
+
+async def test_a_sweep_that_meets_no_postgres_pauses_although_there_is_a_backlog(
+    driver: Driver, lanes: Lanes, settings: Settings
+) -> None:
+    long, _ = await two_places(driver)
+    for _ in range(2 * SMALL):
+        await driver.accept(long, message())
+    await lanes.drain([place(long)])
+    errors = POSTGRES_ERRORS.labels("sweep")
+    sweep, before = Sweep("postgresql://127.0.0.1:1/nothing", lanes), errors._value.get()
+    loop = asyncio.create_task(sweep.run())
+    await until(partial(counted, errors, before + 2))
+    started = asyncio.get_running_loop().time()
+    await until(partial(counted, errors, before + 4))
+    assert asyncio.get_running_loop().time() - started > INTERVAL
+    await end([loop])
+
+
+async def counted(counter: Counter, most: float) -> bool:
+    return bool(counter._value.get() >= most)
 
 
 async def test_an_error_of_the_second_lane_is_told_by_the_next_drain_and_its_partitions_are_the_sweeps(

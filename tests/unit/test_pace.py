@@ -56,6 +56,11 @@ def test_a_thread_that_somebody_has_locked_does_not_go_first() -> None:
     assert light_ones([*waiting("noisy", "n", MUCH + 1), *locked]) == []
 
 
+def test_a_batch_does_not_go_before_one_of_its_thread_that_was_still_locked_when_it_was_read() -> None:
+    first, second = waiting("quiet", "q", 1, free=False), waiting("quiet", "q", 1)
+    assert light_ones([*first, *waiting("noisy", "n", MUCH + 1), *second]) == []
+
+
 def test_an_account_that_fills_many_partitions_has_one_turn_in_each_round() -> None:
     noisy = [batch for n in range(30) for batch in waiting("noisy", f"n{n}", 5, partition=n)]
     quiet = waiting("quiet", "q", 3, partition=40)
