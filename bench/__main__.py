@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import cpu
 from bench.backlog import drain_backlog
 from bench.bars import bars
 from bench.history import compare_histories
@@ -64,10 +63,7 @@ def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "?")
     cores = len(os.sched_getaffinity(0))
-    return (
-        f"{model}, {cores} cores (each at {cpu.shared_speed():.0%} of its speed while all are busy),"
-        f" Linux {platform.release()}, Python {platform.python_version()}"
-    )
+    return f"{model}, {cores} cores, Linux {platform.release()}, Python {platform.python_version()}"
 
 
 async def run(chosen: argparse.Namespace) -> Results:

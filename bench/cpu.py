@@ -5,21 +5,12 @@ children that ended are kept by the parent that waited for them, so a tree's sum
 """
 
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds; the sum is exact, only its last digit is a tick
 _PROC = Path("/proc")
-_SPIN = """
-import time
-began, turns = time.process_time(), 0
-while time.process_time() - began < 0.5:
-    turns += sum(1 for _ in range(1000))
-print(turns)
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +84,3 @@ def _machine() -> float:
     """Busy seconds of all cores: user, nice, system, irq, softirq, steal."""
     fields = [int(value) for value in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]]
     return sum(fields[at] for at in (0, 1, 2, 5, 6, 7)) * _TICK
-
-
-def shared_speed() -> float:
-    """How fast a core works while all are busy, over one that is busy alone: 1.0, or less where two are threads of one
-    core or strangers use the same ones. It takes a second.
-    """
-    (alone,) = _spin(1)
-    together = _spin(len(os.sched_getaffinity(0)))
-    return sum(together) / len(together) / alone
-
-
-def _spin(count: int) -> list[int]:
-    """Turns of a loop in half a second of CPU, of so many processes at once."""
-    spinning = [subprocess.Popen([sys.executable, "-c", _SPIN], stdout=subprocess.PIPE) for _ in range(count)]
-    return [int(process.communicate()[0]) for process in spinning]
