@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+import asyncpg
 import pytest
 
 from shared import ids
@@ -11,14 +12,12 @@ from tests.driver import running_driver
 from tests.pipeline import message
 from worker.apply import Drained, Drainer
 from worker.batch import Batch
-from worker.transaction import BOUNDED
 
 
 async def test_a_batch_never_overtakes_one_that_waits_for_a_locked_thread(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has the thread while the first batch is tried, and lets go of it before the second one would be."""
-    monkeypatch.setitem(BOUNDED, "lock_timeout", "200")
     async with running_driver(settings) as driver:
         thread = await driver.create()
         first, second = await driver.accept(thread, message("first")), await driver.accept(thread, message("second"))
@@ -29,11 +28,10 @@ async def test_a_batch_never_overtakes_one_that_waits_for_a_locked_thread(
             [first, second],
         )
         other = await connect(settings.database_url)
-        held = other.transaction()
-        await held.start()
-        await other.execute("select from threads where id = $1 for no key update", thread)
-        monkeypatch.setattr(Drainer, "_alone", letting_go(Drainer._alone, held.rollback))
+        tried: list[int] = []
+        monkeypatch.setattr(Drainer, "_alone", beside_somebody(Drainer._alone, other, tried))
         await driver.drain()
+        assert tried == [(await driver.batch(first))["id"]]
         await driver.drain()
         await other.close()
         said = await driver.pool.fetch(
@@ -42,19 +40,17 @@ async def test_a_batch_never_overtakes_one_that_waits_for_a_locked_thread(
     assert [row["content"] for row in said] == ["first", "second"]
 
 
-def letting_go(
-    alone: Callable[[Drainer, Batch], Awaitable[Drained]], let_go: Callable[[], Awaitable[None]]
+def beside_somebody(
+    alone: Callable[[Drainer, Batch], Awaitable[Drained]], other: asyncpg.Connection, tried: list[int]
 ) -> Callable[[Drainer, Batch], Awaitable[Drained]]:
-    """`alone`, with `let_go` right behind its first call, however it ends."""
-    calls = 0
+    """`Drainer._alone`; while the first batch is tried, somebody else has its thread."""
 
-    async def wrapped(drainer: Drainer, batch: Batch) -> Drained:
-        nonlocal calls
-        calls += 1
-        try:
+    async def tried_alone(drainer: Drainer, batch: Batch) -> Drained:
+        tried.append(batch.id)
+        if len(tried) > 1:
             return await alone(drainer, batch)
-        finally:
-            if calls == 1:
-                await let_go()
+        async with other.transaction():
+            await other.execute("select from threads where id = $1 for no key update", batch.thread)
+            return await alone(drainer, batch)
 
-    return wrapped
+    return tried_alone
