@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SHORT = 48  # batches: as many as a flush accepts; whoever comes next waits for one such drain
+SHORT = 24  # batches: fewer cost more than they save, with more of them one waits longer (docs: a-backlog-shares-its-worker)
 SHORT_FOR = 1.0  # seconds
 
 
