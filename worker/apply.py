@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import asyncpg
@@ -119,13 +119,16 @@ class Drainer:
         alone = [batch for batch in choice.batches if batch.thread in wary - taken_threads(choice.batches)]
         if alone:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
-            return await self._after_a_death(alone)
+            drained = await self._after_a_death(alone)
+            return replace(drained, more=drained.more or len(alone) < len(choice.batches))
         batches = [batch for batch in choice.batches if batch.thread not in wary]  # those wait for their lock
         if not batches or now is None:
             await connection.execute("rollback")
             return Drained(more=choice.more and not wary)
         drained = await self._apply(connection, batches, now)
-        return Drained(drained.outcomes, drained.blocked, choice.more or drained.more, now, choice.left)
+        came = bool(drained.outcomes or drained.blocked)
+        left = None if drained.more else choice.left
+        return Drained(drained.outcomes, drained.blocked, (choice.more and came) or drained.more, now, left)
 
     async def _begin(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
         """Begins the transaction; returns the partitions that it holds."""

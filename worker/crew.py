@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +92,9 @@ class Crew:
             self.doorbell.lanes.stopping = self.sweep.lanes.stopping = True
         if self._workers:
             await asyncio.wait(self._workers, timeout=timeout)
+        if self.doorbell is not None:  # a stock arq worker has no loop of the bell that would wait for it
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.doorbell.lanes.finish(), timeout)
         if self.upkeep is not None:
             await self.aftermath.tell_once()
         await end((*self._workers, *self._others))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SHORT = 24  # batches: fewer cost more than they save, with more of them one waits longer (docs: a-backlog-shares-its-worker)
+SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-shares-its-worker.md)
 SHORT_FOR = 1.0  # seconds
 
 

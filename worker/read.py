@@ -4,7 +4,7 @@ It remembers where its round of accounts stopped. Refused here: any lock; the ca
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,7 +50,10 @@ class Reader:
         if not alone:
             return chosen
         taken = {batch.id for batch in chosen.batches}
-        return Choice(chosen.batches, True, {batch.partition for batch in batches if batch.id not in taken})
+        left = {batch.partition for batch in batches if batch.id not in taken}
+        shares = Counter((batch.partition, batch.account) for batch in batches)
+        left.update(partition for (partition, _), share in shares.items() if share >= per_account)
+        return Choice(chosen.batches, True, left)
 
     async def _fetch(
         self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]

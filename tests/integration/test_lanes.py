@@ -21,7 +21,7 @@ from tests.pipeline import PARTITIONS, message
 from tests.rows import Owner, Row, a_message, add_owner, add_thread
 from tests.watch import until
 from worker.aftermath import Aftermath
-from worker.apply import TRIES
+from worker.apply import STAND_BYS, TRIES
 from worker.doorbell import Doorbell
 from worker.lanes import LONG, Lanes
 from worker.sweep import INTERVAL, Sweep
@@ -159,6 +159,25 @@ async def test_a_drain_that_hangs_hides_its_partitions_from_the_sweep_for_a_seco
         await until(partial(unknown, lanes, place(thread)))
         assert asyncio.get_running_loop().time() - started < 2 * LONG
     await draining
+
+
+async def test_lanes_do_not_spin_around_a_thread_that_somebody_holds_for_long(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    thread = await driver.create()
+    await driver.drain()
+    refs = [await driver.accept(thread, message()) for _ in range(3 * SMALL)]
+    async with other.transaction():
+        await other.execute("select from threads where id = $1 for update", thread)
+        drains = 1
+        await lanes.drain([place(thread)])
+        while lanes.busy:
+            await lanes.drain(())
+            drains += 1
+            assert drains < 5 * STAND_BYS
+    await lanes.drain([place(thread)])
+    await finished(lanes)
+    assert all([await is_applied(driver, ref) for ref in refs])
 
 
 async def waits(other: asyncpg.Connection) -> bool:

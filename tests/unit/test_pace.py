@@ -6,6 +6,7 @@ from shared import ids
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId, Ulid
 from worker.batch import LITTLE, MUCH, Batch, choose, light_ones
 from worker.pace import SHORT, SHORT_FOR, Pace
+from worker.read import Reader
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -68,6 +69,14 @@ def test_an_account_that_fills_many_partitions_has_one_turn_in_each_round() -> N
     assert sum(batch.account == "quiet" for batch in chosen.batches) == 3
     assert len(chosen.batches) == 8
     assert chosen.more
+
+
+def test_a_partition_of_which_not_all_was_read_is_left_by_a_drain_for_those_with_little() -> None:
+    hot = waiting("acme", "hot", 25, partition=1)
+    quiet = [batch for n in range(25) for batch in waiting("acme", f"quiet {n}", 1, partition=2)]
+    choice = Reader(ids.mint(), Pace(500))._choose(numbered([*hot, *quiet]), 25, light=True)
+    assert {batch.partition for batch in choice.batches} == {2}
+    assert choice.left == {1, 2}  # what a full share kept from being read is not known
 
 
 def test_drains_are_short_for_a_while_after_somebody_with_little_was_met() -> None:

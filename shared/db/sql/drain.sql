@@ -17,9 +17,8 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
 -- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
 -- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
--- $6 are hot threads to look past. The batches' threads are locked with it (`free`: nobody else has it),
--- those that
--- somebody else holds are passed over: nobody is waited for here, so the order of these locks is of no account.
+-- $6 are hot threads to look past. The batches' threads are locked with it (`free`: nobody else has it); those that
+-- somebody else holds are passed over. Nobody is waited for here, so the order of these locks is of no account.
 with recursive retrying as materialized (
     select partition, thread from batches
     where partition = any($1::int[]) and applied_at is null and next_try_at > now()
