@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ class DevProcess:
     def clean_up(self) -> None:
         """Kills what a failed test left."""
         for process in self.left():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+                process.kill()
         self.process.wait(5)
         if self.process.stdout is not None:
             self.process.stdout.close()
