@@ -5,7 +5,7 @@ by the tests; nothing is checked by them while the service runs.
 from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from shared.effects import WarningCode
@@ -16,24 +16,21 @@ CLOSED = ConfigDict(extra="forbid")
 Id = Annotated[str, Field(pattern=PATTERN)]
 
 
+@with_config(CLOSED)
 class RunFailure(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # pydantic's place for it in a TypedDict
-
     code: str
     message: str
     retryable: bool
 
 
+@with_config(CLOSED)
 class RunOutput(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     text: str
 
 
+@with_config(CLOSED)
 class Run(TypedDict):
     """Times are null as long as they have not come; a run that is only expected has none."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     completedAt: datetime | None
     createdAt: datetime | None
@@ -46,30 +43,26 @@ class Run(TypedDict):
     updatedAt: datetime | None
 
 
+@with_config(CLOSED)
 class QueuedRun(Run):
     """A run and its place: 0 for the current one, 1 for the next, null for a finished one."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     queuePosition: int | None
 
 
+@with_config(CLOSED)
 class Creator(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     id: Id
     kind: Literal["human_pat", "service_token"]
 
 
+@with_config(CLOSED)
 class AttributedUser(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     id: Id
 
 
+@with_config(CLOSED)
 class Thread(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     agent_id: Id | None
     attributed_user: AttributedUser | None
     client_external_ref: str | None
@@ -85,10 +78,9 @@ class Thread(TypedDict):
     userId: str | None
 
 
+@with_config(CLOSED)
 class Warned(TypedDict):
     """What an event could not do, or did otherwise than its sender may expect."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     code: WarningCode
     message: str
@@ -96,32 +88,28 @@ class Warned(TypedDict):
     runId: NotRequired[Id]
 
 
+@with_config(CLOSED)
 class Links(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     thread: str
 
 
+@with_config(CLOSED)
 class ThreadWithRun(TypedDict):
     """A thread and its last run."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     links: Links
     run: Run | None
     thread: Thread
 
 
+@with_config(CLOSED)
 class CreatedThread(ThreadWithRun):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     warnings: NotRequired[list[Warned]]
 
 
+@with_config(CLOSED)
 class EventResult(TypedDict):
     """One event of a batch, in the order sent: the run as it was right after it."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     clientRequestId: str | None
     requestId: str | None
@@ -129,33 +117,29 @@ class EventResult(TypedDict):
     type: Literal["user_message", "permission_decision", "user_interrupt"]
 
 
+@with_config(CLOSED)
 class SentEvents(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     acceptedAt: datetime
     events: list[EventResult]
     thread: Thread
     warnings: list[Warned]
 
 
+@with_config(CLOSED)
 class Threads(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     threads: list[Thread]
     truncated: bool
 
 
+@with_config(CLOSED)
 class Runs(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     runs: list[QueuedRun]
     truncated: bool
 
 
+@with_config(CLOSED)
 class Event(TypedDict):
     """One entry of a thread's log. Its id is the cursor of pages and streams."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     content: str | None
     durationMs: int | None
@@ -171,32 +155,28 @@ class Event(TypedDict):
     toolName: NotRequired[str]
 
 
+@with_config(CLOSED)
 class Events(TypedDict):
     """Oldest first; `truncated`: there are more, older ones or, behind a cursor, newer ones."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     events: list[Event]
     truncated: bool
 
 
+@with_config(CLOSED)
 class Done(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     ok: Literal[True]
     warnings: NotRequired[list[Warned]]
 
 
+@with_config(CLOSED)
 class Reason(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     code: str
     message: str
 
 
+@with_config(CLOSED)
 class Error(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     error: Reason
 
 

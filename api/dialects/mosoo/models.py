@@ -7,7 +7,7 @@ Optional fields may be null, which is the same as absent.
 
 from typing import Annotated, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -53,31 +53,27 @@ MessageText = Annotated[
 ]
 
 
+@with_config(CLOSED)
 class TextPart(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # pydantic's place for it in a TypedDict
-
     type: Literal["text"]
     text: str
 
 
+@with_config(CLOSED)
 class ThreadInput(TypedDict):
     """The first message of a thread: its parts joined with a newline are 1 to 32,000 characters."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     type: Literal["user.message"]
     content: Annotated[list[TextPart], Field(fail_fast=True)]
 
 
+@with_config(CLOSED)
 class FileHandle(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     file_id: FileId
 
 
+@with_config(CLOSED)
 class FileResource(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     type: Literal["file"]
     file_id: FileId
 
@@ -85,10 +81,9 @@ class FileResource(TypedDict):
 Resources = Annotated[list[FileResource], Field(fail_fast=True)]
 
 
+@with_config(_closed(files=("resources", "array")))
 class CreateThread(TypedDict):
     """`files` and `resources` are the two generations' names of one thing: send one of them."""
-
-    __pydantic_config__ = _closed(files=("resources", "array"))  # type: ignore[misc]  # as above
 
     input: NotRequired[ThreadInput | None]
     client_external_ref: NotRequired[Annotated[str, Field(max_length=255)] | None]
@@ -98,12 +93,9 @@ class CreateThread(TypedDict):
     resources: NotRequired[Resources | None]
 
 
+@with_config(_closed(clientRequestId=("requestId", "string"), attachmentIds=("resources", "array")))
 class UserMessage(TypedDict):
     """`clientRequestId` and `requestId`, `attachmentIds` and `resources` are two names of one thing each."""
-
-    __pydantic_config__ = _closed(  # type: ignore[misc]  # as above
-        clientRequestId=("requestId", "string"), attachmentIds=("resources", "array")
-    )
 
     type: Literal["user_message"]
     text: MessageText
@@ -114,18 +106,16 @@ class UserMessage(TypedDict):
     on_busy: NotRequired[Annotated[BusyPolicy, Field(strict=False)] | None]
 
 
+@with_config(CLOSED)
 class PermissionDecision(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     type: Literal["permission_decision", "permission-decision"]
     requestId: Annotated[str, Field(min_length=1, max_length=255)]
     decision: Literal["allow_once", "reject_once"]
     note: NotRequired[Annotated[str, Field(max_length=2000)] | None]
 
 
+@with_config(CLOSED)
 class UserInterrupt(TypedDict):
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
-
     type: Literal["user_interrupt", "interrupt"]
     runId: NotRequired[Id | None]
 
@@ -133,10 +123,9 @@ class UserInterrupt(TypedDict):
 Event = Annotated[UserMessage | PermissionDecision | UserInterrupt, Field(discriminator="type")]
 
 
+@with_config(CLOSED)
 class SendEvents(TypedDict):
     """A batch: applied in order, all of it or none."""
-
-    __pydantic_config__ = CLOSED  # type: ignore[misc]  # as above
 
     events: Annotated[list[Event], Field(min_length=1, max_length=EVENTS_LIMIT, fail_fast=True)]
 
