@@ -10,6 +10,7 @@ from api.app import create_app
 from api.dialects.mosoo import answers
 from api.dialects.mosoo.openapi import OPERATIONS, document
 from shared import ids
+from shared.ids import AccountId, AgentId, TokenId
 from shared.settings import Settings
 from tests.service import Client, Reply, Service, message, running_service
 
@@ -152,9 +153,8 @@ async def test_an_api_that_starts_without_postgres_answers_503(settings: Setting
         assert (await health(service, "/healthz")).status == 200
         ready = await health(service, "/readyz")
         assert (ready.status, ready.json["status"], ready.json["postgres"]) == (503, "unavailable", "away")
-        client = Client(
-            *(service.session, service.url, ids.mint(), ids.mint(), "mst_" + "A" * 43, ids.mint())  # type: ignore[arg-type]
-        )
+        account, token, agent = AccountId(ids.mint()), TokenId(ids.mint()), AgentId(ids.mint())
+        client = Client(service.session, service.url, account, token, "mst_" + "A" * 43, agent)
         for reply in (await client.create("hello"), await client.call("GET", f"/threads/{ids.mint()}")):
             assert reply.error[:2] == (503, "service_inactive")
             assert reply.headers["retry-after"] == "1"

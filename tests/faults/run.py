@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import asyncpg
 from redis.asyncio import Redis
 
 from shared.keys import Keys
@@ -155,11 +156,11 @@ async def _report(plan: Plan, stack: Stack, load: Load, injector: Injector, seco
     )
 
 
-async def _settle(stack: Stack, db: object, redis: Redis, keys: Keys) -> float:
+async def _settle(stack: Stack, db: asyncpg.Connection, redis: Redis, keys: Keys) -> float:
     """Waits for quiet, at most `QUIET` seconds: the checker says what did not come to it."""
 
     async def quiet() -> bool:
-        left = await db.fetchval("select count(*) from batches where applied_at is null")  # type: ignore[attr-defined]
+        left = await db.fetchval("select count(*) from batches where applied_at is null")
         return not left and not await tables.count_waiting(redis, keys, PARTITIONS)
 
     try:

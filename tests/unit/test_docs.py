@@ -82,8 +82,8 @@ def test_every_command_that_the_documentation_names_exists() -> None:
 
 
 def _commands() -> dict[str, set[str]]:
-    root = typer.main.get_command(cli.app)
-    return {name: set(getattr(command, "commands", {})) for name, command in root.commands.items()}  # type: ignore[attr-defined]
+    root = typer.main.get_group(cli.app)
+    return {name: set(getattr(command, "commands", {})) for name, command in root.commands.items()}
 
 
 def test_every_link_within_the_documentation_leads_somewhere() -> None:
