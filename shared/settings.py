@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     on_poison: Literal["hold", "skip"] = Field(
         default="hold", description="a thread with a parked batch waits or goes on"
     )
+    concurrency: int = Field(default=100, gt=0, description="runs that one worker executes at once")
+    run_timeout: float = Field(default=600.0, gt=0, description="seconds a run may execute, where its agent says none")
+    run_attempts: int = Field(default=3, gt=0, description="workers that may be lost with a run before it fails")
+    private_endpoints: bool = Field(
+        default=False, description="let agents' endpoints and webhooks be addresses of private networks"
+    )
     retention_hours: float = Field(default=24.0, ge=24, description="how long applied batches and their keys are kept")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

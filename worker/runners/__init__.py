@@ -1,0 +1,48 @@
+"""The runner contract, version 1: what an agent's author writes, and what a worker gives and takes.
+
+A runner is one async generator, `async def run(ctx: Context) -> AsyncIterator[Output]`. See docs/runners.md.
+"""
+
+from worker.runners.context import (
+    Context,
+    Decision,
+    Message,
+    Steering,
+    Verdict,
+)
+from worker.runners.outputs import (
+    Checkpoint,
+    Custom,
+    MessageEnd,
+    Output,
+    PermissionRequest,
+    TextDelta,
+    ThinkingDelta,
+    ToolCompleted,
+    ToolStarted,
+    Usage,
+)
+from worker.runners.protocol import Runner, RunnerError
+
+CONTRACT_VERSION = 1
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "Checkpoint",
+    "Context",
+    "Custom",
+    "Decision",
+    "Message",
+    "MessageEnd",
+    "Output",
+    "PermissionRequest",
+    "Runner",
+    "RunnerError",
+    "Steering",
+    "TextDelta",
+    "ThinkingDelta",
+    "ToolCompleted",
+    "ToolStarted",
+    "Usage",
+    "Verdict",
+]

@@ -1,0 +1,59 @@
+"""The runner `python`: an author's own async generator, named as `module:function`.
+
+`isolation: inline` (the default) runs it in the worker's loop; `process` in a child of its own (`isolation.py`).
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worker.runners.protocol import Runner, RunnerError
+from worker.runners.registry import ConfigError, Surroundings, explain
+
+
+class PythonConfig(BaseModel):
+    """Keys of ours; whatever else the configuration holds is the author's."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")
+    isolation: Literal["inline", "process"] = "inline"
+
+
+def check(config: Mapping[str, Any]) -> PythonConfig:
+    """Raises ConfigError. Does not import anything: an operator's machine need not have the author's code."""
+    try:
+        return PythonConfig.model_validate(config)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from error
+
+
+def open_runner(config: Mapping[str, Any], surroundings: Surroundings) -> Runner:
+    """Raises ConfigError, RunnerError where there is no such function on this worker."""
+    checked = check(config)
+    if checked.isolation == "process":
+        raise ConfigError("isolation: `process` is not there yet")
+    return load(checked.function)
+
+
+def load(function: str) -> Runner:
+    """The async generator function that `module:function` names. Raises RunnerError."""
+    module, _, name = function.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # an author's module may raise anything
+        raise RunnerError(
+            f"The function {function!r} can't be loaded: {type(error).__name__}: {error}",
+            code="runner.unavailable",
+            retryable=True,
+        ) from error
+    if not inspect.isasyncgenfunction(found):
+        raise RunnerError(
+            f"{function!r} is no async generator function: `async def {name}(ctx)` with a `yield` in it.",
+            code="runner.unavailable",
+        )
+    runner: Runner = found
+    return runner
