@@ -69,6 +69,7 @@ class EventLogged(NamedTuple):
     request_id: str | None = None
     tokens: int | None = None
     duration_ms: int | None = None
+    message: EventId | None = None  # of a delta: the first delta of its message
 
 
 class MessageWritten(NamedTuple):
@@ -79,6 +80,7 @@ class MessageWritten(NamedTuple):
     run: RunId | None = None
     metadata: dict[str, str] | None = None
     request_id: str | None = None
+    incomplete: str | None = None  # why its run could not finish it
 
 
 @dataclass(frozen=True, slots=True)

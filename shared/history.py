@@ -1,8 +1,8 @@
 """Pages of a thread's log: bounded in entries and in text, the deltas of one message folded into one entry.
 
-Deltas of one message are those of one run and one type with nothing of another type of that run between them; what
-other runs log meanwhile does not part them. A folded entry has the id of the last delta it holds, so that every id on
-a page is a cursor. Refused here: live events; a stream sends deltas as they are.
+Deltas of one message are those of one run, one type and one message id with nothing of another type of that run
+between them; what other runs log meanwhile does not part them. A folded entry has the id of the last delta it holds, so
+that every id on a page is a cursor. Refused here: live events; a stream sends deltas as they are.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,6 +22,9 @@ SQL = statements("reads")
 DELTAS = frozenset({"agent.message.delta", "agent.thinking.delta"})
 TEXT_LIMIT = 8 << 20  # characters of content on one page: 1,000 entries may hold 256 KiB each
 _ROWS = 1_000  # rows read at a time where one entry has many
+
+
+_Message = tuple[RunId | None, str, EventId | None]  # the run, the type of its deltas, their message
 
 
 @dataclass(slots=True)
@@ -47,12 +50,12 @@ class _Folder:
 
     limit: int
     entries: list[_Entry] = field(default_factory=list)
-    open: dict[tuple[RunId | None, str], _Entry] = field(default_factory=dict)  # messages that may go on
+    open: dict[_Message, _Entry] = field(default_factory=dict)  # messages that may go on
     text: int = 0
 
     def add(self, event: EventLogged) -> bool:
         """False where the event belongs to none of the entries and there is no room for one more."""
-        key = (event.run, event.type)
+        key = (event.run, event.type, event.message)
         self._close(key)
         entry = self.open.get(key)
         if self.text > TEXT_LIMIT or (entry is None and len(self.entries) >= self.limit):
@@ -66,8 +69,8 @@ class _Folder:
             self.open[key] = entry
         return True
 
-    def _close(self, key: tuple[RunId | None, str]) -> None:
-        """An event of a run ends that run's messages of other types."""
+    def _close(self, key: _Message) -> None:
+        """An event of a run ends that run's other messages."""
         for other in [other for other in self.open if other[0] == key[0] and other != key]:
             del self.open[other]
 
@@ -124,6 +127,7 @@ def _event(row: Any) -> EventLogged:
         request_id=row["request_id"],
         tokens=row["tokens"],
         duration_ms=row["duration_ms"],
+        message=row["message"],
     )
 
 

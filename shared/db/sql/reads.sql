@@ -99,7 +99,8 @@ order by page.id desc;
 
 -- name: events_after
 -- Events of a thread behind a cursor, oldest first. Arguments: partition, thread, cursor or null, limit.
-select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at
+select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at,
+       message
 from thread_events
 where partition = $1 and thread = $2 and id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000')
 order by id
@@ -107,7 +108,8 @@ limit $4;
 
 -- name: events_before
 -- Events of a thread before a cursor, newest first. Arguments: partition, thread, cursor or null, limit.
-select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at
+select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at,
+       message
 from thread_events
 where partition = $1 and thread = $2 and id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 order by id desc
