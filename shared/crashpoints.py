@@ -22,6 +22,9 @@ POINTS = (
     "worker.after_note",
     "worker.before_commit",
     "worker.after_commit",
+    "worker.after_lease",
+    "worker.before_append",
+    "worker.after_append",
 )
 SWITCHES = ("ack_before_commit", "stale_read", "skip_locked")
 _KNOWN = frozenset({*SWITCHES, *(f"{end}:{point}" for end in ("crash", "stop") for point in POINTS)})

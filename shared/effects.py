@@ -69,7 +69,7 @@ class EventLogged(NamedTuple):
     request_id: str | None = None
     tokens: int | None = None
     duration_ms: int | None = None
-    message: EventId | None = None  # of a delta: the first delta of its message
+    message: EventId | None = None  # of a delta: the message it belongs to
 
 
 class MessageWritten(NamedTuple):
@@ -90,6 +90,7 @@ class RequestOpened:
     tool_name: str | None
     tool_input: dict[str, Any] | None
     at: datetime
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,16 @@ class SteerSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class RunKept:
+    """What a runner leaves with its run: its checkpoint (a JSON text) and what it used, where they changed."""
+
+    run: RunId
+    checkpoint: str | None
+    place: EventId | None  # the last event before a checkpoint or a wait
+    usage: dict[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class ClientRequestSeen:
     client_request_id: str
     run: RunId
@@ -121,6 +132,7 @@ class ClientRequestSeen:
 Effect = (
     RunCreated
     | RunMoved
+    | RunKept
     | EventLogged
     | MessageWritten
     | RequestOpened

@@ -9,11 +9,11 @@ the run hands them to `step`.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from shared.ids import MessageId, RequestId, RunId
+from shared.ids import EventId, MessageId, RequestId, RunId
 from shared.models import BusyPolicy, RunError
 
 
@@ -90,13 +90,64 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One permission that a runner wants before it goes on. `expires_at` None: it waits for ever."""
+    """One permission that a runner wants before it goes on. Without a time it waits for ever."""
 
     id: RequestId
     title: str
     tool: str | None = None
     input: dict[str, Any] | None = None
     expires_at: datetime | None = None
+    key: str | None = None  # the runner's own name of it
+    expires_in: float | None = None  # seconds from when it is asked; instead of `expires_at`
+
+
+class Entry(NamedTuple):
+    """One event that a runner adds to the log; `message` names the message that a delta belongs to."""
+
+    type: str
+    content: str | None = None
+    status: str = "available"
+    tool_call_id: str | None = None
+    tool_name: str | None = None
+    tool_input: dict[str, Any] | None = None
+    tokens: int | None = None
+    duration_ms: int | None = None
+    message: EventId | None = None
+
+
+class Spoken(NamedTuple):
+    """An assistant's message that is over; `incomplete` says why it is not whole."""
+
+    id: MessageId
+    text: str
+    incomplete: str | None = None
+
+
+class Tokens(NamedTuple):
+    """All that a run has used so far."""
+
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """What a runner yielded since the last report, in order. `checkpoint` is a JSON text."""
+
+    run: RunId
+    entries: tuple[Entry, ...] = ()
+    messages: tuple[Spoken, ...] = ()
+    checkpoint: str | None = None
+    usage: Tokens | None = None
+    type: ClassVar[str] = "run_output"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReleased:
+    """The worker that has the run is about to stop; another one goes on from the last checkpoint."""
+
+    run: RunId
+    type: ClassVar[str] = "run_released"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +178,10 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunExpired:
-    """The run's deadline has passed."""
+    """The run's deadline has passed; or a permission's has, and `error` says so."""
 
     run: RunId
+    error: RunError | None = None
     type: ClassVar[str] = "run_expired"
 
 
@@ -161,6 +213,8 @@ class SteerAcknowledged:
 RunnerEvent = (
     RunLeased
     | RunStarted
+    | RunOutput
+    | RunReleased
     | RunWaits
     | RunResumed
     | RunFinished

@@ -82,6 +82,11 @@ def at(moment: datetime) -> Ulid:
     return Ulid(_stem_of(moment) + _chance(16))
 
 
+def earliest(moment: datetime) -> Ulid:
+    """The first of all ids of that moment: a bound for ranges, nobody's id."""
+    return Ulid(_stem_of(moment) + "0" * 16)
+
+
 @lru_cache(16)  # a drain has one time for all of its threads
 def _stem_of(moment: datetime) -> str:
     return _stem((moment - _EPOCH) // _MILLISECOND)

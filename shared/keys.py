@@ -10,6 +10,7 @@ threadmill:wake:<role>        list   one element a worker to wake
 threadmill:worker:<id>        string a live worker, JSON, with a time to live
 threadmill:outcomes:<api>     channel of one api process: outcomes it waits for
 threadmill:thread:<id>        channel: the thread has something new
+threadmill:nudges             channel: threads whose executing run has news (interrupted, steered)
 threadmill:control            channel: pause, resume, quiet
 """
 
@@ -44,6 +45,10 @@ class Keys:
 
     def thread(self, thread: str) -> str:
         return f"{self.prefix}threadmill:thread:{thread}"
+
+    @property
+    def nudges(self) -> str:
+        return f"{self.prefix}threadmill:nudges"
 
     @property
     def control(self) -> str:

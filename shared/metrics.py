@@ -52,6 +52,12 @@ LATENCY = Tally(
     "From accepted to applied, by Postgres' clock",
     (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0),
 )
+APPEND_SIZE = Histogram(
+    "threadmill_append_runs", "Runs whose outputs were written by one append", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
+)
+EXECUTING_RUNS = Gauge("threadmill_executing_runs", "Runs that this worker executes")
+FINISHED_RUNS = Counter("threadmill_finished_runs", "Runs that this worker brought to an end", ["end"])
+LOST_LEASES = Counter("threadmill_lost_leases", "Leases that ran out, found by this worker")
 FAILED_DRAINS = Counter("threadmill_failed_drains", "Drains that rolled back", ["reason"])
 PARKED = Counter("threadmill_parked_batches", "Batches that became dead letters")
 REDIS_ERRORS = Counter("threadmill_redis_errors", "Calls to Redis that failed", ["call"])

@@ -132,3 +132,4 @@ class Thread(NamedTuple):
     deleted_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    ready_at: datetime | None = None  # since when its current run waits for a worker; None: it has one, or needs none

@@ -5,7 +5,8 @@ when Redis is away; nothing is lost by it (the workers' sweep finds the batches)
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from shared import ids
-from shared.ids import BatchId, BatchRef
+from shared.ids import BatchId, BatchRef, ThreadId
 from shared.keys import Keys
 
 AWAY = (RedisError, OSError, TimeoutError)  # what a Redis that is away, full, read-only or loading raises
@@ -34,9 +35,11 @@ JOB_TIMEOUT = 20.0  # seconds; arq runs a job of a killed worker again after the
 MOST_PARTITIONS = 1 << 15  # what the column holds; a database has fewer
 
 APPLY = "apply"
+EXECUTE = "execute"
 
 # arq's record of a job (try, function, arguments, keyword arguments, enqueue time), of a partition and a time.
 _APPLY_JOB = f'{{"t":null,"f":"{APPLY}","a":[%d],"k":{{}},"et":%d}}'
+_EXECUTE_JOB = f'{{"t":null,"f":"{EXECUTE}","a":["%s"],"k":{{}},"et":%d}}'
 _JOB = {"t": int | None, "f": str, "a": list, "k": dict, "et": int}  # try, function, arguments, enqueue time (ms)
 _LATEST = 4_102_444_800_000  # the year 2100: arq makes a date of it
 
@@ -124,6 +127,26 @@ class Queue:
             args += [job, _APPLY_JOB % (partition, newest), len(members) // 2, *members]
         return int(await self._run("ring", keys, args))
 
+    async def call(self, threads: Sequence[ThreadId]) -> None:
+        """Rings for a worker to execute the current runs of these threads: a job each, `execute:<thread>:<id>`."""
+        now = time.time_ns() // 1_000_000
+        keys = [self._keys.queue(EXECUTE), self._keys.wake(EXECUTE)]
+        args: list[str | int | bytes] = [JOB_MS, MOST_WAKES, job_key_prefix]
+        for thread in threads:
+            args += [f"{EXECUTE}:{thread}:{ids.mint()}", _EXECUTE_JOB % (thread, now)]
+        await self._run("call", keys, args)
+
+    async def answer(self, most: int) -> list[ThreadId]:
+        """Takes at most `most` of those wake-ups, which end with that: what is lost of them the sweep finds."""
+        keys = [self._keys.queue(EXECUTE), self._keys.wake(EXECUTE)]
+        jobs = await self._run("answer", keys, [most, f"{EXECUTE}:", job_key_prefix, in_progress_key_prefix])
+        threads = [ids.parse(job.decode(errors="replace").split(":")[1]) for job in jobs]
+        return [ThreadId(thread) for thread in threads if thread is not None]
+
+    async def nudge(self, threads: Iterable[ThreadId]) -> None:
+        """Tells all workers that an executing run of these threads has news."""
+        await self._redis.publish(self._keys.nudges, " ".join(threads))
+
     async def wait(self, role: str, timeout: float) -> bool:
         """Waits at most `timeout` seconds to be woken. The client must allow for a longer answer than that."""
         return await self._redis.execute_command("BRPOP", self._keys.wake(role), timeout) is not None
@@ -147,6 +170,7 @@ class Queue:
         outcomes: Mapping[str, Sequence[tuple[BatchRef, str]]],
         wake_ups: Sequence[WakeUp],
         applied: Mapping[int, Sequence[BatchId]],
+        threads: Collection[ThreadId] = (),
     ) -> None:
         """What follows a drain, in one round trip: each api is told the outcomes it may wait for, lines of
         `<ref> <outcome>`; the wake-ups end, and applied batches (per partition) leave the waiting sets.
@@ -154,6 +178,8 @@ class Queue:
         pipeline = self._redis.pipeline(transaction=False)
         for api, items in outcomes.items():
             pipeline.publish(self._keys.outcomes(api), "\n".join([f"{ref} {text}" for ref, text in items]))
+        for thread in threads:
+            pipeline.publish(self._keys.thread(thread), b"")
         if not wake_ups and not applied:
             await pipeline.execute()
             return

@@ -70,8 +70,8 @@ async def running_inbox(settings: Settings) -> AsyncIterator[Inbox]:
 
 
 @asynccontextmanager
-async def running_crew(settings: Settings) -> AsyncIterator[Crew]:
-    crew = Crew(settings)
+async def running_crew(settings: Settings, roles: str = "apply") -> AsyncIterator[Crew]:
+    crew = Crew(settings, roles)
     await crew.start()
     try:
         yield crew

@@ -122,13 +122,13 @@ async def running_api(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings, *, worker: bool = True) -> AsyncIterator[Service]:
-    """An api and, unless told otherwise, a worker's crew."""
+async def running_service(settings: Settings, *, worker: bool = True, roles: str = "apply") -> AsyncIterator[Service]:
+    """An api and, unless told otherwise, a worker's crew; with `roles` all it executes runs, too."""
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings.database_url)
         stack.callback(pool.terminate)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         url = await stack.enter_async_context(running_api(settings))
         if worker:
-            await stack.enter_async_context(running_crew(settings))
+            await stack.enter_async_context(running_crew(settings, roles))
         yield Service(settings, url, pool, session)

@@ -24,12 +24,12 @@ from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch, taken_threads
-from worker.load import Want, load_states
+from worker.load import Want, Where, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
 from worker.read import Reader
 from worker.transaction import BOUNDED, transaction
-from worker.write import write
+from worker.write import news_of, ready_of, write
 
 log = structlog.get_logger()
 SQL = statements("drain")
@@ -53,6 +53,9 @@ class Drained:
     blocked: Sequence[Batch] = ()
     more: bool = False
     at: datetime | None = None
+    changed: Sequence[ThreadId] = ()
+    ready: Sequence[Where] = ()  # threads whose run waits for a worker since this drain
+    news: Sequence[ThreadId] = ()  # threads whose executing run was interrupted, or offered a message
     left: Collection[int] | None = None
 
 
@@ -128,7 +131,7 @@ class Drainer:
         drained = await self._apply(connection, batches, now)
         came = bool(drained.outcomes or drained.blocked)
         left = None if drained.more else choice.left
-        return Drained(drained.outcomes, drained.blocked, (choice.more and came) or drained.more, now, left)
+        return replace(drained, more=(choice.more and came) or drained.more, left=left)
 
     async def _begin(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
         """Begins the transaction; returns the partitions that it holds."""
@@ -168,7 +171,10 @@ class Drainer:
         crash("worker.before_commit")
         await connection.execute("commit")
         crash("worker.after_commit")
-        return Drained(plan.outcomes, plan.blocked, bool(plan.lifted) or await self._stand_by(busy), now)
+        more = bool(plan.lifted) or await self._stand_by(busy)
+        changes = plan.changes
+        news = news_of(changes, plan.statuses)
+        return Drained(plan.outcomes, plan.blocked, more, now, list(changes.threads), ready_of(changes), news)
 
     async def _stand_by(self, busy: bool) -> bool:
         """Whether to look again at once for threads that somebody else had locked: a few times, then the sweep does."""

@@ -28,6 +28,7 @@ from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
+from worker.execute.executor import Executor
 from worker.lanes import Lanes
 from worker.sweep import Sweep
 from worker.upkeep import Upkeep
@@ -52,6 +53,7 @@ class Crew:
     doorbell: Doorbell | None = None
     sweep: Sweep | None = None
     upkeep: Upkeep | None = None
+    executor: Executor | None = None
     _beaten: float = -1e9  # when Postgres last took a heartbeat
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queue: Queue = field(init=False)
@@ -72,6 +74,9 @@ class Crew:
         """
         self.partitions = partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
+        self.aftermath.partitions = partitions
+        self.executor = Executor(settings, self.id, self._queue, self.aftermath, executes=self.roles != "apply")
+        self.aftermath.on_ready, self.aftermath.on_news = self.executor.offer, self.executor.nudge
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
         rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True)
         swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False)
@@ -80,6 +85,7 @@ class Crew:
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
         if bell and self.roles != "execute":
             self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
+        self._others += await self.executor.start()
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
             self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
@@ -90,14 +96,19 @@ class Crew:
         """Ends what is in hand, at most `timeout` seconds; then everything."""
         if self.doorbell is not None and self.sweep is not None:
             self.doorbell.lanes.stopping = self.sweep.lanes.stopping = True
-        if self._workers:
-            await asyncio.wait(self._workers, timeout=timeout)
+        if self.executor is not None:
+            self.executor.stopping.set()
+        ending = [*self._workers, *([asyncio.create_task(self.executor.stop(timeout))] if self.executor else [])]
+        if ending:
+            await asyncio.wait(ending, timeout=timeout)
         if self.doorbell is not None:  # a stock arq worker has no loop of the bell that would wait for it
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.doorbell.lanes.finish(), timeout)
         if self.upkeep is not None:
             await self.aftermath.tell_once()
-        await end((*self._workers, *self._others))
+        await end((*ending, *self._others))
+        if self.executor is not None:
+            await self.executor.close()
         await self._leave()
         await self._close()
 

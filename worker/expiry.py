@@ -6,46 +6,64 @@ when it was accepted.
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import asyncpg
 
 from shared import ids
 from shared.db.statements import statements
-from shared.events import RequestExpired
+from shared.events import RequestExpired, RunExpired, RunnerEvent
 from shared.ids import EventId, RequestId, ThreadId
 from shared.lifecycle import State, step
-from shared.models import Run
-from worker.load import Want, load_states, lock_threads
+from shared.models import Run, RunError
+from worker.load import Want, Where, load_states, lock_threads
 from worker.transaction import transaction
-from worker.write import Changes, write
+from worker.write import Changes, ready_of, write
 
 DRAIN = statements("drain")
 SQL = statements("sweep")
 
 
-async def expire_requests(connection: asyncpg.Connection) -> int:
-    """Settles requests past their time, partition by partition; returns how many."""
+EXPIRED = RunError("permission.expired", "Nobody answered its permission request in time.", retryable=True)
+
+
+@dataclass(slots=True)
+class Expired:
+    """What was settled."""
+
+    requests: int = 0
+    changed: list[ThreadId] = field(default_factory=list)
+    ready: list[Where] = field(default_factory=list)  # threads whose run waits for a worker since then
+
+
+async def expire_requests(connection: asyncpg.Connection) -> Expired:
+    """Settles requests past their time, partition by partition."""
     rows = await connection.fetch(SQL["expired_requests"], timeout=5)
     partitions: dict[int, list[tuple[ThreadId, RequestId]]] = defaultdict(list)
     for row in rows:
         partitions[row["partition"]].append((row["thread"], row["id"]))
-    return sum([await _expire_in(connection, partition, asked) for partition, asked in partitions.items()])
+    expired = Expired()
+    for partition, asked in partitions.items():
+        await _expire_in(connection, partition, asked, expired)
+    return expired
 
 
 async def _expire_in(
-    connection: asyncpg.Connection, partition: int, asked: Sequence[tuple[ThreadId, RequestId]]
-) -> int:
+    connection: asyncpg.Connection, partition: int, asked: Sequence[tuple[ThreadId, RequestId]], expired: Expired
+) -> None:
     async with transaction(connection):
         if not await connection.fetch(DRAIN["try_lock"], [partition]):
-            return 0
+            return
         threads = sorted({thread for thread, _ in asked})
         await lock_threads(connection, [(partition, thread) for thread in threads])
         rows = await connection.fetch(SQL["still_expired"], *zip(*asked, strict=True), partition)
         if not rows:
-            return 0
-        events: dict[ThreadId, list[RequestExpired]] = defaultdict(list)
+            return
+        events: dict[ThreadId, list[RunnerEvent]] = defaultdict(list)
         for row in rows:
             events[row["thread"]].append(RequestExpired(row["id"]))
+            if row["on_expired"] == "expire":
+                events[row["thread"]].append(RunExpired(row["run"], EXPIRED))
         states = await load_states(connection, [Want(partition, thread, own) for thread, own in events.items()])
         changes, now = Changes(), rows[0]["now"]
         statuses = {run.id: run.status for state in states.values() for run in _runs(state)}
@@ -56,7 +74,9 @@ async def _expire_in(
             states[thread] = taken.state
             changes.add((partition, thread), taken.effects)
         await write(connection, changes, statuses, (), now)
-        return len(rows)
+    expired.requests += len(rows)
+    expired.changed += changes.threads
+    expired.ready += ready_of(changes)
 
 
 def _runs(state: State) -> list[Run]:

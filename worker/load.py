@@ -11,7 +11,7 @@ from shared.db.records import queued_run_of, request_of, run_of, steer_of, threa
 from shared.db.statements import statements
 from shared.events import Event, RunnerEvent
 from shared.ids import RequestId, RunId, ThreadId
-from shared.lifecycle import ALL_RUNS, Names, State, names, needed_runs
+from shared.lifecycle import ALL_RUNS, Names, State, may_meet_requests, names, needed_runs
 from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, Steer, Thread
 
 SQL = statements("drain")
@@ -41,7 +41,7 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     present = [want for want in wants if want.thread in threads]
     named = {want.thread: names(want.events) for want in present}
     seen = await _seen(connection, present, named)
-    executing = _executing(present, queues)
+    executing = _executing([want for want in present if may_meet_requests(want.events)], queues)
     requests = await _requests(connection, present, executing, named)
     others = await _named(connection, present, named, seen, queues, requests)
     steers = await _steers(connection, executing)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from shared.effects import EventLogged, MessageWritten, RequestOpened, RequestSettled, RunCreated
+from shared.effects import EventLogged, MessageWritten, RequestOpened, RequestSettled, RunCreated, RunKept
 from shared.ids import ThreadId
 from shared.models import Run, RunError, RunStatus, Steer, Thread
 
@@ -23,6 +23,7 @@ def thread_row(t: Thread) -> Row:
         t.last_event_id,
         t.updated_at,
         t.title,
+        t.ready_at,
     )
 
 
@@ -72,6 +73,7 @@ def logged_row(where: Where, event: EventLogged) -> Row:
         event.status,
         event.content,
         event.occurred_at,
+        event.message,
     )
 
 
@@ -96,6 +98,7 @@ def written_row(where: Where, message: MessageWritten) -> Row:
         json(message.metadata),
         message.request_id,
         message.created_at,
+        message.incomplete,
     )
 
 
@@ -110,7 +113,12 @@ def opened_row(where: Where, opened: RequestOpened) -> Row:
         json(opened.tool_input),
         opened.at,
         request.expires_at,
+        opened.key,
     )
+
+
+def kept_row(where: Where, kept: RunKept) -> Row:
+    return (*where, kept.run, kept.checkpoint, kept.place, json(kept.usage))
 
 
 def decided_row(where: Where, settled: RequestSettled) -> Row:

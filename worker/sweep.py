@@ -73,7 +73,12 @@ class Sweep:
 
     async def expire_once(self) -> int:
         """Returns how many were settled."""
-        return await expire_requests(await self._expiry.get())
+        expired = await expire_requests(await self._expiry.get())
+        aftermath = self.lanes.aftermath
+        aftermath.announce(expired.changed)
+        if expired.ready and aftermath.on_ready is not None:
+            aftermath.on_ready(expired.ready)
+        return expired.requests
 
     async def close(self) -> None:
         await self._line.close()

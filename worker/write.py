@@ -6,11 +6,12 @@ ended. Raises `Disturbed` where a row was not as it was read: the caller rolls b
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 
+from shared import ids
 from shared.crashpoints import armed
 from shared.db.statements import statements
 from shared.effects import (
@@ -21,6 +22,7 @@ from shared.effects import (
     RequestOpened,
     RequestSettled,
     RunCreated,
+    RunKept,
     RunMoved,
     SteerOffered,
     SteerSettled,
@@ -32,6 +34,7 @@ from worker.rows import (
     Where,
     created_row,
     decided_row,
+    kept_row,
     logged_row,
     more_of,
     moved_row,
@@ -43,6 +46,10 @@ from worker.rows import (
 )
 
 SQL = statements("drain")
+
+_AT_WORK = frozenset({RunStatus.BOOTING, RunStatus.RUNNING})
+_CUT = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
+_MARGIN = timedelta(seconds=1)  # between the time of an id and that of its row: both are of one drain
 
 
 class Disturbed(Exception):
@@ -62,6 +69,7 @@ class Changes:
     opened: list[tuple[Where, RequestOpened]] = field(default_factory=list)
     settled: dict[RequestId, tuple[Where, RequestSettled]] = field(default_factory=dict)
     steers: dict[RunId, tuple[Where, Steer]] = field(default_factory=dict)
+    kept: list[tuple[Where, RunKept]] = field(default_factory=list)
     client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
 
     def change(self, before: Thread, after: Thread) -> None:
@@ -80,20 +88,46 @@ class Changes:
                     self.created[run.id] = (where, effect)
                 case MessageWritten():
                     self.written[effect.id] = (where, effect)
-                case ClientRequestSeen():
-                    self.client_requests.append((where, effect))
-                case RequestOpened():
-                    self.opened.append((where, effect))
-                case RequestSettled(request):
-                    self.settled[request.id] = (where, effect)
-                case SteerOffered(steer) | SteerSettled(steer):
-                    self.steers[steer.run] = (where, steer)
+                case _:
+                    self._add_rarer(where, effect)
+
+    def _add_rarer(
+        self,
+        where: Where,
+        effect: RunKept | ClientRequestSeen | RequestOpened | RequestSettled | SteerOffered | SteerSettled,
+    ) -> None:
+        match effect:
+            case RunKept():
+                self.kept.append((where, effect))
+            case ClientRequestSeen():
+                self.client_requests.append((where, effect))
+            case RequestOpened():
+                self.opened.append((where, effect))
+            case RequestSettled(request):
+                self.settled[request.id] = (where, effect)
+            case SteerOffered(steer) | SteerSettled(steer):
+                self.steers[steer.run] = (where, steer)
 
     def _move(self, where: Where, run: Run) -> None:
         if run.id in self.created:
             self.created[run.id] = (where, RunCreated(run, self.created[run.id][1].input))
         else:
             self.moved[run.id] = (where, run)
+
+
+def ready_of(changes: Changes) -> list[Where]:
+    """Threads whose current run waits for a worker, and did not before."""
+    return [
+        (thread.partition, thread.id)
+        for thread in changes.threads.values()
+        if thread.ready_at is not None and thread.ready_at != changes.before[thread.id].ready_at
+    ]
+
+
+def news_of(changes: Changes, statuses: dict[RunId, RunStatus]) -> list[ThreadId]:
+    """Threads whose run was at work and was ended by somebody else, or was offered a message."""
+    ended = [where[1] for where, run in changes.moved.values() if run.terminal and statuses[run.id] in _AT_WORK]
+    return [*ended, *(where[1] for where, steer in changes.steers.values() if not steer.settled)]
 
 
 @dataclass(slots=True)
@@ -125,16 +159,16 @@ async def write(
         SQL["write"],
         now,
         *_table(outcomes, 3),
-        *_table([thread_row(thread) for thread in changes.threads.values()], 9),
+        *_table([thread_row(thread) for thread in changes.threads.values()], 10),
         *_table(rows.said, 7),
         *_table([moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
-        *_table(rows.logged, 8),
+        *_table(rows.logged, 9),
         owner,
     )
     expected = (len(outcomes), len(changes.threads), len(changes.moved))
     if tuple(row) != expected and not armed("stale_read"):
         raise Disturbed(f"marked, changed, moved: {tuple(row)}, expected {expected}")
-    await _write_rest(connection, changes, rows)
+    await _write_rest(connection, changes, rows, _cut_short(changes, statuses))
 
 
 def _sort(changes: Changes) -> _Rows:
@@ -180,13 +214,29 @@ def _settles(before: Thread, after: Thread) -> bool:
     )
 
 
-async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _Rows) -> None:
+def _cut_short(changes: Changes, statuses: dict[RunId, RunStatus]) -> list[Row]:
+    """Runs that end here though they were at work: what they were saying is kept as it is."""
+    return [
+        (*where, run.id, _before(run), run.error.code if run.error else str(run.status))
+        for where, run in changes.moved.values()
+        if statuses[run.id] in _AT_WORK and run.status in _CUT
+    ]
+
+
+def _before(run: Run) -> Ulid:
+    """An event id before the first one of the run: ids follow Postgres' clock, as its times do."""
+    return ids.earliest((run.started_at or run.created_at) - _MARGIN)
+
+
+async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _Rows, cut: list[Row]) -> None:
     """What few drains change."""
     rest: tuple[tuple[str, list[Row]], ...] = (
         ("settle_threads", rows.threads),
         ("insert_runs", rows.created),
         ("log_in_full", rows.in_full),
         ("insert_messages", rows.written),
+        ("keep_cut_messages", cut),
+        ("keep_with_runs", _kept_rows(changes)),
         ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
         ("insert_requests", [opened_row(where, opened) for where, opened in changes.opened]),
         ("settle_requests", [decided_row(where, settled) for where, settled in changes.settled.values()]),
@@ -195,6 +245,18 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     for name, some in rest:
         if some:
             await connection.execute(SQL[name], *zip(*some, strict=True))
+
+
+def _kept_rows(changes: Changes) -> list[Row]:
+    """The last of each: of several rows about one run an update takes any."""
+    kept: dict[RunId, Row] = {}
+    for where, one in changes.kept:
+        row = kept_row(where, one)
+        before = kept.get(one.run)
+        kept[one.run] = (
+            row if before is None else tuple(b if a is None else a for a, b in zip(row, before, strict=True))
+        )
+    return list(kept.values())
 
 
 def _table(rows: Sequence[Row], width: int) -> Iterable[Sequence[Any]]:

@@ -48,6 +48,7 @@ def thread_of(row: asyncpg.Record) -> Thread:
         deleted_at=row["deleted_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        ready_at=row["ready_at"],
     )
 
 

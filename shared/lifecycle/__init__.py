@@ -19,6 +19,8 @@ from shared.events import (
     RunFinished,
     RunLeased,
     RunnerEvent,
+    RunOutput,
+    RunReleased,
     RunResumed,
     RunStarted,
     RunWaits,
@@ -32,7 +34,7 @@ from shared.events import (
 from shared.ids import EventId
 from shared.lifecycle import interrupts, messages, permissions, runs, threads
 from shared.lifecycle.draft import Draft
-from shared.lifecycle.loading import Names, names, needed_runs
+from shared.lifecycle.loading import Names, may_meet_requests, names, needed_runs
 from shared.lifecycle.messages import title_of
 from shared.lifecycle.state import State, Step
 from shared.lifecycle.table import ALL_RUNS, QUEUE_LIMIT
@@ -45,6 +47,7 @@ __all__ = [
     "Names",
     "State",
     "Step",
+    "may_meet_requests",
     "names",
     "needed_runs",
     "step",
@@ -103,10 +106,8 @@ def _apply(draft: Draft, event: Event | RunnerEvent) -> Result:
 
 def _report(draft: Draft, event: RunnerEvent) -> Result:
     match event:
-        case RunLeased():
-            return runs.lease(draft, event)
-        case RunStarted():
-            return runs.start(draft, event)
+        case RunLeased() | RunStarted() | RunOutput() | RunReleased():
+            return _work(draft, event)
         case RunWaits():
             return runs.wait(draft, event)
         case RunResumed():
@@ -123,3 +124,16 @@ def _report(draft: Draft, event: RunnerEvent) -> Result:
             return runs.acknowledge(draft, event)
         case _:
             assert_never(event)
+
+
+def _work(draft: Draft, event: RunLeased | RunStarted | RunOutput | RunReleased) -> Result:
+    """A worker takes a run, drives it, gives it back."""
+    match event:
+        case RunLeased():
+            return runs.lease(draft, event)
+        case RunStarted():
+            return runs.start(draft, event)
+        case RunOutput():
+            return runs.output(draft, event)
+        case RunReleased():
+            return runs.release(draft, event)

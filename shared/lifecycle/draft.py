@@ -42,6 +42,7 @@ class Draft:
         "others",
         "policy",
         "queue",
+        "ready_at",
         "requests",
         "seen",
         "state",
@@ -72,6 +73,7 @@ class Draft:
         self.held = thread.held
         self.archived_at = thread.archived_at
         self.deleted_at = thread.deleted_at
+        self.ready_at = thread.ready_at
 
     @property
     def whole(self) -> bool:
@@ -110,11 +112,24 @@ class Draft:
         request: RequestId | None = None,
         tool_name: str | None = None,
         tool_input: dict[str, Any] | None = None,
+        duration_ms: int | None = None,
     ) -> EventId:
         """Appends one event to the log; its id is the next of this thread."""
         event = self.next_event_id()
         self.effects.append(
-            EventLogged(event, kind, self.at, run, content, status, request, tool_name, tool_input, request)
+            EventLogged(
+                event,
+                kind,
+                self.at,
+                run,
+                content,
+                status,
+                request,
+                tool_name,
+                tool_input,
+                request,
+                duration_ms=duration_ms,
+            )
         )
         return event
 
@@ -199,6 +214,20 @@ class Draft:
         self.queue = tuple(other for other in self.queue if other.id != run.id)
         self.others = {**self.others, run.id: run}
 
+    def _since_ready(self) -> datetime | None:
+        """Since when the current run waits for a worker. What leases it, loses it or gives it up says so itself."""
+        current = self.queue[0] if self.queue else None
+        if current is None:
+            return None
+        before = self.state.queue[0] if self.state.queue else None
+        if before is None or before.id != current.id:
+            return self.at
+        if current.status is before.status is not RunStatus.WAITING_INPUT:
+            return self.ready_at
+        if current.status is RunStatus.WAITING_INPUT and not self.open_requests(current.id):
+            return self.ready_at or (self.at if before.attempt == current.attempt else None)
+        return self.ready_at if current.status is RunStatus.BOOTING else None
+
     def freeze(self) -> State:
         """The state after the step; the very same one where nothing changed."""
         thread = self.thread
@@ -235,6 +264,7 @@ class Draft:
             deleted_at=self.deleted_at,
             created_at=thread.created_at,
             updated_at=self.at if self.deleted_at is None else thread.updated_at,  # its place in lists: a cursor
+            ready_at=self._since_ready(),
         )
 
 

@@ -1,5 +1,7 @@
 """How a run ends: its open requests are superseded, its end is logged, its steering messages become runs."""
 
+from datetime import timedelta
+
 from shared.effects import SteerSettled
 from shared.ids import MessageId
 from shared.lifecycle.draft import Draft
@@ -17,13 +19,21 @@ def end(draft: Draft, run: Run, by: str, target: RunStatus, error: RunError | No
     if draft.requests:
         for request in draft.open_requests(run.id):
             draft.settle(request, RUN_ENDED, RequestState.SUPERSEDED)
+    took = _duration(run, ended)
     if target in _WELL:
-        draft.log("run.completed", run.id, run.id)
+        draft.log("run.completed", run.id, run.id, duration_ms=took)
     else:
-        draft.log("run.failed", run.id, error.message if error else None, "error")
+        draft.log("run.failed", run.id, error.message if error else None, "error", duration_ms=took)
     if draft.steers:
         _release_steers(draft, run)
     return ended
+
+
+def _duration(before: Run, ended: Run) -> int | None:
+    """Milliseconds from its start to its end; None for a run that never started."""
+    if before.started_at is None or ended.completed_at is None:
+        return None
+    return (ended.completed_at - before.started_at) // timedelta(milliseconds=1)
 
 
 def drop_steers(draft: Draft) -> None:

@@ -1,6 +1,6 @@
 """What a caller has to load before it can step: how many of the queue's runs, and which records by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from shared.events import (
@@ -11,6 +11,8 @@ from shared.events import (
     RunExpired,
     RunFinished,
     RunnerEvent,
+    RunOutput,
+    RunStarted,
     ThreadArchived,
     ThreadDeleted,
     UserInterrupt,
@@ -41,6 +43,11 @@ def needed_runs(events: Iterable[Event | RunnerEvent], policy: BusyPolicy) -> in
             return ALL_RUNS
         needed += isinstance(event, _ENDS_ONE)
     return min(needed, ALL_RUNS)
+
+
+def may_meet_requests(events: Sequence[Event | RunnerEvent]) -> bool:
+    """Whether open requests and offered messages of a running run matter for these events: not for its output."""
+    return not events or not all(isinstance(event, RunOutput | RunStarted) for event in events)
 
 
 def names(events: Iterable[Event | RunnerEvent]) -> Names:

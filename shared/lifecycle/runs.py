@@ -1,15 +1,21 @@
 """What runners, and the clock that watches them, report. A report that comes too late changes nothing."""
 
-from shared.effects import RequestOpened, Result
+from datetime import timedelta
+
+from shared.effects import EventLogged, MessageWritten, RequestOpened, Result, RunKept
 from shared.events import (
     AttemptLost,
+    Entry,
     RunExpired,
     RunFinished,
     RunLeased,
+    RunOutput,
+    RunReleased,
     RunResumed,
     RunStarted,
     RunWaits,
     SteerAcknowledged,
+    Tokens,
 )
 from shared.ids import RunId
 from shared.lifecycle.draft import Draft
@@ -19,6 +25,7 @@ from shared.lifecycle.table import (
     RUN_EXPIRED,
     RUN_FINISHED,
     RUN_LEASED,
+    RUN_RELEASED,
     RUN_RESUMED,
     RUN_STARTED,
     RUN_WAITS,
@@ -37,6 +44,8 @@ def lease(draft: Draft, event: RunLeased) -> Result:
     waits = run.status == RunStatus.WAITING_INPUT
     target = RunStatus.WAITING_INPUT if waits else RunStatus.BOOTING
     leased = draft.move(run, RUN_LEASED, target, attempt=run.attempt + 1)
+    if leased is not None:
+        draft.ready_at = None
     if run.status == RunStatus.QUEUED:
         draft.log("run.started", run.id, run.id)
     return Result(leased or run)
@@ -48,6 +57,33 @@ def start(draft: Draft, event: RunStarted) -> Result:
     return Result(moved or draft.find(event.run))
 
 
+def output(draft: Draft, event: RunOutput) -> Result:
+    """What a runner yields counts while its run is running."""
+    run = _current(draft, event.run)
+    if run is None or run.status != RunStatus.RUNNING:
+        return Result(draft.find(event.run))
+    for entry in event.entries:
+        draft.effects.append(_logged(draft, run.id, entry))
+    for message in event.messages:
+        parts = [{"type": "text", "text": message.text}]
+        draft.effects.append(
+            MessageWritten(message.id, "assistant", parts, draft.at, run.id, incomplete=message.incomplete)
+        )
+    if event.checkpoint is not None or event.usage is not None:
+        place = None if event.checkpoint is None else draft.last_event_id
+        draft.effects.append(RunKept(run.id, event.checkpoint, place, _usage(event.usage)))
+    return Result(run)
+
+
+def release(draft: Draft, event: RunReleased) -> Result:
+    """The run waits for another worker; its attempts stay as they are."""
+    run = _current(draft, event.run)
+    moved = draft.move(run, RUN_RELEASED, RunStatus.BOOTING) if run else None
+    if moved is not None:
+        draft.ready_at = draft.at
+    return Result(moved or draft.find(event.run))
+
+
 def wait(draft: Draft, event: RunWaits) -> Result:
     """A checkpoint: attempts count anew from here, so that a long talk does not use them up."""
     run = _current(draft, event.run)
@@ -55,9 +91,10 @@ def wait(draft: Draft, event: RunWaits) -> Result:
     if moved is None:
         return Result(draft.find(event.run))
     for ask in event.requests:
-        request = PermissionRequest(ask.id, moved.id, RequestState.PENDING, ask.expires_at)
+        expires_at = ask.expires_at if ask.expires_in is None else draft.at + timedelta(seconds=ask.expires_in)
+        request = PermissionRequest(ask.id, moved.id, RequestState.PENDING, expires_at)
         draft.requests = {**draft.requests, request.id: request}
-        draft.effects.append(RequestOpened(request, ask.title, ask.tool, ask.input, draft.at))
+        draft.effects.append(RequestOpened(request, ask.title, ask.tool, ask.input, draft.at, ask.key))
         draft.log(
             "tool.confirmation.required",
             moved.id,
@@ -66,6 +103,7 @@ def wait(draft: Draft, event: RunWaits) -> Result:
             tool_name=ask.tool,
             tool_input=ask.input,
         )
+    draft.effects.append(RunKept(moved.id, None, draft.last_event_id, None))
     return Result(moved)
 
 
@@ -85,7 +123,7 @@ def finish(draft: Draft, event: RunFinished) -> Result:
 
 def expire(draft: Draft, event: RunExpired) -> Result:
     run = draft.find(event.run)
-    ended = end(draft, run, RUN_EXPIRED, RunStatus.EXPIRED, _EXPIRED) if run else None
+    ended = end(draft, run, RUN_EXPIRED, RunStatus.EXPIRED, event.error or _EXPIRED) if run else None
     return Result(ended or run)
 
 
@@ -96,7 +134,10 @@ def lose(draft: Draft, event: AttemptLost) -> Result:
         return Result(draft.find(event.run))
     if run.attempt >= event.limit:
         return Result(end(draft, run, ATTEMPT_LOST, RunStatus.FAILED, _LOST) or run)
-    return Result(draft.move(run, ATTEMPT_LOST, RunStatus.BOOTING) or run)
+    moved = draft.move(run, ATTEMPT_LOST, RunStatus.BOOTING)
+    if moved is not None:
+        draft.ready_at = draft.at
+    return Result(moved or run)
 
 
 def acknowledge(draft: Draft, event: SteerAcknowledged) -> Result:
@@ -112,3 +153,27 @@ def _current(draft: Draft, run: RunId) -> Run | None:
     """The run, if it is the thread's current one: no other executes."""
     current = draft.queue[0] if draft.queue else None
     return current if current is not None and current.id == run else None
+
+
+def _logged(draft: Draft, run: RunId, entry: Entry) -> EventLogged:
+    return EventLogged(
+        draft.next_event_id(),
+        entry.type,
+        draft.at,
+        run,
+        entry.content,
+        entry.status,
+        entry.tool_call_id,
+        entry.tool_name,
+        entry.tool_input,
+        None,
+        entry.tokens,
+        entry.duration_ms,
+        entry.message,
+    )
+
+
+def _usage(used: Tokens | None) -> dict[str, int] | None:
+    if used is None:
+        return None
+    return {"input_tokens": used.input, "output_tokens": used.output, "total_tokens": used.input + used.output}

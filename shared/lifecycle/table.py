@@ -20,6 +20,7 @@ RUN_LEASED = "run_leased"
 RUN_STARTED = "run_started"
 RUN_WAITS = "run_waits"
 RUN_RESUMED = "run_resumed"
+RUN_RELEASED = "run_released"
 RUN_FINISHED = "run_finished"
 RUN_EXPIRED = "run_expired"
 ATTEMPT_LOST = "attempt_lost"
@@ -75,14 +76,21 @@ RUN_MOVES: tuple[RunMove, ...] = (
     RunMove(_RUNNING, RUN_FINISHED, _COMPLETED, "without an error"),
     RunMove(_BOOTING, RUN_FINISHED, _FAILED, "with an error"),
     RunMove(_RUNNING, RUN_FINISHED, _FAILED, "with an error"),
+    RunMove(_BOOTING, RUN_RELEASED, _BOOTING, "its worker is about to stop; waits for another one"),
+    RunMove(_RUNNING, RUN_RELEASED, _BOOTING, "its worker is about to stop; waits for another one"),
     RunMove(_BOOTING, ATTEMPT_LOST, _BOOTING, "attempts are left; waits for a worker"),
     RunMove(_RUNNING, ATTEMPT_LOST, _BOOTING, "attempts are left; waits for a worker"),
     RunMove(_BOOTING, ATTEMPT_LOST, _FAILED, "no attempt is left: error `runtime.lost`, retryable"),
     RunMove(_RUNNING, ATTEMPT_LOST, _FAILED, "no attempt is left: error `runtime.lost`, retryable"),
     RunMove(_WAITING, ATTEMPT_LOST, _FAILED, "no attempt is left: error `runtime.lost`, retryable"),
     *(
-        RunMove(source, RUN_EXPIRED, _EXPIRED, "error `run.expired`, retryable")
-        for source in (_QUEUED, _BOOTING, _RUNNING, _WAITING)
+        RunMove(source, RUN_EXPIRED, _EXPIRED, when)
+        for source, when in (
+            (_QUEUED, "error `run.expired`, retryable"),
+            (_BOOTING, "error `run.expired`, retryable"),
+            (_RUNNING, "error `run.expired`, retryable"),
+            (_WAITING, "error `run.expired`; or `permission.expired`, where its agent wants that"),
+        )
     ),
     *(
         RunMove(source, by, _CANCELLED, when)

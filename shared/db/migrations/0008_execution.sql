@@ -12,6 +12,7 @@ alter table leases alter column epoch set default nextval('lease_epochs');
 alter table leases add column deadline timestamptz;  -- of its run, here because executing runs are few
 create index leases_by_owner on leases (owner);
 
+alter table runs add column place uuid;  -- the event up to which a new attempt expects nothing: of a checkpoint or a wait
 alter table runs add column usage jsonb;  -- tokens: input_tokens, output_tokens, total_tokens
 
 -- A message that its run could not finish is kept, and says so.
@@ -20,7 +21,7 @@ alter table messages add column incomplete_reason text;
 alter table messages add constraint messages_reason_iff_incomplete
     check ((status = 'incomplete') = (incomplete_reason is not null));
 
-alter table thread_events add column message uuid;  -- of deltas: the first one's id, which names their message
+alter table thread_events add column message uuid;  -- of deltas: the message they belong to
 
 alter table permission_requests add column key text;  -- the runner's own name of it, by which it finds the decision
 

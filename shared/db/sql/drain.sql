@@ -81,7 +81,7 @@ select count(*) from locked;
 -- all of them ($4) where any message may interrupt. A row a run, one with nulls for a thread that is idle.
 select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
        t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
-       t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at,
+       t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at, t.ready_at,
        coalesce(a.busy_policy, 'queue') as busy_policy,
        r.id as run_id, r.seq as run_seq, r.status as run_status, r.trigger as run_trigger,
        r.created_at as run_created_at, r.started_at as run_started_at, r.updated_at as run_updated_at,
@@ -138,16 +138,17 @@ with marked as (
 changed as (
     update threads t
     set status = w.status, active_runs = w.active_runs, last_run_id = w.last_run_id, last_run_seq = w.last_run_seq,
-        last_event_id = w.last_event_id, updated_at = w.updated_at, title = w.title
+        last_event_id = w.last_event_id, updated_at = w.updated_at, title = w.title, ready_at = w.ready_at
     from unnest($5::smallint[], $6::uuid[], $7::text[], $8::int[], $9::uuid[], $10::bigint[], $11::uuid[],
-                $12::timestamptz[], $13::text[])
-         as w (partition, id, status, active_runs, last_run_id, last_run_seq, last_event_id, updated_at, title)
+                $12::timestamptz[], $13::text[], $14::timestamptz[])
+         as w (partition, id, status, active_runs, last_run_id, last_run_seq, last_event_id, updated_at, title,
+               ready_at)
     where t.partition = w.partition and t.id = w.id
     returning 1
 ),
 said as materialized (
-    select * from unnest($14::smallint[], $15::uuid[], $16::uuid[], $17::uuid[], $18::text[], $19::timestamptz[],
-                         $20::bigint[])
+    select * from unnest($15::smallint[], $16::uuid[], $17::uuid[], $18::uuid[], $19::text[], $20::timestamptz[],
+                         $21::bigint[])
          with ordinality as w (partition, thread, id, run, text, at, seq, n)
 ),
 heard as (
@@ -167,25 +168,26 @@ moved as (
     update runs r
     set seq = w.seq, status = w.status, started_at = w.started_at, updated_at = w.updated_at,
         completed_at = w.completed_at, error = w.error::jsonb, attempt = w.attempt
-    from unnest($21::smallint[], $22::uuid[], $23::uuid[], $24::bigint[], $25::text[], $26::timestamptz[],
-                $27::timestamptz[], $28::timestamptz[], $29::text[], $30::int[], $31::text[])
+    from unnest($22::smallint[], $23::uuid[], $24::uuid[], $25::bigint[], $26::text[], $27::timestamptz[],
+                $28::timestamptz[], $29::timestamptz[], $30::text[], $31::int[], $32::text[])
          as w (partition, thread, id, seq, status, started_at, updated_at, completed_at, error, attempt, expected)
     where r.partition = w.partition and r.thread = w.thread and r.id = w.id and r.status = w.expected
     returning 1
 ),
 logged as (
-    insert into thread_events (partition, thread, id, run, type, status, content, occurred_at)
-    select * from unnest($32::smallint[], $33::uuid[], $34::uuid[], $35::uuid[], $36::text[], $37::text[], $38::text[],
-                         $39::timestamptz[])
+    insert into thread_events (partition, thread, id, run, type, status, content, occurred_at,
+                               message)
+    select * from unnest($33::smallint[], $34::uuid[], $35::uuid[], $36::uuid[], $37::text[], $38::text[], $39::text[],
+                         $40::timestamptz[], $41::uuid[])
 ),
 cleared as (
     -- What this owner had in hand is settled with this, and no longer suspect where a dead owner's note names it. The
     -- rest of such a note stays.
     update drains
-    set batches = case when owner = $40 then '{}'
+    set batches = case when owner = $42 then '{}'
                        else array(select unnest(batches) except select unnest($3::bigint[])) end,
-        partitions = case when owner = $40 then '{}' else partitions end
-    where owner = $40 or batches && $3::bigint[]
+        partitions = case when owner = $42 then '{}' else partitions end
+    where owner = $42 or batches && $3::bigint[]
 )
 select (select count(*) from marked)::int as marked,
        (select count(*) from changed)::int as changed,
@@ -211,31 +213,63 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6
 
 -- name: log_in_full
 -- Events that tell more than a text: tools, tokens, durations.
-insert into thread_events (partition, thread, id, run, type, status, content, occurred_at, tool_call_id, tool_name,
-                           tool_input, request_id, tokens, duration_ms)
-select partition, thread, id, run, type, status, content, occurred_at, tool_call_id, tool_name, tool_input::jsonb,
-       request_id, tokens, duration_ms
+insert into thread_events (partition, thread, id, run, type, status, content, occurred_at, message, tool_call_id,
+                           tool_name, tool_input, request_id, tokens, duration_ms)
+select partition, thread, id, run, type, status, content, occurred_at, message, tool_call_id, tool_name,
+       tool_input::jsonb, request_id, tokens, duration_ms
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-            $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[], $14::int[])
-     as w (partition, thread, id, run, type, status, content, occurred_at, tool_call_id, tool_name, tool_input,
-           request_id, tokens, duration_ms);
+            $8::timestamptz[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::int[])
+     as w (partition, thread, id, run, type, status, content, occurred_at, message, tool_call_id, tool_name,
+           tool_input, request_id, tokens, duration_ms);
 
 -- name: insert_messages
 -- Messages that are more than a user's text: another role, other parts, metadata.
-insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at)
-select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at
+insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at, status,
+                      incomplete_reason)
+select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at,
+       case when incomplete is null then 'completed' else 'incomplete' end, incomplete
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
-            $9::timestamptz[])
-     with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, n)
+            $9::timestamptz[], $10::text[])
+     with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete, n)
 order by n;
+
+-- name: keep_cut_messages
+-- What a run had said of a message when it ended in the middle of it: kept, and marked. $4 is an event id before the
+-- run's first one, $5 why it ended.
+insert into messages (partition, thread, id, role, parts, run, created_at, status, incomplete_reason)
+select w.partition, w.thread, cut.message, 'assistant',
+       jsonb_build_array(jsonb_build_object('type', 'text', 'text', cut.text)), w.run, clock_timestamp(), 'incomplete',
+       w.reason
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
+     as w (partition, thread, run, since, reason)
+cross join lateral (
+    select e.message, string_agg(e.content, '' order by e.id) as text
+    from thread_events e
+    where e.partition = w.partition and e.thread = w.thread and e.id >= w.since and e.run = w.run
+      and e.type = 'agent.message.delta' and e.message is not null
+      and not exists (select from messages m
+                      where m.partition = e.partition and m.thread = e.thread and m.id = e.message)
+    group by e.message
+    order by e.message
+) as cut;
+
+-- name: keep_with_runs
+-- Checkpoints, the event that each was made behind, and what was used. From a checkpoint on attempts count anew, but for the one that made it.
+update runs r
+set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), place = coalesce(w.place, r.place),
+    attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
+    usage = coalesce(w.usage::jsonb, r.usage)
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[])
+     as w (partition, thread, id, checkpoint, place, usage)
+where r.partition = w.partition and r.thread = w.thread and r.id = w.id;
 
 -- name: insert_requests
 -- Permission requests that a run opened.
-insert into permission_requests (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at)
-select partition, thread, id, run, title, tool_name, tool_input::jsonb, created_at, expires_at
+insert into permission_requests (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at, key)
+select partition, thread, id, run, title, tool_name, tool_input::jsonb, created_at, expires_at, key
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-            $8::timestamptz[], $9::timestamptz[])
-     as w (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at);
+            $8::timestamptz[], $9::timestamptz[], $10::text[])
+     as w (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at, key);
 
 -- name: settle_requests
 -- Permission requests that left `pending`.

@@ -32,9 +32,11 @@ limit 100;
 
 -- name: still_expired
 -- The same, asked again under the lock of the partition.
-select r.thread, r.id, clock_timestamp() as now
+select r.thread, r.id, r.run, coalesce(a.on_expired, 'continue') as on_expired, clock_timestamp() as now
 from unnest($1::uuid[], $2::uuid[]) as w (thread, id)
 join permission_requests r on r.partition = $3 and r.thread = w.thread and r.id = w.id and r.state = 'pending'
+join threads t on t.partition = r.partition and t.id = r.thread
+left join agents a on a.id = t.agent
 where not exists (
     select from batches b
     where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked

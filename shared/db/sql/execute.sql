@@ -1,0 +1,170 @@
+-- name: lock_free
+-- Locks those of the threads that nobody else has, in the order of their ids.
+select t.id, clock_timestamp() as now
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+join threads t on t.partition = w.partition and t.id = w.id
+order by t.id
+for no key update of t skip locked;
+
+-- name: lease
+-- Gives these runs to a worker, where nobody has a lease of their threads that still holds. The caller has locked the
+-- threads. Arguments: partitions, threads, runs, owner, life of a lease (s), time that a run has where its agent says
+-- nothing (s). A run that was lost keeps the deadline it had.
+insert into leases (partition, thread, run, owner, expires_at, deadline)
+select w.partition, w.thread, w.run, $4, clock_timestamp() + make_interval(secs => $5),
+       case when r.status = 'booting' and r.deadline is not null then r.deadline
+            else clock_timestamp() + make_interval(secs => coalesce(a.run_timeout, $6)) end
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
+join threads t on t.partition = w.partition and t.id = w.thread
+join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
+left join agents a on a.id = t.agent
+on conflict (partition, thread) do update
+set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, expires_at = excluded.expires_at,
+    deadline = excluded.deadline
+where leases.expires_at <= clock_timestamp()
+returning partition, thread, run, epoch, deadline;
+
+-- name: held
+-- Which of these leases are still there: nobody has taken the thread since. The caller has locked the threads.
+select l.thread
+from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
+join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
+
+-- name: release
+-- Ends leases, in the transaction that ends what their runs did.
+delete from leases l
+using unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
+where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
+
+-- name: let_go
+-- Ends leases whose runs have ended before; returns the threads whose next run may begin.
+with released as (
+    delete from leases l
+    using unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
+    where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
+    returning l.partition, l.thread
+)
+select t.partition, t.id
+from released r
+join threads t on t.partition = r.partition and t.id = r.thread
+where t.ready_at is not null;
+
+-- name: keep_deadline
+-- What is left of a run's time goes with it to the next worker.
+update runs r set deadline = l.deadline
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
+join leases l on l.partition = w.partition and l.thread = w.thread and l.run = w.run
+where r.partition = w.partition and r.thread = w.thread and r.id = w.run;
+
+-- name: beat
+-- Makes these leases last for another $4 seconds, but for those whose runs are over: they have as long as is left. Says of
+-- each whether it is still there, how its run is, and whether messages were offered to it.
+with mine as (
+    select l.partition, l.thread, l.run, l.epoch, r.completed_at is not null as over
+    from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
+    join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
+    join runs r on r.partition = l.partition and r.thread = l.thread and r.id = l.run
+),
+beaten as (
+    update leases l set expires_at = clock_timestamp() + make_interval(secs => $4)
+    from mine m
+    where l.partition = m.partition and l.thread = m.thread and l.epoch = m.epoch and not m.over
+)
+select w.thread, w.epoch, m.run is not null as held, coalesce(m.over, false) as over,
+       exists (select from steers s
+               where s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = m.run) as steered
+from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
+left join mine m on m.partition = w.partition and m.thread = w.thread;
+
+-- name: run_out
+-- Leases that ran out, and runs whose time is up: both are few among the few that execute.
+select partition, thread, run, expires_at < clock_timestamp() as lost
+from leases
+where expires_at < clock_timestamp() or deadline < clock_timestamp() - interval '1 second'
+limit 200;
+
+-- name: still_out
+-- The same of these threads, asked again under their locks.
+select l.partition, l.thread, l.run, l.epoch, l.expires_at < clock_timestamp() as lost, clock_timestamp() as now
+from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
+join leases l on l.partition = w.partition and l.thread = w.thread
+where l.expires_at < clock_timestamp() or l.deadline < clock_timestamp();
+
+-- name: ready
+-- Threads whose current run has waited for a worker longer than $1 seconds, the longest first; those whose last run is
+-- still being stopped are left out.
+select t.partition, t.id
+from threads t
+where t.ready_at < now() - make_interval(secs => $1)
+  and not exists (select from leases l
+                  where l.partition = t.partition and l.thread = t.id and l.expires_at > clock_timestamp())
+order by t.ready_at
+limit $2;
+
+-- name: briefing
+-- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
+-- what became of permissions.
+select t.id as thread, r.id as run, r.attempt, r.checkpoint, r.place, r.usage, r.started_at, t.account, t.agent, a.runner,
+       a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, p.keys, p.states, p.notes
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
+join threads t on t.partition = w.partition and t.id = w.thread
+join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
+left join agents a on a.id = t.agent
+cross join lateral (
+    select array_agg(id order by num) as ids, array_agg(parts::text order by num) as parts,
+           array_agg(created_at order by num) as moments, min(num) as first
+    from messages
+    where partition = w.partition and thread = w.thread and id = any(r.input)
+) as m
+cross join lateral (
+    select array_agg(key) as keys, array_agg(state) as states, array_agg(note) as notes
+    from permission_requests
+    where partition = w.partition and thread = w.thread and run = w.run
+) as p;
+
+-- name: tail
+-- What a run logged behind an event, oldest first: of the last attempt, since its checkpoint. Arguments: partition,
+-- thread, run, event.
+select type, content, tool_call_id, message
+from thread_events
+where partition = $1 and thread = $2 and id > $4 and run = $3
+  and type in ('agent.message.delta', 'agent.thinking.delta', 'tool.use.started', 'tool.use.completed', 'agent.custom')
+order by id;
+
+-- name: speech
+-- The message that a run was in the middle of at an event, or had ended before it, with its text up to there.
+-- Arguments as for `tail`.
+select last.message,
+       (select string_agg(e.content, '' order by e.id) from thread_events e
+        where e.partition = $1 and e.thread = $2 and e.id <= $4 and e.run = $3 and e.message = last.message
+          and e.type = 'agent.message.delta') as text
+from (select message from thread_events
+      where partition = $1 and thread = $2 and id <= $4 and run = $3 and type = 'agent.message.delta'
+      order by id desc limit 1) as last;
+
+-- name: ended_messages
+-- The assistant's messages of a run that are over. Arguments: partition, thread, run.
+select id from messages where partition = $1 and thread = $2 and run = $3 and role = 'assistant';
+
+-- name: history
+-- Messages of a thread before a number, the latest first. Arguments: partition, thread, number or null, limit.
+select id, role, parts::text as parts, created_at
+from messages
+where partition = $1 and thread = $2 and num < coalesce($3, 9223372036854775807)
+order by num desc
+limit $4;
+
+-- name: offers
+-- Messages offered to these runs that no runner has acknowledged.
+select s.thread, s.run, s.event, s.text, m.created_at
+from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
+join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled
+join messages m on m.partition = s.partition and m.thread = s.thread and m.id = s.event
+order by s.event;
+
+-- name: logged
+-- Which of these events are in the log, of these runs and types.
+select e.thread
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[]) as w (partition, thread, id, run, type)
+join thread_events e
+    on e.partition = w.partition and e.thread = w.thread and e.id = w.id and e.run = w.run and e.type = w.type;

@@ -1,0 +1,267 @@
+"""Append: what runners yielded is written by one writer a process, for all of its runs at once.
+
+What comes while an append is under way goes with the next one. lock free threads → leases still held? → load → step →
+write → commit: the same core and the same statement as a drain's. A run whose lease was taken, or that has ended
+meanwhile, writes nothing any more; a thread that somebody else has locked has its turn a moment later.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+import asyncpg
+import structlog
+
+from shared import ids
+from shared.crashpoints import crash
+from shared.db.connect import BY_INDEX, Line
+from shared.db.statements import statements
+from shared.effects import Effect, EventLogged
+from shared.events import RunnerEvent
+from shared.ids import EventId, RunId, ThreadId
+from shared.lifecycle import State, step
+from shared.logs import Seldom
+from shared.metrics import APPEND_SIZE, POSTGRES_ERRORS
+from shared.models import EXECUTING, RunStatus
+from worker import poison
+from worker.execute.leases import Lease, lock_free
+from worker.load import Want, Where, load_states
+from worker.transaction import BOUNDED, transaction
+from worker.write import Changes, write
+
+log = structlog.get_logger()
+warn = Seldom(log)
+SQL = statements("execute")
+
+AGAIN = 0.002  # seconds; whoever has a thread locked is done in about as long
+PAUSE = 0.2  # seconds after an error of Postgres' state
+
+
+class Append(NamedTuple):
+    """What one run has to say, in order. `last`: its lease ends with it."""
+
+    lease: Lease
+    events: Sequence[RunnerEvent]
+    ends: bool = False  # the run says nothing more
+    releases: bool = False  # its lease ends with it
+
+
+class Fate(Enum):
+    WRITTEN = "written"
+    REFUSED = "refused"  # the lease is gone, or the run is over
+    BUSY = "busy"  # somebody else has its thread
+
+
+class Source(Protocol):
+    """A run that is being executed, as the writer sees it."""
+
+    lease: Lease
+
+    def collect(self) -> Append | None:
+        """All that is to be written, and no longer the source's; None where there is nothing."""
+
+    def settle(self, append: Append, fate: Fate) -> None:
+        """What became of it. Where it was BUSY it comes again by itself."""
+
+    def spoil(self, append: Append, error: Exception) -> None:
+        """It can't be written at all: the database refuses its content."""
+
+
+@dataclass(slots=True)
+class Writer:
+    url: str
+    announce: Callable[[Sequence[ThreadId], Sequence[Where]], None]  # threads that changed, those that are ready
+    _line: Line = field(init=False)
+    _sources: dict[ThreadId, Source] = field(default_factory=dict)  # with something to write
+    _held: dict[ThreadId, tuple[Source, Append]] = field(default_factory=dict)  # collected, not settled
+    _first: dict[ThreadId, tuple[EventId, RunId, str]] = field(default_factory=dict)  # of those that may be written
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._line = Line(self.url, **BY_INDEX, **BOUNDED, application_name="threadmill append")
+
+    def add(self, source: Source) -> None:
+        """The source has something to write."""
+        self._sources[source.lease.where[1]] = source
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Appends until it is cancelled."""
+        while True:
+            await self._arrived.wait()
+            try:
+                busy = await self.run_once()
+            except Exception as error:
+                if not poison.is_state(error):
+                    raise
+                POSTGRES_ERRORS.labels("append").inc()
+                warn("outputs not written; they will be", error=repr(error))
+                await self._line.drop()
+                await asyncio.sleep(PAUSE)
+            else:
+                if busy:
+                    await asyncio.sleep(AGAIN)
+
+    async def run_once(self) -> bool:
+        """One append; True where somebody has to come again at once. Raises what says that Postgres is away."""
+        self._collect()
+        if not self._held:
+            self._arrived.clear()
+            return False
+        connection = await self._line.get()
+        await self._forget_written(connection)
+        appends = [append for _, append in self._held.values()]
+        try:
+            fates = await self._append(connection, appends)
+        except Exception as error:
+            if poison.is_state(error):
+                raise
+            fates = await self._one_by_one(connection, appends)
+        self._settle(fates)
+        return any(fate is Fate.BUSY for fate in fates.values())
+
+    def _collect(self) -> None:
+        """What a source says later waits until what it said before is settled."""
+        for thread in [thread for thread in self._sources if thread not in self._held]:
+            source = self._sources.pop(thread)
+            append = source.collect()
+            if append is not None:
+                self._held[thread] = (source, append)
+
+    def _settle(self, fates: dict[ThreadId, Fate]) -> None:
+        for thread, fate in fates.items():
+            if fate is Fate.BUSY:
+                continue
+            source, append = self._held.pop(thread)
+            self._first.pop(thread, None)
+            source.settle(append, fate)
+        if not self._sources and not self._held:
+            self._arrived.clear()
+
+    async def _forget_written(self, connection: asyncpg.Connection) -> None:
+        """Settles what the last append wrote where its commit's answer was lost: it must not be written twice."""
+        if not self._first:
+            return
+        asked = [(*self._held[thread][1].lease.where, *first) for thread, first in self._first.items()]
+        rows = await connection.fetch(SQL["logged"], *zip(*asked, strict=True))
+        self._first.clear()
+        written = [row["thread"] for row in rows]
+        self.announce(written, [])
+        self._settle(dict.fromkeys(written, Fate.WRITTEN))
+
+    async def _append(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[ThreadId, Fate]:
+        """One transaction for all of them."""
+        APPEND_SIZE.observe(len(appends))
+        fates = {append.lease.where[1]: Fate.BUSY for append in appends}
+        async with transaction(connection):
+            free, now = await lock_free(connection, [append.lease.where for append in appends])
+            if now is None:
+                return fates
+            mine = [append for append in appends if append.lease.where in free]
+            held = await _held(connection, mine)
+            plan = _Plan(now)
+            states = await load_states(connection, [_want(append) for append in mine if append.lease.where[1] in held])
+            for append in mine:
+                thread = append.lease.where[1]
+                state = states.get(thread) if thread in held else None
+                fates[thread] = Fate.REFUSED if state is None else plan.add(append, state)
+            self._first.update(plan.first)
+            if plan.changes.threads or plan.ended:
+                await self._write(connection, plan)
+            crash("worker.before_append")
+        crash("worker.after_append")
+        self._first.clear()
+        if plan.changes.threads:
+            self.announce(list(plan.changes.threads), plan.ready())
+        return fates
+
+    async def _write(self, connection: asyncpg.Connection, plan: "_Plan") -> None:
+        await write(connection, plan.changes, plan.statuses, (), plan.now)
+        if plan.released:
+            await connection.execute(SQL["keep_deadline"], *_of(plan.released, "where", "run"))
+        if plan.ended:
+            await connection.execute(SQL["release"], *_of(plan.ended, "where", "epoch"))
+
+    async def _one_by_one(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[ThreadId, Fate]:
+        """Something in one of them is refused by Postgres: it must not fail its neighbours."""
+        fates: dict[ThreadId, Fate] = {}
+        for append in appends:
+            thread = append.lease.where[1]
+            self._first.pop(thread, None)
+            try:
+                fates |= await self._append(connection, [append])
+            except Exception as error:
+                if poison.is_state(error):
+                    raise
+                log.error("outputs of a run can't be written", run=append.lease.run, error=repr(error))
+                source, _ = self._held.pop(thread)
+                self._first.pop(thread, None)
+                source.spoil(append, error)
+        return fates
+
+    async def close(self) -> None:
+        await self._line.close()
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What an append comes to, worked out run by run."""
+
+    now: datetime
+    changes: Changes = field(default_factory=Changes)
+    statuses: dict[RunId, RunStatus] = field(default_factory=dict)
+    first: dict[ThreadId, tuple[EventId, RunId, str]] = field(default_factory=dict)
+    ended: list[Lease] = field(default_factory=list)
+    released: list[Lease] = field(default_factory=list)
+
+    def add(self, append: Append, state: State) -> Fate:
+        """Steps one run through what it says; REFUSED where it is not its thread's current run any more, or is over."""
+        lease, before = append.lease, state
+        current = state.queue[0] if state.queue else None
+        if current is None or current.id != lease.run or current.status not in EXECUTING:
+            return Fate.REFUSED
+        self.statuses.update({run.id: run.status for run in (*state.queue, *state.others.values())})
+        fresh, thread = EventId(ids.at(self.now)), lease.where[1]
+        for event in append.events:
+            taken = step(state, event, self.now, fresh)
+            state = taken.state
+            self.changes.add(lease.where, taken.effects)
+            if thread not in self.first:
+                self._note_first(thread, lease.run, taken.effects)
+        self.changes.change(before.thread, state.thread)
+        if append.releases:
+            self.ended.append(lease)
+            self.released += [lease] if _still_current(state, lease.run) else []
+        return Fate.WRITTEN
+
+    def _note_first(self, thread: ThreadId, run: RunId, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, EventLogged) and effect.run == run:
+                self.first[thread] = (effect.id, run, effect.type)
+                return
+
+    def ready(self) -> list[Where]:
+        """Threads whose next run waits for a worker since this append."""
+        return [(t.partition, t.id) for t in self.changes.threads.values() if t.ready_at is not None]
+
+
+async def _held(connection: asyncpg.Connection, appends: Sequence[Append]) -> set[ThreadId]:
+    rows = await connection.fetch(SQL["held"], *_of([append.lease for append in appends], "where", "epoch"))
+    return {row["thread"] for row in rows}
+
+
+def _want(append: Append) -> Want:
+    return Want(*append.lease.where, append.events)
+
+
+def _still_current(state: State, run: RunId) -> bool:
+    return bool(state.queue) and state.queue[0].id == run
+
+
+def _of(leases: Sequence[Lease], *names: str) -> list[list[object]]:
+    """Columns of leases; `where` is two of them."""
+    rows = [[lease.where[0], lease.where[1], *(getattr(lease, name) for name in names[1:])] for lease in leases]
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]

@@ -1,0 +1,128 @@
+"""Briefing: all that a run needs to begin, read for the runs of one take at once; and what it may ask for later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import asyncpg
+from pydantic_core import from_json
+
+from shared import ids
+from shared.db.statements import statements
+from shared.events import Tokens
+from shared.ids import AccountId, AgentId, EventId, RunId, ThreadId
+from worker.execute.leases import Lease
+from worker.execute.replay import Logged, Replay
+from worker.execute.tape import Speech
+from worker.runners import Decision, Message, Verdict
+
+SQL = statements("execute")
+
+_ROLES: Mapping[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
+
+
+class AgentKey(NamedTuple):
+    """An agent as it is configured now."""
+
+    agent: AgentId
+    changed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    lease: Lease
+    account: AccountId
+    agent: AgentKey | None
+    runner: str
+    config: Mapping[str, Any]
+    attempt: int
+    state: Any
+    messages: Sequence[Message]
+    decisions: Mapping[str, Decision]
+    used: Tokens
+    place: EventId | None  # where the last attempt's checkpoint lies; None where this is the first one
+    first: int | None  # the number of the first new message: history is what comes before
+
+
+async def brief(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Briefing]:
+    """One query for all of them."""
+    columns = zip(*((*lease.where, lease.run) for lease in leases), strict=True)
+    of = {lease.where[1]: lease for lease in leases}
+    return [_briefing(of[row["thread"]], row) for row in await connection.fetch(SQL["briefing"], *columns)]
+
+
+def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
+    again = row["attempt"] > 1 or row["place"] is not None
+    since = row["place"] or ids.earliest(row["started_at"])
+    return Briefing(
+        lease=lease,
+        account=row["account"],
+        agent=None if row["runner"] is None else AgentKey(row["agent"], row["agent_at"].isoformat()),
+        runner=row["runner"] or "",
+        config=from_json(row["config"] or "{}"),
+        attempt=row["attempt"],
+        state=None if row["checkpoint"] is None else from_json(row["checkpoint"]),
+        messages=_messages(row),
+        decisions=_decisions(row),
+        used=_used(row["usage"]),
+        place=EventId(since) if again else None,
+        first=row["first"],
+    )
+
+
+def _messages(row: asyncpg.Record) -> list[Message]:
+    columns = (row["ids"] or (), row["parts"] or (), row["moments"] or ())
+    return [Message(name, "user", text_of(parts), at) for name, parts, at in zip(*columns, strict=True)]
+
+
+def _decisions(row: asyncpg.Record) -> dict[str, Decision]:
+    columns = zip(row["keys"] or (), row["states"] or (), row["notes"] or (), strict=True)
+    return {key: Decision(Verdict(state), note) for key, state, note in columns if key and state in set(Verdict)}
+
+
+def _used(text: str | None) -> Tokens:
+    usage = {} if text is None else from_json(text)
+    return Tokens(usage.get("input_tokens", 0), usage.get("output_tokens", 0))
+
+
+def text_of(parts: str) -> str:
+    """The text of a message's parts, as JSON: joined with a newline."""
+    return "\n".join(part["text"] for part in from_json(parts) if part.get("type") == "text")
+
+
+async def replay(connection: asyncpg.Connection, briefing: Briefing) -> Replay | None:
+    """What the run logged since the last attempt's checkpoint; None where there is no last attempt."""
+    if briefing.place is None:
+        return None
+    where = (*briefing.lease.where, briefing.lease.run)
+    tail = await connection.fetch(SQL["tail"], *where, briefing.place)
+    said = await connection.fetchrow(SQL["speech"], *where, briefing.place)
+    ended = {row["id"] for row in await connection.fetch(SQL["ended_messages"], *where)}
+    speech = None if said is None or said["message"] is None else Speech(said["message"], [said["text"]])
+    logged = [Logged(row["type"], row["content"] or "", row["tool_call_id"], row["message"]) for row in tail]
+    return Replay.of(logged, speech, ended)
+
+
+async def history(
+    connection: asyncpg.Connection, partition: int, thread: ThreadId, before: int | None, limit: int
+) -> list[Message]:
+    """The latest messages of a thread before a number, oldest first."""
+    rows = await connection.fetch(SQL["history"], partition, thread, before, limit)
+    return [Message(row["id"], _ROLES[row["role"]], text_of(row["parts"]), row["created_at"]) for row in reversed(rows)]
+
+
+class Offer(NamedTuple):
+    """A message offered to a running run."""
+
+    thread: ThreadId
+    run: RunId  # that it becomes otherwise
+    message: Message
+
+
+async def offers(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Offer]:
+    """Messages that were offered to these runs and not taken yet."""
+    columns = zip(*(lease.where for lease in leases), strict=True)
+    rows = await connection.fetch(SQL["offers"], *columns)
+    return [
+        Offer(row["thread"], row["run"], Message(row["event"], "user", row["text"], row["created_at"])) for row in rows
+    ]

@@ -1,0 +1,339 @@
+"""The executor of a worker: takes threads whose run waits, drives as many runs at once as it has room for.
+
+Threads are offered by this worker's own drains and appends, by the bell (other workers' drains), and by the sweep,
+which finds all that nobody rang for. What there is no room for is rung for other workers.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+
+from shared import ids
+from shared.crashpoints import crash
+from shared.db.connect import AWAY, BY_INDEX, Line, open_pool
+from shared.db.statements import statements
+from shared.ids import ThreadId, Ulid
+from shared.keys import Keys
+from shared.logs import Seldom
+from shared.metrics import EXECUTING_RUNS, FINISHED_RUNS, POSTGRES_ERRORS, REDIS_ERRORS
+from shared.queue import AWAY as REDIS_AWAY
+from shared.queue import EXECUTE, Queue, open_redis
+from shared.settings import Settings
+from shared.tasks import end
+from worker.aftermath import Aftermath
+from worker.doorbell import NAP
+from worker.execute import briefing, leases
+from worker.execute.append import Writer
+from worker.execute.briefing import Briefing
+from worker.execute.execution import GRACE, Execution, Told
+from worker.execute.heartbeat import Beaten, Heartbeat
+from worker.execute.leases import Lease
+from worker.execute.recovery import recover
+from worker.execute.tape import Tape
+from worker.load import Where
+from worker.runners import Context, Message
+from worker.runners.openers import Openers
+from worker.transaction import BOUNDED
+from worker.write import Disturbed
+
+log = structlog.get_logger()
+warn = Seldom(log)
+SQL = statements("execute")
+
+SWEEP = 0.4  # seconds between looks for runs that nobody rang for, and for leases that ran out
+LATE = 0.5  # seconds that a run may wait for its bell
+AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
+PAUSE = 0.5  # seconds after an error of Redis or Postgres
+MOST = 50  # runs of one take
+MOST_WANTED = 10_000  # threads remembered; the sweep finds the rest
+STOPPING = 2.0  # seconds of the drain that are left for runs to be handed over
+
+
+@dataclass(slots=True)
+class Executor:
+    settings: Settings
+    owner: Ulid
+    queue: Queue
+    aftermath: Aftermath
+    executes: bool = True  # False: this worker only rings for others, and sweeps
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    writer: Writer = field(init=False)
+    heartbeat: Heartbeat = field(init=False)
+    _openers: Openers = field(init=False)
+    _take_line: Line = field(init=False)
+    _sweep_line: Line = field(init=False)
+    _bell: Queue = field(init=False)
+    _nudges: Redis = field(init=False)
+    _pool: asyncpg.Pool | None = None
+    _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
+    _offered: asyncio.Event = field(default_factory=asyncio.Event)
+    _runs: dict[ThreadId, Execution] = field(default_factory=dict)
+    _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
+    _orphans: set[asyncio.Task[object]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        url, keys = self.settings.database_url, Keys(self.settings.redis_prefix)
+        self.writer = Writer(url, self._announce)
+        self.heartbeat = Heartbeat(url, self._leases, self._hear)
+        self._openers = Openers(self.settings)
+        self._take_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill take")
+        self._sweep_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill recovery")
+        self._bell = Queue(open_redis(self.settings.redis_url, 5 * NAP), keys)
+        self._nudges = open_redis(self.settings.redis_url, 5 * NAP)
+
+    @property
+    def executing(self) -> int:
+        return len(self._runs)
+
+    @property
+    def room(self) -> int:
+        return 0 if self.stopping.is_set() or not self.executes else self.settings.concurrency - len(self._runs)
+
+    async def start(self) -> list[asyncio.Task[None]]:
+        """The loops, for the crew to own."""
+        self._pool = await open_pool(self.settings.database_url, size=8)
+        loops = [self.sweep] if self.settings.sweep else []
+        if self.executes:
+            self.heartbeat.start()
+            loops += [self.take, self.writer.run, self.answer, self.listen]
+        return [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
+
+    def offer(self, where: Iterable[Where]) -> None:
+        """Threads whose run waits for a worker, as far as is known; any number of times."""
+        new = [(thread, partition) for partition, thread in where if thread not in self._wanted]
+        if self.executes and not self.stopping.is_set():
+            self._wanted.update(new[: max(MOST_WANTED - len(self._wanted), 0)])
+            self._offered.set()
+        if new and len(self._wanted) >= self.room:
+            self.aftermath.call([thread for thread, _ in new])
+
+    def nudge(self, threads: Collection[ThreadId]) -> None:
+        """Runs of these threads were interrupted or steered: ours are looked at, others' workers are told."""
+        if not self._runs.keys().isdisjoint(threads):
+            self.heartbeat.nudge()
+        if others := [thread for thread in threads if thread not in self._runs]:
+            self.aftermath.nudge(others)
+
+    def _announce(self, changed: Sequence[ThreadId], ready: Sequence[Where]) -> None:
+        self.aftermath.announce(changed)
+        if ready:
+            self.offer(ready)
+
+    async def take(self) -> None:
+        """Takes what is offered until it is cancelled."""
+        while True:
+            await self._offered.wait()
+            try:
+                locked = await self.take_once()
+            except (*AWAY, asyncpg.PostgresError, Disturbed) as error:
+                POSTGRES_ERRORS.labels("take").inc()
+                warn("runs not taken; the sweep finds them", error=repr(error))
+                await self._take_line.drop()
+                await asyncio.sleep(PAUSE)
+            else:
+                if locked:
+                    await asyncio.sleep(AGAIN)
+
+    async def take_once(self) -> bool:
+        """Takes as many of the offered threads as there is room for; True where one was locked by somebody else."""
+        some = list(self._wanted.items())[: min(self.room, MOST)]
+        for thread, _ in some:
+            del self._wanted[thread]
+        if not self._wanted or not some:
+            self._offered.clear()
+        wanted = [(partition, thread) for thread, partition in some if thread not in self._runs]
+        if not wanted:
+            return False
+        connection = await self._take_line.get()
+        taken, locked = await leases.take(connection, wanted, self.owner, self.settings.run_timeout)
+        crash("worker.after_lease")
+        self.aftermath.announce([lease.where[1] for lease in taken])
+        if taken:
+            await self._begin(connection, taken)
+        if locked:
+            self.offer([(partition, thread) for partition, thread in wanted if thread in locked])
+        return bool(locked)
+
+    async def _begin(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> None:
+        try:
+            briefings = await briefing.brief(connection, taken)
+            replays = [await briefing.replay(connection, one) for one in briefings]
+        except BaseException:
+            log.warning("runs were taken and can't be begun; their leases run out", runs=len(taken))
+            raise
+        for one, replay in zip(briefings, replays, strict=True):
+            execution = self._execution(one)
+            execution.replay = replay
+            thread = one.lease.where[1]
+            self._runs[thread] = execution
+            self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {one.lease.run}")
+        EXECUTING_RUNS.set(len(self._runs))
+        if any(one.attempt > 1 or one.state is not None for one in briefings):
+            await self._offer_steers(taken)
+
+    def _execution(self, one: Briefing) -> Execution:
+        lease = one.lease
+        context = Context(
+            thread=lease.where[1],
+            run=lease.run,
+            account=one.account,
+            agent=one.agent.agent if one.agent else "",
+            attempt=one.attempt,
+            messages=one.messages,
+            state=one.state,
+            decisions=one.decisions,
+            deadline=lease.deadline,
+            config=one.config,
+            stopping=self.stopping,
+            read_history=partial(self._history, one),
+        )
+        opener = partial(self._openers.open, one.agent, one.runner, one.config)
+        return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used))
+
+    async def _history(self, one: Briefing, limit: int) -> Sequence[Message]:
+        partition, thread = one.lease.where
+        async with self._reads().acquire(timeout=5) as connection:
+            return await briefing.history(connection, partition, thread, one.first, limit)
+
+    async def _run(self, execution: Execution) -> None:
+        thread = execution.lease.where[1]
+        try:
+            FINISHED_RUNS.labels(await execution.run()).inc()
+        finally:
+            del self._runs[thread], self._tasks[thread]
+            EXECUTING_RUNS.set(len(self._runs))
+            if execution.orphan is not None:
+                self._orphans.add(execution.orphan)
+                execution.orphan.add_done_callback(self._orphans.discard)
+            if self._wanted:
+                self._offered.set()
+
+    async def _let_go(self, lease: Lease) -> None:
+        """Ends the lease of a run that is over already; the thread's next run may begin."""
+        try:
+            async with self._reads().acquire(timeout=5) as connection:
+                ready = await leases.let_go(connection, [lease])
+        except (*AWAY, asyncpg.PostgresError) as error:
+            POSTGRES_ERRORS.labels("let_go").inc()
+            log.debug("a lease was not released; it runs out", run=lease.run, error=repr(error))
+            return
+        asyncio.get_running_loop().call_soon(self.offer, ready)  # behind the end of this run's task
+
+    def _leases(self) -> list[Lease]:
+        return [execution.lease for execution in list(self._runs.values())]
+
+    def _hear(self, beaten: list[Beaten]) -> None:
+        """What a heartbeat found out."""
+        steered = []
+        for one in beaten:
+            execution = self._runs.get(one.thread)
+            if execution is None or execution.lease.epoch != one.epoch:
+                continue
+            if not one.held:
+                execution.tell(Told.LOST)
+            elif one.over:
+                execution.tell(Told.CANCELLED)
+            elif one.steered:
+                steered.append(execution.lease)
+        if steered:
+            task = asyncio.create_task(self._offer_steers(steered))
+            self._orphans.add(task)
+            task.add_done_callback(self._orphans.discard)
+
+    async def _offer_steers(self, of: Sequence[Lease]) -> None:
+        try:
+            async with self._reads().acquire(timeout=5) as connection:
+                offers = await briefing.offers(connection, of)
+        except (*AWAY, asyncpg.PostgresError) as error:
+            log.debug("offered messages not read; they will be", error=repr(error))
+            return
+        for offer in offers:
+            if (execution := self._runs.get(offer.thread)) is not None:
+                execution.steers[offer.message.id] = offer.run
+                execution.context.steer.offer(offer.message)
+
+    async def answer(self) -> None:
+        """Takes wake-ups that others rang for, until it is cancelled."""
+        while True:
+            try:
+                if self.room > 0:
+                    threads = await self.queue.answer(self.room)
+                    self.offer([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
+                await self._bell.wait(EXECUTE, NAP)
+            except REDIS_AWAY as error:
+                REDIS_ERRORS.labels("answer").inc()
+                warn("no wake-ups without Redis; the sweep works", error=repr(error))
+                await asyncio.sleep(PAUSE)
+
+    async def listen(self) -> None:
+        """Hears of runs that were interrupted or steered, until it is cancelled; heartbeats find them, too."""
+        while True:
+            try:
+                async with aclosing(self._nudges.pubsub(ignore_subscribe_messages=True)) as pubsub:
+                    await pubsub.subscribe(Keys(self.settings.redis_prefix).nudges)
+                    while True:
+                        message = await pubsub.get_message(timeout=NAP)
+                        if message and not self._runs.keys().isdisjoint(message["data"].decode().split()):
+                            self.heartbeat.nudge()
+            except REDIS_AWAY as error:
+                REDIS_ERRORS.labels("nudges").inc()
+                log.debug("no subscription to nudges", error=repr(error))
+            await asyncio.sleep(PAUSE)
+
+    async def sweep(self) -> None:
+        """Finds what nobody rang for, and what ran out, until it is cancelled."""
+        while True:
+            try:
+                await self.sweep_once()
+            except (*AWAY, asyncpg.PostgresError, Disturbed) as error:
+                POSTGRES_ERRORS.labels("recovery").inc()
+                warn("a look for runs was given up; the next one comes", error=repr(error))
+                await self._sweep_line.drop()
+            await asyncio.sleep(SWEEP)
+
+    async def sweep_once(self) -> None:
+        connection = await self._sweep_line.get()
+        changed, ready = await recover(connection, self.settings.run_attempts)
+        self.aftermath.announce(changed)
+        self.offer(ready)
+        if self.room > 0:
+            rows = await connection.fetch(SQL["ready"], LATE, self.room, timeout=5)
+            self.offer([(row["partition"], row["id"]) for row in rows])
+
+    async def stop(self, timeout: float) -> None:
+        """Lets runs end, or come to a checkpoint; hands over what still runs shortly before the time is up."""
+        self.stopping.set()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=max(timeout - GRACE - STOPPING, 0))
+        for execution in self._runs.values():
+            execution.tell(Told.RELEASED)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=GRACE + STOPPING)
+
+    async def close(self) -> None:
+        """Behind the loops' end."""
+        await end(list(self._tasks.values()))
+        for orphan in list(self._orphans):
+            orphan.cancel()
+        if self.executes and self._pool is not None:
+            await self.heartbeat.stop()
+        await self._openers.close()
+        if self._pool is not None:
+            self._pool.terminate()
+        for line in (self._take_line, self._sweep_line):
+            await line.close()
+        await self.writer.close()
+        await self._bell.close()
+        with suppress(*REDIS_AWAY):
+            await self._nudges.aclose()
+
+    def _reads(self) -> asyncpg.Pool:
+        if self._pool is None:
+            raise RuntimeError("the executor has not started")
+        return self._pool

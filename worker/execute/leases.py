@@ -1,0 +1,124 @@
+"""Leases: a worker takes the current runs of threads, and gives them back.
+
+A lease is a row with an epoch that nobody had before; whatever is written for a run names it, so that a worker whose
+lease was taken by another one can't write any more. The caller locks nothing; it hands in a `BOUNDED` connection.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from shared import ids
+from shared.db.statements import statements
+from shared.effects import Effect
+from shared.events import RunLeased, RunnerEvent, RunResumed, RunStarted
+from shared.ids import EventId, RunId, ThreadId, Ulid
+from shared.lifecycle import State, step
+from shared.models import Run, RunStatus
+from worker.load import Want, Where, load_states
+from worker.transaction import transaction
+from worker.write import Changes, write
+
+SQL = statements("execute")
+
+LIFE = 6.0  # seconds of a lease; three heartbeats
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    where: Where
+    run: RunId
+    epoch: int
+    deadline: datetime  # of Postgres' clock
+    left: float  # seconds until then, when it was taken
+
+
+async def lock_free(connection: asyncpg.Connection, where: Sequence[Where]) -> tuple[list[Where], datetime | None]:
+    """Locks the threads that nobody else has; returns them, and Postgres' time."""
+    rows = await connection.fetch(SQL["lock_free"], *_columns(where))
+    partitions = {thread: partition for partition, thread in where}
+    return [(partitions[row["id"]], row["id"]) for row in rows], rows[0]["now"] if rows else None
+
+
+async def take(
+    connection: asyncpg.Connection, wanted: Sequence[Where], owner: Ulid, run_timeout: float
+) -> tuple[list[Lease], list[ThreadId]]:
+    """Leases the current runs of these threads that wait for a worker, and starts them. Threads that somebody else has
+    locked, or leased, are left out; the locked ones are named, because they may be free in a moment.
+    """
+    async with transaction(connection):
+        free, now = await lock_free(connection, wanted)
+        locked = sorted({thread for _, thread in wanted} - {thread for _, thread in free})
+        if now is None:
+            return [], locked
+        states = await load_states(connection, [Want(*where, ()) for where in free])
+        drafts = {thread: draft for thread, state in states.items() if (draft := _started(state, now)) is not None}
+        leases = await _lease(connection, drafts, owner, run_timeout, now)
+        changes = Changes()
+        for lease in leases:
+            changes.change(states[lease.where[1]].thread, drafts[lease.where[1]].state.thread)
+            changes.add(lease.where, drafts[lease.where[1]].effects)
+        statuses = {run.id: run.status for state in states.values() for run in state.queue}
+        if leases:
+            await write(connection, changes, statuses, (), now)
+        return leases, locked
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What taking a thread's run would come to."""
+
+    state: State
+    run: Run
+    effects: list[Effect]
+
+
+def _started(state: State, now: datetime) -> "_Draft | None":
+    """The thread with its current run at work; None where that is not to be taken."""
+    if state.thread.ready_at is None or not state.queue:
+        return None
+    run = state.queue[0]
+    waits = run.status is RunStatus.WAITING_INPUT
+    events: tuple[RunnerEvent, ...] = (RunLeased(run.id), RunResumed(run.id) if waits else RunStarted(run.id))
+    fresh = EventId(ids.at(now))
+    effects: list[Effect] = []
+    for event in events:
+        taken = step(state, event, now, fresh)
+        state = taken.state
+        effects += taken.effects
+    return _Draft(state, run, effects) if state.queue[0].status is RunStatus.RUNNING else None
+
+
+async def _lease(
+    connection: asyncpg.Connection,
+    drafts: Mapping[ThreadId, _Draft],
+    owner: Ulid,
+    run_timeout: float,
+    now: datetime,
+) -> list[Lease]:
+    asked = [(d.state.thread.partition, thread, d.run.id) for thread, d in sorted(drafts.items())]
+    if not asked:
+        return []
+    rows = await connection.fetch(SQL["lease"], *zip(*asked, strict=True), owner, LIFE, run_timeout)
+    return [
+        Lease(
+            (row["partition"], row["thread"]),
+            row["run"],
+            row["epoch"],
+            row["deadline"],
+            (row["deadline"] - now).total_seconds(),
+        )
+        for row in rows
+    ]
+
+
+async def let_go(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Where]:
+    """Ends leases whose runs are over already; returns the threads whose next run may begin."""
+    columns = zip(*((*lease.where, lease.epoch) for lease in leases), strict=True)
+    return [(row["partition"], row["id"]) for row in await connection.fetch(SQL["let_go"], *columns)]
+
+
+def _columns(where: Sequence[Where]) -> tuple[list[int], list[ThreadId]]:
+    return [partition for partition, _ in where], [thread for _, thread in where]

@@ -1,0 +1,79 @@
+"""Recovery: leases that ran out, and runs whose time is up, found by any worker's sweep.
+
+A run whose worker is lost waits for another one, or fails where it has had its attempts; a run past its deadline ends
+as `expired`, though whoever has it may hang.
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from shared import ids
+from shared.db.statements import statements
+from shared.events import AttemptLost, RunExpired, RunnerEvent
+from shared.ids import EventId, ThreadId
+from shared.lifecycle import State, step
+from shared.metrics import LOST_LEASES
+from shared.models import Run
+from worker.execute.leases import lock_free
+from worker.load import Want, Where, load_states
+from worker.transaction import transaction
+from worker.write import Changes, write
+
+log = structlog.get_logger()
+SQL = statements("execute")
+
+
+async def recover(connection: asyncpg.Connection, attempts: int) -> tuple[list[ThreadId], list[Where]]:
+    """Settles what ran out; returns the threads that changed, and those whose run waits for a worker now."""
+    rows = await connection.fetch(SQL["run_out"], timeout=5)
+    if not rows:
+        return [], []
+    async with transaction(connection):
+        free, _ = await lock_free(connection, [(row["partition"], row["thread"]) for row in rows])
+        if not free:
+            return [], []
+        out = await connection.fetch(SQL["still_out"], *zip(*free, strict=True))
+        return await _settle(connection, out, attempts) if out else ([], [])
+
+
+async def _settle(
+    connection: asyncpg.Connection, out: Sequence[asyncpg.Record], attempts: int
+) -> tuple[list[ThreadId], list[Where]]:
+    now = out[0]["now"]
+    events = {row["thread"]: _event(row, attempts) for row in out}
+    states = await load_states(
+        connection, [Want(row["partition"], row["thread"], (events[row["thread"]],)) for row in out]
+    )
+    changes, ready = Changes(), list[Where]()
+    statuses = {run.id: run.status for state in states.values() for run in _runs(state)}
+    for thread, state in states.items():
+        where = (state.thread.partition, thread)
+        taken = step(state, events[thread], now, EventId(ids.at(now)))
+        changes.change(state.thread, taken.state.thread)
+        changes.add(where, taken.effects)
+        if taken.state.thread.ready_at is not None:
+            ready.append(where)
+    lost = [row for row in out if row["lost"]]
+    if lost:
+        await connection.execute(SQL["keep_deadline"], *_columns(lost, "run"))
+    if changes.threads:
+        await write(connection, changes, statuses, (), now)
+    if lost:
+        LOST_LEASES.inc(len(lost))
+        log.warning("leases ran out: their workers are lost", runs=[row["run"] for row in lost])
+        await connection.execute(SQL["release"], *_columns(lost, "epoch"))
+    return list(changes.threads), ready
+
+
+def _event(row: asyncpg.Record, attempts: int) -> RunnerEvent:
+    return AttemptLost(row["run"], attempts) if row["lost"] else RunExpired(row["run"])
+
+
+def _columns(rows: Sequence[asyncpg.Record], name: str) -> list[list[object]]:
+    return [[row[column] for row in rows] for column in ("partition", "thread", name)]
+
+
+def _runs(state: State) -> list[Run]:
+    return [*state.queue, *state.others.values()]

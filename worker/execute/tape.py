@@ -1,0 +1,183 @@
+"""The tape of one run: what its runner yielded and nobody has written yet, as reports in their order.
+
+Deltas that follow one another become one event while they wait, so that a flood costs rows by its text, not by its
+pieces. Refused here: any I/O, and judging what a runner may yield (`worker.runners.outputs.checked`).
+"""
+
+from dataclasses import dataclass, field
+
+from pydantic_core import to_json
+
+from shared import ids
+from shared.events import Ask, Entry, RunnerEvent, RunOutput, Spoken, SteerAcknowledged, Tokens
+from shared.ids import EventId, MessageId, RequestId, RunId
+from worker.runners.outputs import (
+    Checkpoint,
+    Custom,
+    MessageEnd,
+    Output,
+    PermissionRequest,
+    TextDelta,
+    ThinkingDelta,
+    ToolCompleted,
+    ToolStarted,
+    Usage,
+)
+
+MERGED = 4096  # characters of one event up to which deltas that wait are put together
+TEXT = "agent.message.delta"
+THINKING = "agent.thinking.delta"
+_MESSAGE_LIMIT = 8 << 20  # characters of one message
+
+
+class TooLong(Exception):
+    """A message is longer than 8 MiB of text."""
+
+
+@dataclass(slots=True)
+class Speech:
+    """The message that is under way: its id, and its text so far."""
+
+    id: EventId
+    pieces: list[str] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        self.size += len(text)
+        if self.size > _MESSAGE_LIMIT:
+            raise TooLong
+
+
+@dataclass(slots=True)
+class Tape:
+    run: RunId
+    used: Tokens = field(default_factory=lambda: Tokens(0, 0))
+    size: int = 0  # characters that wait
+    count: int = 0  # events that wait
+    speech: Speech | None = None
+    thinking: EventId | None = None
+    asks: list[Ask] = field(default_factory=list)
+    _reports: list[RunnerEvent] = field(default_factory=list)
+    _entries: list[Entry] = field(default_factory=list)
+    _messages: list[Spoken] = field(default_factory=list)
+    _counted: bool = False  # whether `used` changed since the last report
+    _started: dict[str, float] = field(default_factory=dict)  # tool calls under way -> when they began
+
+    def add(self, output: Output, now: float) -> None:
+        """Takes one output; `now` in seconds of any clock that only grows. Raises TooLong."""
+        match output:
+            case TextDelta(text):
+                self._speak(text)
+            case ThinkingDelta(text):
+                self._think(text)
+            case MessageEnd():
+                self.end_message()
+            case ToolStarted(id, name, input):
+                self._started[id] = now
+                self._log(Entry("tool.use.started", None, "available", id, name, input))
+            case ToolCompleted():
+                self._complete(output, now)
+            case PermissionRequest():
+                self.asks.append(_ask(output))
+            case Checkpoint(state):
+                self._check(state)
+            case Usage(input_tokens, output_tokens):
+                self._count(input_tokens, output_tokens)
+            case Custom(name, data):
+                self._log(Entry("agent.custom", to_json(data).decode(), "unsupported", None, name))
+
+    def acknowledge(self, steer: RunId) -> None:
+        """A message that was offered is taken: what is yielded from now on may rest on it."""
+        self._cut()
+        self._reports.append(SteerAcknowledged(steer))
+
+    def keep(self, message: Spoken) -> None:
+        """A message of an earlier attempt that is over."""
+        self._messages.append(message)
+
+    def end_message(self, incomplete: str | None = None) -> None:
+        """The message under way is over; `incomplete` says why it is not whole."""
+        self.thinking = None
+        speech, self.speech = self.speech, None
+        if speech is not None:
+            self._messages.append(Spoken(MessageId(speech.id), "".join(speech.pieces), incomplete))
+
+    def take(self) -> list[RunnerEvent]:
+        """All that waits, and no longer the tape's."""
+        self._cut()
+        reports, self._reports = self._reports, []
+        self.size = self.count = 0
+        return reports
+
+    @property
+    def empty(self) -> bool:
+        return not (self._reports or self._entries or self._messages or self._counted)
+
+    def _speak(self, text: str) -> None:
+        if not text:
+            return
+        self.thinking = None
+        if self.speech is None:
+            self.speech = Speech(EventId(ids.mint()))
+        self.speech.add(text)
+        self._say(TEXT, text, self.speech.id)
+
+    def _think(self, text: str) -> None:
+        if not text:
+            return
+        if self.thinking is None:
+            self.thinking = EventId(ids.mint())
+        self._say(THINKING, text, self.thinking)
+
+    def _say(self, kind: str, text: str, message: EventId) -> None:
+        last = self._entries[-1] if self._entries else None
+        if last is not None and last.type == kind and last.message == message and len(last.content or "") < MERGED:
+            self._entries[-1] = last._replace(content=f"{last.content}{text}")
+            self.size += len(text)
+        else:
+            self._log(Entry(kind, text, message=message))
+
+    def _log(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        self.size += len(entry.content or "")
+        self.count += 1
+
+    def _complete(self, output: ToolCompleted, now: float) -> None:
+        began = self._started.pop(output.id, None)
+        took = None if began is None else round((now - began) * 1_000)
+        status = "error" if output.error else "available"
+        self._log(Entry("tool.use.completed", output.output, status, output.id, duration_ms=took))
+
+    def _count(self, input_tokens: int, output_tokens: int) -> None:
+        self.used = Tokens(self.used.input + input_tokens, self.used.output + output_tokens)
+        self._counted = True
+        content = f'{{"input_tokens":{input_tokens},"output_tokens":{output_tokens}}}'
+        self._log(Entry("usage.updated", content, tokens=input_tokens + output_tokens))
+
+    def _check(self, state: object) -> None:
+        """A checkpoint lies between what came before it and what comes after."""
+        text = to_json(state).decode()
+        self._cut(text)
+        self.size += len(text)
+        self.count += 1
+
+    def _cut(self, checkpoint: str | None = None) -> None:
+        """Ends a report, where there is something to say."""
+        if not (self._entries or self._messages or self._counted or checkpoint is not None):
+            return
+        usage = self.used if self._counted else None
+        entries, messages = tuple(self._entries), tuple(self._messages)
+        self._reports.append(RunOutput(self.run, entries, messages, checkpoint, usage))
+        self._entries, self._messages, self._counted = [], [], False
+
+
+def _ask(request: PermissionRequest) -> Ask:
+    return Ask(
+        RequestId(ids.mint()),
+        request.title,
+        request.tool,
+        request.input,
+        key=request.id,
+        expires_in=request.expires_in,
+    )

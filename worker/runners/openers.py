@@ -1,0 +1,33 @@
+"""Opens the runners of agents, and keeps those that are open: one for each agent as it is configured now."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from shared.settings import Settings
+from worker.runners.protocol import Runner, RunnerError
+from worker.runners.registry import Surroundings, open_runner
+
+_MOST = 1_000  # open runners kept
+
+
+class Openers:
+    def __init__(self, settings: Settings) -> None:
+        self._surroundings = Surroundings(private_endpoints=settings.private_endpoints)
+        self._open: dict[object, Runner] = {}
+
+    async def open(self, agent: object | None, runner: str, config: Mapping[str, Any]) -> Runner:
+        """`agent` names an agent as it is configured now. Raises RunnerError, ConfigError."""
+        if agent is None:
+            raise RunnerError("The thread has no agent.", code="runner.unavailable")
+        if (found := self._open.get(agent)) is not None:
+            return found
+        # In a thread: an author's module may take its time to be imported.
+        opened = await asyncio.to_thread(open_runner, runner, config, self._surroundings)
+        if len(self._open) >= _MOST:
+            self._open.clear()
+        self._open[agent] = opened
+        return opened
+
+    async def close(self) -> None:
+        self._open.clear()
