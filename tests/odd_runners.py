@@ -1,0 +1,157 @@
+"""Runners that do what authors should not, and some that show one thing: named by agents of the tests."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from worker.runners import (
+    Checkpoint,
+    Context,
+    MessageEnd,
+    Output,
+    PermissionRequest,
+    RunnerError,
+    TextDelta,
+    ThinkingDelta,
+    ToolCompleted,
+    ToolStarted,
+    Usage,
+)
+
+FLOOD = 1_000_000  # deltas
+
+
+async def flood(ctx: Context) -> AsyncIterator[Output]:
+    """A million deltas, without ever waiting."""
+    for n in range(FLOOD):
+        yield TextDelta(f"{n % 10}")
+
+
+async def raises(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    raise KeyError("secret of the author")
+
+
+async def refuses(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    raise RunnerError("Out of tea.", code="kitchen.empty", retryable=True)
+
+
+async def garbage(ctx: Context) -> AsyncIterator[Any]:
+    yield {"type": "text_delta", "text": "not one of ours"}
+
+
+async def hangs(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("I think, ")
+    await asyncio.Event().wait()
+
+
+async def ignores(ctx: Context) -> AsyncIterator[Output]:
+    """Goes on whatever it is told, for half a minute at most."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            yield TextDelta("no. ")
+            await asyncio.sleep(0.05)
+        except asyncio.CancelledError:  # what an author should not do
+            continue
+
+
+async def deaf(ctx: Context) -> AsyncIterator[Output]:
+    """Says one thing, then takes no cancellation, for half a minute at most."""
+    yield TextDelta("no. ")
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            continue
+
+
+async def nul(ctx: Context) -> AsyncIterator[Output]:
+    """Text that Postgres can't keep."""
+    yield TextDelta("a\x00b\ud800c")
+
+
+async def tools(ctx: Context) -> AsyncIterator[Output]:
+    """One of each output."""
+    yield ThinkingDelta("hm")
+    yield ToolStarted("call-1", "search", {"q": "tea"})
+    yield ToolCompleted("call-1", "found")
+    yield ToolStarted("call-2", "search", {"q": "milk"})
+    yield ToolCompleted("call-2", "no milk", error=True)
+    yield TextDelta("first")
+    yield MessageEnd()
+    yield TextDelta("second")
+    yield Usage(3, 4)
+    yield Usage(10, 20)
+
+
+async def asks_two(ctx: Context) -> AsyncIterator[Output]:
+    """Two permissions at once, then a third one."""
+    if not ctx.decisions:
+        yield Checkpoint({"asked": 2})
+        yield PermissionRequest("a", "First?", tool="t", input={"n": 1})
+        yield PermissionRequest("b", "Second?")
+        return
+    assert ctx.state == {"asked": 2}, ctx.state
+    if "c" not in ctx.decisions:
+        yield PermissionRequest("c", "Third?", expires_in=3600)
+        return
+    yield TextDelta(" ".join(f"{key}={one.verdict}" for key, one in sorted(ctx.decisions.items())))
+    yield TextDelta(f" note={ctx.decisions['a'].note} attempt={ctx.attempt}")
+
+
+async def asks_briefly(ctx: Context) -> AsyncIterator[Output]:
+    if not ctx.decisions:
+        yield PermissionRequest("a", "Quick?", expires_in=0.1)
+        return
+    yield TextDelta(str(ctx.decisions["a"].verdict))
+
+
+async def asks_again(ctx: Context) -> AsyncIterator[Output]:
+    yield PermissionRequest("a", "Once?")
+
+
+async def steered(ctx: Context) -> AsyncIterator[Output]:
+    """Says what arrives while it runs, until that is `stop`."""
+    yield TextDelta("ready")
+    async for message in ctx.steer:
+        yield TextDelta(f" {message.text}")
+        if message.text == "stop":
+            return
+
+
+async def remembers(ctx: Context) -> AsyncIterator[Output]:
+    """Tells the history before its message."""
+    history = await ctx.history(2)
+    yield TextDelta("|".join(f"{message.role}:{message.text}" for message in history))
+
+
+async def counts(ctx: Context) -> AsyncIterator[Output]:
+    """Twenty numbers with checkpoints at the tens, slowly."""
+    for n in range(ctx.state or 0, 20):
+        if n == 10:
+            yield Checkpoint(n)
+        yield TextDelta(f"{n} ")
+        await asyncio.sleep(0.02)
+
+
+async def differs(ctx: Context) -> AsyncIterator[Output]:
+    """Another text at each attempt."""
+    yield TextDelta(f"attempt {ctx.attempt}")
+    if ctx.attempt == 1:
+        await asyncio.Event().wait()
+
+
+async def checks(ctx: Context) -> AsyncIterator[Output]:
+    """Comes to a checkpoint ten times a second, for ever."""
+    n = ctx.state or 0
+    while True:
+        n += 1
+        yield TextDelta(f"{n} ")
+        yield Checkpoint(n)
+        await asyncio.sleep(0.1)
+        if ctx.attempt > 1 or "moved" in str(ctx.config):
+            return
