@@ -7,7 +7,7 @@ here: storing anything, and trying again after a failure.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -174,7 +174,7 @@ async def drive(
     decide: Decide,
     timeout: float | None = None,
     on_expired: Literal["continue", "expire"] = "continue",
-) -> AsyncIterator[Happening]:
+) -> AsyncGenerator[Happening, None]:
     """What happens in one run until it is over; the last is `Ended`. Closing or cancelling it interrupts the runner.
 
     `timeout`: seconds that the runner may execute; waiting for `decide` does not count. What `decide` raises comes out.
