@@ -193,7 +193,9 @@ async def _change(
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else json.dumps(value) if isinstance(value, dict | bool) else str(value)
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 
 def _show(found: list[Agent], as_json: bool, single: bool = False) -> None:
