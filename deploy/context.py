@@ -107,6 +107,11 @@ def _cell(value: object) -> Text:
     return Text("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in plain))
 
 
+def plain(text: str) -> str:
+    """Text of several lines for a terminal: as `_cell`, but for line ends and tabs."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def _plain(value: object) -> object:
     isoformat = getattr(value, "isoformat", None)
     return isoformat() if isoformat else str(value)

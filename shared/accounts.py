@@ -16,9 +16,10 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
-from shared.models import BusyPolicy, TokenKind
+from shared.models import BusyPolicy, OnExpired, TokenKind
 from shared.tokens import Secret
 
+_LONGEST_RUN = 31_536_000  # seconds: a year
 _NAME_LIMIT = 128  # characters; names are shown in tables and stand in paths
 
 
@@ -56,6 +57,8 @@ class Agent:
     runner: str
     config: dict[str, Any]
     busy_policy: BusyPolicy
+    run_timeout: int | None  # seconds that a run may execute; None: the setting's
+    on_expired: OnExpired
     kind: str  # pet | cattle
     published: bool
     is_default: bool
@@ -118,17 +121,21 @@ async def create_agent(
     *,
     config: dict[str, Any] | None = None,
     busy_policy: BusyPolicy = BusyPolicy.QUEUE,
+    run_timeout: int | None = None,
+    on_expired: OnExpired = OnExpired.CONTINUE,
     kind: str = "cattle",
     published: bool = False,
 ) -> Agent:
     """Raises InvalidRequest, NotFound for an unknown account, Conflict where its name is taken there."""
     if kind not in {"pet", "cattle"}:
         raise InvalidRequest("An agent's kind is `pet` or `cattle`.")
+    if run_timeout is not None:
+        _check_seconds(run_timeout, least=1)
     owner = await find_account(db, account)
     row = await db.fetchrow(
         statements("agents")["create"],
         *(ids.mint(), owner.id, _checked(name), _checked(runner), json.dumps(config or {})),
-        *(busy_policy, kind, published),
+        *(busy_policy, kind, published, run_timeout, on_expired),
     )
     if row is None:
         raise Conflict(f"The account {owner.name!r} has an agent named {name!r} already.")
@@ -149,6 +156,26 @@ async def find_agent(db: Database, id_or_name: str, account: AccountId | None = 
     if len(rows) > 1 and rows[0]["id"] != wanted:
         raise Conflict(f"Several accounts have an agent {id_or_name!r}: give its id, or the account.")
     return _agent(rows[0])
+
+
+async def change_agent(
+    db: Database,
+    agent: AgentId,
+    *,
+    config: dict[str, Any] | None = None,
+    busy_policy: BusyPolicy | None = None,
+    run_timeout: int | None = None,
+    on_expired: OnExpired | None = None,
+) -> Agent:
+    """Changes what is given; a `run_timeout` of 0 is the setting's again. Runs under way keep what they had.
+
+    Raises InvalidRequest, NotFound.
+    """
+    if run_timeout is not None:
+        _check_seconds(run_timeout, least=0)
+    text = None if config is None else json.dumps(config)
+    await db.execute(statements("agents")["change"], agent, text, busy_policy, run_timeout, on_expired)
+    return await find_agent(db, agent)
 
 
 async def publish_agent(db: Database, agent: AgentId) -> Agent:
@@ -185,8 +212,17 @@ def _token(row: asyncpg.Record) -> Token:
 
 
 def _agent(row: asyncpg.Record) -> Agent:
-    changed = {"config": json.loads(row["config"]), "busy_policy": BusyPolicy(row["busy_policy"])}
+    changed = {
+        "config": json.loads(row["config"]),
+        "busy_policy": BusyPolicy(row["busy_policy"]),
+        "on_expired": OnExpired(row["on_expired"]),
+    }
     return Agent(**{**row, **changed})
+
+
+def _check_seconds(seconds: int, least: int) -> None:
+    if not least <= seconds <= _LONGEST_RUN:
+        raise InvalidRequest(f"An agent's run_timeout is from {least} to {_LONGEST_RUN} seconds.")
 
 
 def _checked(name: str) -> str:

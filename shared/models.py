@@ -50,6 +50,13 @@ class BusyPolicy(StrEnum):
     STEER = "steer"
 
 
+class OnExpired(StrEnum):
+    """What a run does when nobody decided its permission request in time: its runner is told, or it ends."""
+
+    CONTINUE = "continue"
+    EXPIRE = "expire"
+
+
 class RequestState(StrEnum):
     PENDING = "pending"
     ALLOWED = "allowed"

@@ -10,17 +10,30 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 
-from deploy import context, words
+from deploy import configs, context, trial, words
 from deploy.errors import SetupError
 from deploy.session import AccountOption, account_id, document, open_session, the_account
 from shared import accounts
 from shared.accounts import Agent
 from shared.ids import AgentId
-from shared.models import BusyPolicy
+from shared.models import BusyPolicy, OnExpired
 
 app = typer.Typer(no_args_is_help=True, help="Agents: a runner, its configuration, and what a busy thread does.")
 
 AgentArgument = Annotated[str, typer.Argument(help="Id, or a name that is the only one.")]
+TimeoutOption = Annotated[
+    int | None,
+    typer.Option(
+        "--run-timeout",
+        min=0,
+        max=31_536_000,
+        metavar="SECONDS",
+        help="How long a run may execute, waits for permissions left out; 0: THREADMILL_RUN_TIMEOUT.",
+    ),
+]
+_CONFIG = "What the runner is told: a YAML or JSON file, - for standard input, or a JSON object."
+_BUSY = "What a message does while a run is under way."
+_ON_EXPIRED = "When nobody decides a permission request in time: the run goes on without it, or ends."
 
 
 class Kind(StrEnum):
@@ -34,17 +47,20 @@ def create(
     runner: Annotated[str, typer.Option("--runner", help="The runner that executes its runs.")],
     *,
     account: AccountOption = None,
-    config: Annotated[str, typer.Option("--config", help="What the runner is told, a JSON object.")] = "{}",
-    busy_policy: Annotated[
-        BusyPolicy, typer.Option("--busy-policy", help="What a message does while a run is under way.")
-    ] = BusyPolicy.QUEUE,
+    config: Annotated[str, typer.Option("--config", help=_CONFIG)] = "{}",
+    busy_policy: Annotated[BusyPolicy, typer.Option("--busy-policy", help=_BUSY)] = BusyPolicy.QUEUE,
+    run_timeout: TimeoutOption = None,
+    on_expired: Annotated[OnExpired, typer.Option("--on-expired", help=_ON_EXPIRED)] = OnExpired.CONTINUE,
     kind: Annotated[Kind, typer.Option("--kind", help="Shown with its threads.")] = Kind.CATTLE,
     publish: Annotated[bool, typer.Option("--publish", help="Open it for threads at once.")] = False,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
     """Make an agent. The first one of an account is its default."""
-    wanted = {"config": _object(config), "busy_policy": busy_policy, "kind": kind.value, "published": publish}
+    told = configs.read(config)
+    configs.check(runner, told)
+    wanted = {"config": told, "busy_policy": busy_policy, "kind": kind.value, "published": publish}
+    wanted |= {"run_timeout": run_timeout or None, "on_expired": on_expired}
     _show([asyncio.run(_create(data, account, name, runner, wanted))], as_json, single=True)
 
 
@@ -67,6 +83,43 @@ def show(
         context.print_json(document(found))
         return
     context.print_table(["field", "value"], [(key, _cell(value)) for key, value in document(found).items()])
+
+
+@app.command("set", epilog="Example:  threadmill agent set weather --config weather.yaml --run-timeout 120")
+def set_(
+    agent: AgentArgument,
+    account: AccountOption = None,
+    config: Annotated[str | None, typer.Option("--config", help=_CONFIG)] = None,
+    busy_policy: Annotated[BusyPolicy | None, typer.Option("--busy-policy", help=_BUSY)] = None,
+    run_timeout: TimeoutOption = None,
+    on_expired: Annotated[OnExpired | None, typer.Option("--on-expired", help=_ON_EXPIRED)] = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Change an agent. What is not given stays; a new configuration replaces the old one, for runs that begin then."""
+    wanted: dict[str, Any] = {"busy_policy": busy_policy, "run_timeout": run_timeout, "on_expired": on_expired}
+    wanted["config"] = None if config is None else configs.read(config)
+    if all(value is None for value in wanted.values()):
+        raise SetupError("nothing to change: give an option")
+    _show([asyncio.run(_set(data, account, agent, wanted))], as_json, single=True)
+
+
+@app.command("test", epilog='Example:  threadmill agent test echo "Hello"')
+def try_(
+    agent: AgentArgument,
+    text: Annotated[str, typer.Argument(help="What the user says.")],
+    account: AccountOption = None,
+    decide: Annotated[
+        trial.Deciding, typer.Option("--decide", help="What becomes of permission requests.")
+    ] = trial.Deciding.ASK,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.001, help="Seconds; else the agent's, else the setting's.")
+    ] = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Try an agent: one run in this process, shown as it goes. Nothing is stored: no thread, no run, no event."""
+    trial.perform(lambda: _find(data, account, agent), text, trial.Wishes(decide, timeout, as_json, data))
 
 
 @app.command(epilog="Example:  threadmill agent publish echo")
@@ -114,6 +167,18 @@ async def _list(data: Path | None, account: str | None) -> list[Agent]:
         return await accounts.list_agents(connection, owner)
 
 
+async def _set(data: Path | None, account: str | None, agent: str, wanted: dict[str, Any]) -> Agent:
+    async with open_session(data) as connection:
+        found = await accounts.find_agent(connection, agent, await account_id(connection, account))
+        if wanted["config"] is not None:
+            configs.check(found.runner, wanted["config"])
+        return await accounts.change_agent(connection, found.id, **wanted)
+
+
+async def _find(data: Path | None, account: str | None, agent: str) -> Agent:
+    return await _change(data, account, agent, None)
+
+
 async def _change(
     data: Path | None,
     account: str | None,
@@ -127,17 +192,9 @@ async def _change(
         return found if change is None else await change(connection, found.id)
 
 
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise SetupError(f"--config is no JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise SetupError("--config must be a JSON object")
-    return value
-
-
 def _cell(value: object) -> str:
+    if value is None:
+        return ""
     return json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 

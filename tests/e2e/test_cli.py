@@ -14,6 +14,8 @@ from tests.search import all_keys, all_rows
 
 pytestmark = pytest.mark.timeout(60)
 
+ECHO = '{"function":"worker.runners.demo:echo"}'
+
 
 async def a_dead_letter(pool: asyncpg.Pool, owner: Owner) -> BatchId:
     return await add_batch(pool, owner, await add_thread(pool, owner, held=True), parked=True)
@@ -22,11 +24,15 @@ async def a_dead_letter(pool: asyncpg.Pool, owner: Owner) -> BatchId:
 async def test_an_account_a_token_and_an_agent_are_made_from_nothing(threadmill: Threadmill) -> None:
     account = (await threadmill("account", "create", "acme", "--json")).document
     created = (await threadmill("token", "create", "--kind", "service_token", "--name", "ci", "--json")).document
-    made = await threadmill("agent", "create", "echo", "--runner", "echo", "--config", '{"n":1}', "--publish", "--json")
+    made = await threadmill("agent", "create", "echo", "--runner", "python", "--config", ECHO, "--publish", "--json")
     agent = made.document
     assert created["secret"].startswith(created["token"]["prefix"])
     assert (created["token"]["account"], created["token"]["kind"]) == (account["id"], "service_token")
-    assert (agent["published"], agent["is_default"], agent["config"]) == (True, True, {"n": 1})
+    assert (agent["published"], agent["is_default"], agent["config"]) == (
+        True,
+        True,
+        {"function": "worker.runners.demo:echo"},
+    )
     assert (await threadmill("account", "list", "--json")).document == {"accounts": [account]}
     assert (await threadmill("token", "list", "--json")).document == {"tokens": [created["token"]]}
     assert (await threadmill("agent", "list", "--json")).document == {"agents": [agent]}
@@ -43,7 +49,7 @@ async def test_a_secret_is_the_only_thing_on_its_line(threadmill: Threadmill, ow
 
 async def test_an_agent_is_published_closed_and_made_the_default(threadmill: Threadmill, owner: Owner) -> None:
     for name in ("first", "second"):
-        assert (await threadmill("agent", "create", name, "--runner", "echo", "--json")).code == 0
+        assert (await threadmill("agent", "create", name, "--runner", "python", "--config", ECHO, "--json")).code == 0
     assert (await threadmill("agent", "publish", "second", "--json")).document["published"]
     assert not (await threadmill("agent", "unpublish", "second", "--json")).document["published"]
     assert (await threadmill("agent", "default", "second", "--json")).document["is_default"]

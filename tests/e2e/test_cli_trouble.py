@@ -33,9 +33,9 @@ async def test_without_postgres_the_state_of_redis_is_shown(threadmill: Threadmi
     ("arguments", "code"),
     [
         (["account", "create", ""], 2),
-        (["agent", "create", "echo", "--runner", "echo"], 2),  # no account yet: which one?
-        (["agent", "create", "echo", "--runner", "echo", "--config", "{"], 2),
-        (["agent", "create", "echo", "--runner", "echo", "--busy-policy", "never"], 2),
+        (["agent", "create", "echo", "--runner", "python", "--config", '{"function":"a:b"}'], 2),  # of which account?
+        (["agent", "create", "echo", "--runner", "python", "--config", "{"], 2),
+        (["agent", "create", "echo", "--runner", "python", "--busy-policy", "never"], 2),
         (["token", "create", "--account", "nobody"], 1),
         (["token", "revoke", "x", "--yes"], 1),
         (["agent", "show", "nobody"], 1),

@@ -9,7 +9,7 @@ from shared import accounts, ids
 from shared.accounts import Account
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
-from shared.models import BusyPolicy, TokenKind
+from shared.models import BusyPolicy, OnExpired, TokenKind
 
 
 @pytest.fixture
@@ -135,3 +135,24 @@ async def test_an_agent_of_another_kind_or_without_a_runner_is_refused(pool: asy
         await accounts.create_agent(pool, acme.id, "echo", "echo", kind="herd")
     with pytest.raises(InvalidRequest):
         await accounts.create_agent(pool, acme.id, "echo", " ")
+
+
+async def test_an_agent_is_changed_in_what_was_given_only(pool: asyncpg.Pool, acme: Account) -> None:
+    agent = await accounts.create_agent(pool, acme.id, "echo", "echo", run_timeout=30, on_expired=OnExpired.EXPIRE)
+    changed = await accounts.change_agent(pool, agent.id, config={"a": 1})
+    assert (changed.config, changed.run_timeout, changed.on_expired) == ({"a": 1}, 30, OnExpired.EXPIRE)
+    assert changed.updated_at > agent.updated_at
+    changed = await accounts.change_agent(pool, agent.id, run_timeout=0, on_expired=OnExpired.CONTINUE)
+    assert (changed.config, changed.run_timeout, changed.on_expired) == ({"a": 1}, None, OnExpired.CONTINUE)
+    with pytest.raises(NotFound):
+        await accounts.change_agent(pool, AgentId(ids.mint()), run_timeout=5)
+
+
+@pytest.mark.parametrize("seconds", [-1, 31_536_001])
+async def test_a_run_time_out_that_no_run_can_have_is_refused(pool: asyncpg.Pool, acme: Account, seconds: int) -> None:
+    agent = await accounts.create_agent(pool, acme.id, "echo", "echo")
+    with pytest.raises(InvalidRequest, match="run_timeout"):
+        await accounts.create_agent(pool, acme.id, "other", "echo", run_timeout=seconds)
+    with pytest.raises(InvalidRequest, match="run_timeout"):
+        await accounts.change_agent(pool, agent.id, run_timeout=seconds)
+    assert await accounts.list_agents(pool) == [agent]

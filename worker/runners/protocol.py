@@ -1,10 +1,12 @@
 """What every runner is, whoever wrote it, and how it says why it failed."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from worker.runners.context import Context
-from worker.runners.outputs import Output
+
+if TYPE_CHECKING:
+    from worker.runners.outputs import Output  # which imports RunnerError from here
 
 
 class Runner(Protocol):
@@ -13,7 +15,7 @@ class Runner(Protocol):
     then is not logged.
     """
 
-    def __call__(self, ctx: Context, /) -> AsyncIterator[Output]: ...
+    def __call__(self, ctx: Context, /) -> "AsyncIterator[Output]": ...
 
 
 class RunnerError(Exception):
