@@ -18,6 +18,7 @@ from shared.ids import AccountId, AgentId, TokenId
 from shared.models import BusyPolicy, TokenKind
 from shared.settings import Settings
 from tests.pipeline import running_crew
+from worker.crew import Crew
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class Service:
     url: str
     pool: asyncpg.Pool
     session: aiohttp.ClientSession
+    crews: list[Crew] = field(default_factory=list)
 
     async def client(
         self, name: str, busy_policy: BusyPolicy = BusyPolicy.QUEUE, kind: TokenKind = TokenKind.HUMAN_PAT
@@ -125,10 +127,11 @@ async def running_api(settings: Settings) -> AsyncIterator[str]:
 async def running_service(settings: Settings, *, worker: bool = True, roles: str = "apply") -> AsyncIterator[Service]:
     """An api and, unless told otherwise, a worker's crew; with `roles` all it executes runs, too."""
     async with AsyncExitStack() as stack:
+        crews: list[Crew] = []
         pool = await open_pool(settings.database_url)
         stack.callback(pool.terminate)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         url = await stack.enter_async_context(running_api(settings))
         if worker:
-            await stack.enter_async_context(running_crew(settings, roles))
-        yield Service(settings, url, pool, session)
+            crews.append(await stack.enter_async_context(running_crew(settings, roles)))
+        yield Service(settings, url, pool, session, crews)

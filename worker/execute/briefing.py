@@ -52,8 +52,8 @@ async def brief(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list
 
 
 def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
-    again = row["attempt"] > 1 or row["place"] is not None
-    since = row["place"] or ids.earliest(row["started_at"])
+    again = row["attempt"] > 1 or row["resume_after"] is not None
+    since = row["resume_after"] or ids.earliest(row["started_at"])
     return Briefing(
         lease=lease,
         account=row["account"],

@@ -5,7 +5,7 @@ it is. Refused here: SQL; the writer and the leases are handed in.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -19,17 +19,16 @@ from worker.execute.append import Append, Fate, Writer
 from worker.execute.leases import Lease
 from worker.execute.replay import Replay
 from worker.execute.tape import Tape, TooLong
-from worker.runners import Checkpoint, Context, Output, PermissionRequest, Runner, RunnerError
+from worker.runners import Checkpoint, Context, Output, Runner, RunnerError
+from worker.runners.drive import GRACE, Turn, failure, generator
 from worker.runners.registry import ConfigError
 
 log = structlog.get_logger()
 
-GRACE = 5.0  # seconds that a runner has to stop in; the contract's number
 MOST_WAITING = 256 << 10  # characters of one run that wait for the writer, before its runner waits, too
 MOST_EVENTS = 1_000  # events of one run that wait
 BREATH = 32  # outputs after which a runner that awaits nothing lets others run
 
-_FAILED = RunError("runner.failed", "The runner failed.", retryable=False)
 _BLOCKED = RunError("runner.invalid_output", "The database refused what the runner yielded.", retryable=False)
 _TOO_LONG = RunError("runner.invalid_output", "text: a message is longer than 8 MiB.", retryable=False)
 
@@ -71,11 +70,12 @@ class Execution:
     _spoiled: bool = False
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: asyncio.Future[Fate] = field(init=False)
-    _asked: set[str] = field(default_factory=set)
+    _turn: Turn = field(init=False)
 
     def __post_init__(self) -> None:
         loop = asyncio.get_running_loop()
         self._told, self._settled = loop.create_future(), loop.create_future()
+        self._turn = Turn(frozenset(self.context.decisions), self.context.state)
 
     def tell(self, told: Told) -> None:
         """Ends the run for a reason that is not its runner's. The first one counts."""
@@ -99,28 +99,35 @@ class Execution:
     async def _pump(self) -> End:
         """The runner from its first output to its end. Raises what it raises."""
         runner = await self.open()
-        loop, taken = asyncio.get_running_loop(), 0
-        async with aclosing(runner(self.context)) as outputs:  # type: ignore[type-var]  # an author's may lack aclose
-            async for output in outputs:
-                if self._deaf:
-                    break
-                self._record(output, loop.time())
-                if isinstance(output, Checkpoint) and self.context.stopping.is_set():
+        try:
+            async with aclosing(generator(runner(self.context))) as outputs:
+                if await self._take_all(outputs):
                     return End.CHECKED
-                taken += 1
-                if taken % BREATH == 0:
-                    await asyncio.sleep(0)
-                while self.tape.size > MOST_WAITING or self.tape.count > MOST_EVENTS:
-                    self._written.clear()
-                    await self._written.wait()
+        except SystemExit as error:  # a task that lets it out ends the whole loop
+            raise RunnerError("The runner tried to end its process.") from error
         self._acknowledge()
         self._end_replay()
         return End.WAITING if self.tape.asks else End.COMPLETED
 
+    async def _take_all(self, outputs: AsyncIterator[Output]) -> bool:
+        """Takes what it yields, no faster than it is written; True where it came to a checkpoint and is to stop."""
+        loop, taken = asyncio.get_running_loop(), 0
+        async for output in outputs:
+            if self._deaf:
+                break
+            self._record(self._turn.take(output), loop.time())
+            if isinstance(output, Checkpoint) and self.context.stopping.is_set():
+                return True
+            taken += 1
+            if taken % BREATH == 0:
+                await asyncio.sleep(0)
+            while self.tape.size > MOST_WAITING or self.tape.count > MOST_EVENTS:
+                self._written.clear()
+                await self._written.wait()
+        return False
+
     def _record(self, output: Output, now: float) -> None:
         self._acknowledge()
-        if isinstance(output, PermissionRequest):
-            self._check_request(output)
         left: Output | None = output
         if self.replay is not None:
             left, same = self.replay.swallow(output)
@@ -132,13 +139,6 @@ class Execution:
             self.tape.add(left, now)
         if not self.tape.empty:
             self.writer.add(self)
-
-    def _check_request(self, request: PermissionRequest) -> None:
-        if request.id in self.context.decisions or request.id in self._asked:
-            raise RunnerError(
-                f"permission_request.id: {request.id!r} was asked before in this run.", code="runner.invalid_output"
-            )
-        self._asked.add(request.id)
 
     def _differ(self, replay: Replay) -> None:
         cut = replay.differ()
@@ -162,8 +162,8 @@ class Execution:
         run = self.lease.run
         try:
             end = pump.result()
-        except asyncio.CancelledError:
-            return await self._report([RunFinished(run, _FAILED)], "failed")
+        except asyncio.CancelledError as error:
+            return await self._report([RunFinished(run, self._why(error))], "failed")
         except Exception as error:
             return await self._report([RunFinished(run, self._why(error))], "failed")
         if end is End.CHECKED:
@@ -174,14 +174,14 @@ class Execution:
         return await self._report([RunFinished(run)], "completed")
 
     def _why(self, error: BaseException) -> RunError:
-        if isinstance(error, RunnerError):
-            return RunError(error.code, error.message, error.retryable)
         if isinstance(error, ConfigError):
             return RunError("runner.misconfigured", str(error), retryable=False)
         if isinstance(error, TooLong):
             return _TOO_LONG
-        log.warning("a runner failed", run=self.lease.run, thread=self.lease.where[1], exc_info=error)
-        return _FAILED
+        if not isinstance(error, RunnerError):
+            log.warning("a runner failed", run=self.lease.run, thread=self.lease.where[1], exc_info=error)
+        told = failure(error)
+        return RunError(told.code, told.message, told.retryable)
 
     async def _interrupt(self, pump: asyncio.Task[End], told: Told) -> str:
         """Somebody else ended the run, or its time is up, or the worker's is."""

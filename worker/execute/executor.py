@@ -31,13 +31,14 @@ from worker.doorbell import NAP
 from worker.execute import briefing, leases
 from worker.execute.append import Writer
 from worker.execute.briefing import Briefing
-from worker.execute.execution import GRACE, Execution, Told
+from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Lease
 from worker.execute.recovery import recover
 from worker.execute.tape import Tape
 from worker.load import Where
 from worker.runners import Context, Message
+from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
 from worker.transaction import BOUNDED
 from worker.write import Disturbed

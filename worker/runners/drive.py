@@ -142,7 +142,7 @@ class Call:
     async def _outputs(self, runner: Runner, ctx: Context) -> None:
         await self._until_wanted()
         try:
-            async with aclosing(_generator(runner(ctx))) as outputs:
+            async with aclosing(generator(runner(ctx))) as outputs:
                 async for output in outputs:
                     if not self._stopping:
                         self._answer(self.turn.take(output))
@@ -159,7 +159,8 @@ class Call:
             self._reply.set_result(output)
 
 
-def _generator(made: object) -> AsyncGenerator[Output, None]:
+def generator(made: object) -> AsyncGenerator[Output, None]:
+    """What calling a runner gave, if it is what it is to be. Raises RunnerError."""
     if isinstance(made, AsyncGenerator):
         return made
     if asyncio.iscoroutine(made):
@@ -196,7 +197,7 @@ async def drive(
         yield Waits(tuple(call.turn.asked.values()))
         decisions = await _decisions(decide, call.turn.asked)
         if on_expired == "expire" and any(one.verdict is Verdict.EXPIRED for one in decisions.values()):
-            yield Ended("expired", RunnerError("A permission request expired.", code="run.expired", retryable=True))
+            yield Ended("expired", RunnerError("Nobody answered in time.", code="permission.expired", retryable=True))
             return
         yield Resumes(decisions)
         ctx = replace(ctx, state=call.turn.state, decisions={**ctx.decisions, **decisions}, attempt=1)

@@ -12,7 +12,7 @@ alter table leases alter column epoch set default nextval('lease_epochs');
 alter table leases add column deadline timestamptz;  -- of its run, here because executing runs are few
 create index leases_by_owner on leases (owner);
 
-alter table runs add column place uuid;  -- the event up to which a new attempt expects nothing: of a checkpoint or a wait
+alter table runs add column resume_after uuid;  -- the event up to which a new attempt expects nothing: of a checkpoint or a wait
 alter table runs add column usage jsonb;  -- tokens: input_tokens, output_tokens, total_tokens
 
 -- A message that its run could not finish is kept, and says so.

@@ -256,7 +256,7 @@ cross join lateral (
 -- name: keep_with_runs
 -- Checkpoints, the event that each was made behind, and what was used. From a checkpoint on attempts count anew, but for the one that made it.
 update runs r
-set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), place = coalesce(w.place, r.place),
+set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coalesce(w.place, r.resume_after),
     attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
     usage = coalesce(w.usage::jsonb, r.usage)
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[])

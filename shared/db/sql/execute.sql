@@ -104,7 +104,7 @@ limit $2;
 -- name: briefing
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
 -- what became of permissions.
-select t.id as thread, r.id as run, r.attempt, r.checkpoint, r.place, r.usage, r.started_at, t.account, t.agent, a.runner,
+select t.id as thread, r.id as run, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
        a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, p.keys, p.states, p.notes
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread

@@ -1,0 +1,124 @@
+"""Workers that are lost, stopped or told to end: their runs go on elsewhere, with nothing lost or doubled."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+
+import pytest
+
+from shared.settings import Settings
+from tests.agents import Stage, running_stage
+from tests.pipeline import running_crew
+from tests.watch import until
+
+
+@pytest.fixture
+async def stage(settings: Settings) -> AsyncIterator[Stage]:
+    async with running_stage(settings) as stage:
+        yield stage
+
+
+async def attempt(stage: Stage, run: str) -> int:
+    found: int = await stage.service.pool.fetchval("select attempt from runs where id = $1", run)
+    return found
+
+
+async def taken_again(stage: Stage, run: str, before: int) -> bool:
+    return await attempt(stage, run) > before
+
+
+async def lose(stage: Stage, run: str) -> None:
+    """The lease runs out; whoever drives the run does not know yet."""
+    before = await attempt(stage, run)
+    await stage.lose_leases()
+    await until(partial(taken_again, stage, run, before))
+
+
+async def test_a_run_whose_lease_ran_out_goes_on_and_its_text_is_neither_lost_nor_doubled(stage: Stage) -> None:
+    thread, run = await stage.start("/slow 1 and done")
+    await stage.said(run, "3 ")
+    await lose(stage, run)
+    done = await stage.until(thread, run, "completed")
+    expected = "".join(f"{n} " for n in range(1, 11)) + "/slow 1 and done"
+    assert await stage.text(run) == expected
+    assert done["finalOutput"] == {"text": expected}
+    messages = await stage.service.pool.fetch("select status from messages where run = $1 and role = 'assistant'", run)
+    assert [row["status"] for row in messages] == ["completed"]
+
+
+async def test_a_run_goes_on_from_its_checkpoint(stage: Stage) -> None:
+    await stage.become("counts")
+    thread, run = await stage.start()
+    await stage.said(run, "12 ")
+    await lose(stage, run)
+    done = await stage.until(thread, run, "completed")
+    assert done["finalOutput"] == {"text": "".join(f"{n} " for n in range(20))}
+    assert await stage.text(run) == done["finalOutput"]["text"]
+
+
+async def test_an_attempt_that_says_something_else_begins_another_message(stage: Stage) -> None:
+    await stage.become("differs")
+    thread, run = await stage.start()
+    await stage.said(run, "attempt 1")
+    await lose(stage, run)
+    done = await stage.until(thread, run, "completed")
+    assert done["finalOutput"] == {"text": "attempt 2"}
+    rows = await stage.service.pool.fetch(
+        "select parts::jsonb -> 0 ->> 'text' as text, status, incomplete_reason from messages"
+        " where run = $1 and role = 'assistant' order by num",
+        run,
+    )
+    assert [tuple(row) for row in rows] == [
+        ("attempt 1", "incomplete", "runner.restarted"),
+        ("attempt 2", "completed", None),
+    ]
+    said = [event["content"] for event in await stage.events(thread) if event["type"] == "agent.message.delta"]
+    assert said == ["attempt 1", "attempt 2"]
+
+
+async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage: Stage) -> None:
+    await stage.become("hangs")
+    thread, run = await stage.start()
+    await stage.said(run, "I think, ")
+    for _ in range(2):
+        await lose(stage, run)
+    await stage.lose_leases()
+    failed = await stage.until(thread, run, "failed")
+    assert (failed["error"]["code"], failed["error"]["retryable"]) == ("runtime.lost", True)
+
+
+async def test_a_worker_whose_lease_was_taken_writes_nothing_any_more(stage: Stage, settings: Settings) -> None:
+    """As a worker that was stopped past its lease and goes on: the epoch refuses what it says."""
+    thread, run = await stage.start("/slow 3 end")
+    await stage.said(run, "2 ")
+    executor = stage.service.crews[0].executor
+    assert executor is not None
+    executor.stopping.set()  # it takes nothing more, and goes on with what it has
+    async with running_crew(settings, "execute"):
+        await lose(stage, run)
+        await stage.until(thread, run, "completed")
+        expected = "".join(f"{n} " for n in range(1, 31)) + "/slow 3 end"
+        assert await stage.text(run) == expected
+
+        async def idle() -> bool:
+            return executor.executing == 0
+
+        await until(idle)
+    assert await stage.text(run) == expected
+    kinds = await stage.service.pool.fetch("select type from thread_events where run = $1 order by id", run)
+    assert [row["type"] for row in kinds].count("run.completed") == 1
+
+
+async def test_a_worker_that_ends_hands_over_at_a_checkpoint(stage: Stage, settings: Settings) -> None:
+    await stage.become("checks")
+    thread, run = await stage.start()
+    await stage.said(run, "3 ")
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running_crew(settings, "execute"))
+        started = asyncio.get_running_loop().time()
+        await stage.service.crews[0].stop(timeout=20)
+        assert asyncio.get_running_loop().time() - started < 3
+        await stage.until(thread, run, "completed")
+        assert await attempt(stage, run) > 1
+    assert await stage.text(run) == "".join(f"{n} " for n in range(30))
