@@ -55,6 +55,11 @@ class Result:
     error: RunnerError | None = None
     outputs: list[Output] = field(default_factory=list)
 
+    def why(self) -> str:
+        """Why it did not complete, in one line."""
+        error = self.error
+        return "interrupted" if error is None else f"{error.code}: {' '.join(context.plain(error.message).split())}"
+
     def document(self) -> dict[str, Any]:
         used = [output for output in self.outputs if isinstance(output, Usage)]
         error = self.error
@@ -78,23 +83,24 @@ def perform(find: Callable[[], Awaitable[Agent]], text: str, wishes: Wishes) -> 
     try:
         asyncio.run(_perform(find, text, wishes, result))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        if wishes.as_json:
-            context.print_json(result.document())
         raise typer.Abort from None
-    if wishes.as_json:
-        context.print_json(result.document())
     if result.error is not None:
-        raise CommandError(f"{result.error.code}: {context.plain(result.error.message)}")
+        raise CommandError(result.why())
 
 
 async def _perform(find: Callable[[], Awaitable[Agent]], text: str, wishes: Wishes, result: Result) -> None:
     agent = await find()
-    transcript = Transcript(quiet=wishes.as_json)
+    transcript, refused = Transcript(quiet=wishes.as_json), False
     try:
         await _run(agent, text, wishes, result, transcript)
+    except CommandError:
+        refused = True
+        raise
     finally:
         transcript.end()
-        await _let_go()
+        if wishes.as_json and not refused:
+            context.print_json(result.document())
+        await _let_go(result)
 
 
 async def _run(agent: Agent, text: str, wishes: Wishes, result: Result, transcript: Transcript) -> None:
@@ -179,13 +185,13 @@ def _explain(error: RunnerError | None, transcript: Transcript) -> None:
         transcript.block("".join(traceback.format_exception(cause)))
 
 
-async def _let_go() -> None:
+async def _let_go(result: Result) -> None:
     """Ends the process where the runner does not let it go: asyncio would wait for its tasks for ever."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     if others and (await asyncio.wait(others, timeout=_LETTING_GO))[1]:
-        typer.echo("threadmill: the runner does not stop; the process ends without it", err=True)
+        typer.echo(f"threadmill: {result.why()}; the runner does not stop, the process ends without it", err=True)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(130 if sys.exc_info()[0] is asyncio.CancelledError else 1)
+        os._exit(1 if result.error else 130)

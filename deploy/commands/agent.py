@@ -41,7 +41,7 @@ class Kind(StrEnum):
     CATTLE = "cattle"
 
 
-@app.command(epilog="Example:  threadmill agent create echo --account acme --runner echo --publish")
+@app.command(epilog="Example:  threadmill agent create weather --runner python --config weather.yaml --publish")
 def create(
     name: Annotated[str, typer.Argument(help="A name that no other agent of the account has.")],
     runner: Annotated[str, typer.Option("--runner", help="The runner that executes its runs.")],

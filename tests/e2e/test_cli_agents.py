@@ -238,8 +238,12 @@ async def test_a_runner_that_ignores_the_interrupt_does_not_hold_the_terminal(
     async with _terminal(environment, "agent", "test", "mine", "x") as terminal:
         await terminal.until("never")
         terminal.interrupt()
-        await terminal.until("the runner does not stop")
+        await terminal.until("interrupted; the runner does not stop")
         assert await terminal.ended() == 130
+    async with _terminal(environment, "agent", "test", "mine", "x", "--timeout", "0.1", "--json") as terminal:
+        await terminal.until('"status": "expired"')
+        await terminal.until("run.expired: ")
+        assert await terminal.ended() == 1
 
 
 def _create(name: str, config: str) -> list[str]:

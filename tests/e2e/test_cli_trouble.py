@@ -1,6 +1,8 @@
 """`threadmill` where something is wrong or missing: one line, an exit code, and help that helps."""
 
 import json
+import shlex
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -97,6 +99,16 @@ async def test_a_process_ends_with_the_code_of_its_command(threadmill_process: T
     assert (await threadmill_process("account", "create", "acme", "--json")).document["name"] == "acme"
     assert (await threadmill_process("account", "create", "acme")).code == 1
     assert (await threadmill_process("account", "create", " ")).code == 2
+
+
+async def test_the_first_commands_of_the_operations_page_work_in_their_order(threadmill: Threadmill) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+    block = page.split("## Start, scale, upgrade, stop")[1].split("```")[1]
+    lines = [line for line in block.splitlines() if line.startswith("threadmill ")]
+    assert len(lines) == 4
+    for line in lines:
+        ended = await threadmill(*shlex.split(line, comments=True)[1:])
+        assert ended.code == 0, ended.err
 
 
 async def test_a_noun_alone_shows_its_page_and_nothing_else(threadmill: Threadmill) -> None:

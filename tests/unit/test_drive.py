@@ -203,6 +203,15 @@ async def test_waiting_for_a_decision_does_not_count() -> None:
     assert (await the_end_of(run, decide=slowly, timeout=0.2)).status == "completed"
 
 
+async def test_the_time_of_a_run_is_that_of_all_its_calls() -> None:
+    async def run(ctx: Context) -> AsyncIterator[Output]:
+        assert len(ctx.decisions) < 20, "its time was never up"
+        await asyncio.sleep(0.05)
+        yield PermissionRequest(str(len(ctx.decisions)), "And now?")
+
+    assert (await the_end_of(run, timeout=0.2)).status == "expired"
+
+
 async def test_closing_it_half_way_interrupts_the_runner() -> None:
     ended: list[str] = []
 
