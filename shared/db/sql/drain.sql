@@ -267,8 +267,8 @@ where r.partition = w.partition and r.thread = w.thread and r.id = w.id;
 
 -- name: edit_messages
 -- Other texts for what queued runs answer: the message, and its event in the log, which has the same id.
--- The planner may take an index of the thread's messages in another order, and read them all: so the id is a range of one
--- that leads the order, and then id and number are asked for, of which either index finds one row.
+-- The planner may take an index of the thread's messages in another order, and read them all: so the id is a range of
+-- one that leads the order, and then id and number are asked for, of which either index finds one row.
 with found as materialized (
     select r.partition, r.thread, said.id, said.num, w.text
     from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[]) as w (partition, thread, run, text)
