@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from api.handlers.door import taken
 from api.inbox import Inbox
-from api.submission import Pending, Submission
+from api.submission import Answer, Pending, Submission
 from deploy.errors import CommandError
 from shared import events, ids, logs
 from shared.db.connect import open_pool
@@ -54,7 +54,7 @@ async def submit(settings: Settings, thread: Thread, event: Event) -> Done:
     return _done(from_json(answer.outcome))
 
 
-async def _sent(settings: Settings, submission: Submission) -> Any:
+async def _sent(settings: Settings, submission: Submission) -> Answer:
     pool = await open_pool(settings.database_url, size=1)
     inbox = Inbox(settings, pool)
     await inbox.start()

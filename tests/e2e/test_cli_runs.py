@@ -58,6 +58,16 @@ async def test_an_operator_interrupts_a_queued_run_and_retries_it(
     assert {row["token"] for row in tokens} == {operator.OPERATOR, client.token_id}
 
 
+async def test_a_process_of_its_own_ends_in_good_order_and_prints_one_document(
+    client: Client, threadmill_process: Threadmill
+) -> None:
+    _, (run,) = await queue(client, "a")
+    for verb, done in (("interrupt", "interrupted"), ("retry", "retried")):
+        ended = await threadmill_process("run", verb, run, "--json")
+        assert (ended.document["done"], ended.err, len(ended.out.splitlines())) == (done, "", 1)
+    refused(await threadmill_process("run", "interrupt", run), "run_already_finished")
+
+
 async def test_what_was_done_is_said_in_words(client: Client, threadmill: Threadmill) -> None:
     _, (run,) = await queue(client, "a")
     ended = await threadmill("run", "interrupt", run)
