@@ -25,6 +25,7 @@ def routes(threads: Threads, events: Events, runs: Runs, document: Document, hea
         web.post(f"{THREAD}/unarchive", threads.unarchive),
         web.get(f"{THREAD}/runs", runs.list),
         web.get(f"{THREAD}/runs/{{runId}}", runs.read),
+        web.patch(f"{THREAD}/runs/{{runId}}", runs.edit),
         web.get("/api/v1/openapi.json", document.read),
         web.get("/healthz", health.live),
         web.get("/readyz", health.ready),

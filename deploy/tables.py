@@ -1,10 +1,12 @@
 """The tables of batches and runs, which several commands print."""
 
 import json
+from datetime import datetime
 
 from deploy import context, words
 from deploy.session import document
 from shared.inspect.batches import BatchView
+from shared.inspect.runs import Lease, PendingRequest, RunDetail
 from shared.inspect.threads import ThreadRun
 
 
@@ -45,12 +47,71 @@ def show_runs(found: list[ThreadRun]) -> None:
             one.thread,
             one.run.seq,
             one.run.status,
+            one.run.trigger,
             one.run.attempt,
+            one.owner,
             words.moment(one.run.created_at),
             words.moment(one.run.completed_at),
             words.short(f"{one.run.error.code}: {one.run.error.message}" if one.run.error else None),
         )
         for one in found
     ]
-    columns = ["run", "thread", "seq", "status", "attempt", "created (UTC)", "completed (UTC)", "error"]
+    columns = [
+        "run",
+        "thread",
+        "seq",
+        "status",
+        "trigger",
+        "attempt",
+        "worker",
+        "created (UTC)",
+        "completed (UTC)",
+        "error",
+    ]
     context.print_table(columns, rows)
+
+
+def show_run(found: RunDetail) -> None:
+    """All of one run, field by field; what it waits for in a table of its own."""
+    fields = {
+        **document(found.run),
+        "thread": found.thread,
+        "place in the queue": found.place,
+        **(_lease(found.lease) if found.lease else {}),
+        "deadline": _moment(found.deadline, found.deadline_in),
+        "checkpoint": None if found.checkpoint_bytes is None else f"{found.checkpoint_bytes} bytes",
+        "usage": found.usage,
+        "input": words.short(found.input, 200) or None,
+        "next step": found.next_step,
+    }
+    shown = [(key, _cell(value)) for key, value in fields.items() if value is not None]
+    context.print_table(["field", "value"], shown)
+    if found.requests:
+        _show_requests(found.requests)
+
+
+def _lease(lease: Lease) -> dict[str, str]:
+    place = "forgotten" if lease.host is None else f"{lease.host}, pid {lease.pid}"
+    return {
+        "worker": f"{lease.owner} ({place})",
+        "lease": f"epoch {lease.epoch}, of run {lease.run}, {_left(lease.expires_in)}",
+    }
+
+
+def _show_requests(found: list[PendingRequest]) -> None:
+    rows = [
+        (one.id, one.key, words.short(one.title), one.tool_name, words.age(one.age), _left(one.expires_in))
+        for one in found
+    ]
+    context.print_table(["permission request", "key", "title", "tool", "age", "expires"], rows)
+
+
+def _moment(at: datetime | None, seconds: float | None) -> str | None:
+    return None if at is None else f"{words.moment(at)} UTC {_left(seconds)}".strip()
+
+
+def _left(seconds: float | None) -> str:
+    """How long something lasts, or since when it is over."""
+    if seconds is None:
+        return ""
+    return f"expires in {words.age(seconds)}" if seconds > 0 else f"over for {words.age(-seconds)}"

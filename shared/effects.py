@@ -20,6 +20,8 @@ class WarningCode(StrEnum):
     NO_ACTIVE_RUN = "no_active_run"
     RUN_ALREADY_FINISHED = "run_already_finished"
     RUN_NOT_FOUND = "run_not_found"
+    RUN_STARTED = "run_started"
+    RUN_NOT_FINISHED = "run_not_finished"
     PERMISSION_NOT_FOUND = "permission_not_found"
     PERMISSION_ALREADY_DECIDED = "permission_already_decided"
     PERMISSION_EXPIRED = "permission_expired"
@@ -48,12 +50,20 @@ class Result(NamedTuple):
 class RunCreated(NamedTuple):
     run: Run
     input: tuple[MessageId, ...]  # the messages it answers
+    retries: RunId | None = None  # or those of this run
 
 
 class RunMoved(NamedTuple):
     """Its status, its times, its place in the order or its attempt changed."""
 
     run: Run
+
+
+class InputEdited(NamedTuple):
+    """The message that a run answers, and its event in the log, have another text; their ids stay."""
+
+    run: RunId
+    text: str
 
 
 class EventLogged(NamedTuple):
@@ -133,6 +143,7 @@ Effect = (
     RunCreated
     | RunMoved
     | RunKept
+    | InputEdited
     | EventLogged
     | MessageWritten
     | RequestOpened

@@ -41,6 +41,24 @@ class UserInterrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class RunEdited:
+    """The message of a run that is queued still gets another text."""
+
+    run: RunId
+    text: str
+    type: ClassVar[str] = "run_edited"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRetried:
+    """The messages of a finished run are answered once more, by a new run."""
+
+    run: RunId  # minted where the batch was accepted
+    of: RunId
+    type: ClassVar[str] = "run_retried"
+
+
+@dataclass(frozen=True, slots=True)
 class MessageAdded:
     """A message without a run, which other dialects need."""
 
@@ -68,7 +86,15 @@ class ThreadDeleted:
 
 
 Event = (
-    UserMessage | PermissionDecision | UserInterrupt | MessageAdded | ThreadArchived | ThreadUnarchived | ThreadDeleted
+    UserMessage
+    | PermissionDecision
+    | UserInterrupt
+    | RunEdited
+    | RunRetried
+    | MessageAdded
+    | ThreadArchived
+    | ThreadUnarchived
+    | ThreadDeleted
 )
 
 
@@ -230,6 +256,8 @@ _KINDS: dict[str, type[Event]] = {
         UserMessage,
         PermissionDecision,
         UserInterrupt,
+        RunEdited,
+        RunRetried,
         MessageAdded,
         ThreadArchived,
         ThreadUnarchived,

@@ -19,13 +19,13 @@ async def plan_of(pool: asyncpg.Pool, name: str, *arguments: object) -> dict[str
     return plan
 
 
-def rows_read(plan: dict[str, Any]) -> list[float]:
-    """The rows that each node read from batches, kept or thrown away."""
+def rows_read(plan: dict[str, Any], table: str = "batches") -> list[float]:
+    """The rows that each node read from a table, kept or thrown away, in all loops."""
     found = [
-        part["Actual Rows"] + part.get("Rows Removed by Filter", 0)
+        (part["Actual Rows"] + part.get("Rows Removed by Filter", 0)) * part["Actual Loops"]
         for part in [plan]
-        if part.get("Relation Name") == "batches"
+        if part.get("Relation Name") == table
     ]
     for child in plan.get("Plans", []):
-        found += rows_read(child)
+        found += rows_read(child, table)
     return found

@@ -46,6 +46,7 @@ def created_row(where: Where, made: RunCreated) -> Row:
         run.completed_at,
         error(run.error),
         run.attempt,
+        made.retries,
     )
 
 

@@ -18,6 +18,7 @@ from shared.effects import (
     ClientRequestSeen,
     Effect,
     EventLogged,
+    InputEdited,
     MessageWritten,
     RequestOpened,
     RequestSettled,
@@ -64,6 +65,7 @@ class Changes:
     before: dict[ThreadId, Thread] = field(default_factory=dict)
     created: dict[RunId, tuple[Where, RunCreated]] = field(default_factory=dict)
     moved: dict[RunId, tuple[Where, Run]] = field(default_factory=dict)
+    edited: dict[RunId, tuple[Where, str]] = field(default_factory=dict)
     logged: list[tuple[Where, EventLogged]] = field(default_factory=list)
     written: dict[MessageId, tuple[Where, MessageWritten]] = field(default_factory=dict)
     opened: list[tuple[Where, RequestOpened]] = field(default_factory=list)
@@ -85,7 +87,7 @@ class Changes:
                 case RunMoved(run):
                     self._move(where, run)
                 case RunCreated(run):
-                    self.created[run.id] = (where, effect)
+                    self.created[run.id] = (where, self._resolved(effect))
                 case MessageWritten():
                     self.written[effect.id] = (where, effect)
                 case _:
@@ -94,9 +96,17 @@ class Changes:
     def _add_rarer(
         self,
         where: Where,
-        effect: RunKept | ClientRequestSeen | RequestOpened | RequestSettled | SteerOffered | SteerSettled,
+        effect: RunKept
+        | InputEdited
+        | ClientRequestSeen
+        | RequestOpened
+        | RequestSettled
+        | SteerOffered
+        | SteerSettled,
     ) -> None:
         match effect:
+            case InputEdited(edited, text):
+                self.edited[edited] = (where, text)
             case RunKept():
                 self.kept.append((where, effect))
             case ClientRequestSeen():
@@ -110,9 +120,16 @@ class Changes:
 
     def _move(self, where: Where, run: Run) -> None:
         if run.id in self.created:
-            self.created[run.id] = (where, RunCreated(run, self.created[run.id][1].input))
+            self.created[run.id] = (where, self.created[run.id][1]._replace(run=run))
         else:
             self.moved[run.id] = (where, run)
+
+    def _resolved(self, made: RunCreated) -> RunCreated:
+        """A retry of a run that this same transaction makes: no statement finds its messages yet."""
+        if made.retries not in self.created:
+            return made
+        first = self.created[made.retries][1]
+        return made._replace(input=first.input, retries=first.retries)
 
 
 def ready_of(changes: Changes) -> list[Where]:
@@ -237,6 +254,7 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
         ("insert_messages", rows.written),
         ("keep_cut_messages", cut),
         ("keep_with_runs", _kept_rows(changes)),
+        ("edit_messages", [(*where, run, text) for run, (where, text) in changes.edited.items()]),
         ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
         ("insert_requests", [opened_row(where, opened) for where, opened in changes.opened]),
         ("settle_requests", [decided_row(where, settled) for where, settled in changes.settled.values()]),

@@ -20,11 +20,14 @@ from api.submission import (
     Mismatch,
     Missing,
     Parked,
+    Passes,
     Pending,
+    Submission,
 )
-from shared import reads
+from shared import events, ids, reads
 from shared.errors import IdempotencyConflict, NotFound, ReadinessBlocked
-from shared.ids import ThreadId
+from shared.events import Event
+from shared.ids import BatchRef, ThreadId
 from shared.models import Thread
 from shared.settings import Settings
 from shared.views import Caller
@@ -56,6 +59,22 @@ class Door:
         if found is None:
             raise NotFound
         return found
+
+    async def change(
+        self, caller: Caller, thread: ThreadId, event: Event, wait: float, passes: Passes = Passes.NOTHING
+    ) -> Applied | Pending:
+        """One event as a batch of its own, in the thread's order. Raises what `taken` raises."""
+        submission = Submission(
+            ref=BatchRef(ids.mint()),
+            partition=await self.postgres.partition_of(thread),
+            thread=thread,
+            account=caller.account,
+            token=caller.token,
+            events=events.dump((event,)),
+            passes=passes,
+            reply=wait > 0,
+        )
+        return taken(await self.inbox.submit(submission, wait))
 
 
 def taken(answer: Answer) -> Applied | Pending:

@@ -1,16 +1,20 @@
-"""Runs of a thread, with their place in its queue."""
+"""Runs of a thread, with their place in its queue; another text for one that is queued."""
 
 from aiohttp import web
 
 from api import replies
-from api.dialects.mosoo import encode
+from api.dialects.mosoo import decode, encode
 from api.handlers import paths
 from api.handlers.door import Door
+from api.submission import Applied
 from shared import reads
-from shared.errors import NotFound
+from shared.effects import WarningCode
+from shared.errors import NotFound, ReadinessBlocked
+from shared.events import RunEdited
 from shared.ids import RunId
 
 _MOST = 1_000  # runs of one page
+_GONE = frozenset({WarningCode.RUN_NOT_FOUND, WarningCode.THREAD_DELETED})
 
 
 class Runs:
@@ -35,3 +39,21 @@ class Runs:
         if found is None:
             raise NotFound
         return replies.text(encode.run(found))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """PATCH /threads/{threadId}/runs/{runId}"""
+        caller = await self._door.tokens.caller(request)
+        thread, run = paths.thread_id(request), paths.run_id(request)
+        event = RunEdited(run, decode.edit(await self._door.body(request)))
+        answer = await self._door.change(caller, thread, event, self._door.wait(request))
+        if isinstance(answer, Applied):
+            _refuse(answer)
+            return replies.text(encode.edited(answer))
+        partition = await self._door.postgres.partition_of(thread)
+        return replies.text(encode.to_be_edited(await reads.run(self._door.postgres, partition, thread, run)))
+
+
+def _refuse(answer: Applied) -> None:
+    """An edit is all that its batch holds: one without effect is an error. Raises NotFound, ReadinessBlocked."""
+    for code, message in encode.warned(answer):
+        raise NotFound if code in _GONE else ReadinessBlocked(message)

@@ -121,18 +121,7 @@ class Threads:
     async def _change(self, request: web.Request, event: Change, passes: Passes) -> web.Response:
         caller = await self._door.tokens.caller(request)
         thread = paths.thread_id(request)
-        wait = self._door.wait(request)
-        submission = Submission(
-            ref=BatchRef(ids.mint()),
-            partition=await self._door.postgres.partition_of(thread),
-            thread=thread,
-            account=caller.account,
-            token=caller.token,
-            events=events.dump((event,)),
-            passes=passes,
-            reply=wait > 0,
-        )
-        answer = taken(await self._door.inbox.submit(submission, wait))
+        answer = await self._door.change(caller, thread, event, self._door.wait(request), passes)
         if isinstance(answer, Applied) and encode.was_deleted(answer):
             raise NotFound
         return replies.text(encode.done(answer))

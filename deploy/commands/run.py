@@ -1,30 +1,43 @@
-"""`threadmill run`: runs of one thread, or those under way in all of them. Reads only."""
+"""`threadmill run`: runs of one thread, or those under way in all of them; retry one, interrupt one."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from deploy import context, tables
+from deploy import context, operator, tables
+from deploy.operator import Done
 from deploy.session import LimitOption, document, open_session
-from shared.inspect import threads
+from shared import ids
+from shared.events import Event, RunRetried, UserInterrupt
+from shared.ids import RunId
+from shared.inspect import runs, threads
+from shared.inspect.runs import RunDetail
 from shared.inspect.threads import ThreadRun
+from shared.models import RunStatus
 
-app = typer.Typer(no_args_is_help=True, help="Runs: their status, times, attempts and errors. Reads only.")
+app = typer.Typer(no_args_is_help=True, help="Runs: their status, times, attempts and errors; retry and interrupt.")
 
 ThreadOption = Annotated[str | None, typer.Option("--thread", "-t", help="The thread that the run is of.")]
+RunArgument = Annotated[str, typer.Argument(help="The id of the run.")]
+StatusOption = Annotated[
+    RunStatus | None,
+    typer.Option("--status", "-s", help="Only runs of this status; of one that is over, with --thread."),
+]
 
 
-@app.command("list", epilog="Example:  threadmill run list --thread 01K5XAMPLE0000000000000000")
+@app.command("list", epilog="Example:  threadmill run list --status waiting_input")
 def list_(
     thread: ThreadOption = None,
+    status: StatusOption = None,
     limit: LimitOption = 50,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
     """List the runs of a thread, the latest first; without --thread all that are not over."""
-    found = asyncio.run(_list(data, thread, limit))
+    found = asyncio.run(_list(data, thread, status, limit))
     if as_json:
         context.print_json({"runs": [flat(one) for one in found]})
     else:
@@ -33,31 +46,77 @@ def list_(
 
 @app.command(epilog="Example:  threadmill run show 01K5RUN00000000000000000000 --json")
 def show(
-    run: Annotated[str, typer.Argument(help="The id of the run.")],
+    run: RunArgument,
     thread: ThreadOption = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show one run. With --thread it is found at once, however many runs there are."""
-    found = flat(asyncio.run(_show(data, run, thread)))
+    """Show one run: who has it, what it waits for, what comes next. With --thread it is found at once."""
+    found = asyncio.run(_show(data, run, thread))
     if as_json:
-        context.print_json(found)
-        return
-    context.print_table(["field", "value"], [(key, value) for key, value in found.items() if value is not None])
+        context.print_json(flat(found))
+    else:
+        tables.show_run(found)
 
 
-async def _list(data: Path | None, thread: str | None, limit: int) -> list[ThreadRun]:
+@app.command(epilog="Example:  threadmill run retry 01K5RUN00000000000000000000")
+def retry(
+    run: RunArgument,
+    thread: ThreadOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Answer the message of a finished run once more, with a new run at the end of the thread's queue."""
+    found, done = asyncio.run(_send(data, run, thread, lambda of: RunRetried(RunId(ids.mint()), of)))
+    _tell("retried", f"Run {found.run.id} retries {ids.parse(run)}.", found, done, as_json)
+
+
+@app.command(epilog="Example:  threadmill run interrupt 01K5RUN00000000000000000000")
+def interrupt(
+    run: RunArgument,
+    thread: ThreadOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Cancel a run, queued or executing, as a client's user_interrupt does."""
+    found, done = asyncio.run(_send(data, run, thread, UserInterrupt))
+    _tell("interrupted", f"Run {found.run.id} is interrupted.", found, done, as_json)
+
+
+async def _list(data: Path | None, thread: str | None, status: RunStatus | None, limit: int) -> list[ThreadRun]:
     async with open_session(data) as connection:
         if thread is None:
-            return await threads.active_runs(connection, limit)
-        return await threads.list_runs(connection, thread, limit)
+            return await threads.active_runs(connection, limit, status)
+        return await threads.list_runs(connection, thread, limit, status)
 
 
-async def _show(data: Path | None, run: str, thread: str | None) -> ThreadRun:
+async def _show(data: Path | None, run: str, thread: str | None) -> RunDetail:
     async with open_session(data) as connection:
-        return await threads.find_run(connection, run, thread)
+        return await runs.run_detail(connection, run, thread)
 
 
-def flat(one: ThreadRun) -> dict[str, object]:
-    """A run as one JSON object that names its thread."""
-    return {**document(one.run), "thread": one.thread}
+async def _send(
+    data: Path | None, run: str, thread: str | None, event: Callable[[RunId], Event]
+) -> tuple[RunDetail, Done]:
+    """Sends the event about the run; what it came to, and the run that it names then."""
+    async with open_session(data) as connection:
+        of = await threads.find_run(connection, run, thread)
+        owner = await threads.own_row(connection, of.thread)
+        done = await operator.submit(context.resolve(data), owner, event(of.run.id))
+        return await runs.run_detail(connection, done.run, of.thread), done
+
+
+def _tell(verb: str, said: str, found: RunDetail, done: Done, as_json: bool) -> None:
+    if as_json:
+        context.print_json({"done": verb, "run": flat(found), "warnings": done.warnings})
+        return
+    typer.echo(said)
+    for warning in done.warnings:
+        typer.echo(warning["message"])
+    typer.echo(found.next_step)
+
+
+def flat(one: ThreadRun | RunDetail) -> dict[str, Any]:
+    """A run as one JSON object, with all else that is known of it beside its own fields."""
+    plain = document(one)
+    return {**plain.pop("run"), **plain}

@@ -1,4 +1,4 @@
-"""Threads and runs as an operator sees them, across accounts."""
+"""Threads, and lists of runs, as an operator sees them, across accounts. One run in full: `shared.inspect.runs`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,20 +7,21 @@ from shared import ids
 from shared.db.connect import Database
 from shared.db.records import run_of, thread_of
 from shared.db.statements import statements
-from shared.errors import NotFound
-from shared.ids import AccountId, AgentId, RequestId, RunId, ThreadId
+from shared.errors import InvalidRequest, NotFound
+from shared.ids import AccountId, AgentId, RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchView, batches_of_thread
-from shared.models import Run, Thread
+from shared.models import EXECUTING, TERMINAL, Run, RunStatus, Thread
 
 SHOWN = 20  # runs and batches shown with one thread
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadRun:
-    """A run and whose it is."""
+    """A run, whose it is, and which worker has it."""
 
     thread: ThreadId
     run: Run
+    owner: Ulid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +58,28 @@ async def find_thread(db: Database, text: str, shown: int = SHOWN) -> ThreadView
     """One thread by its id, deleted or not; the lists in it are of at most `shown`. Raises NotFound."""
     partition, thread = await _place(db, text)
     sql = statements("inspect")
-    row = await db.fetchrow(sql["thread"], partition, thread)
-    if row is None:
-        raise NotFound(f"There is no thread {thread}.")
     return ThreadView(
-        thread=thread_of(row),
+        thread=await own_row(db, thread),
         runs=await _runs(db, partition, thread, shown),
         requests=[OpenRequest(**request) for request in await db.fetch(sql["requests"], partition, thread)],
         batches=await batches_of_thread(db, partition, thread, shown),
     )
 
 
-async def list_runs(db: Database, thread: str, limit: int) -> list[ThreadRun]:
+async def list_runs(db: Database, thread: str, limit: int, status: RunStatus | None = None) -> list[ThreadRun]:
     """The runs of a thread, the latest first; none for a thread that does not exist. Raises NotFound."""
     partition, of = await _place(db, thread)
-    return await _runs(db, partition, of, limit)
+    return await _runs(db, partition, of, limit, status)
 
 
-async def active_runs(db: Database, limit: int) -> list[ThreadRun]:
-    """Runs that are not over, of all threads, in no order of time."""
-    rows = await db.fetch(statements("inspect")["active_runs"], limit)
-    return [ThreadRun(row["thread"], run_of(row)) for row in rows]
+async def active_runs(db: Database, limit: int, status: RunStatus | None = None) -> list[ThreadRun]:
+    """Runs that are not over, of all threads, in no order of time. Raises InvalidRequest for a status of those that
+    are over: no index leads to them over all threads."""
+    if status in TERMINAL:
+        raise InvalidRequest(f"Runs that are {status} are listed thread by thread: name one with --thread.")
+    name = "executing_runs" if status in EXECUTING else "active_runs"
+    rows = await db.fetch(statements("inspect")[name], limit, status)
+    return [ThreadRun(row["thread"], run_of(row), row["owner"]) for row in rows]
 
 
 async def find_run(db: Database, text: str, thread: str | None = None) -> ThreadRun:
@@ -89,9 +91,20 @@ async def find_run(db: Database, text: str, thread: str | None = None) -> Thread
     return ThreadRun(row["thread"], run_of(row))
 
 
-async def _runs(db: Database, partition: int, thread: ThreadId, limit: int) -> list[ThreadRun]:
-    rows = await db.fetch(statements("inspect")["runs"], partition, thread, limit)
-    return [ThreadRun(row["thread"], run_of(row)) for row in rows]
+async def own_row(db: Database, id_: ThreadId) -> Thread:
+    """The thread alone, deleted or not. Raises NotFound."""
+    partition, thread = await _place(db, id_)
+    row = await db.fetchrow(statements("inspect")["thread"], partition, thread)
+    if row is None:
+        raise NotFound(f"There is no thread {thread}.")
+    return thread_of(row)
+
+
+async def _runs(
+    db: Database, partition: int, thread: ThreadId, limit: int, status: RunStatus | None = None
+) -> list[ThreadRun]:
+    rows = await db.fetch(statements("inspect")["runs"], partition, thread, limit, status)
+    return [ThreadRun(row["thread"], run_of(row), row["owner"]) for row in rows]
 
 
 async def _place(db: Database, text: str) -> tuple[int, ThreadId]:

@@ -15,6 +15,7 @@ from shared.events import (
     MessageAdded,
     PermissionDecision,
     RequestExpired,
+    RunEdited,
     RunExpired,
     RunFinished,
     RunLeased,
@@ -22,6 +23,7 @@ from shared.events import (
     RunOutput,
     RunReleased,
     RunResumed,
+    RunRetried,
     RunStarted,
     RunWaits,
     SteerAcknowledged,
@@ -32,7 +34,7 @@ from shared.events import (
     UserMessage,
 )
 from shared.ids import EventId
-from shared.lifecycle import interrupts, messages, permissions, runs, threads
+from shared.lifecycle import edits, interrupts, messages, permissions, runs, threads
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.loading import Names, may_meet_requests, names, needed_runs
 from shared.lifecycle.messages import title_of
@@ -90,6 +92,10 @@ def _apply(draft: Draft, event: Event | RunnerEvent) -> Result:
             return messages.user_message(draft, event)
         case UserInterrupt():
             return interrupts.interrupt(draft, event)
+        case RunEdited():
+            return edits.edit(draft, event)
+        case RunRetried():
+            return edits.retry(draft, event)
         case PermissionDecision():
             return permissions.decide(draft, event)
         case MessageAdded():

@@ -143,17 +143,18 @@ class Draft:
         self.last_event_id = self.fresh if last is None or self.fresh > last else EventId(successor(last))
         return self.last_event_id
 
-    def create(self, run: RunId, message: MessageId) -> Run:
-        """A new run at the end of the queue, which answers `message`."""
+    def create(self, run: RunId, *messages: MessageId, retries: RunId | None = None) -> Run:
+        """A new run at the end of the queue, which answers `messages`, or those of the run it retries."""
         self.last_run_seq += 1
-        created = Run(run, self.last_run_seq, RunStatus.QUEUED, Trigger.USER_PROMPT, self.at, None, self.at, None)
+        trigger = Trigger.USER_PROMPT if retries is None else Trigger.RETRY
+        created = Run(run, self.last_run_seq, RunStatus.QUEUED, trigger, self.at, None, self.at, None)
         if self.whole:
             self.queue = (*self.queue, created)
         else:
             self.others = {**self.others, run: created}
         self.active_runs += 1
         self.last_run_id = run
-        self.effects.append(RunCreated(created, (message,)))
+        self.effects.append(RunCreated(created, messages, retries))
         return created
 
     def move(
@@ -175,7 +176,7 @@ class Draft:
             target,
             run.trigger,
             run.created_at,
-            run.started_at or at,  # no move leads to `queued`
+            run.started_at or (None if target is RunStatus.QUEUED else at),
             at,
             at if target in TERMINAL else None,
             error,
@@ -209,6 +210,8 @@ class Draft:
     def _place(self, run: Run) -> None:
         if run.completed_at is None:
             self.queue = tuple(run if other.id == run.id else other for other in self.queue)
+            if run.id in self.others:  # a queued one behind those that were loaded
+                self.others = {**self.others, run.id: run}
             return
         self.active_runs -= 1
         self.queue = tuple(other for other in self.queue if other.id != run.id)

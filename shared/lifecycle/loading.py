@@ -12,6 +12,7 @@ from shared.events import (
     RunFinished,
     RunnerEvent,
     RunOutput,
+    RunRetried,
     RunStarted,
     ThreadArchived,
     ThreadDeleted,
@@ -63,6 +64,8 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
             request = parse(event.request)
             if request is not None:
                 requests.add(RequestId(request))
+        elif isinstance(event, RunRetried):
+            runs.add(event.of)
         elif (run := getattr(event, "run", None)) is not None:
             runs.add(run)
     return Names(frozenset(runs), frozenset(requests), frozenset(client_requests))

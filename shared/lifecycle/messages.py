@@ -28,7 +28,7 @@ def user_message(draft: Draft, event: UserMessage) -> Result:
         return Result(None, (warned(WarningCode.RUN_ACTIVE, current.id),))
     if policy == BusyPolicy.INTERRUPT:
         return _interrupt(draft, event, current)
-    if _queued(draft, current) + len(draft.steers) >= QUEUE_LIMIT:
+    if queue_is_full(draft, current):
         return Result(None, (warned(WarningCode.QUEUE_FULL),))
     if policy == BusyPolicy.STEER and current.status in _STEERABLE:
         return _steer(draft, event, current)
@@ -110,5 +110,7 @@ def _entitle(draft: Draft, text: str) -> None:
         draft.title = title_of(text)
 
 
-def _queued(draft: Draft, current: Run) -> int:
-    return draft.active_runs - (current.status in EXECUTING)
+def queue_is_full(draft: Draft, current: Run) -> bool:
+    """Whether no further run may wait behind `current`. A steering message may become one, and counts."""
+    queued = draft.active_runs - (current.status in EXECUTING)
+    return queued + len(draft.steers) >= QUEUE_LIMIT

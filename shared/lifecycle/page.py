@@ -24,10 +24,10 @@ finds its run elsewhere (it came late, or twice) changes nothing. A terminal run
 """
 
 _RUN_NOTES = f"""\
-`user_message`, `user_interrupt`, `permission_decision` are events that clients send; `thread_archived`
-and `thread_deleted` come from the routes of that name. The others are reports of the worker that drives
-the run, and of the sweep that watches leases, deadlines and requests. `run_ended` stands for whatever
-ended the run.
+`user_message`, `user_interrupt`, `permission_decision` are events that clients send; `thread_archived`,
+`thread_deleted` and `run_edited` come from routes of their own, `run_retried` from an operator. The
+others are reports of the worker that drives the run, and of the sweep that watches leases, deadlines and
+requests. `run_ended` stands for whatever ended the run.
 
 An **attempt** is one lease of a run. `AttemptLost` says that the worker of a lease is gone: the run
 waits for another worker, and fails where it has had its attempts (three). A checkpoint sets the count to
@@ -53,6 +53,13 @@ one. The event's `on_busy`, else the agent's policy, says what a user message do
 A steering message counts when the runner acknowledges it. If its run ends first, it becomes a queued run
 in the same transaction; if the thread is archived or deleted first, it starts nothing. A message drops
 no open permission request silently: `interrupt` warns `permission_superseded`, `steer` queues.
+
+## An edit, a retry
+An edit changes the text of a queued run's message, in the thread and in its log, where it keeps its id:
+cursors stay valid, and whoever follows the thread live is not told. The thread keeps its title. Edit and
+lease take the same lock: the runner has either the new text, or the edit is refused. A retry answers the
+messages of a finished run once more, with trigger `retry`, at the end of the queue. Its messages belong
+to the first run, so they can't be edited.
 
 ## What the log says
 | when | event | content |

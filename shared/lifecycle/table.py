@@ -13,6 +13,8 @@ ALL_RUNS = QUEUE_LIMIT + 1
 
 USER_MESSAGE = "user_message"
 USER_INTERRUPT = "user_interrupt"
+RUN_EDITED = "run_edited"
+RUN_RETRIED = "run_retried"
 PERMISSION_DECISION = "permission_decision"
 THREAD_ARCHIVED = "thread_archived"
 THREAD_DELETED = "thread_deleted"
@@ -67,6 +69,8 @@ _ENDED_BY_USERS = {
 RUN_MOVES: tuple[RunMove, ...] = (
     RunMove(None, USER_MESSAGE, _QUEUED, "the thread is idle, or its policy lets the message in"),
     RunMove(None, RUN_ENDED, _QUEUED, "a steering message that was not acknowledged becomes a run"),
+    RunMove(None, RUN_RETRIED, _QUEUED, "an operator retries a finished run"),
+    RunMove(_QUEUED, RUN_EDITED, _QUEUED, "its message gets another text; no run goes back into the queue"),
     RunMove(_QUEUED, RUN_LEASED, _BOOTING, "it is the thread's current run"),
     RunMove(_BOOTING, RUN_LEASED, _BOOTING, "another attempt, after the last one was lost"),
     RunMove(_WAITING, RUN_LEASED, _WAITING, "every request is settled; it resumes next"),

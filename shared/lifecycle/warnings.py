@@ -27,7 +27,7 @@ NOTICES = MappingProxyType(
             "The run waits in the queue behind an active run.",
             "the current run",
             "the new run",
-            "a user message met a busy thread and was queued",
+            "a user message or a retry met a busy thread and was queued",
         ),
         WarningCode.NO_ACTIVE_RUN: Notice(
             "There is no run to interrupt.", "", "null", "an interrupt names no run, and the thread is idle"
@@ -42,7 +42,19 @@ NOTICES = MappingProxyType(
             "This thread has no such run.",
             "the id that was sent",
             "null",
-            "an interrupt names a run that this thread does not have",
+            "an interrupt, an edit or a retry names a run that this thread does not have",
+        ),
+        WarningCode.RUN_STARTED: Notice(
+            "The run has started: its text can't be edited any more.",
+            "the run of the edit",
+            "that run",
+            "an edit names a run that has left `queued`, or a retry, whose messages an earlier run has had",
+        ),
+        WarningCode.RUN_NOT_FINISHED: Notice(
+            "The run is not finished: only a finished run can be retried.",
+            "the run to retry",
+            "that run",
+            "a retry names a run that is not terminal",
         ),
         WarningCode.PERMISSION_NOT_FOUND: Notice(
             "This thread has no such permission request.",
@@ -72,7 +84,7 @@ NOTICES = MappingProxyType(
             "The thread has 100 queued runs: the message was not taken.",
             "",
             "null",
-            "a user message met a thread whose queue is full",
+            "a user message or a retry met a thread whose queue is full",
         ),
         WarningCode.THREAD_ARCHIVED: Notice(
             "The thread is archived: the event had no effect.",

@@ -22,6 +22,8 @@ def body(operation: Operation) -> Any:
     """A body that its route takes."""
     if operation.body is None:
         return None
+    if operation.method == "patch":
+        return {"text": "hello"}
     return {"events": [message()]} if operation.path.endswith("/events") else {}
 
 

@@ -189,9 +189,10 @@ async def test_an_outcome_that_is_not_known_in_time_is_pending(settings: Setting
     assert warned(reply) == [("apply_pending", 0, None)]
 
 
-def test_every_code_is_met_in_this_file() -> None:
+def test_every_code_of_a_batch_is_met_in_this_file() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
-    assert [code.value for code in WarningCode if f'"{code.value}"' not in text] == []
+    elsewhere = {WarningCode.RUN_STARTED, WarningCode.RUN_NOT_FINISHED}  # of an edit, an error there; of an operator
+    assert {code for code in WarningCode if f'"{code.value}"' not in text} == elsewhere
 
 
 async def outcome(client: Client, thread: str, *events: dict[str, Any]) -> Reply:

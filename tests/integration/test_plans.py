@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -31,8 +32,14 @@ select token, id::text, '', '', partition, id from batches;
 insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at, completed_at)
 select 1, lpad('1', 32, '0')::uuid, gen_random_uuid(), n, 'completed', 'system', now(), now(), now(), now()
 from generate_series(1, {many}) n;
+insert into runs (partition, thread, id, seq, status, trigger, input, created_at, updated_at)
+select 1, thread, thread, 0, 'queued', 'user_prompt', array[thread], now(), now()
+from (select lpad('1', 32, '0')::uuid as thread) t;
 insert into thread_events (partition, thread, id, type, occurred_at)
 select 1, lpad('1', 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'agent.message.delta', now()
+from generate_series(1, {many}) n;
+insert into messages (partition, thread, id, role, parts, created_at)
+select 1, lpad('1', 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'user', '[]', now()
 from generate_series(1, {many}) n;
 insert into permission_requests (partition, thread, id, run, title, created_at, expires_at)
 select n % 64, lpad(to_hex(n), 32, '0')::uuid, gen_random_uuid(), gen_random_uuid(), '', now(), now() + interval '1 day'
@@ -107,6 +114,13 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             ([1], [THREAD], [1], [THREAD], [ACCOUNT]),
             {"permission_requests_open", "permission_requests_pkey"},
         ),
+        (
+            "drain",
+            "edit_messages",
+            ([1], [THREAD], [ACCOUNT], ["text"]),
+            {"runs_pkey", "messages_pkey", "messages_by_number", "thread_events_pkey"},
+        ),
+        ("drain", "insert_runs", _made(), {"runs_pkey"}),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
         ("sweep", "late", (0.5,), {"batches_waiting"}),
         ("sweep", "forget_batches", (1, 24.0, 100, 0), {"batches_pkey", "idempotency_keys_by_batch"}),
@@ -124,6 +138,13 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         assert plan.indexes <= indexes, (name, plan)
         assert not plan.scanned & BIG, (name, plan)
         assert plan.rows_read + plan.rows_removed < MANY / 20, (name, plan)
+
+
+def _made() -> tuple[object, ...]:
+    """A run that retries another one."""
+    now = datetime.now(UTC)
+    some: list[list[object]] = [[1], [THREAD], [ids.mint()], [MANY + 1], ["queued"], ["retry"], [None]]
+    return (*some, [now], [None], [now], [None], [None], [0], [ACCOUNT])
 
 
 def _accept() -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from shared.effects import (
     ClientRequestSeen,
     Effect,
     EventLogged,
+    InputEdited,
     MessageWritten,
     RequestOpened,
     RequestSettled,
@@ -158,8 +159,11 @@ class Ledger:
 
     def _write(self, effect: Effect) -> None:  # noqa: C901 - one case for each effect
         match effect:
-            case RunCreated(run, messages):
+            case RunCreated(run, messages, retries):
                 assert run.id not in self.runs
+                if retries is not None:
+                    assert self.runs[retries].terminal
+                    messages = self.inputs[retries]
                 self.runs[run.id] = run
                 self.created.append(run.id)
                 self.inputs[run.id] = messages
@@ -167,6 +171,8 @@ class Ledger:
             case RunMoved(run):
                 _check_move(self.runs[run.id], run)
                 self.runs[run.id] = run
+            case InputEdited(edited, text):
+                self._edit(self.inputs[edited][0], text)
             case EventLogged():
                 assert not self.log or effect.id > self.log[-1].id
                 assert effect.run is None or effect.run not in self.ended, "logged after the run's end"
@@ -193,6 +199,12 @@ class Ledger:
                 assert name not in self.seen
                 self.seen[name] = run
 
+    def _edit(self, message: MessageId, text: str) -> None:
+        assert not [run for run, read in self.inputs.items() if message in read and self.runs[run].started_at]
+        self.messages[message] = self.messages[message]._replace(parts=[{"type": "text", "text": text}])
+        (place,) = [n for n, event in enumerate(self.log) if MessageId(event.id) == message]
+        self.log[place] = self.log[place]._replace(content=text)
+
     def check(self) -> None:
         """What must hold between any two steps."""
         active = self.active
@@ -207,6 +219,7 @@ class Ledger:
         assert self.thread.last_event_id == (self.log[-1].id if self.log else None)
         assert all(run.seq <= self.thread.last_run_seq for run in self.runs.values())
         assert all(message in self.messages for messages in self.inputs.values() for message in messages)
+        assert all(self.inputs.values()), "a run answers nothing"
         open_runs = {r.run for r in self.requests.values() if r.state == RequestState.PENDING}
         assert all(self.runs[run].status == RunStatus.WAITING_INPUT for run in open_runs)
         assert all(steer.target == active[0].id for steer in self.steers.values() if not steer.settled)

@@ -11,7 +11,9 @@ from shared.events import (
     Event,
     MessageAdded,
     PermissionDecision,
+    RunEdited,
     RunLeased,
+    RunRetried,
     ThreadArchived,
     ThreadDeleted,
     ThreadUnarchived,
@@ -36,6 +38,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     ),
     st.builds(PermissionDecision, TEXTS, st.booleans(), st.none() | TEXTS),
     st.builds(UserInterrupt, st.none() | IDS.map(RunId)),
+    st.builds(RunEdited, IDS.map(RunId), TEXTS),
+    st.builds(RunRetried, IDS.map(RunId), IDS.map(RunId)),
     st.builds(
         MessageAdded,
         IDS.map(MessageId),

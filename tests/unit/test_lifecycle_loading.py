@@ -8,10 +8,12 @@ from shared.events import (
     MessageAdded,
     PermissionDecision,
     RequestExpired,
+    RunEdited,
     RunExpired,
     RunFinished,
     RunLeased,
     RunnerEvent,
+    RunRetried,
     ThreadArchived,
     ThreadDeleted,
     UserInterrupt,
@@ -41,6 +43,7 @@ def message(on_busy: BusyPolicy | None = None, client_request_id: str | None = N
         ([message(), message(BusyPolicy.INTERRUPT)], ALL_RUNS),
         ([ThreadArchived()], ALL_RUNS),
         ([ThreadDeleted()], ALL_RUNS),
+        ([RunEdited(RUN, "hello"), RunRetried(RUN, RUN)], 1),
         ([RunLeased(RUN)], 1),
         ([RunFinished(RUN)], 2),
         ([RunExpired(RUN)], 2),
@@ -63,12 +66,14 @@ def test_the_names_are_what_the_events_refer_to() -> None:
             message(),
             UserInterrupt(RUN),
             UserInterrupt(),
+            RunEdited(RunId(number(54)), "hello"),
+            RunRetried(RunId(number(55)), RunId(number(56))),
             PermissionDecision(number(51).lower(), allow=True),
             PermissionDecision("what?", allow=True),
             RequestExpired(RequestId(number(52))),
             MessageAdded(MessageId(number(53)), "user", []),
         ]
     )
-    assert named.runs == {RUN}
+    assert named.runs == {RUN, number(54), number(56)}
     assert named.requests == {number(51), number(52)}
     assert named.client_requests == {"r-1"}

@@ -20,11 +20,13 @@ from shared.events import (
     MessageAdded,
     PermissionDecision,
     RequestExpired,
+    RunEdited,
     RunExpired,
     RunFinished,
     RunLeased,
     RunnerEvent,
     RunResumed,
+    RunRetried,
     RunStarted,
     RunWaits,
     SteerAcknowledged,
@@ -35,8 +37,8 @@ from shared.events import (
     UserMessage,
 )
 from shared.ids import MessageId, RequestId, RunId, Ulid
-from shared.lifecycle import QUEUE_LIMIT, Step, step
-from shared.models import BusyPolicy, RunError
+from shared.lifecycle import QUEUE_LIMIT, State, Step, step
+from shared.models import BusyPolicy, RunError, RunStatus, Trigger
 from tests.unit.ledger import NOON, Ledger, fresh_at, number
 
 FAILED = RunError("runner.failed", "It failed.", retryable=False)
@@ -44,7 +46,14 @@ POLICIES = st.sampled_from([None, *BusyPolicy])
 CLOCK = st.sampled_from([0, 0, 1, 40, 2_000, 60_000, -500, -3_600_000])  # ms: a clock may step back
 TEXTS = st.sampled_from(["Say hello.", "  first\n\n second ", "x" * 200, "…"])
 CLIENT_REQUESTS = st.sampled_from([None, None, "a", "b", "c"])
-KINDS = st.sampled_from(["message"] * 12 + ["interrupt"] * 5 + ["decision"] * 4 + ["added", "archive", "unarchive"])
+KINDS = st.sampled_from(
+    ["message"] * 12
+    + ["interrupt"] * 5
+    + ["decision"] * 4
+    + ["edit"] * 3
+    + ["retry"] * 3
+    + ["added", "archive", "unarchive"]
+)
 REPORTS = st.sampled_from(
     [RunLeased, RunLeased, RunStarted, RunStarted, RunFinished, RunResumed, RunExpired, AttemptLost]
 )
@@ -157,6 +166,7 @@ class LifeOfAThread(RuleBasedStateMachine):
             assert other.state is not whole or not other.effects
             self.check_steers(event, done)
             self.check_first(event, other)
+            self.check_edit(event, whole, other)
             whole = other.state
         assert whole.queue == tuple(self.ledger.active)
         return steps
@@ -172,6 +182,16 @@ class LifeOfAThread(RuleBasedStateMachine):
         """A message that interrupts, and is taken, is the current run."""
         if isinstance(event, UserMessage) and (event.on_busy or self.ledger.policy) == BusyPolicy.INTERRUPT:
             assert not done.effects or done.state.queue[0] == done.result.run
+
+    @staticmethod
+    def check_edit(event: Event | RunnerEvent, before: State, done: Step) -> None:
+        """An edit is taken where its run is queued, and no retry; it changes no order and creates nothing."""
+        if not isinstance(event, RunEdited) or before.thread.archived_at or before.thread.deleted_at:
+            return
+        run = next((run for run in before.queue if run.id == event.run), None)
+        editable = run is not None and run.status == RunStatus.QUEUED and run.trigger != Trigger.RETRY
+        assert bool(done.effects) is editable
+        assert [run.id for run in before.queue] == [run.id for run in done.state.queue]
 
     def repeat(self, events: Sequence[Event | RunnerEvent]) -> None:
         again = [
@@ -204,6 +224,10 @@ class LifeOfAThread(RuleBasedStateMachine):
                 return UserMessage(self.run_id(), data.draw(TEXTS), data.draw(CLIENT_REQUESTS), data.draw(POLICIES))
             case "interrupt":
                 return UserInterrupt(data.draw(st.sampled_from([None, self.draw_run(data)])))
+            case "edit":
+                return RunEdited(self.draw_run(data), data.draw(TEXTS))
+            case "retry":
+                return RunRetried(self.run_id(), self.draw_run(data))
             case "decision":
                 request = data.draw(st.sampled_from([*sorted(self.ledger.requests), "what?"]))
                 return PermissionDecision(request, data.draw(st.booleans()))

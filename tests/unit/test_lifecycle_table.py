@@ -11,12 +11,14 @@ from shared.events import (
     AttemptLost,
     Event,
     PermissionDecision,
+    RunEdited,
     RunExpired,
     RunFinished,
     RunLeased,
     RunnerEvent,
     RunReleased,
     RunResumed,
+    RunRetried,
     RunStarted,
     RunWaits,
     ThreadArchived,
@@ -42,6 +44,8 @@ def everything_about(run: Run) -> list[Event | RunnerEvent]:
     return [
         UserMessage(RunId(number(50)), "hello", None, BusyPolicy.INTERRUPT),
         UserInterrupt(run.id),
+        RunEdited(run.id, "hello"),
+        RunRetried(RunId(number(52)), run.id),
         ThreadArchived(),
         ThreadDeleted(),
         RunLeased(run.id),
@@ -92,7 +96,8 @@ def test_no_row_stands_twice() -> None:
 
 def test_nothing_leads_out_of_a_terminal_status_and_nothing_back_into_the_queue() -> None:
     assert not [move for move in RUN_MOVES if move.source in TERMINAL]
-    assert not [move for move in RUN_MOVES if move.source is not None and move.target == RunStatus.QUEUED]
+    into = {move.source for move in RUN_MOVES if move.target == RunStatus.QUEUED}
+    assert into == {None, RunStatus.QUEUED}
 
 
 def test_every_way_out_of_a_status_is_named_by_an_event() -> None:

@@ -138,6 +138,14 @@ class Runs(TypedDict):
 
 
 @with_config(CLOSED)
+class EditedRun(TypedDict):
+    """The run after the edit; with `apply_pending` as it was when the time was up, null where it was not there yet."""
+
+    run: Run | None
+    warnings: NotRequired[list[Warned]]
+
+
+@with_config(CLOSED)
 class Event(TypedDict):
     """One entry of a thread's log. Its id is the cursor of pages and streams."""
 

@@ -69,6 +69,12 @@ def batch(body: Any) -> Batch:
     return Batch(document, tuple(_event(item, index) for index, item in enumerate(document["events"])))
 
 
+def edit(body: Any) -> str:
+    """The text that a run's message gets. Raises InvalidRequest, which names the field."""
+    text: str = _taken(models.EDIT_RUN, body)["text"]
+    return text
+
+
 def _event(item: Document, index: int) -> Event:
     """Reads one event, and puts it in its one form in place."""
     _drop_nulls(item)

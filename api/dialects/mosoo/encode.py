@@ -24,6 +24,7 @@ _SENT = '{"acceptedAt":"%s",%s'
 _READ = '{"links":%s,"run":%s,"thread":%s}'
 _PLACED = '%s,"queuePosition":%s}'
 _PAGE = '{"%s":[%s],"truncated":%s}'
+_TO_BE_EDITED = '{"run":%s,"warnings":[%s]}'
 _DONE = b'{"ok":true}'
 _TO_BE_DONE = b'{"ok":true,"warnings":[%b]}' % documents.warning(documents.PENDING, 0).encode()
 # The policies under which a message that was accepted always becomes a run of its own.
@@ -53,6 +54,22 @@ def created(answer: Applied | Pending, events: Sequence[Event]) -> bytes:
 def done(answer: Applied | Pending) -> bytes:
     """The answer to an archive, an unarchive, a delete."""
     return _DONE if isinstance(answer, Applied) else _TO_BE_DONE
+
+
+def edited(answer: Applied) -> bytes:
+    """The answer to an edit that had its effect."""
+    return to_json({"run": from_json(answer.outcome)["events"][0]["run"]})
+
+
+def to_be_edited(view: RunView | None) -> bytes:
+    """The answer to an edit that is not applied yet: the run as it is, null where it is not there yet either."""
+    text = "null" if view is None else documents.run(view.run, view.output)
+    return (_TO_BE_EDITED % (text, documents.warning(documents.PENDING, 0))).encode()
+
+
+def warned(answer: Applied) -> list[tuple[str, str]]:
+    """Code and message of each warning of an applied batch."""
+    return [(warning["code"], warning["message"]) for warning in from_json(answer.outcome)["warnings"]]
 
 
 def was_deleted(answer: Applied) -> bool:

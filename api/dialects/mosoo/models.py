@@ -130,5 +130,13 @@ class SendEvents(TypedDict):
     events: Annotated[list[Event], Field(min_length=1, max_length=EVENTS_LIMIT, fail_fast=True)]
 
 
+@with_config(CLOSED)
+class EditRun(TypedDict):
+    """Another text for the message of a run that is still queued."""
+
+    text: MessageText
+
+
 CREATE_THREAD = TypeAdapter(CreateThread)
 SEND_EVENTS = TypeAdapter(SendEvents)
+EDIT_RUN = TypeAdapter(EditRun)

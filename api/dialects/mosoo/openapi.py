@@ -96,6 +96,10 @@ OPERATIONS = (
         query=_page(1000, "run"),
     ),
     Operation("get", f"{_THREAD}/runs/{{runId}}", "Read a run", answers.QueuedRun),
+    Operation(
+        *("patch", f"{_THREAD}/runs/{{runId}}", "Edit the text of a queued run", answers.EditedRun, models.EditRun),
+        headers=(_WAIT,),
+    ),
     Operation("get", "/openapi.json", "Read this document", answers.Description, token=False),
 )
 

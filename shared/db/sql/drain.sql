@@ -201,15 +201,17 @@ from unnest($1::smallint[], $2::uuid[], $3::bool[], $4::timestamptz[], $5::times
 where t.partition = w.partition and t.id = w.id;
 
 -- name: insert_runs
--- Runs that were made and have moved since, or that nobody's message started.
+-- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did.
 insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
                   completed_at, error, attempt)
-select partition, thread, id, seq, status, trigger, array_remove(array[input], null), created_at, started_at,
-       updated_at, completed_at, error::jsonb, attempt
+select w.partition, w.thread, w.id, w.seq, w.status, w.trigger, coalesce(f.input, array_remove(array[w.input], null)),
+       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
-            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::int[])
+            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::int[],
+            $14::uuid[])
      as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
-           error, attempt);
+           error, attempt, retries)
+left join runs f on f.partition = w.partition and f.thread = w.thread and f.id = w.retries;
 
 -- name: log_in_full
 -- Events that tell more than a text: tools, tokens, durations.
@@ -262,6 +264,30 @@ set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coa
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[])
      as w (partition, thread, id, checkpoint, place, usage)
 where r.partition = w.partition and r.thread = w.thread and r.id = w.id;
+
+-- name: edit_messages
+-- Other texts for what queued runs answer: the message, and its event in the log, which has the same id.
+-- The planner may take an index of the thread's messages in another order, and read them all: so the id is a range of
+-- one that leads the order, and then id and number are asked for, of which either index finds one row.
+with found as materialized (
+    select r.partition, r.thread, said.id, said.num, w.text
+    from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[]) as w (partition, thread, run, text)
+    join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
+    cross join lateral (
+        select m.id, m.num from messages m
+        where m.partition = r.partition and m.thread = r.thread and m.id >= r.input[1] and m.id <= r.input[1]
+        order by m.id limit 1
+    ) as said
+),
+edited as (
+    update messages m set parts = jsonb_build_array(jsonb_build_object('type', 'text', 'text', f.text))
+    from found f
+    where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
+    returning m.partition, m.thread, m.id, f.text
+)
+update thread_events e set content = w.text
+from edited w
+where e.partition = w.partition and e.thread = w.thread and e.id = w.id and e.type = 'user.message';
 
 -- name: insert_requests
 -- Permission requests that a run opened.

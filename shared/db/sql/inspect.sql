@@ -1,10 +1,11 @@
 -- name: bound
 -- For the session: no read of an operator may take long, it ends after these milliseconds; and it goes by the indexes,
--- whatever the planner believes of a table that it has not looked at since it grew. Argument: ms.
+-- and in their order, whatever the planner believes of a table that it has not looked at since it grew. Argument: ms.
 select set_config('statement_timeout', $1, false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_hashjoin', 'off', false),
        set_config('enable_mergejoin', 'off', false),
+       set_config('enable_sort', 'off', false),
        set_config('jit', 'off', false);
 
 -- name: depths
@@ -202,17 +203,42 @@ limit $3;
 select * from threads where partition = $1 and id = $2;
 
 -- name: runs
--- The runs of one thread, the latest first. Arguments: partition, thread, limit.
-select * from runs where partition = $1 and thread = $2 order by id desc limit $3;
+-- The runs of one thread, the latest first, and who has them. Arguments: partition, thread, limit, status or null.
+select r.*, l.owner
+from (select * from runs
+      where partition = $1 and thread = $2 and ($4::text is null or status = $4)
+      order by id desc
+      limit $3) r
+left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id
+order by r.id desc;
 
 -- name: active_runs
--- Runs that are not over, of all threads, partition by partition. Argument: limit.
-select r.*
+-- Runs that are not over, of all threads, partition by partition. Arguments: limit, status or null.
+select r.*, l.owner
 from partitions p
 cross join lateral (
-    select * from runs where partition = p.id and completed_at is null order by thread, seq limit $1
+    select * from runs
+    where partition = p.id and completed_at is null and ($2::text is null or status = $2)
+    order by thread, seq
+    limit $1
 ) r
+left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id
 order by r.partition, r.thread, r.seq
+limit $1;
+
+-- name: executing_runs
+-- The same of those that have left the queue: at most one a thread, so the queued ones are not read. Arguments: limit,
+-- status.
+select r.*, l.owner
+from partitions p
+cross join lateral (
+    select * from runs
+    where partition = p.id and status in ('booting', 'running', 'waiting_input') and status = $2
+    order by thread
+    limit $1
+) r
+left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id
+order by r.partition, r.thread
 limit $1;
 
 -- name: run
@@ -221,6 +247,48 @@ select *
 from runs
 where id = $1 and ($2::smallint is null or partition = $2) and ($3::uuid is null or thread = $3)
 limit 1;
+
+-- name: run_detail
+-- What a run's own row does not say: its place in the queue, since when it waits for a worker, who has its thread, the
+-- beginning of what it answers. Arguments: partition, thread, run, characters of the input.
+select case when r.completed_at is null
+            then (select count(*) from runs e
+                  where e.partition = $1 and e.thread = $2 and e.completed_at is null and e.seq < r.seq)
+       end as place,
+       t.ready_at,
+       coalesce(r.deadline, case when l.run = r.id then l.deadline end) as deadline,
+       extract(epoch from coalesce(r.deadline, case when l.run = r.id then l.deadline end) - clock_timestamp())::float8
+           as deadline_in,
+       octet_length(r.checkpoint::text) as checkpoint_bytes,
+       r.usage,
+       said.input,
+       l.run as lease_run, l.owner, l.epoch, l.expires_at,
+       extract(epoch from l.expires_at - clock_timestamp())::float8 as expires_in,
+       w.host, w.pid
+from runs r
+join threads t on t.partition = r.partition and t.id = r.thread
+left join leases l on l.partition = r.partition and l.thread = r.thread and r.completed_at is null
+left join workers w on w.id = l.owner
+cross join lateral (
+    select left(string_agg(left(part.value ->> 'text', $4), E'\n' order by i.n, part.n), $4) as input
+    from unnest(r.input) with ordinality as i (id, n)
+    cross join lateral (
+        select m.parts from messages m  -- by its key: the id is a range of one that leads the order
+        where m.partition = r.partition and m.thread = r.thread and m.id >= i.id and m.id <= i.id
+        order by m.id limit 1
+    ) as message
+    cross join lateral jsonb_array_elements(message.parts) with ordinality as part (value, n)
+) as said
+where r.partition = $1 and r.thread = $2 and r.id = $3;
+
+-- name: run_requests
+-- The permission requests of a run that are open. Arguments: partition, thread, run.
+select id, key, title, tool_name, created_at, expires_at,
+       extract(epoch from clock_timestamp() - created_at)::float8 as age,
+       extract(epoch from expires_at - clock_timestamp())::float8 as expires_in
+from permission_requests
+where partition = $1 and thread = $2 and state = 'pending' and run = $3
+order by id;
 
 -- name: requests
 -- The permission requests of a thread that are open. Arguments: partition, thread.
