@@ -215,7 +215,7 @@ def _event(value: Any) -> bytes:
 
 async def _serve(port: int) -> None:
     async with serving(port) as server:
-        print(f"A model of few words listens on {server.url} (Ctrl-C ends it)")  # noqa: T201 - the program's output
+        print(f"A model of few words listens on {server.url} (Ctrl-C ends it)", flush=True)  # noqa: T201 - the program's output
         await asyncio.Event().wait()
 
 

@@ -1,6 +1,8 @@
 """The configuration of the runner `openai`: what is refused, by which name, and that its page says all of it."""
 
+import asyncio
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,7 @@ SECRET = "sk-proj-Abc123"
             "tools.0.parameters: ",
         ),
         ({"model": "m", "tools": [{**TOOL, "expires_in": 0}]}, "tools.0.expires_in: "),
+        ({"model": "m", "tools": [{**TOOL, "expires_in": 1e10}]}, "tools.0.expires_in: "),
         ({"model": "m", "tools": [{**TOOL, "timeout": -1}]}, "tools.0.timeout: "),
         ({"model": "m", "tools": [{**TOOL, "asks": True}]}, "tools.0.asks: "),
     ],
@@ -157,6 +160,21 @@ async def test_the_example_runs_against_the_local_server() -> None:
         assert text_of(outputs).startswith("The tool says: {")
         told = await collect(agent, context("the clock, please"))
         assert [output.error for output in told if isinstance(output, ToolCompleted)] == [False]
+
+
+async def test_the_local_server_of_the_page_starts_as_the_page_says() -> None:
+    command = (sys.executable, "-m", "tests.openai_server", "--port", "0")
+    process = await asyncio.create_subprocess_exec(*command, cwd=DOCS.parent, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            line = (await process.stdout.readline()).decode()
+        url = line.split(" listens on ")[1].split()[0]
+        agent = open_runner("openai", {**EXAMPLE, "base_url": url}, Surroundings(private_endpoints=True))
+        assert text_of(await collect(agent, context("Hello"))) == "You said: Hello"
+    finally:
+        process.terminate()
+        await process.wait()
 
 
 def test_the_examples_address_is_the_local_servers() -> None:

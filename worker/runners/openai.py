@@ -5,6 +5,7 @@ a checkpoint, so that a run which goes on elsewhere uses none twice, but for the
 same idempotency key. See docs/runners-openai.md. Refused here: keys in a configuration, and tools that do not wait.
 """
 
+import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -49,11 +50,12 @@ def open_runner(config: Mapping[str, Any], surroundings: Surroundings) -> Runner
 def _find_key(name: str | None, environment: Mapping[str, str]) -> SecretStr | None:
     if name is None:
         return None
-    key = environment.get(name, "").strip()
-    if not key or not key.isascii() or not key.isprintable():
-        wrong = "holds what is no key" if key else "is not set"
-        raise RunnerError(f"The variable {name} {wrong} on this worker.", code="runner.misconfigured")
-    return SecretStr(key)
+    key = SecretStr(environment.get(name, "").strip())  # at once: logs may show what a frame held when it raised
+    if not key:
+        raise RunnerError(f"The variable {name} is not set on this worker.", code="runner.misconfigured")
+    if not re.fullmatch("[!-~]+", key.get_secret_value()):
+        raise RunnerError(f"The variable {name} holds what is no key.", code="runner.misconfigured")
+    return key
 
 
 class OpenAIRunner:

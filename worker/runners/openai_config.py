@@ -66,7 +66,7 @@ class ToolConfig(BaseModel):
     )
     function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")
     ask: bool = False
-    expires_in: float | None = Field(default=None, gt=0, description="seconds that a question waits")
+    expires_in: float | None = Field(default=None, gt=0, le=1e9, description="seconds that a question waits")
     timeout: float = Field(default=60, gt=0, le=3_600, description="seconds")
 
 

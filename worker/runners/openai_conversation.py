@@ -4,13 +4,13 @@ The calls that wait are those of its last turn without an answer: a run that goe
 from the messages alone where it was. The system prompt is the agent's and is no part of it.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import to_json
 
 from worker.runners.context import Message
 from worker.runners.openai_stream import Call, Turn
@@ -61,7 +61,7 @@ class Conversation:
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: a copy, the conversation goes on. Raises RunnerError where it has no room."""
         state = {"version": 1, "rounds": self.rounds, "messages": list(self.messages)}
-        if len(to_json(state)) > _STATE:
+        if len(json.dumps(state, ensure_ascii=False).encode()) > _STATE:
             raise RunnerError(
                 "The conversation has grown beyond 1 MiB: less `history`, or shorter answers of tools, keep it below.",
                 code="runner.conversation_too_long",
