@@ -194,6 +194,15 @@ async def test_a_call_that_cant_be_read_is_told_to_the_model_and_asks_nobody(
     assert not [output for output in outputs if isinstance(output, PermissionRequest)]
 
 
+async def test_a_model_may_not_choose_the_key_of_a_tool_that_takes_any_argument(server: OpenAIServer) -> None:
+    loose = tool("pay", "order")
+    loose["parameters"]["additionalProperties"] = True
+    server.answers += [wants(("c1", "pay", '{"order": "1", "key": "mine"}')), says("Sorry.")]
+    await collect(runner(server, tools=[loose]), context())
+    assert tool_answers(server) == {"c1": "pay takes no argument 'key'."}
+    assert not used
+
+
 async def test_a_tool_that_asks_waits_with_the_conversation_in_its_checkpoint(server: OpenAIServer) -> None:
     server.answers.append(wants(("c1", "pay", '{"order": "42"}'), text=("I would pay.",)))
     outputs = await collect(runner(server, tools=[PAY]), context("Pay 42"))

@@ -44,7 +44,9 @@ class Tool:
         arguments = read_arguments(call.arguments)
         schema = self.config.parameters
         unknown = arguments.keys() - schema.get("properties", {}).keys()
-        if "key" in arguments or (unknown and not schema.get("additionalProperties")):
+        if schema.get("additionalProperties"):
+            unknown &= {"key"}  # is never the model's to choose
+        if unknown:
             raise Misread(f"{self.config.name} takes no argument {min(unknown)!r}.")
         try:
             inspect.signature(self.function).bind(**arguments, **({"key": ""} if self.takes_key else {}))
