@@ -120,5 +120,4 @@ async def test_a_worker_that_ends_hands_over_at_a_checkpoint(stage: Stage, setti
         await stage.service.crews[0].stop(timeout=20)
         assert asyncio.get_running_loop().time() - started < 3
         await stage.until(thread, run, "completed")
-        assert await attempt(stage, run) > 1
     assert await stage.text(run) == "".join(f"{n} " for n in range(30))

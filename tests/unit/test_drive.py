@@ -171,7 +171,7 @@ async def test_a_run_that_takes_too_long_is_stopped_in_order_and_expires() -> No
     last = await the_end_of(run, timeout=0.05)
     assert (last.status, last.stopped, ended) == ("expired", True, ["cleaned up"])
     assert last.error is not None
-    assert (last.error.code, last.error.retryable) == ("run.expired", True)
+    assert (last.error.code, last.error.retryable) == ("permission.expired", True)
 
 
 async def test_a_flood_ends_with_its_time() -> None:

@@ -68,6 +68,7 @@ class Execution:
     _deaf: bool = False  # what its runner yields now is not heard
     _closed: bool = False  # nothing is written any more
     _spoiled: bool = False
+    _flying: bool = False  # something of it is with the writer
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: asyncio.Future[Fate] = field(init=False)
     _turn: Turn = field(init=False)
@@ -116,15 +117,21 @@ class Execution:
             if self._deaf:
                 break
             self._record(self._turn.take(output), loop.time())
-            if isinstance(output, Checkpoint) and self.context.stopping.is_set():
-                return True
+            if isinstance(output, Checkpoint):
+                await self._until_written()  # what a runner does next may rest on it
+                if self.context.stopping.is_set():
+                    return True
             taken += 1
             if taken % BREATH == 0:
                 await asyncio.sleep(0)
-            while self.tape.size > MOST_WAITING or self.tape.count > MOST_EVENTS:
-                self._written.clear()
-                await self._written.wait()
+            if self.tape.size > MOST_WAITING or self.tape.count > MOST_EVENTS:
+                await self._until_written()
         return False
+
+    async def _until_written(self) -> None:
+        while self._flying or not self.tape.empty:
+            self._written.clear()
+            await self._written.wait()
 
     def _record(self, output: Output, now: float) -> None:
         self._acknowledge()
@@ -225,11 +232,13 @@ class Execution:
             self._settle(Fate.REFUSED)
             return None
         events, last, self._last = self.tape.take(), self._last, None
+        self._flying = bool(events) or last is not None
         if last is not None:
             return Append(self.lease, [*events, *last], True, self._releases)
         return Append(self.lease, events) if events else None
 
     def settle(self, append: Append, fate: Fate) -> None:
+        self._flying = False
         self._written.set()
         if fate is Fate.REFUSED:
             self._closed = True
@@ -241,6 +250,7 @@ class Execution:
 
     def spoil(self, append: Append, error: Exception) -> None:
         """What it said can't be written: the run fails with what was written before."""
+        self._flying = False
         self._written.set()
         if self._spoiled:
             self._settle(Fate.REFUSED)

@@ -87,8 +87,10 @@ class Replay:
             case Custom(_, data):
                 text = to_json(data).decode()
                 return self._match(output, bool(self.tail) and self.tail[0][:2] == ("agent.custom", text))
-            case Checkpoint() | PermissionRequest():
-                return output, not self.tail  # both are behind all that was repeated
+            case Checkpoint():
+                return (None if self.tail else output), True  # the log is further than that already
+            case PermissionRequest():
+                return output, not self.tail  # it comes behind all that was said
         return output, True  # usage: it was used again
 
     def _repeat(self, kind: str, text: str) -> tuple[str, bool]:
