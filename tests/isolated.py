@@ -91,26 +91,27 @@ async def die(ctx: Context) -> AsyncIterator[Output]:
 
 async def babble(ctx: Context) -> AsyncIterator[Output]:
     """Yields, or writes to its worker, what its configuration says."""
+    yield TextDelta("before")
     what: Any = ctx.config["what"]
     odd: dict[str, Any] = {
         "text": "just a text",
         "field": TextDelta(5),  # type: ignore[arg-type]  # what a test of garbage is about
         "object": Custom("object", object()),
         "surrogate": TextDelta("\ud800"),
-        "long": TextDelta("x" * (9 << 20)),
+        "long": TextDelta("x" * (17 << 20)),
     }
     if what in odd:
         yield odd[what]
     descriptor = int(sys.argv[1])  # of its line to the worker, had it looked for it
     os.set_blocking(descriptor, True)
-    os.write(descriptor, b"x" * (9 << 20) if what == "endless" else b"garbage\n")
+    os.write(descriptor, b"x" * (17 << 20) if what == "endless" else b"garbage\n")
     await asyncio.sleep(60)
 
 
 async def chatter(ctx: Context) -> AsyncIterator[Output]:
     """Prints where a protocol would break, were it on standard output."""
-    print("on standard output", flush=True)  # noqa: T201 - it is what the test is about
-    print('{"type":"completed"}', flush=True)  # noqa: T201 - as above
+    print("on standard output")  # noqa: T201 - it is what the test is about
+    print('{"type":"completed"}')  # noqa: T201 - as above
     os.write(2, b"on standard error\n")
     os.write(1, b"y" * 300_000 + b"\n")
     yield TextDelta("heard")

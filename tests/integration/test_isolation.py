@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.watch import until
@@ -31,7 +33,8 @@ from worker.runners import (
     Verdict,
 )
 from worker.runners.demo import echo
-from worker.runners.isolation import GRACE, Pool, RunnerRaised, isolate
+from worker.runners.isolation import GRACE, RunnerRaised, isolate
+from worker.runners.pool import Pool
 from worker.runners.registry import Surroundings, open_runner
 
 DELTA_P99 = 0.2  # seconds: what a run that blocks its loop may cost the others
@@ -234,7 +237,11 @@ async def test_a_child_that_dies_fails_its_run_and_says_how(pool: Pool, how: str
 
 @pytest.mark.parametrize("what", ["text", "field", "object", "surrogate", "long", "garbage", "endless"])
 async def test_garbage_fails_the_run_and_nothing_else(pool: Pool, what: str) -> None:
-    assert (await fails("babble", pool, what=what)).code == "runner.invalid_output"
+    outputs = stream(isolated("babble", pool), context(config={"what": what}))
+    assert await anext(outputs) == TextDelta("before")
+    with pytest.raises(RunnerError) as failed:
+        await anext(outputs)
+    assert failed.value.code == "runner.invalid_output"
     assert await collect(isolated("stand", pool), context())
 
 
@@ -422,9 +429,11 @@ async def test_a_pool_has_children_ready_and_makes_new_ones() -> None:
     pool.fill()
     await until(lambda: _warm(pool, 2), timeout=30)
     warm = {child.pid for child in children()}
+    given = _given("warm")
     first = await custom_pid(pool)
     second = await custom_pid(pool)
     assert {first, second} == warm
+    assert _given("warm") == given + 2
     await until(lambda: gone(first, second))
     await until(lambda: _warm(pool, 2), timeout=30)
     assert not warm & {child.pid for child in children()}
@@ -433,6 +442,10 @@ async def test_a_pool_has_children_ready_and_makes_new_ones() -> None:
     with pytest.raises(RunnerError) as refused:
         await collect(isolated("tell", pool), context())
     assert refused.value.code == "runner.unavailable"
+
+
+def _given(start: str) -> float:
+    return REGISTRY.get_sample_value("threadmill_runner_children_total", {"start": start}) or 0
 
 
 async def custom_pid(pool: Pool) -> int:
@@ -496,3 +509,14 @@ async def test_a_checkpoint_of_a_mebibyte_crosses_and_comes_back(pool: Pool) -> 
     state = {"text": "ü" * (1 << 19)}
     (output,) = await collect(isolated("keep", pool), context(state=state))
     assert output == Checkpoint(state)
+
+
+async def test_the_program_of_the_page_prints_what_a_start_costs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "runners-isolation.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment
+    )
+    cold, warm = re.fullmatch(r"cold (\d+) ms, warm ([\d.]+) ms\n", done.stdout).groups()  # type: ignore[union-attr]  # None fails, too
+    assert float(warm) < float(cold)

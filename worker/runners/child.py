@@ -6,6 +6,8 @@ Redis (their addresses are not in its environment), and staying when the worker 
 
 import asyncio
 import ctypes
+import faulthandler
+import io
 import os
 import signal
 import socket
@@ -35,7 +37,7 @@ class Session:
     """One run, between the frames that come down and those that go up."""
 
     def __init__(self, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._lines = wire.Lines(stream)
+        self._lines = wire.Lines(stream, wire.DOWN_LINE)
         self._writer = writer
         self._messages: list[Message] = []
         self._steer = Steering()
@@ -168,7 +170,7 @@ class Session:
         if not isinstance(output, Output):
             raise RunnerError(f"The runner yielded {type(output).__name__}, no output.", code="runner.invalid_output")
         try:
-            line = wire.dump(output)
+            line = wire.dump(output, wire.UP_LINE)
         except ValueError as error:
             text = f"The runner yielded {type(output).__name__} that can't be passed on: {error}"
             raise RunnerError(text, code="runner.invalid_output") from error
@@ -176,7 +178,7 @@ class Session:
         await self._writer.drain()
 
     async def _send(self, frame: wire.Up) -> None:
-        self._writer.write(wire.dump(frame))
+        self._writer.write(wire.dump(frame, wire.UP_LINE))
         await self._writer.drain()
 
 
@@ -212,6 +214,9 @@ async def converse(descriptor: int) -> None:
 def main() -> int:
     descriptor, parent = (int(argument) for argument in sys.argv[1:3])
     _settle(parent)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a runner prints is in the log before it dies
+    faulthandler.enable()
     uvloop.run(converse(descriptor))
     return 0
 

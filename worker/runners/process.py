@@ -30,6 +30,7 @@ EXIT_LIMIT = 0.5  # seconds from a child's last word to its death; one that only
 REAP_EVERY = 0.01  # seconds between looks while it is ending
 REAP_BLOCKING = 0.1  # seconds that a loop which ends may stand still, to leave no zombie
 REAP_LIMIT = 2.0  # seconds after SIGKILL; longer takes only a process that hangs in the kernel
+LAST_PRINTS = 0.2  # seconds to log what it printed last; with KILL of isolation.py, within the runner's grace
 SHOWN = 500  # characters of a complaint about a line that are logged
 
 # What the worker needs and no author does. The password is where libpq and asyncpg find one that is not in the URL.
@@ -52,7 +53,7 @@ class Child:
     ) -> None:
         self.prints = prints
         self._process = process
-        self._lines = wire.Lines(stream)
+        self._lines = wire.Lines(stream, wire.UP_LINE)
         self._writer = writer
 
     @classmethod
@@ -65,7 +66,7 @@ class Child:
         ready = False
         try:
             async with asyncio.timeout(START_LIMIT):
-                ready = await child.read() == [wire.Ready()]
+                ready = [child.parse(line) for line in await child.read()] == [wire.Ready()]
         except TimeoutError as error:
             raise _unavailable(f"it was not ready within {START_LIMIT:.0f} s") from error
         finally:
@@ -94,7 +95,7 @@ class Child:
 
     def tell(self, frame: wire.Down) -> None:
         """Raises TooLong, ValueError for what can't be written down; does nothing where the child is gone."""
-        line = wire.dump(frame)
+        line = wire.dump(frame, wire.DOWN_LINE)
         if not self._writer.is_closing():
             self._writer.write(line)
 
@@ -103,16 +104,11 @@ class Child:
         with suppress(OSError):
             await self._writer.drain()
 
-    async def read(self) -> list[Frame]:
-        """What the child said next; nothing: it said its last. Raises RunnerError for what is no frame."""
-        try:
-            return [_UP.validate_json(line, strict=True) for line in await self._next()]
-        except ValueError as error:
-            log.warning("a runner's child said what can't be read", run=self.prints.run, error=str(error)[:SHOWN])
-            raise RunnerError("The runner yielded what can't be read.", code="runner.invalid_output") from error
+    async def read(self) -> list[bytes]:
+        """Lines that the child wrote, for `parse`; none once it is dead, also where its socket is still open.
 
-    async def _next(self) -> list[bytes]:
-        """Lines; none once the child is dead, also where its socket is still open."""
+        Raises RunnerError for a line without end.
+        """
         dead = False
         while True:
             try:
@@ -124,13 +120,29 @@ class Child:
                 dead = self.gone()  # what it wrote before is read first
             except OSError:  # it died with something unread
                 return []
+            except wire.TooLong as error:
+                raise self._unreadable(error) from error
+
+    def parse(self, line: bytes) -> Frame:
+        """Raises RunnerError for what is no frame."""
+        try:
+            return _UP.validate_json(line, strict=True)
+        except ValueError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: ValueError) -> RunnerError:
+        log.warning("a runner's child said what can't be read", run=self.prints.run, error=str(error)[:SHOWN])
+        return RunnerError("The runner yielded what can't be read.", code="runner.invalid_output")
 
     def gone(self) -> bool:
         """Whether it is dead. It is not reaped by this: its number stays its own until its group was killed."""
         if self._process.returncode is not None:
             return True
         if sys.platform == "linux":
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            try:
+                return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            except ChildProcessError:  # somebody in this process reaps whatever dies
+                return True
         return self._process.poll() is not None
 
     def kill(self) -> None:
@@ -171,7 +183,7 @@ class Child:
                     await asyncio.sleep(REAP_EVERY)
         except TimeoutError:
             log.error("a runner's child does not die", run=self.prints.run, pid=self._process.pid)
-        await self.prints.close(EXIT_LIMIT)
+        await self.prints.close(LAST_PRINTS)
 
 
 def _run_python(descriptor: int, output: int, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

@@ -36,7 +36,9 @@ def open_runner(config: Mapping[str, Any], surroundings: Surroundings) -> Runner
     checked = check(config)
     if checked.isolation == "inline":
         return load(checked.function)
-    from worker.runners.isolation import Pool, isolate  # noqa: PLC0415 - each child imports us, and needs none of it
+    # Each child imports this module, and needs none of these.
+    from worker.runners.isolation import isolate  # noqa: PLC0415 - as said
+    from worker.runners.pool import Pool  # noqa: PLC0415 - as said
 
     return isolate(checked.function, surroundings.children or Pool(0, surroundings.environment))
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from worker.runners.protocol import Runner, RunnerError
 
 if TYPE_CHECKING:
-    from worker.runners.isolation import Pool
+    from worker.runners.pool import Pool
 
 # name -> its module, with `check(config)` and `open_runner(config, surroundings) -> Runner`; the extra that it needs
 RUNNERS: Mapping[str, tuple[str, str | None]] = {

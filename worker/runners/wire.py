@@ -1,7 +1,7 @@
 """What a worker and the child of a run say to each other: JSON lines over a socket of their own.
 
-Up go a runner's outputs as they are, and the frames of `Up`; down the frames of `Down`. Refused: a line over `LINE`
-bytes, in either direction, and standard output, which belongs to the author.
+Up go a runner's outputs as they are, and the frames of `Up`; down the frames of `Down`. Refused: a line over the bound
+of its direction, and standard output, which belongs to the author.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from pydantic_core import to_json
 
 from worker.runners.context import Decision, Message
 
-LINE = 8 << 20  # bytes; a text of 1 MiB whose every character is escaped takes 6, a checkpoint 1
+UP_LINE = 16 << 20  # bytes; an output has two fields of a million characters at most, which take six bytes each
+DOWN_LINE = 64 << 20  # bytes; a message of the history has eight million, and the worker does not flood
 CHUNK = 16 << 10  # bytes read at once: some 500 deltas, parsed in 2 ms, before another run gets its turn
 
 
@@ -139,21 +140,22 @@ Down: TypeAlias = Start | New | Steer | Past | PastEnd | Stopping | Cancel
 Up: TypeAlias = Ready | Ask | Taken | Completed | Failed | Raised
 
 
-def dump(frame: object) -> bytes:
-    """One line. Raises TooLong; ValueError for what is no JSON."""
+def dump(frame: object, most: int) -> bytes:
+    """One line of `most` bytes. Raises TooLong; ValueError for what is no JSON."""
     line = to_json(frame, inf_nan_mode="constants") + b"\n"
-    if len(line) > LINE:
-        raise TooLong(f"{len(line)} bytes in one piece; {LINE} are the most")
+    if len(line) > most:
+        raise TooLong(f"{len(line)} bytes in one piece; {most} are the most")
     return line
 
 
 class Lines:
-    """Whole lines out of a stream, in chunks."""
+    """Whole lines of `most` bytes out of a stream, in chunks."""
 
-    __slots__ = ("_pieces", "_size", "_stream")
+    __slots__ = ("_most", "_pieces", "_size", "_stream")
 
-    def __init__(self, stream: asyncio.StreamReader) -> None:
+    def __init__(self, stream: asyncio.StreamReader, most: int) -> None:
         self._stream = stream
+        self._most = most
         self._pieces: list[bytes] = []  # of a line that is not whole yet; kept when a read is cancelled
         self._size = 0
 
@@ -163,8 +165,8 @@ class Lines:
             head, newline, tail = data.rpartition(b"\n")
             self._pieces.append(head if newline else data)
             self._size += len(data)
-            if self._size > LINE + CHUNK:
-                raise TooLong(f"over {LINE} bytes in one line")
+            if self._size > self._most + CHUNK:
+                raise TooLong(f"over {self._most} bytes in one line")
             if newline:
                 whole = b"".join(self._pieces)
                 self._pieces, self._size = [tail], len(tail)
