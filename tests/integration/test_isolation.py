@@ -146,11 +146,17 @@ async def test_every_value_of_a_context_crosses(pool: Pool) -> None:
     }
 
 
-async def test_messages_cross_with_their_times_also_a_megabyte_of_them(pool: Pool) -> None:
-    ctx = context("one", "\x01" * (1 << 20))
+async def test_messages_cross_with_their_times(pool: Pool) -> None:
+    ctx = context("one", "two\n\U0001f9f5")
     (output,) = await collect(isolated("tell", pool), ctx)
     assert isinstance(output, Custom)
     assert output.data["messages"] == [[m.id, m.role, m.text, m.created_at.isoformat()] for m in ctx.messages]
+
+
+async def test_a_mebibyte_of_escaped_text_crosses_down_and_up(pool: Pool) -> None:
+    text = "\x01" * (1 << 20)
+    outputs = await collect(isolate("worker.runners.demo:echo", pool), context(text))
+    assert outputs[0] == TextDelta(text)
 
 
 async def test_a_child_reads_the_history_when_it_asks(pool: Pool) -> None:
@@ -218,7 +224,6 @@ async def test_any_other_exception_crosses_as_a_traceback_for_the_log(pool: Pool
     ("how", "words"),
     [
         ("exit", "exit status 3"),
-        ("leave", "exit status 4"),
         ("kill", "killed by SIGKILL"),
         ("fault", "killed by SIGSEGV"),
         ("memory", "killed by SIGABRT"),
@@ -235,7 +240,18 @@ async def test_a_child_that_dies_fails_its_run_and_says_how(pool: Pool, how: str
     assert words in failed.value.message
 
 
-@pytest.mark.parametrize("what", ["text", "field", "object", "surrogate", "long", "garbage", "endless"])
+async def test_a_text_that_can_t_be_stored_is_mended_as_inline(pool: Pool) -> None:
+    outputs = stream(isolated("babble", pool), context(config={"what": "surrogate"}))
+    assert [await anext(outputs), await anext(outputs)] == [TextDelta("before"), TextDelta("\N{REPLACEMENT CHARACTER}")]
+    await outputs.aclose()
+
+
+async def test_a_runner_that_wants_to_end_its_process_has_raised(pool: Pool) -> None:
+    with pytest.raises(RunnerRaised, match="SystemExit: 4"):
+        await collect(isolated("die", pool), context(config={"how": "leave"}))
+
+
+@pytest.mark.parametrize("what", ["text", "field", "object", "long", "garbage", "endless"])
 async def test_garbage_fails_the_run_and_nothing_else(pool: Pool, what: str) -> None:
     outputs = stream(isolated("babble", pool), context(config={"what": what}))
     assert await anext(outputs) == TextDelta("before")
@@ -243,12 +259,6 @@ async def test_garbage_fails_the_run_and_nothing_else(pool: Pool, what: str) -> 
         await anext(outputs)
     assert failed.value.code == "runner.invalid_output"
     assert await collect(isolated("stand", pool), context())
-
-
-async def test_a_number_that_is_none_crosses_as_it_is(pool: Pool) -> None:
-    """So that whoever checks outputs sees the same one, inline or isolated."""
-    data = await custom("tell", pool, state=math.inf)
-    assert data["state"] == math.inf
 
 
 async def test_what_a_child_prints_is_logged_in_lines_of_a_bounded_length(pool: Pool) -> None:
@@ -506,7 +516,7 @@ async def test_a_function_that_is_not_there_fails_the_run_in_its_child(pool: Poo
 
 
 async def test_a_checkpoint_of_a_mebibyte_crosses_and_comes_back(pool: Pool) -> None:
-    state = {"text": "ü" * (1 << 19)}
+    state = {"text": "ü" * ((1 << 20) - 20)}
     (output,) = await collect(isolated("keep", pool), context(state=state))
     assert output == Checkpoint(state)
 

@@ -22,7 +22,7 @@ from pydantic import Field, TypeAdapter
 
 from worker.runners import wire
 from worker.runners.context import Context, Message, Steering
-from worker.runners.outputs import Output
+from worker.runners.outputs import Output, checked, invalid
 from worker.runners.protocol import RunnerError
 from worker.runners.python import load
 
@@ -120,7 +120,7 @@ class Session:
             await self._drive()
         except RunnerError as error:
             return wire.Failed(_text(error.message[:TEXT]), _text(error.code), bool(error.retryable))
-        except Exception:  # whatever an author's code raises is the end of this run, told to the worker
+        except (Exception, SystemExit, KeyboardInterrupt):  # whatever an author's code raises ends this run, as inline
             return wire.Raised(_text(traceback.format_exc()))
         except asyncio.CancelledError:
             if self._cancelled:
@@ -167,13 +167,10 @@ class Session:
 
     async def _pass_on(self, output: Any) -> None:
         """Raises RunnerError for what is no output, or none that can be written down."""
-        if not isinstance(output, Output):
-            raise RunnerError(f"The runner yielded {type(output).__name__}, no output.", code="runner.invalid_output")
         try:
-            line = wire.dump(output, wire.UP_LINE)
+            line = wire.dump(checked(output), wire.UP_LINE)
         except ValueError as error:
-            text = f"The runner yielded {type(output).__name__} that can't be passed on: {error}"
-            raise RunnerError(text, code="runner.invalid_output") from error
+            raise invalid(f"{type(output).__name__} can't be passed on: {error}") from error
         self._writer.write(line)
         await self._writer.drain()
 
