@@ -1,6 +1,7 @@
 """Runs in child processes: what crosses, what a child can't do to its worker, and that none stays."""
 
 import asyncio
+import json
 import math
 import os
 import re
@@ -19,6 +20,8 @@ import uvloop
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from shared.settings import Settings
+from tests.agents import running_stage
 from tests.watch import until
 from worker.runners import (
     Checkpoint,
@@ -530,3 +533,22 @@ async def test_the_program_of_the_page_prints_what_a_start_costs() -> None:
     )
     cold, warm = re.fullmatch(r"cold (\d+) ms, warm ([\d.]+) ms\n", done.stdout).groups()  # type: ignore[union-attr]  # None fails, too
     assert float(warm) < float(cold)
+
+
+async def test_an_isolated_run_goes_through_a_worker_and_its_crash_harms_no_other(settings: Settings) -> None:
+    async with running_stage(settings.model_copy(update={"warm_children": 1})) as stage:
+        await stage.become(
+            "tests.isolated:die",
+            config=json.dumps({"function": "tests.isolated:die", "isolation": "process", "how": "kill"}),
+        )
+        crashed = await stage.start()
+        failed = await stage.until(*crashed, "failed")
+        assert (failed["error"]["code"], failed["error"]["retryable"]) == ("runner.crashed", True)
+        assert "SIGKILL" in failed["error"]["message"]
+        await stage.become(
+            "worker.runners.demo:echo",
+            config=json.dumps({"function": "worker.runners.demo:echo", "isolation": "process"}),
+        )
+        done = await stage.until(*(await stage.start("hello there")), "completed")
+        assert done["finalOutput"] == {"text": "hello there"}
+    assert not children()
