@@ -64,3 +64,8 @@ REDIS_ERRORS = Counter("threadmill_redis_errors", "Calls to Redis that failed", 
 POSTGRES_ERRORS = Counter("threadmill_postgres_errors", "Calls to Postgres that failed", ["call"])
 REQUESTS = Counter("threadmill_requests", "Requests answered", ["status"])
 BACKLOG = Gauge("threadmill_backlog_batches", "Batches that wait, as the waiting sets count them")
+RUNNER_CHILDREN = Counter(
+    "threadmill_runner_children", "Runs given to a child process, which was warm or cold", ["start"]
+)
+LOOP_STALLS = Counter("threadmill_loop_stalls", "Times that the event loop did not run for a second")
+LOOP_STALLED = Counter("threadmill_loop_stalled_seconds", "Seconds for which it did not, in all")

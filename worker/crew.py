@@ -32,6 +32,7 @@ from worker.execute.executor import Executor
 from worker.lanes import Lanes
 from worker.sweep import Sweep
 from worker.upkeep import Upkeep
+from worker.watchdog import Watchdog
 
 log = structlog.get_logger()
 SQL = statements("sweep")
@@ -54,6 +55,7 @@ class Crew:
     sweep: Sweep | None = None
     upkeep: Upkeep | None = None
     executor: Executor | None = None
+    watchdog: Watchdog = field(default_factory=Watchdog)
     _beaten: float = -1e9  # when Postgres last took a heartbeat
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queue: Queue = field(init=False)
@@ -91,6 +93,7 @@ class Crew:
             self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
         loops = (self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget(), self.beat())
         self._others += [asyncio.create_task(loop) for loop in loops]
+        self.watchdog.start()
 
     async def stop(self, timeout: float) -> None:
         """Ends what is in hand, at most `timeout` seconds; then everything."""
@@ -109,6 +112,7 @@ class Crew:
         await end((*ending, *self._others))
         if self.executor is not None:
             await self.executor.close()
+        self.watchdog.stop()
         await self._leave()
         await self._close()
 

@@ -6,7 +6,7 @@ Refused here: reaching Postgres or Redis; whoever makes a Context hands in how h
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -46,13 +46,15 @@ class Steering:
     become runs of their own, behind this one.
     """
 
-    __slots__ = ("_arrived", "_seen", "_taken", "_waiting")
+    __slots__ = ("_arrived", "_offered", "_seen", "_taken", "_unrelayed", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: deque[Message] = deque()
         self._seen: set[str] = set()
         self._taken: list[str] = []
         self._arrived = asyncio.Event()
+        self._unrelayed: deque[Message] = deque()
+        self._offered = asyncio.Event()
 
     def take_nowait(self) -> Message | None:
         """The next message, None where there is none right now."""
@@ -84,11 +86,28 @@ class Steering:
             self._seen.add(message.id)
             self._waiting.append(message)
             self._arrived.set()
+            self._unrelayed.append(message)
+            self._offered.set()
 
     def acknowledged(self) -> list[str]:
         """For whoever drives the run: ids that were taken since this was last asked."""
         taken, self._taken = self._taken, []
         return taken
+
+    async def relay(self) -> Message:
+        """For whoever passes messages on to a child: waits for the next one that was offered. It is not taken yet."""
+        while not self._unrelayed:
+            self._offered.clear()
+            await self._offered.wait()
+        return self._unrelayed.popleft()
+
+    def mark_taken(self, ids: Iterable[str]) -> None:
+        """For whoever relays them: the child took these. An id that does not wait is passed over."""
+        taken = set(ids)
+        self._taken += [message.id for message in self._waiting if message.id in taken]
+        self._waiting = deque(message for message in self._waiting if message.id not in taken)
+        if not self._waiting:
+            self._arrived.clear()
 
 
 async def _no_history(_: int) -> Sequence[Message]:

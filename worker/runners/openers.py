@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.settings import Settings
+from worker.runners.pool import Pool
 from worker.runners.protocol import Runner, RunnerError
 from worker.runners.registry import Surroundings, open_runner
 
@@ -13,8 +14,13 @@ _MOST = 1_000  # open runners kept
 
 class Openers:
     def __init__(self, settings: Settings) -> None:
-        self._surroundings = Surroundings(private_endpoints=settings.private_endpoints)
+        self._children = Pool(settings.warm_children)
+        self._surroundings = Surroundings(settings.private_endpoints, children=self._children)
         self._open: dict[object, Runner] = {}
+
+    def warm(self) -> None:
+        """Starts the children that are to be ready, in the background."""
+        self._children.fill()
 
     async def open(self, agent: object | None, runner: str, config: Mapping[str, Any]) -> Runner:
         """`agent` names an agent as it is configured now. Raises RunnerError, ConfigError."""
@@ -30,4 +36,6 @@ class Openers:
         return opened
 
     async def close(self) -> None:
+        """Behind the runs' end: a child that still runs is killed."""
         self._open.clear()
+        await self._children.close()

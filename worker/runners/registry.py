@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from worker.runners.protocol import Runner, RunnerError
+
+if TYPE_CHECKING:
+    from worker.runners.pool import Pool
 
 # name -> its module, with `check(config)` and `open_runner(config, surroundings) -> Runner`; the extra that it needs
 RUNNERS: Mapping[str, tuple[str, str | None]] = {
@@ -29,6 +32,7 @@ class Surroundings:
 
     private_endpoints: bool = False  # whether it may call addresses of private networks
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)  # where keys are found by their names
+    children: "Pool | None" = None  # for `isolation: process`; None: each run waits for a cold start
 
 
 class ConfigError(ValueError):
