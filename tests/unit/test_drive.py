@@ -88,7 +88,7 @@ async def test_a_request_that_nobody_decides_in_time_has_expired() -> None:
     ended = await the_end_of(run, decide=nobody, on_expired="expire")
     assert ended.status == "expired"
     assert ended.error is not None
-    assert ended.error.code == "run.expired"
+    assert ended.error.code == "permission.expired"
 
 
 async def test_a_runner_that_raises_has_failed_and_its_text_is_not_told() -> None:
@@ -171,7 +171,7 @@ async def test_a_run_that_takes_too_long_is_stopped_in_order_and_expires() -> No
     last = await the_end_of(run, timeout=0.05)
     assert (last.status, last.stopped, ended) == ("expired", True, ["cleaned up"])
     assert last.error is not None
-    assert (last.error.code, last.error.retryable) == ("permission.expired", True)
+    assert (last.error.code, last.error.retryable) == ("run.expired", True)
 
 
 async def test_a_flood_ends_with_its_time() -> None:
