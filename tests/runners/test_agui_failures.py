@@ -1,6 +1,7 @@
 """What an AG-UI endpoint can do wrong: each ends the run with its code, and nothing of it holds anybody up."""
 
 import asyncio
+import itertools
 import json
 import traceback
 from collections.abc import Iterator
@@ -249,6 +250,25 @@ async def test_a_finished_run_does_not_wait_for_the_end_of_the_stream(upstream: 
     async with asyncio.timeout(10):
         await outputs(upstream, ctx)
     await upstream.gone()
+
+
+async def test_a_flood_of_events_leaves_the_loop_to_others(upstream: Upstream, ctx: Context) -> None:
+    upstream.sends(STARTED + SAID * 1_000 + FINISHED)  # one piece, all of it there when the first one is read
+    turns: list[int] = []
+    read = 0
+
+    async def others() -> None:
+        while True:
+            turns.append(read)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    async for _ in run(upstream, ctx):
+        read += 1
+    task.cancel()
+    longest = max(later - earlier for earlier, later in itertools.pairwise(turns))
+    assert read > 1_000
+    assert longest <= 50
 
 
 async def test_a_private_address_is_refused_unless_it_is_allowed(upstream: Upstream, ctx: Context) -> None:

@@ -5,6 +5,7 @@ Refused here: knowing what an event means.
 """
 
 import asyncio
+import itertools
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -21,6 +22,7 @@ from worker.runners.protocol import RunnerError
 from worker.runners.registry import Surroundings
 
 EVENT_LIMIT = 1 << 20  # bytes of one event: as much as a checkpoint, or a request's body
+BREATH = 50  # events: one piece of the network may hold a thousand, and other runs wait for the same loop
 CONNECT = 10.0  # seconds: a host that is there answers within one or two
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,4096}")  # RFC 6750; what else it held would break the header
 _TELLING = 8  # characters: a shorter token would be found in any text
@@ -66,9 +68,14 @@ class Endpoint:
             source = httpx2.EventSource(response, max_event_size=EVENT_LIMIT)
             # It is a generator, typed as less.
             async with aclosing(cast("AsyncGenerator[httpx2.ServerSentEvent, None]", aiter(source))) as events:
-                while (event := await self._next(events)) is not None:
+                for count in itertools.count(1):
+                    event = await self._next(events)
+                    if event is None:
+                        return
                     if event.data:
                         yield event.data
+                    if count % BREATH == 0:
+                        await asyncio.sleep(0)
         finally:
             await response.aclose()
 
