@@ -9,7 +9,7 @@ from ag_ui import core
 from ag_ui.core import BaseEvent
 from structlog.testing import capture_logs
 
-from tests.runners.agui import TOKEN, Upstream, outputs
+from tests.runners.agui import TOKEN, Upstream, failure, outputs
 from tests.runners.conftest import NOON
 from worker.runners import (
     Checkpoint,
@@ -186,6 +186,40 @@ async def test_the_state_is_what_snapshots_and_deltas_make_of_it(upstream: Upstr
     [checkpoint] = await outputs(upstream, ctx)
     assert isinstance(checkpoint, Checkpoint)
     assert checkpoint.state["state"] == {"items": [1, 2], "new": None}
+
+
+async def test_a_state_may_be_changed_for_ever_and_grow_to_its_limit(upstream: Upstream, ctx: Context) -> None:
+    half = "x" * 300_000
+    to_and_fro: list[Any] = [
+        {"op": "replace", "path": "/a", "value": half},
+        {"op": "replace", "path": "/a", "value": 0},
+    ]
+    upstream.says(
+        core.StateSnapshotEvent(snapshot={"a": 0}), *(core.StateDeltaEvent(delta=to_and_fro) for _ in range(5))
+    )
+    await outputs(upstream, ctx)
+    grown: list[Any] = [{"op": "add", "path": "/b", "value": half}]
+    upstream.says(core.StateSnapshotEvent(snapshot={"a": half}), core.StateDeltaEvent(delta=grown))
+    assert "512 KiB" in (await failure(upstream, ctx)).message
+
+
+async def test_arguments_count_until_they_are_whole(upstream: Upstream, ctx: Context) -> None:
+    upstream.says(*(event for n in range(3) for event in call(str(n), "write", f'{{"text":"{"x" * 600_000}"}}')))
+    started = [output for output in await outputs(upstream, ctx) if isinstance(output, ToolStarted)]
+    assert [output.id for output in started] == ["0", "1", "2"]
+
+
+async def test_a_call_without_an_end_is_started_when_the_run_ends(upstream: Upstream, ctx: Context) -> None:
+    upstream.says(*call("c", "look", '{"at":1}')[:-1])
+    assert without_checkpoint(await outputs(upstream, ctx)) == [ToolStarted("c", "look", {"at": 1}), ToolCompleted("c")]
+
+
+async def test_a_time_in_another_form_fails_nobody(upstream: Upstream, ctx: Context) -> None:
+    upstream.sends(
+        b'data: {"type":"RUN_STARTED","threadId":"THREAD","runId":"RUN","timestamp":"noon"}\n\n'
+        b'data: {"type":"RUN_FINISHED","threadId":"THREAD","runId":"RUN","timestamp":1.5}\n\n'
+    )
+    assert without_checkpoint(await outputs(upstream, ctx)) == []
 
 
 async def test_a_run_that_told_everything_is_not_asked_for_again(upstream: Upstream, ctx: Context) -> None:

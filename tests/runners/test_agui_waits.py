@@ -215,9 +215,7 @@ async def test_an_interrupt_expires_when_it_says(upstream: Upstream, ctx: Contex
     assert request.expires_in == pytest.approx(36_000, abs=600)
 
 
-async def test_an_interrupt_that_is_past_its_time_is_asked_and_expires_at_once(
-    upstream: Upstream, ctx: Context
-) -> None:
+async def test_an_interrupt_past_its_time_is_asked_and_expires_at_once(upstream: Upstream, ctx: Context) -> None:
     upstream.asks(Interrupt(id="i", reason="soon", expires_at="2020-01-01T00:00:00Z"))
     _, [request] = await waiting(upstream, ctx)
     assert request.expires_in == 1
@@ -255,6 +253,14 @@ async def test_a_run_that_said_too_much_before_it_asks_fails_and_one_with_a_snap
     snapshot = core.MessagesSnapshotEvent(messages=[])
     upstream.asks(SEND, before=(core.TextMessageStartEvent(message_id="m"), *much, snapshot))
     await waiting(upstream, ctx)
+
+
+async def test_what_was_said_before_one_wait_counts_for_the_next(upstream: Upstream, ctx: Context) -> None:
+    half = core.TextMessageChunkEvent(message_id="m", delta="x" * 250_000)
+    upstream.asks(SEND, before=(half,))
+    after, _ = await waiting(upstream, ctx)
+    upstream.asks(SEND, before=(half,))
+    assert "said too much" in (await failure(upstream, replace(after, decisions={"1:i": ALLOWED}))).message
 
 
 async def test_a_checkpoint_of_something_else_fails_the_run(upstream: Upstream, ctx: Context) -> None:
