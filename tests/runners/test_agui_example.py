@@ -28,6 +28,7 @@ from worker.runners import (
     Verdict,
     registry,
 )
+from worker.runners.conformance import RULES, Rule, check_rule
 from worker.runners.registry import Surroundings
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -102,3 +103,11 @@ async def test_it_wants_its_token(url: str, ctx: Context) -> None:
     with pytest.raises(RunnerError) as raised:
         await told(url, ctx, token="another-token-0123")
     assert raised.value.code == "runner.unauthorized"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("text", ["Hello", "Please send it."])
+def test_with_it_the_runner_keeps_every_rule(url: str, rule: Rule, text: str) -> None:
+    surroundings = Surroundings(private_endpoints=True, environment={"EXAMPLE_AGUI_TOKEN": TOKEN})
+    found = check_rule(rule, registry.open_runner("agui", config(url), surroundings), text=text)
+    assert found.ok, found.why

@@ -244,7 +244,11 @@ async def test_what_has_no_place_in_a_run_is_custom(upstream: Upstream, ctx: Con
         thread_id="THREAD",
         run_id="RUN",
         result={"sum": 3},
-        usage=[core.TokenUsage(input_tokens=5, output_tokens=1), core.TokenUsage(input_tokens=2)],
+        usage=[
+            core.TokenUsage(input_tokens=5, output_tokens=1),
+            core.TokenUsage(input_tokens=2),
+            core.TokenUsage(output_tokens=2**40),
+        ],
     )
     upstream.says(
         core.CustomEvent(name="n" * 100, value=[1]),
@@ -261,7 +265,7 @@ async def test_what_has_no_place_in_a_run_is_custom(upstream: Upstream, ctx: Con
         Custom("agui.step_started", {"stepName": "plan"}),
         Custom("agui.activity_snapshot", {"messageId": "a", "activityType": "search", "content": {"hits": 2}}),
         Custom("agui.subagent_started", {"subagentRunId": "s", "name": "helper"}),
-        Usage(7, 1),
+        Usage(7, 2**31 - 1),
         Custom("agui.result", {"sum": 3}),
     ]
 

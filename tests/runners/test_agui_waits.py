@@ -221,6 +221,12 @@ async def test_an_interrupt_past_its_time_is_asked_and_expires_at_once(upstream:
     assert request.expires_in == 1
 
 
+async def test_an_interrupt_that_never_ends_waits_as_long_as_a_request_may(upstream: Upstream, ctx: Context) -> None:
+    upstream.asks(Interrupt(id="i", reason="once", expires_at="9999-12-31T23:59:59Z"))
+    _, [request] = await waiting(upstream, ctx)
+    assert request.expires_in == 1e9
+
+
 async def test_an_expiry_that_is_no_time_is_none(upstream: Upstream, ctx: Context) -> None:
     upstream.asks(Interrupt(id="i", reason="", message="x" * 1_000, expires_at="tomorrow"))
     _, [request] = await waiting(upstream, ctx)

@@ -20,6 +20,7 @@ LIMIT = 100  # interrupts at once: each is a question to a person
 TITLE = 500  # characters
 ID = 200  # characters: a request's id has 255
 SHORTEST = 1.0  # seconds: what is past its time already is still asked, and expires
+LONGEST = 1e9  # seconds: the most that a request may have
 
 
 class Asked(BaseModel):
@@ -35,7 +36,9 @@ class Asked(BaseModel):
     expires_at: datetime | None
 
     def request(self, now: datetime) -> PermissionRequest:
-        left = None if self.expires_at is None else max(SHORTEST, (self.expires_at - now).total_seconds())
+        left = None
+        if self.expires_at is not None:
+            left = min(LONGEST, max(SHORTEST, (self.expires_at - now).total_seconds()))
         return PermissionRequest(self.key, self.title, self.tool, self.input, left)
 
     def entry(self, decision: Decision) -> ResumeEntry:

@@ -22,6 +22,7 @@ from worker.runners.outputs import Custom, Output, Usage
 from worker.runners.protocol import RunnerError
 
 MESSAGE = 500  # characters of an endpoint's own words in an error
+TOKENS = 2**31 - 1  # the most that a `Usage` may say
 _ODD = re.compile(r"[^a-z_.]+")
 
 
@@ -72,9 +73,9 @@ class Ending:
 
 def _usage(entries: Sequence[TokenUsage] | None) -> Iterator[Output]:
     if entries:
-        yield Usage(
-            sum(entry.input_tokens or 0 for entry in entries), sum(entry.output_tokens or 0 for entry in entries)
-        )
+        read = sum(entry.input_tokens or 0 for entry in entries)
+        written = sum(entry.output_tokens or 0 for entry in entries)
+        yield Usage(min(read, TOKENS), min(written, TOKENS))
 
 
 def _bounded(message: str) -> str:
