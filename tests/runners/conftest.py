@@ -1,0 +1,24 @@
+"""Fixtures of the built-in runners: a server of each protocol, a context."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.runners import agui
+from worker.runners import Context, Message
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[agui.Upstream]:
+    async with agui.serving() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def ctx() -> Context:
+    return Context(
+        thread="THREAD", run="RUN", account="ACCOUNT", agent="AGENT", messages=[Message("M3", "user", "Hello?", NOON)]
+    )
