@@ -12,8 +12,10 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, func
 from redis.exceptions import WatchError
 
+from shared import ids
+from shared.ids import ThreadId
 from shared.keys import Keys
-from shared.queue import APPLY, AWAY, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
+from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
 from shared.settings import Settings
 from shared.start import read_settings
 from worker.crew import Crew
@@ -32,9 +34,19 @@ async def apply(ctx: dict[str, Any], partition: int) -> int:
     return await crew.drain(partition)
 
 
+async def execute(ctx: dict[str, Any], thread: str) -> None:
+    """The job: offers a thread whose run waits to this worker's executor. Raises ValueError for what is no thread."""
+    crew: Crew = ctx["crew"]
+    crew.check()
+    found = ids.parse(thread) if isinstance(thread, str) else None
+    if found is None or crew.executor is None:
+        raise ValueError(f"no thread: {thread!r}")
+    crew.executor.offer([(ids.partition_of(found, crew.partitions), ThreadId(found))])
+
+
 async def start(ctx: dict[str, Any]) -> None:
     """What a stock worker does first."""
-    ctx["crew"] = Crew(SETTINGS)
+    ctx["crew"] = Crew(SETTINGS, ctx.get("roles", "apply"))
     await ctx["crew"].start(bell=False)
 
 
@@ -51,6 +63,23 @@ class WorkerSettings:
     functions: ClassVar[list[Any]] = [func(apply, name=APPLY)]
     queue_name: ClassVar[str] = Keys(SETTINGS.redis_prefix).queue(APPLY)
     redis_settings: ClassVar[RedisSettings] = RedisSettings.from_dsn(SETTINGS.redis_url)
+    on_startup = start
+    on_shutdown = stop
+    job_serializer = staticmethod(dump_job)
+    job_deserializer = staticmethod(load_job)
+    max_jobs: ClassVar[int] = 64
+    job_timeout: ClassVar[float] = JOB_TIMEOUT
+    keep_result: ClassVar[int] = 0
+    log_results: ClassVar[bool] = False
+
+
+class ExecuteSettings:
+    """The same for runs: `python -m arq worker.main.ExecuteSettings`. arq reads no inherited attributes."""
+
+    functions: ClassVar[list[Any]] = [func(execute, name=EXECUTE)]
+    queue_name: ClassVar[str] = Keys(SETTINGS.redis_prefix).queue(EXECUTE)
+    redis_settings: ClassVar[RedisSettings] = WorkerSettings.redis_settings
+    ctx: ClassVar[dict[str, Any]] = {"roles": "execute"}
     on_startup = start
     on_shutdown = stop
     job_serializer = staticmethod(dump_job)

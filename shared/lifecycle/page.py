@@ -79,6 +79,7 @@ of a fresh ULID of Postgres' clock and the thread's last event id plus one.
 |---|---|---|
 | `runtime.lost` | `failed`: its workers were lost, three times in a row | yes |
 | `run.expired` | `expired`: its deadline passed | yes |
+| `permission.expired` | `expired`: nobody answered its permission request in time, and its agent says `expire` | yes |
 | `session.archived` | `cancelled`: its thread was archived or deleted | no |
 
 Other codes of a failed run are its runner's. A run that a user cancelled has no error.

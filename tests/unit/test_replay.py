@@ -1,0 +1,138 @@
+"""A run that is tried again: the log after it is what one attempt alone would have written."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import ids
+from shared.events import Entry, RunOutput, Spoken
+from shared.ids import EventId, RunId
+from worker.execute.replay import RESTARTED, Logged, Replay
+from worker.execute.tape import TEXT, Tape
+from worker.runners import Checkpoint, MessageEnd, Output, TextDelta, ThinkingDelta, ToolCompleted, ToolStarted
+
+RUN = RunId(ids.mint())
+
+pieces = st.text("abc ", min_size=1, max_size=4)
+numbers = st.integers(0, 3).map(str)
+outputs = st.lists(
+    st.one_of(
+        pieces.map(TextDelta),
+        pieces.map(TextDelta),
+        pieces.map(ThinkingDelta),
+        st.just(MessageEnd()),
+        numbers.map(lambda n: ToolStarted(n, "tool")),
+        numbers.map(lambda n: ToolCompleted(n, "done")),
+    ),
+    max_size=12,
+)
+
+
+class Log:
+    """What a thread's log and messages hold of one run, as appends write them."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.messages: list[Spoken] = []
+
+    def append(self, tape: Tape, upto: int | None = None) -> None:
+        """Writes what the tape holds; the entries only up to a number, as where its worker is lost in between."""
+        for report in tape.take():
+            assert isinstance(report, RunOutput)
+            left = None if upto is None else upto - len(self.entries)
+            self.entries += report.entries[:left]
+            if left is None or left >= len(report.entries):
+                self.messages += report.messages
+
+    def replay(self) -> Replay:
+        tail = [Logged(e.type, e.content or "", e.tool_call_id, e.message) for e in self.entries]
+        return Replay.of(tail, None, {message.id for message in self.messages})
+
+    def text(self, message: EventId) -> str:
+        return "".join(e.content or "" for e in self.entries if e.type == TEXT and e.message == message)
+
+    def kinds(self) -> list[tuple[str, str]]:
+        """Events without the pieces that texts came in."""
+        kinds: list[tuple[str, str]] = []
+        for entry in self.entries:
+            known = entry.content if entry.type.endswith("delta") else entry.tool_call_id
+            if kinds and entry.type.endswith("delta") and kinds[-1][0] == entry.type:
+                kinds[-1] = (entry.type, kinds[-1][1] + (known or ""))
+            else:
+                kinds.append((entry.type, known or ""))
+        return kinds
+
+
+def attempt(log: Log, said: list[Output], *, upto: int | None = None, every: int = 1) -> None:
+    """One attempt, driven as an execution does; each `every` outputs are written."""
+    tape, replay = Tape(RUN), log.replay() if log.entries else None
+    for n, output in enumerate(said):
+        left: Output | None = output
+        if replay is not None:
+            left, same = replay.swallow(output)
+            if not same and (cut := replay.differ()) is not None:
+                tape.keep(cut)
+            if replay.over:
+                tape.speech, replay = replay.speech, None
+        if left is not None:
+            tape.add(left, 0.0)
+        if upto is None and n % every == 0:
+            log.append(tape)
+    if upto is not None:
+        log.append(tape, upto)
+        return
+    if replay is not None:
+        if (cut := replay.differ()) is not None:
+            tape.keep(cut)
+        tape.speech = replay.speech
+    tape.end_message()
+    log.append(tape)
+
+
+@given(outputs, st.data())
+def test_an_attempt_that_repeats_itself_leaves_the_log_of_one_attempt(said: list[Output], data: st.DataObject) -> None:
+    alone, broken = Log(), Log()
+    attempt(alone, said)
+    for _ in range(data.draw(st.integers(0, 2))):
+        attempt(broken, said, upto=data.draw(st.integers(len(broken.entries), len(broken.entries) + 6)))
+    attempt(broken, said)
+    assert broken.kinds() == alone.kinds()
+    assert [message.text for message in broken.messages] == [message.text for message in alone.messages]
+    assert all(message.incomplete is None for message in broken.messages)
+
+
+@given(outputs, outputs, st.integers(0, 12))
+def test_every_message_of_the_log_is_kept_once_with_exactly_its_text(
+    first: list[Output], second: list[Output], upto: int
+) -> None:
+    log = Log()
+    attempt(log, first, upto=upto)
+    before = list(log.entries)
+    attempt(log, second)
+    assert log.entries[: len(before)] == before
+    spoken = {entry.message for entry in log.entries if entry.type == TEXT}
+    assert sorted(message.id for message in log.messages) == sorted(str(message) for message in spoken)
+    for message in log.messages:
+        assert message.text == log.text(EventId(message.id))
+    assert {message.incomplete for message in log.messages} <= {None, RESTARTED}
+
+
+@given(outputs, outputs, st.integers(0, 12))
+def test_what_the_last_attempt_says_is_whole_in_the_log(first: list[Output], second: list[Output], upto: int) -> None:
+    """Its text stands behind what was repeated of the first one's, nothing of it is missing."""
+    log = Log()
+    attempt(log, first, upto=upto)
+    attempt(log, second)
+    said = "".join(output.text for output in second if isinstance(output, TextDelta))
+    logged = "".join(entry.content or "" for entry in log.entries if entry.type == TEXT)
+    assert all(letter in logged for letter in set(said))
+    assert len(logged) >= len(said)
+
+
+def test_a_checkpoint_that_is_repeated_is_behind_the_log_already() -> None:
+    log = Log()
+    attempt(log, [TextDelta("one "), TextDelta("two ")], upto=2)
+    replay = log.replay()
+    assert replay.swallow(Checkpoint(1)) == (None, True)
+    assert replay.swallow(TextDelta("one two three")) == (TextDelta("three"), True)
+    assert replay.over
+    assert replay.swallow(Checkpoint(2)) == (Checkpoint(2), True)
