@@ -14,7 +14,7 @@ from shared.errors import InternalError, InvalidRequest
 KEEP_ALIVE = 75.0
 # Seconds for the head of a request to arrive, from the connection or from its first byte; aiohttp has no such bound.
 HEAD_TIMEOUT = 10.0
-_LOOK_EVERY = 1.0  # seconds between looks at those that are not whole
+LOOK_EVERY = 1.0  # seconds between looks at those that are not whole
 # Seconds that the rest of a refused body is read for, so that its sender gets to see the refusal.
 LINGER = 5.0
 # A compressed body is refused by its header: the parser must not unpack it before that.
@@ -87,7 +87,7 @@ class _Server(web.Server):
         """The head of a request is to be whole within its time."""
         self.heads.setdefault(connection, self._loop.time())
         if self._look is None:
-            self._look = self._loop.call_later(_LOOK_EVERY, self._close_late)
+            self._look = self._loop.call_later(LOOK_EVERY, self._close_late)
 
     def _close_late(self) -> None:
         begun_before = self._loop.time() - HEAD_TIMEOUT
@@ -95,7 +95,7 @@ class _Server(web.Server):
             connection = next(iter(self.heads))
             del self.heads[connection]
             connection.force_close()
-        self._look = self._loop.call_later(_LOOK_EVERY, self._close_late) if self.heads else None
+        self._look = self._loop.call_later(LOOK_EVERY, self._close_late) if self.heads else None
 
     async def shutdown(self, timeout: float | None = None) -> None:
         if self._look is not None:
