@@ -84,13 +84,14 @@ class Hub:
         await self._redis.aclose()
 
     def follow(self, stream: Stream) -> None:
-        """From here on the stream is given all that its thread's log has behind `stream.since`, which may move up."""
+        """From here on the stream is given all that its thread's log has behind `stream.since`, which moves up where
+        the hub is further."""
         followed = self._followed.get(stream.thread)
         if followed is None:
             followed = Followed(stream.partition, stream.thread, stream.since)
             self._followed[stream.thread] = followed
             self._notices.want(stream.thread)
-        stream.since = followed.cursor
+        stream.since = max(stream.since, followed.cursor)
         stream.spoke_at = stream.now()
         followed.streams.add(stream)
         OPEN_STREAMS.inc()

@@ -26,7 +26,8 @@ class Stream:
     cursor: EventId  # the last event sent, or passed over
     since: EventId  # the log behind it stands in `waiting`
     until: RunId | None = None  # the last event of this run is the stream's last
-    brief: bool = False  # it ends once it is not behind any more
+    brief: bool = False  # it ends once it has caught up
+    caught_up: bool = False  # the log had nothing behind the cursor when it was read last
     spoke_at: float = 0.0  # of the loop's clock
     stopped: bool = False  # at once
     ended: bool = False  # once all that waits is sent
@@ -63,8 +64,8 @@ class Stream:
         return taken
 
     def catch_up(self) -> None:
-        """There is nothing in the log up to `since` that was not sent."""
-        self.cursor = max(self.cursor, self.since)
+        """The log was read, and had nothing behind the cursor."""
+        self.caught_up, self.cursor = True, max(self.cursor, self.since)
 
     def say_something(self) -> None:
         self._silent = True

@@ -131,10 +131,11 @@ class Stage:
         drains = await drain_all(self.drainer, ALL)
         await self.queue.tell({}, [], {}, {thread for drained in drains for thread in drained.changed})
 
-    async def report(self, thread: ThreadId, *events: RunnerEvent) -> None:
+    async def report(self, thread: ThreadId, *events: RunnerEvent, tell: bool = True) -> None:
         """What a runner reports, and a notice of it."""
         await report(await self.line.get(), thread, *events)
-        await self.queue.tell({}, [], {}, [thread])
+        if tell:
+            await self.queue.tell({}, [], {}, [thread])
 
     async def say(self, thread: ThreadId, run: RunId, texts: Sequence[str], *, tell: bool = True) -> None:
         """Deltas of one message. They are written by hand: nothing that appends them is part of these tests."""

@@ -72,7 +72,7 @@ class EventStream:
     async def _go_on(self, stream: Stream) -> bool:
         """The next step; False behind the last one."""
         stream.settle()
-        if stream.behind:
+        if stream.behind or (stream.brief and not stream.caught_up):
             return await self._replay(stream)
         if stream.brief:
             return False

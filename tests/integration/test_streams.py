@@ -327,6 +327,23 @@ async def test_streams_end_at_once_when_the_process_ends(settings: Settings, sta
             assert (await stage.text(thread)).startswith(said(await reading))
 
 
+async def test_a_brief_stream_ends_with_the_log_also_where_the_hub_is_not_that_far(
+    stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, run = await stage.executing(client)
+    async with following(client, thread, "?limit=1") as follower:
+        last = await follower.event()
+        monkeypatch.setattr(follow, "INTERVAL", 3600.0)
+        await stage.say(thread, run, ["a"])
+        await follower.event()  # the hub has looked, and won't again
+        await stage.say(thread, run, ["b", "c"], tell=False)
+        await stage.report(thread, RunFinished(run), tell=False)
+        newest = (await client.call("GET", f"/threads/{thread}/events")).json["events"]
+        for cursor in (last["id"], newest[-2]["id"]):
+            async with following(client, thread, "?until=run", Last_Event_ID=cursor) as brief:
+                assert (await brief.rest())[-1] == newest[-1]
+
+
 async def test_a_cursor_of_another_thread_or_of_the_future_is_only_a_place(stage: Stage, client: Client) -> None:
     thread = await stage.thread(client, "hello")
     async with following(client, thread, Last_Event_ID="7" + "Z" * 25) as follower:
