@@ -37,7 +37,10 @@ async def connected(address: tuple[str, int]) -> AsyncIterator[tuple[asyncio.Str
 async def closed(reader: asyncio.StreamReader) -> bytes:
     """What comes until the connection is closed."""
     async with asyncio.timeout(CLOSED):
-        return await reader.read()
+        try:
+            return await reader.read()
+        except ConnectionResetError:  # it was closed while we were sending
+            return b""
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:

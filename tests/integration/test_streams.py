@@ -219,10 +219,9 @@ async def test_a_slow_reader_gets_all_of_it_at_its_own_pace(
             got += await reader.read(1 << 12)
         text = await stage.text(thread)
         async with asyncio.timeout(30):
-            while text[-100:].encode() not in got[-5000:] or not got.endswith(b"\n\n"):
+            while b"000059.9 " not in got or not got.endswith(b"\n\n"):
                 got += await reader.read(1 << 16)
         events = [sse_data(part) for part in got.decode().split("\n\n") if part.startswith("event: ")]
-    assert said(events[: len(events)]).endswith(text[-1000:])
     assert said(events) == text
 
 
