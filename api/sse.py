@@ -27,6 +27,7 @@ CONNECTED = b": connected\n\n"
 COMMENT = b": still here\n\n"
 WRITE_TIMEOUT = 15.0  # seconds for a piece to go out
 PIECE = 32 << 10  # bytes written at once: a client of 2 KiB/s is slow, not gone
+_SMALL = PIECE // 2  # bytes that fit where nothing waits to go out
 # Bytes that the system keeps for a client that does not read (it doubles what is asked for): left alone, it lets that
 # grow to some megabytes.
 _SEND_BUFFER = 64 << 10
@@ -93,6 +94,9 @@ class Outlet:
 
     async def send(self, data: bytes) -> None:
         """Raises ConnectionError where the client is gone, or does not read."""
+        if len(data) <= _SMALL and not self.transport.get_write_buffer_size():
+            await self.writer.write(data)  # without a bound: what fits never waits
+            return
         self.writing = True
         try:
             for start in range(0, len(data), PIECE):
