@@ -1,30 +1,24 @@
 """Streams and what happens to them: replicas, Redis gone, slow readers, many at once, the end of the process."""
 
 import asyncio
-import json
 import random
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from redis.asyncio import Redis
 
-from api import follow, sse, streams
-from api.app import create_app
-from api.server import Runner
+from api import follow, sse
 from shared.effects import EventLogged
 from shared.events import RunFinished
 from shared.keys import Keys
-from shared.metrics import DROPPED_STREAMS, OPEN_STREAMS
+from shared.metrics import OPEN_STREAMS
 from shared.settings import Settings
 from tests.proxy import wire_to
 from tests.service import Client, message, running_api
-from tests.stage import SOON, Follower, Stage, following, running_stage, said
+from tests.stage import Follower, Stage, following, running_stage, said
 from tests.watch import until
 
 LIVE = 2.5  # seconds in which an event must come without Redis
@@ -64,10 +58,6 @@ async def subscribed(settings: Settings, redis: Redis, thread: str) -> None:
         return bool(listeners)
 
     await until(look)
-
-
-def dropped() -> float:
-    return float(DROPPED_STREAMS._value.get())
 
 
 async def test_a_stream_goes_on_behind_its_last_id_on_another_replica(
@@ -144,85 +134,6 @@ async def test_a_stream_that_nobody_follows_any_more_is_not_listened_for(
         return not listeners and OPEN_STREAMS._value.get() == before
 
     await until(look)
-
-
-@asynccontextmanager
-async def deaf(client: Client, thread: str) -> AsyncIterator[asyncio.StreamReader]:
-    """A client that reads nothing until it is told to; its own buffers are small."""
-    host, _, port = client.url.removeprefix("http://").partition(":")
-    plain = socket.socket()
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    plain.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(plain, (host, int(port)))
-    reader, writer = await asyncio.open_connection(sock=plain, limit=1 << 12)
-    writer.write(
-        f"GET /api/v1/threads/{thread}/events/stream HTTP/1.0\r\nAuthorization: Bearer {client.token}\r\n\r\n".encode()
-    )
-    try:
-        yield reader
-    finally:
-        writer.transport.abort()
-
-
-async def test_a_reader_that_does_not_read_is_cut_off_and_loses_nothing(
-    stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert sse.WRITE_TIMEOUT == 15
-    monkeypatch.setattr(sse, "WRITE_TIMEOUT", 0.5)
-    thread, run = await stage.executing(client)
-    before = dropped()
-    async with deaf(client, thread) as reader:
-        await reader.readuntil(b": connected\n\n")
-        for n in range(40):
-            await stage.say(thread, run, [f"{n:06} " + "x" * 20_000])
-
-        async def look() -> bool:
-            return dropped() > before
-
-        await until(look)
-        got = await all_of(reader)
-    whole = [part for part in got.decode().split("\n\n")[:-1] if part.startswith("event: ")]
-    events = [sse_data(part) for part in whole]
-    text = await stage.text(thread)
-    assert text.startswith(said(events))
-    assert len(said(events)) < len(text)
-    async with following(client, thread, Last_Event_ID=events[-1]["id"]) as again:
-        await until_said(again, text[len(said(events)) :])
-
-
-async def all_of(reader: asyncio.StreamReader) -> bytes:
-    """What came before the connection was cut."""
-    got = b""
-    try:
-        while piece := await reader.read(1 << 16):
-            got += piece
-    except ConnectionError:
-        pass
-    return got
-
-
-def sse_data(part: str) -> Any:
-    return json.loads(part.partition("\ndata: ")[2])
-
-
-async def test_a_slow_reader_gets_all_of_it_at_its_own_pace(
-    stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More than its queue holds, several times: what had no room is read from the log."""
-    monkeypatch.setattr(streams, "FRAMES", 8)
-    thread, run = await stage.executing(client)
-    async with deaf(client, thread) as reader:
-        await reader.readuntil(b": connected\n\n")
-        got = b""
-        for n in range(60):
-            await stage.say(thread, run, [f"{n:06}.{m} " + "x" * 2_000 for m in range(10)])
-            got += await reader.read(1 << 12)
-        text = await stage.text(thread)
-        async with asyncio.timeout(30):
-            while b"000059.9 " not in got or not got.endswith(b"\n\n"):
-                got += await reader.read(1 << 16)
-        events = [sse_data(part) for part in got.decode().split("\n\n") if part.startswith("event: ")]
-    assert said(events) == text
 
 
 async def test_an_event_is_encoded_once_for_all_its_followers(
@@ -309,23 +220,6 @@ async def test_streams_end_where_postgres_stays_away(
         assert (await follower.error())[0] == "service_inactive"
 
 
-async def test_streams_end_at_once_when_the_process_ends(settings: Settings, stage: Stage, client: Client) -> None:
-    thread, run = await stage.executing(client)
-    runner = Runner(await create_app(settings.model_copy(update={"ring": False})), shutdown_timeout=30)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    other = replace(client, url=f"http://127.0.0.1:{runner.addresses[0][1]}")
-    async with following(other, thread, "?limit=1") as open_one, deaf(other, thread) as reader:
-        await reader.readuntil(b": connected\n\n")
-        await open_one.event()
-        reading = asyncio.create_task(open_one.rest())
-        for _ in range(60):
-            await stage.say(thread, run, ["x" * 20_000])
-        async with asyncio.timeout(SOON):
-            await runner.cleanup()
-            assert (await stage.text(thread)).startswith(said(await reading))
-
-
 async def test_a_brief_stream_ends_with_the_log_also_where_the_hub_is_not_that_far(
     stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,8 +257,3 @@ async def test_a_long_log_comes_whole_and_in_bounded_pieces(stage: Stage, client
         while follower.heard[-1].data["content"] != "y" * 100_000:
             await follower.event()
     assert len(follower.heard) < 50
-
-
-def test_a_queue_holds_no_more_than_it_may() -> None:
-    assert streams.FRAMES <= 512
-    assert streams.SIZE <= 256 << 10
