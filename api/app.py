@@ -9,11 +9,13 @@ from aiohttp import web
 
 from api.agents import Agents
 from api.auth import Tokens
+from api.follow import Hub
 from api.handlers.document import Document
 from api.handlers.door import Door
 from api.handlers.events import Events
 from api.handlers.health import Health
 from api.handlers.runs import Runs
+from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
 from api.inbox import Inbox
 from api.postgres import Postgres
@@ -28,31 +30,34 @@ _HEALTH_TIMEOUT = 1.0  # seconds
 async def create_app(settings: Settings) -> web.Application:
     """The application, not started: its servers are opened here, its loops begin with it and end behind it."""
     pool = await open_pool(settings.database_url)
-    inbox = Inbox(settings, pool)
+    inbox, hub = Inbox(settings, pool), Hub(settings)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
 
     async def servers(_: web.Application) -> AsyncIterator[None]:
         await inbox.start()
+        await hub.start()
         yield
+        await hub.close()
         await inbox.close()
         await redis.aclose()
         pool.terminate()
 
-    app = build_app(settings, inbox, Postgres(pool), health)
+    app = build_app(settings, inbox, hub, Postgres(pool), health)
     app.cleanup_ctx.append(servers)
     return app
 
 
-def build_app(settings: Settings, inbox: Inbox, postgres: Postgres, health: Health) -> web.Application:
+def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, health: Health) -> web.Application:
     """Handlers over servers that are given."""
     door = Door(settings, inbox, postgres, Tokens(postgres, settings.token_cache), Agents(postgres))
 
     async def drain(_: web.Application) -> None:
         health.drain()
         inbox.hurry()
+        hub.hurry()
 
     app = web.Application()
-    app.add_routes(routes(Threads(door), Events(door), Runs(door), Document(), health))
+    app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), Document(), health))
     app.on_shutdown.append(drain)
     return app

@@ -18,6 +18,7 @@ from shared.metrics import REQUESTS
 log = structlog.get_logger()
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+ID = web.RequestKey("id", str)  # of a request, for an answer that begins before its handler ends
 _GONE = 499  # nobody reads it: the client went away before its request was whole
 
 
@@ -27,7 +28,7 @@ def edge(handle: Handler) -> Handler:
     quiet = log.bind()  # by now it is known whether anybody listens to `debug`
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        request_id = negotiation.request_id(request.headers)
+        request[ID] = request_id = negotiation.request_id(request.headers)
         try:
             response = await handle(request)
         except ThreadmillError as error:
@@ -39,7 +40,7 @@ def edge(handle: Handler) -> Handler:
         except Exception:  # whatever it is, the client gets our envelope and the log the reason
             log.exception("request failed", request_id=request_id, method=request.method)
             response = errors.envelope(InternalError())
-        response.headers[negotiation.REQUEST_ID] = request_id
+        response.headers[negotiation.REQUEST_ID] = request_id  # of a stream it is long gone
         _counter(response.status).inc()
         quiet.debug("answered", request_id=request_id, method=request.method, status=response.status)
         return response

@@ -4,13 +4,10 @@ Refused here: knowing any dialect. What a request means was settled before; how 
 """
 
 import asyncio
-import os
-import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
-import structlog
 
 from api.backlog import Backlog
 from api.bell import TIMEOUT, Bell
@@ -37,10 +34,8 @@ from shared.ids import TokenId, Ulid
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
-from shared.tasks import end
+from shared.tasks import end, stop_process
 from shared.views import ThreadView
-
-log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -73,7 +68,7 @@ class Inbox:
         loops = (self._flusher.run, self._bell.run, self._outcomes.listen, self._outcomes.tick, self._backlog.run)
         self._tasks = [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
         for task in self._tasks:
-            task.add_done_callback(_stop_process)
+            task.add_done_callback(stop_process)
 
     def hurry(self) -> None:
         """Answers who waits with what is known: the process is about to end."""
@@ -141,10 +136,3 @@ class Inbox:
         if row is None:
             raise InternalError
         return thread_view_of(row)
-
-
-def _stop_process(task: asyncio.Task[None]) -> None:
-    """A loop that ends with an error ends the process in good order: its supervisor starts a whole one."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a loop of the inbox ended", loop=task.get_name(), exc_info=error)
-        os.kill(os.getpid(), signal.SIGTERM)

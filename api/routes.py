@@ -6,13 +6,16 @@ from api.handlers.document import Document
 from api.handlers.events import Events
 from api.handlers.health import Health
 from api.handlers.runs import Runs
+from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
 
 AGENT = "/api/v1/agents/{agentId}"
 THREAD = "/api/v1/threads/{threadId}"
 
 
-def routes(threads: Threads, events: Events, runs: Runs, document: Document, health: Health) -> list[web.RouteDef]:
+def routes(
+    threads: Threads, events: Events, stream: EventStream, runs: Runs, document: Document, health: Health
+) -> list[web.RouteDef]:
     return [
         # First, because what follows is tried in this order and most requests are this one.
         web.post(f"{THREAD}/events", events.send),
@@ -23,6 +26,7 @@ def routes(threads: Threads, events: Events, runs: Runs, document: Document, hea
         web.delete(THREAD, threads.delete),
         web.post(f"{THREAD}/archive", threads.archive),
         web.post(f"{THREAD}/unarchive", threads.unarchive),
+        web.get(f"{THREAD}/events/stream", stream.follow),
         web.get(f"{THREAD}/runs", runs.list),
         web.get(f"{THREAD}/runs/{{runId}}", runs.read),
         web.patch(f"{THREAD}/runs/{{runId}}", runs.edit),

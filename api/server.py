@@ -6,12 +6,15 @@ from typing import Any
 from aiohttp import web
 
 from api import errors
-from api.edge import edge
+from api.edge import Handler, edge
 from api.negotiation import REQUEST_ID, request_id
 from shared.errors import InternalError, InvalidRequest
 
-# Seconds that an idle connection, or one that never finishes its headers, is kept.
+# Seconds that a connection is kept between two requests.
 KEEP_ALIVE = 75.0
+# Seconds for the head of a request to arrive, from the connection or from its first byte; aiohttp has no such bound.
+HEAD_TIMEOUT = 10.0
+LOOK_EVERY = 1.0  # seconds between looks at those that are not whole
 # Seconds that the rest of a refused body is read for, so that its sender gets to see the refusal.
 LINGER = 5.0
 # A compressed body is refused by its header: the parser must not unpack it before that.
@@ -27,6 +30,27 @@ class _Connection(web.RequestHandler):
     """One connection. What the parser refuses is told in our words: aiohttp's repeat what was sent."""
 
     __slots__ = ()
+    _manager: "_Server | None"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if self._manager is not None:
+            self._manager.expect(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._manager is not None:
+            self._manager.heads.pop(self, None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        count = self._request_count
+        super().data_received(data)
+        if self._manager is None:
+            return
+        if self._request_count != count:
+            self._manager.heads.pop(self, None)
+        elif data and self._waiter is not None:  # it waits for a request, and this is the beginning of one
+            self._manager.expect(self)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Does nothing where nothing was paused: aiohttp calls this at each read, and parses an empty string then."""
@@ -52,6 +76,32 @@ class _Connection(web.RequestHandler):
 
 
 class _Server(web.Server):
+    """Makes connections, and closes those that never finish the head of a request: one timer for all of them."""
+
+    def __init__(self, handler: Handler, request_factory: Any) -> None:
+        super().__init__(handler, request_factory=request_factory)
+        self.heads: dict[_Connection, float] = {}  # not whole yet, since when; the oldest first
+        self._look: asyncio.TimerHandle | None = None
+
+    def expect(self, connection: "_Connection") -> None:
+        """The head of a request is to be whole within its time."""
+        self.heads.setdefault(connection, self._loop.time())
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_EVERY, self._close_late)
+
+    def _close_late(self) -> None:
+        begun_before = self._loop.time() - HEAD_TIMEOUT
+        while self.heads and next(iter(self.heads.values())) <= begun_before:
+            connection = next(iter(self.heads))
+            del self.heads[connection]
+            connection.force_close()
+        self._look = self._loop.call_later(LOOK_EVERY, self._close_late) if self.heads else None
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        await super().shutdown(timeout)
+
     def __call__(self) -> web.RequestHandler:
         return _Connection(self, loop=asyncio.get_running_loop(), **OPTIONS)
 
@@ -61,4 +111,4 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return _Server(edge(plain.request_handler), request_factory=plain.request_factory)
+        return _Server(edge(plain.request_handler), plain.request_factory)

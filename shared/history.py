@@ -34,14 +34,7 @@ class _Entry:
     events: list[EventLogged]
 
     def folded(self) -> EventLogged:
-        if len(self.events) == 1:
-            return self.events[0]
-        ordered = sorted(self.events, key=lambda event: event.id)
-        return ordered[-1]._replace(
-            content="".join(event.content or "" for event in ordered),
-            tokens=_sum([event.tokens for event in ordered]),
-            duration_ms=_sum([event.duration_ms for event in ordered]),
-        )
+        return joined(sorted(self.events, key=lambda event: event.id))
 
 
 @dataclass(slots=True)
@@ -107,13 +100,24 @@ async def _rows(
     while True:
         rows = await source.fetch(SQL[statement], partition, thread, cursor, wanted)
         for row in rows:
-            yield _event(row)
+            yield event_of(row)
         if len(rows) < wanted:
             return
         cursor, wanted = rows[-1]["id"], _ROWS
 
 
-def _event(row: Any) -> EventLogged:
+def joined(events: Sequence[EventLogged]) -> EventLogged:
+    """Deltas of one message as one, with the id of the last."""
+    if len(events) == 1:
+        return events[0]
+    return events[-1]._replace(
+        content="".join(event.content or "" for event in events),
+        tokens=_sum([event.tokens for event in events]),
+        duration_ms=_sum([event.duration_ms for event in events]),
+    )
+
+
+def event_of(row: Any) -> EventLogged:
     return EventLogged(
         id=row["id"],
         type=row["type"],

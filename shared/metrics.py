@@ -69,3 +69,5 @@ RUNNER_CHILDREN = Counter(
 )
 LOOP_STALLS = Counter("threadmill_loop_stalls", "Times that the event loop did not run for a second")
 LOOP_STALLED = Counter("threadmill_loop_stalled_seconds", "Seconds for which it did not, in all")
+OPEN_STREAMS = Gauge("threadmill_open_streams", "Streams of this api that are open")
+DROPPED_STREAMS = Counter("threadmill_dropped_streams", "Streams cut off because their client did not read")

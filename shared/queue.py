@@ -173,17 +173,16 @@ class Queue:
         threads: Collection[ThreadId] = (),
     ) -> None:
         """What follows a drain, in one round trip: each api is told the outcomes it may wait for, lines of
-        `<ref> <outcome>`; the wake-ups end, and applied batches (per partition) leave the waiting sets.
+        `<ref> <outcome>`; the wake-ups end, applied batches (per partition) leave the waiting sets, and who follows one
+        of `threads` is told that it has something new.
         """
         pipeline = self._redis.pipeline(transaction=False)
         for api, items in outcomes.items():
             pipeline.publish(self._keys.outcomes(api), "\n".join([f"{ref} {text}" for ref, text in items]))
-        for thread in threads:
-            pipeline.publish(self._keys.thread(thread), b"")
-        if not wake_ups and not applied:
+        if not wake_ups and not applied and not threads:
             await pipeline.execute()
             return
-        keys, args = self._finishing(wake_ups, applied)
+        keys, args = self._finishing(wake_ups, applied, threads)
         pipeline.execute_command("EVALSHA", await self._sha("finish"), len(keys), *keys, *args)
         try:
             await pipeline.execute()
@@ -191,7 +190,7 @@ class Queue:
             await self._run("finish", keys, args)
 
     def _finishing(
-        self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]]
+        self, wake_ups: Sequence[WakeUp], applied: Mapping[int, Sequence[BatchId]], threads: Collection[ThreadId]
     ) -> tuple[list[str], list[str | int | bytes]]:
         """Keys and arguments of the script `finish`."""
         keys = [self._keys.queue(APPLY), *(self._keys.waiting(partition) for partition in applied)]
@@ -199,6 +198,8 @@ class Queue:
         args += [wake_up.job for wake_up in wake_ups]
         for batches in applied.values():
             args += [len(batches), *batches]
+        if threads:
+            args += [self._keys.thread(""), *threads]
         return keys, args
 
     async def waiting(self, partitions: int) -> int:

@@ -30,6 +30,20 @@ def event_after(request: web.Request) -> EventId | None:
     return None if given is None else EventId(given)
 
 
+def stream_cursor(request: web.Request) -> EventId | None:
+    """The id that a stream goes on behind: `Last-Event-ID`, else `after`, which is for those who can't set headers."""
+    given = request.headers.get("Last-Event-ID")
+    return event_after(request) if given is None else EventId(_id(given.strip(), "Last-Event-ID"))
+
+
+def until_run(request: web.Request) -> bool:
+    """Whether a stream ends with the current run. Raises InvalidRequest."""
+    given = request.query.get("until")
+    if given not in (None, "run"):
+        raise InvalidRequest("until: run, or left out.")
+    return given is not None
+
+
 def limit(request: web.Request, most: int, default: int = 100) -> int:
     """How many entries a page has. Raises InvalidRequest."""
     given = request.query.get("limit")

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import pickle
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from redis.asyncio import Redis
 
-from shared.ids import BatchId
+from shared import ids
+from shared.ids import BatchId, ThreadId
 from shared.keys import Keys
 from shared.queue import APPLY, MOST_WAKES, Queue, Waiting, load_job, open_arq
 from shared.settings import Settings
@@ -236,3 +238,25 @@ async def test_no_job_that_somebody_puts_into_the_queue_ends_a_worker(settings: 
 
 async def _gone(redis: Redis, queue: str) -> bool:
     return await redis.zcard(queue) == 0
+
+
+async def test_who_follows_a_thread_is_told_that_it_has_something_new(queue: Queue, redis: Redis, keys: Keys) -> None:
+    """Beside what else there is to tell, and alone; also by a Redis that was emptied of its scripts."""
+    one, two = ThreadId(ids.mint()), ThreadId(ids.mint())
+    async with aclosing(redis.pubsub(ignore_subscribe_messages=True)) as pubsub:
+        await pubsub.subscribe(keys.thread(one), keys.thread(two))
+        await queue.ring(waiting((3, 1)))
+        await queue.tell({}, await queue.claim(64), {3: [BatchId(1)]}, {one})
+        await redis.script_flush()
+        await queue.tell({}, [], {}, [two, one])
+        await queue.tell({}, [], {}, [two])
+        told: list[str] = []
+
+        async def look() -> bool:
+            if (message := await pubsub.get_message()) is not None:
+                told.append(message["channel"].decode())
+            return len(told) == 4
+
+        await until(look)
+    assert told == [keys.thread(thread) for thread in (one, two, one, two)]
+    assert not await redis.exists(keys.waiting(3))

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 
 from shared import ids
+from shared.db.connect import BY_INDEX
 from shared.db.statements import statements
 from tests.rows import Owner, Row, add_owner, add_thread
 
 LONG = 5_000  # rows of each table in one thread
-SQL = statements("reads")
 
 FILL = {
     "events": "insert into thread_events (partition, thread, id, type, content, occurred_at)"
@@ -49,12 +49,13 @@ async def fill(db: asyncpg.Connection) -> tuple[Owner, Row]:
     return owner, thread
 
 
-async def read(db: asyncpg.Connection, name: str, *arguments: Any) -> int:
+async def read(db: asyncpg.Connection, name: str, *arguments: Any, noun: str = "reads") -> int:
     """How many rows the scans of a statement's plan looked at, for any arguments and for these."""
     values = ", ".join(f"'{value}'" for value in arguments)
     await db.execute("set plan_cache_mode = force_generic_plan")
-    await db.execute(f"prepare {name} as {SQL[name]}")
+    await db.execute(f"prepare {name} as {statements(noun)[name]}")
     text = await db.fetchval(f"explain (analyze, format json) execute {name} ({values})")
+    await db.execute(f"deallocate {name}")
     return sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes(json.loads(text)[0]["Plan"])
@@ -80,6 +81,24 @@ async def test_pages_read_little_more_than_they_give(db: asyncpg.Connection) -> 
     assert await read(db, "runs", *place, 10, uuid(run)) <= 30
     assert await read(db, "threads", account, account, "false", 10) <= 10
     assert await read(db, "threads_behind", account, account, "false", 10, middle, account) <= 11
+
+
+async def test_streams_read_little_more_than_they_give(db: asyncpg.Connection) -> None:
+    owner, thread = await fill(db)
+    await db.execute("update threads set last_event_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff'")
+    place = (f"{{{thread.partition}}}", f"{{{uuid(thread.id)}}}")
+    start, end = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"
+    for setting, value in BY_INDEX.items():
+        await db.execute(f"set {setting} = {value}")
+    assert await stream(db, "behind", *place, f"{{{start}}}", 10, 1 << 20) <= 12
+    assert await stream(db, "behind", *place, f"{{{end}}}", 10, 1 << 20) <= 2
+    assert await stream(db, "outlines", thread.partition, uuid(thread.id), end, 10) <= 10
+    assert await stream(db, "current_run", thread.partition, uuid(thread.id)) <= 1
+    assert await stream(db, "revoked", f"{{{uuid(owner.token)}}}") <= 2
+
+
+async def stream(db: asyncpg.Connection, name: str, *arguments: Any) -> int:
+    return await read(db, name, *arguments, noun="stream")
 
 
 def uuid(id_: str) -> str:

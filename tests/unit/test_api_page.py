@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from api import body, server
+from api import body, server, sse
 from api.dialects.mosoo import models
 from api.dialects.mosoo.openapi import OPERATIONS, Operation
+from api.handlers import stream
 from shared import errors
 from shared.effects import WarningCode
 from shared.errors import ThreadmillError
@@ -50,7 +51,10 @@ def test_the_page_has_exactly_the_warnings_of_the_code() -> None:
             "body",
             f"{Settings().body_limit >> 20} MiB (`THREADMILL_BODY_LIMIT`), there within {Settings().body_timeout:g} s",
         ),
-        ("the headers of a request, and the silence between two", f"{server.KEEP_ALIVE:g} s"),
+        ("the head of a request", f"{server.HEAD_TIMEOUT:g} s"),
+        ("the silence between two requests", f"{server.KEEP_ALIVE:g} s"),
+        ("entries that a stream begins with", f"1 to {stream.MOST:,}"),
+        ("a piece of a stream", f"{sse.WRITE_TIMEOUT:g} s"),
         ("nesting", f"{body.DEPTH} levels"),
         ("keys of one object", f"{body.KEYS:,}"),
         ("commas and brackets outside of strings", f"{body.VALUES:,}"),

@@ -34,14 +34,12 @@ class Log:
         self.entries: list[Entry] = []
         self.messages: list[Spoken] = []
 
-    def append(self, tape: Tape, upto: int | None = None) -> None:
-        """Writes what the tape holds; the entries only up to a number, as where its worker is lost in between."""
+    def append(self, tape: Tape) -> None:
+        """Writes all that the tape holds, in one transaction."""
         for report in tape.take():
             assert isinstance(report, RunOutput)
-            left = None if upto is None else upto - len(self.entries)
-            self.entries += report.entries[:left]
-            if left is None or left >= len(report.entries):
-                self.messages += report.messages
+            self.entries += report.entries
+            self.messages += report.messages
 
     def replay(self) -> Replay:
         tail = [Logged(e.type, e.content or "", e.tool_call_id, e.message) for e in self.entries]
@@ -62,10 +60,12 @@ class Log:
         return kinds
 
 
-def attempt(log: Log, said: list[Output], *, upto: int | None = None, every: int = 1) -> None:
-    """One attempt, driven as an execution does; each `every` outputs are written."""
+def attempt(log: Log, said: list[Output], *, lost: int | None = None, every: int = 1) -> None:
+    """One attempt, driven as an execution does; each `every` outputs are written, and those not written when its worker
+    is lost, after `lost` outputs, never are.
+    """
     tape, replay = Tape(RUN), log.replay() if log.entries else None
-    for n, output in enumerate(said):
+    for n, output in enumerate(said[:lost], 1):
         left: Output | None = output
         if replay is not None:
             left, same = replay.swallow(output)
@@ -75,10 +75,9 @@ def attempt(log: Log, said: list[Output], *, upto: int | None = None, every: int
                 tape.speech, replay = replay.speech, None
         if left is not None:
             tape.add(left, 0.0)
-        if upto is None and n % every == 0:
+        if n % every == 0:
             log.append(tape)
-    if upto is not None:
-        log.append(tape, upto)
+    if lost is not None:
         return
     if replay is not None:
         if (cut := replay.differ()) is not None:
@@ -93,19 +92,19 @@ def test_an_attempt_that_repeats_itself_leaves_the_log_of_one_attempt(said: list
     alone, broken = Log(), Log()
     attempt(alone, said)
     for _ in range(data.draw(st.integers(0, 2))):
-        attempt(broken, said, upto=data.draw(st.integers(len(broken.entries), len(broken.entries) + 6)))
+        attempt(broken, said, lost=data.draw(st.integers(0, 12)), every=data.draw(st.integers(1, 4)))
     attempt(broken, said)
     assert broken.kinds() == alone.kinds()
     assert [message.text for message in broken.messages] == [message.text for message in alone.messages]
     assert all(message.incomplete is None for message in broken.messages)
 
 
-@given(outputs, outputs, st.integers(0, 12))
+@given(outputs, outputs, st.integers(0, 12), st.integers(1, 4))
 def test_every_message_of_the_log_is_kept_once_with_exactly_its_text(
-    first: list[Output], second: list[Output], upto: int
+    first: list[Output], second: list[Output], lost: int, every: int
 ) -> None:
     log = Log()
-    attempt(log, first, upto=upto)
+    attempt(log, first, lost=lost, every=every)
     before = list(log.entries)
     attempt(log, second)
     assert log.entries[: len(before)] == before
@@ -116,21 +115,24 @@ def test_every_message_of_the_log_is_kept_once_with_exactly_its_text(
     assert {message.incomplete for message in log.messages} <= {None, RESTARTED}
 
 
-@given(outputs, outputs, st.integers(0, 12))
-def test_what_the_last_attempt_says_is_whole_in_the_log(first: list[Output], second: list[Output], upto: int) -> None:
-    """Its text stands behind what was repeated of the first one's, nothing of it is missing."""
+@given(outputs, outputs, st.integers(0, 12), st.integers(1, 4))
+def test_what_the_last_attempt_says_is_whole_in_the_log(
+    first: list[Output], second: list[Output], lost: int, every: int
+) -> None:
+    """The part that repeats the first one stands there already, the rest behind all of that."""
     log = Log()
-    attempt(log, first, upto=upto)
+    attempt(log, first, lost=lost, every=every)
+    before = "".join(entry.content or "" for entry in log.entries if entry.type == TEXT)
     attempt(log, second)
     said = "".join(output.text for output in second if isinstance(output, TextDelta))
-    logged = "".join(entry.content or "" for entry in log.entries if entry.type == TEXT)
-    assert all(letter in logged for letter in set(said))
-    assert len(logged) >= len(said)
+    added = "".join(entry.content or "" for entry in log.entries if entry.type == TEXT).removeprefix(before)
+    assert said.endswith(added)
+    assert before.startswith(said.removesuffix(added))
 
 
 def test_a_checkpoint_that_is_repeated_is_behind_the_log_already() -> None:
     log = Log()
-    attempt(log, [TextDelta("one "), TextDelta("two ")], upto=2)
+    attempt(log, [TextDelta("one "), TextDelta("two ")], lost=2)
     replay = log.replay()
     assert replay.swallow(Checkpoint(1)) == (None, True)
     assert replay.swallow(TextDelta("one two three")) == (TextDelta("three"), True)

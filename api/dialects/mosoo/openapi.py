@@ -51,6 +51,7 @@ class Operation:
     query: tuple[Schema, ...] = ()
     headers: tuple[Schema, ...] = ()
     token: bool = True
+    media: str = "application/json"
 
 
 def _page(most: int, entries: str) -> tuple[Schema, Schema]:
@@ -69,6 +70,18 @@ def _page(most: int, entries: str) -> tuple[Schema, Schema]:
     )
 
 
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The stream begins behind the event of this id; it goes before `after`.",
+    "schema": _ID,
+}
+_UNTIL = {
+    "name": "until",
+    "in": "query",
+    "description": "`run`: the stream ends with the run that is under way, or at once where none is.",
+    "schema": {"type": "string", "enum": ["run"]},
+}
 _ARCHIVED = {"name": "archived", "in": "query", "schema": {"type": "boolean", "default": False}}
 _THREADS = "/agents/{agentId}/threads"
 _THREAD = "/threads/{threadId}"
@@ -91,6 +104,12 @@ OPERATIONS = (
         headers=(_KEY, _WAIT),
     ),
     Operation(*("get", f"{_THREAD}/events", "Read the log of a thread", answers.Events), query=_page(1000, "event")),
+    Operation(
+        *("get", f"{_THREAD}/events/stream", "Follow the log of a thread, as server-sent events", answers.Event),
+        query=(*_page(1000, "event"), _UNTIL),
+        headers=(_LAST_EVENT_ID,),
+        media="text/event-stream",
+    ),
     Operation(
         *("get", f"{_THREAD}/runs", "List the runs of a thread, newest first", answers.Runs),
         query=_page(1000, "run"),
@@ -128,7 +147,7 @@ def _described(operation: Operation) -> Schema:
         "operationId": _operation_id(operation),
         "parameters": [*_path_parameters(operation.path), *operation.query, *operation.headers],
         "responses": {
-            operation.status: {"description": "Done.", "content": _content(operation.answer)},
+            operation.status: {"description": "Done.", "content": _content(operation.answer, operation.media)},
             **(_failures() if operation.token else {}),
         },
     }
@@ -153,8 +172,8 @@ def _failures() -> Schema:
     return {status: {"description": text, "content": _content(answers.Error)} for status, text in _ERRORS.items()}
 
 
-def _content(model: type) -> Schema:
-    return {"application/json": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+def _content(model: type, media: str = "application/json") -> Schema:
+    return {media: {"schema": {"$ref": _REF.format(model=model.__name__)}}}
 
 
 def _schemas() -> Schema:
