@@ -32,10 +32,11 @@ def show_batch(found: BatchView) -> None:
     """All of one batch, field by field."""
     plain = {key: value for key, value in document(found).items() if value is not None}
     plain["age"] = words.age(found.age)
-    context.print_table(["field", "value"], [(key, _cell(value)) for key, value in plain.items()])
+    context.print_table(["field", "value"], [(key, cell(value)) for key, value in plain.items()])
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A field of a document as one cell."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
