@@ -140,5 +140,5 @@ async def _agent(connection: asyncpg.Connection, named: str | None) -> AgentId |
 
 def _sentence(numbers: Summary) -> str:
     late = f", {words.age(numbers.late)} late" if numbers.late is not None else ""
-    oldest = f", the oldest {words.age(numbers.dead_age)}" if numbers.dead_age is not None else ""
-    return f"{numbers.waiting} due{late}; {numbers.dead} dead letters{oldest}"
+    oldest = f", the oldest for {words.age(numbers.dead_age)}" if numbers.dead_age is not None else ""
+    return f"due: {numbers.waiting}{late}; dead letters: {numbers.dead}{oldest}"

@@ -96,7 +96,7 @@ async def test_messages_are_listed_and_one_is_shown(threadmill: Threadmill, pool
     assert [one["id"] for one in only] == [dead]
     table = await threadmill("webhook", "list")
     assert due in table.out
-    assert "1 dead letters" in table.out
+    assert "dead letters: 1" in table.out
     shown = (await threadmill("webhook", "show", due, "--json")).document
     assert (shown["body"], shown["url"], shown["attempts"]) == ({"type": "run.failed"}, URL, 5)
     assert due in (await threadmill("webhook", "show", due.removeprefix("msg_").lower())).out

@@ -3,12 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import TypeAdapter
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from api.dialects.mosoo.answers import Told
 from shared import accounts, ids, webhooks
 from shared.events import (
     Ask,
@@ -27,6 +30,7 @@ from shared.metrics import WEBHOOKS
 from shared.models import RunError
 from shared.queue import open_redis
 from shared.settings import Settings
+from shared.tasks import end
 from tests.driver import Driver, report_all
 from tests.pipeline import PARTITIONS, message, running_crew
 from tests.receiver import Receiver, receiving
@@ -66,6 +70,16 @@ async def deliver(hooks: Webhooks) -> int:
     return began
 
 
+@asynccontextmanager
+async def running(*several: Webhooks) -> AsyncIterator[None]:
+    """Their loops, as workers run them."""
+    loops = [asyncio.create_task(one.run()) for one in several]
+    try:
+        yield
+    finally:
+        await end(loops)
+
+
 async def told(driver: Driver) -> list[asyncpg.Record]:
     return list(await driver.pool.fetch("select * from outbox order by created_at, id"))
 
@@ -94,6 +108,7 @@ async def test_a_completed_run_is_told_once_and_signed(
     assert await deliver(hooks) == 1
     assert await deliver(hooks) == 0
     (payload,) = verified(receiver, secret)
+    TypeAdapter(Told).validate_json(receiver.calls[0].body)
     assert payload["type"] == "run.completed"
     assert payload["data"] | {"run": None} == {
         "account": driver.caller.account,
@@ -175,6 +190,7 @@ async def test_a_waiting_run_is_told_once_with_its_open_requests(driver: Driver,
     thread, run, requests = await driver.asking(*asks)
     await driver.send(thread, message())  # queued behind it: nothing new is asked
     (row,) = await told(driver)
+    TypeAdapter(Told).validate_json(row["body"])
     data = json.loads(row["body"])["data"]
     assert (row["type"], data["run"]["status"]) == ("run.waiting_input", "waiting_input")
     assert data["requests"] == [{"id": one, "title": ask.title} for one, ask in zip(requests, asks, strict=True)]
@@ -383,17 +399,20 @@ async def test_a_dead_endpoint_does_not_hold_up_another_agents(
         dead.silent = True
         other = await another_agent(driver, dead.url)
         await stuff(driver, other, rows=300)
-        await finished(driver)
-        running = asyncio.create_task(hooks.run())
+        async with running(hooks):
 
-        async def is_told() -> bool:
-            return bool(receiver.calls)
+            async def is_full() -> bool:
+                return len(dead.calls) == CALLS_AN_AGENT
 
-        await until(is_told, timeout=5)  # a call to the dead one ends after 10 s
-        assert len(dead.calls) == CALLS_AN_AGENT
+            await until(is_full)
+            await finished(driver)
+
+            async def is_told() -> bool:
+                return len(receiver.calls) == 1
+
+            await until(is_told, timeout=5)  # a call to the dead one ends after 10 s
+            assert len(dead.calls) == CALLS_AN_AGENT
         dead.release()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_worker_that_is_lost_before_its_mark_is_repeated_with_the_same_id(
@@ -434,16 +453,13 @@ async def test_two_workers_tell_nothing_twice(
 ) -> None:
     await stuff(driver, driver.caller.agent, rows=150)
     other = Webhooks(settings.model_copy(update={"private_endpoints": True}))
-    running = [asyncio.create_task(one.run()) for one in (hooks, other)]
+    async with running(hooks, other):
 
-    async def are_told() -> bool:
-        told: int = await driver.pool.fetchval("select count(*) from outbox where delivered_at is not null")
-        return told == 150
+        async def are_told() -> bool:
+            told: int = await driver.pool.fetchval("select count(*) from outbox where delivered_at is not null")
+            return told == 150
 
-    await until(are_told, timeout=20)
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+        await until(are_told, timeout=20)
     await other.close()
     assert len(receiver.calls) == len({call.message for call in receiver.calls}) == 150
 
