@@ -10,24 +10,21 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from http import HTTPStatus
-from typing import NamedTuple
 
 import asyncpg
 import httpx2
 import structlog
-from standardwebhooks import Webhook
 
-from shared import __version__
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
-from shared.ids import AgentId, RunId, Ulid, successor
+from shared.ids import AgentId, Ulid, successor
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, WEBHOOKS
 from shared.settings import Settings
 from shared.tasks import end
+from shared.webhooks import PREFIX
 from worker import outbound
+from worker.delivery import TIMEOUT, Due, Tried, delay, tell
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -36,47 +33,11 @@ SQL = statements("outbox")
 INTERVAL = 1.0  # seconds between looks for due rows
 CALLS = 64  # of one worker at once
 CALLS_AN_AGENT = 4  # so that a dead endpoint does not hold the places of the others
+CALLS_WHILE_FAILING = 1  # of an agent whose last call failed: several dead ones are to leave room, too
 AGENTS = 1_000  # with rows, visited by one look: some 10 ms
-TIMEOUT = 10.0  # seconds for one call, all of it
 LEASE = 30.0  # seconds; longer than a call and its mark, so that nobody else begins meanwhile
-BASE = 5.0  # seconds before the second try at most; doubled for each further one
-CAP = 3_600.0  # seconds between two tries at most
 PATIENCE = 86_400.0  # seconds after which a row that can't be delivered becomes a dead letter
-ANSWER_LIMIT = (
-    1 << 16
-)  # bytes of an answer that are read: a short one keeps its connection open, nobody wants a long one
-ERROR_LIMIT = 300  # characters
 _FIRST = Ulid("0" * 26)
-
-
-class Due(NamedTuple):
-    """A row that this worker has taken."""
-
-    partition: int
-    id: Ulid
-    run: RunId
-    agent: AgentId
-    type: str
-    body: str
-    attempts: int  # this one among them
-    url: str | None  # null where the agent has no webhook any more
-    secret: str | None
-    now: datetime
-
-
-class Tried(NamedTuple):
-    """What one call came to. `final`: nobody should try again."""
-
-    due: Due
-    status: int | None
-    error: str | None  # null: delivered
-    final: bool = False
-
-
-def delay(attempts: int, chance: float) -> float:
-    """Seconds until the next try: anything up to twice as long each time (`chance` is 0 to 1), so that rows that failed
-    together don't come back together."""
-    return chance * min(CAP, BASE * 2.0 ** min(attempts - 1, 20))
 
 
 @dataclass(slots=True)
@@ -86,6 +47,7 @@ class Webhooks:
     _client: httpx2.AsyncClient = field(init=False)
     _calls: dict[asyncio.Task[Tried], Due] = field(default_factory=dict)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _failing: set[AgentId] = field(default_factory=set)
     _next: Ulid = _FIRST  # the agent to begin the next look with
 
     def __post_init__(self) -> None:
@@ -138,7 +100,7 @@ class Webhooks:
         connection = await self._line.get()
         visited = await connection.fetch(SQL["agents"], self._next, AGENTS)
         busy = Counter(due.agent for due in self._calls.values())
-        free = {row["agent"]: CALLS_AN_AGENT - busy[row["agent"]] for row in visited if row["due"]}
+        free = {row["agent"]: self._most(row["agent"]) - busy[row["agent"]] for row in visited if row["due"]}
         due = {agent: places for agent, places in free.items() if places > 0}
         self._next = successor(visited[-1]["agent"]) if len(visited) == AGENTS else _FIRST
         if not due:
@@ -151,41 +113,14 @@ class Webhooks:
             self._next = rows[-1]["agent"]
         return rows
 
+    def _most(self, agent: AgentId) -> int:
+        """Calls to the agent's receiver at once."""
+        return CALLS_WHILE_FAILING if agent in self._failing else CALLS_AN_AGENT
+
     def _begin(self, due: Due) -> None:
-        task = asyncio.create_task(self._try(due), name=f"webhook {due.id}")
+        task = asyncio.create_task(tell(self._client, due), name=f"webhook {due.id}")
         self._calls[task] = due
         task.add_done_callback(lambda _: self._ended.set())
-
-    async def _try(self, due: Due) -> Tried:
-        """One call, whatever comes of it."""
-        if due.url is None or due.secret is None:
-            return Tried(due, None, "the agent has no webhook any more", final=True)
-        try:
-            async with asyncio.timeout(TIMEOUT):
-                status = await self._post(due, due.url, Webhook(due.secret))
-        except TimeoutError:
-            return Tried(due, None, f"no answer within {TIMEOUT:g} s")
-        except Exception as error:  # what somebody else's server does, or what stands in a row, may not end a worker
-            return Tried(due, None, _line(error))
-        return _judged(due, status)
-
-    async def _post(self, due: Due, url: str, webhook: Webhook) -> int:
-        """Sends the message, signed; returns the status of the answer."""
-        message = f"msg_{due.id}"
-        headers = {
-            "content-type": "application/json",
-            "user-agent": f"threadmill/{__version__}",
-            "webhook-id": message,
-            "webhook-timestamp": str(int(due.now.timestamp())),
-            "webhook-signature": webhook.sign(message, due.now, due.body),
-        }
-        async with self._client.stream("POST", url, content=due.body.encode(), headers=headers) as answer:
-            read = 0
-            async for piece in answer.aiter_raw():
-                read += len(piece)
-                if read > ANSWER_LIMIT:
-                    break
-            return answer.status_code
 
     async def _settle(self, ended: Sequence[asyncio.Task[Tried]]) -> None:
         """Marks the rows of calls that ended; those stay in hand until that is done."""
@@ -203,10 +138,13 @@ class Webhooks:
         for one in tried:
             if one.error is None:
                 WEBHOOKS.labels("delivered").inc()
+                self._failing.discard(one.due.agent)
                 continue
+            self._failing.add(one.due.agent)
             WEBHOOKS.labels("failed").inc()
-            told = {"agent": one.due.agent, "message": one.due.id, "attempts": one.due.attempts, "error": one.error}
-            if one.due.id in parked:
+            due = one.due
+            told = {"agent": due.agent, "message": PREFIX + due.id, "attempts": due.attempts, "error": one.error}
+            if due.id in parked:
                 WEBHOOKS.labels("parked").inc()
                 log.warning("a webhook became a dead letter", **told)
             else:
@@ -223,23 +161,7 @@ class Webhooks:
         await self._line.close()
 
 
-def _judged(due: Due, status: int) -> Tried:
-    if 200 <= status < 300:
-        return Tried(due, status, None)
-    if status == HTTPStatus.GONE:
-        return Tried(due, status, "the receiver says that it is gone (410)", final=True)
-    if 300 <= status < 400:
-        return Tried(due, status, f"answered {status}: redirects are not followed")
-    return Tried(due, status, f"answered {status}")
-
-
 def _columns(tried: Tried) -> tuple[object, ...]:
     due = tried.due
     wait = None if tried.final else delay(due.attempts, random.random())  # noqa: S311 - jitter
     return due.partition, due.id, due.attempts, tried.status, tried.error, wait, tried.error is None
-
-
-def _line(error: BaseException) -> str:
-    """An error as one line that Postgres can keep."""
-    text = " ".join(str(error).split()).replace("\0", "") or type(error).__name__
-    return text[:ERROR_LIMIT]

@@ -6,7 +6,6 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpcore2
@@ -26,12 +25,6 @@ PRIVATE = [
 ]
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
 TIMEOUT = httpx2.Timeout(5)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture
