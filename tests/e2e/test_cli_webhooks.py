@@ -10,6 +10,7 @@ from tests.rows import Owner
 pytestmark = pytest.mark.timeout(60)
 
 URL = "https://example.com/hook"
+ECHO = '{"function":"worker.runners.demo:echo"}'
 
 
 async def a_message(pool: asyncpg.Pool, agent: str, *, dead: bool = False) -> str:
@@ -25,13 +26,15 @@ async def a_message(pool: asyncpg.Pool, agent: str, *, dead: bool = False) -> st
 
 
 async def an_agent(threadmill: Threadmill, name: str = "echo") -> str:
-    made = await threadmill("agent", "create", name, "--runner", "echo", "--webhook", URL, "--json")
+    made = await threadmill("agent", "create", name, "--runner", "python", "--config", ECHO, "--webhook", URL, "--json")
     agent: str = made.document["id"]
     return agent
 
 
 async def test_an_agent_is_made_with_a_webhook_whose_secret_is_shown_once(threadmill: Threadmill, owner: Owner) -> None:
-    made = await threadmill("agent", "create", "echo", "--runner", "echo", "--webhook", URL, "--json")
+    made = await threadmill(
+        "agent", "create", "echo", "--runner", "python", "--config", ECHO, "--webhook", URL, "--json"
+    )
     secret = made.document["webhook_secret"]
     assert secret.startswith("whsec_")
     assert made.document["webhook_url"] == URL
@@ -44,7 +47,9 @@ async def test_an_agent_is_made_with_a_webhook_whose_secret_is_shown_once(thread
 
 
 async def test_an_agent_that_is_refused_a_webhook_is_not_made(threadmill: Threadmill, owner: Owner) -> None:
-    refused = await threadmill("agent", "create", "echo", "--runner", "echo", "--webhook", "ftp://example.com/")
+    refused = await threadmill(
+        "agent", "create", "echo", "--runner", "python", "--config", ECHO, "--webhook", "ftp://example.com/"
+    )
     assert (refused.code, refused.out) == (2, "")
     assert "webhook: must begin with https://" in refused.err
     assert (await threadmill("agent", "list", "--json")).document == {"agents": []}
@@ -53,7 +58,9 @@ async def test_an_agent_that_is_refused_a_webhook_is_not_made(threadmill: Thread
 async def test_a_webhook_is_set_moved_rotated_and_taken_away(
     threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
 ) -> None:
-    agent = (await threadmill("agent", "create", "echo", "--runner", "echo", "--json")).document["id"]
+    agent = (await threadmill("agent", "create", "echo", "--runner", "python", "--config", ECHO, "--json")).document[
+        "id"
+    ]
     first = (await threadmill("agent", "webhook", "echo", "--url", URL, "--json")).document
     assert first | {"secret": None} == {"agent": agent, "url": URL, "secret": None}
     moved = (await threadmill("agent", "webhook", "echo", "--url", URL + "/2", "--json")).document
@@ -131,7 +138,7 @@ async def test_a_replay_that_names_nothing_or_too_much_is_refused(
 
 
 async def test_the_secret_of_a_webhook_is_printed_nowhere_else(threadmill_process: Threadmill, owner: Owner) -> None:
-    made = await threadmill_process("agent", "create", "echo", "--runner", "echo", "--webhook", URL)
+    made = await threadmill_process("agent", "create", "echo", "--runner", "python", "--config", ECHO, "--webhook", URL)
     secret = made.out.strip().splitlines()[-1]
     assert secret.startswith("whsec_")
     assert (made.out + made.err).count(secret) == 1
