@@ -85,7 +85,7 @@ def show_run(found: RunDetail) -> None:
         "input": words.short(found.input, 200) or None,
         "next step": found.next_step,
     }
-    shown = [(key, _cell(value)) for key, value in fields.items() if value is not None]
+    shown = [(key, cell(value)) for key, value in fields.items() if value is not None]
     context.print_table(["field", "value"], shown)
     if found.requests:
         _show_requests(found.requests)

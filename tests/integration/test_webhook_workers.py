@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
+from shared import webhooks
+from shared.ids import AgentId, Ulid
 from shared.inspect.webhooks import MessageState, list_messages, summary
 from shared.queue import open_redis
 from shared.settings import Settings
+from tests.agents import running_stage
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, running_crew
 from tests.receiver import Receiver, receiving
@@ -114,6 +117,19 @@ async def test_a_crew_tells_by_itself_and_logs_no_secret(
     logged = capsys.readouterr()
     assert "a webhook became a dead letter" in logged.out + logged.err  # the search sees what it should
     assert secret not in logged.out + logged.err
+
+
+async def test_what_the_executor_does_is_told_as_it_happens(settings: Settings, receiver: Receiver) -> None:
+    async with running_stage(settings.model_copy(update={"private_endpoints": True})) as stage:
+        hook = await webhooks.set_webhook(stage.service.pool, AgentId(Ulid(stage.client.agent)), receiver.url)
+        _, run = await stage.start()
+
+        async def is_told() -> bool:
+            return bool(receiver.calls)
+
+        await until(is_told)
+    (payload,) = verified(receiver, hook.secret or "")
+    assert (payload["type"], payload["data"]["run"]["id"]) == ("run.completed", run)
 
 
 async def test_messages_are_listed_by_state_and_agent(
