@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from deploy.commands import account, agent, dead, dev, migrate, queue, thread, token
+from deploy.commands import account, agent, dead, dev, migrate, queue, thread, token, webhook
 from deploy.commands import run as run_commands
 from deploy.errors import CommandError
 from shared import __version__
@@ -31,8 +31,12 @@ for noun, commands in (
     ("thread", thread),
     ("run", run_commands),
     ("dead", dead),
+    ("webhook", webhook),
 ):
     app.add_typer(commands.app, name=noun)
+agent.app.command("webhook", epilog="Example:  threadmill agent webhook echo --url https://example.com/hook")(
+    webhook.of_agent
+)
 
 
 @app.callback(invoke_without_command=True)

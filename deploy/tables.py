@@ -32,10 +32,11 @@ def show_batch(found: BatchView) -> None:
     """All of one batch, field by field."""
     plain = {key: value for key, value in document(found).items() if value is not None}
     plain["age"] = words.age(found.age)
-    context.print_table(["field", "value"], [(key, _cell(value)) for key, value in plain.items()])
+    context.print_table(["field", "value"], [(key, cell(value)) for key, value in plain.items()])
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A field of a document as one cell."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
 
 
@@ -84,7 +85,7 @@ def show_run(found: RunDetail) -> None:
         "input": words.short(found.input, 200) or None,
         "next step": found.next_step,
     }
-    shown = [(key, _cell(value)) for key, value in fields.items() if value is not None]
+    shown = [(key, cell(value)) for key, value in fields.items() if value is not None]
     context.print_table(["field", "value"], shown)
     if found.requests:
         _show_requests(found.requests)

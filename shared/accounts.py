@@ -61,6 +61,7 @@ class Agent:
     on_expired: OnExpired
     kind: str  # pet | cattle
     published: bool
+    webhook_url: str | None  # its secret is shown once, where it is made
     is_default: bool
     created_at: datetime
     updated_at: datetime

@@ -60,6 +60,7 @@ FINISHED_RUNS = Counter("threadmill_finished_runs", "Runs that this worker broug
 LOST_LEASES = Counter("threadmill_lost_leases", "Leases that ran out, found by this worker")
 FAILED_DRAINS = Counter("threadmill_failed_drains", "Drains that rolled back", ["reason"])
 PARKED = Counter("threadmill_parked_batches", "Batches that became dead letters")
+WEBHOOKS = Counter("threadmill_webhooks", "Tries to tell a webhook, by what came of them", ["result"])
 REDIS_ERRORS = Counter("threadmill_redis_errors", "Calls to Redis that failed", ["call"])
 POSTGRES_ERRORS = Counter("threadmill_postgres_errors", "Calls to Postgres that failed", ["call"])
 REQUESTS = Counter("threadmill_requests", "Requests answered", ["status"])

@@ -121,7 +121,7 @@ async def report_all(connection: asyncpg.Connection, told: Mapping[ThreadId, Seq
     statuses: dict[RunId, RunStatus] = {
         run.id: run.status for state in states.values() for run in (*state.queue, *state.others.values())
     }
-    changes = Changes()
+    changes = Changes(states.hooked)
     for thread, event in ((thread, event) for thread, events in told.items() for event in events):
         taken = step(states[thread], event, now, EventId(ids.at(now)))
         changes.change(states[thread].thread, taken.state.thread)

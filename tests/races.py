@@ -113,11 +113,12 @@ async def _insert(
     connection: asyncpg.Connection, where: tuple[int, ThreadId], run: RunId, now: datetime, finish: bool
 ) -> None:
     """A delta whose id is max(ULID of the clock, last id + 1), and the end behind it, under the thread's lock."""
-    state = (await load_states(connection, [Want(*where, [RunFinished(run)])]))[where[1]]
+    states = await load_states(connection, [Want(*where, [RunFinished(run)])])
+    state = states[where[1]]
     before, last, fresh = state.thread, state.thread.last_event_id, EventId(ids.at(now))
     delta = fresh if last is None or fresh > last else EventId(ids.successor(last))
     statuses = {one.id: one.status for one in (*state.queue, *state.others.values())}
-    state, changes = state._replace(thread=before._replace(last_event_id=delta)), Changes()
+    state, changes = state._replace(thread=before._replace(last_event_id=delta)), Changes(states.hooked)
     changes.logged.append((where, EventLogged(delta, "agent.message.delta", now, run, "…")))
     if finish:
         taken = step(state, RunFinished(run), now, fresh)

@@ -29,7 +29,7 @@ from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
 from worker.read import Reader
 from worker.transaction import BOUNDED, transaction
-from worker.write import news_of, ready_of, write
+from worker.write import Changes, news_of, ready_of, write
 
 log = structlog.get_logger()
 SQL = statements("drain")
@@ -161,7 +161,7 @@ class Drainer:
             for (partition, thread), own in threads.items()
         ]
         states = await load_states(connection, wants)
-        plan, busy = Plan(), False
+        plan, busy = Plan(Changes(states.hooked)), False
         for (_, thread), own in threads.items():
             if own[0].free:
                 settle(plan, own, events, states.get(thread), now)

@@ -1,4 +1,4 @@
-"""A worker's loops, put together: doorbell, sweep, aftermath, upkeep, heartbeat. One object a process.
+"""A worker's loops, put together: doorbell, sweep, aftermath, upkeep, webhooks, heartbeat. One object a process.
 
 It starts while Postgres or Redis is away, and ends what it has in hand when it is told to stop.
 """
@@ -33,6 +33,7 @@ from worker.lanes import Lanes
 from worker.sweep import Sweep
 from worker.upkeep import Upkeep
 from worker.watchdog import Watchdog
+from worker.webhooks import Webhooks
 
 log = structlog.get_logger()
 SQL = statements("sweep")
@@ -56,6 +57,7 @@ class Crew:
     upkeep: Upkeep | None = None
     executor: Executor | None = None
     watchdog: Watchdog = field(default_factory=Watchdog)
+    webhooks: Webhooks | None = None
     _beaten: float = -1e9  # when Postgres last took a heartbeat
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queue: Queue = field(init=False)
@@ -91,7 +93,11 @@ class Crew:
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
             self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
-        loops = (self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget(), self.beat())
+        self.webhooks = Webhooks(settings)
+        loops = (
+            *(self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget()),
+            *(self.webhooks.run(), self.beat()),
+        )
         self._others += [asyncio.create_task(loop) for loop in loops]
         self.watchdog.start()
 
@@ -191,6 +197,8 @@ class Crew:
             await self.sweep.close()
             await self.doorbell.close()
             await self.upkeep.close()
+        if self.webhooks is not None:
+            await self.webhooks.close()
         await self._queue.close()
         await self._line.close()
 

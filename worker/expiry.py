@@ -65,7 +65,7 @@ async def _expire_in(
             if row["on_expired"] == "expire":
                 events[row["thread"]].append(RunExpired(row["run"], EXPIRED))
         states = await load_states(connection, [Want(partition, thread, own) for thread, own in events.items()])
-        changes, now = Changes(), rows[0]["now"]
+        changes, now = Changes(states.hooked), rows[0]["now"]
         statuses = {run.id: run.status for state in states.values() for run in _runs(state)}
         fresh = EventId(ids.at(now))
         for thread, event in ((thread, event) for thread, own in events.items() for event in own):

@@ -30,14 +30,20 @@ class Want(NamedTuple):
     events: Sequence[Event | RunnerEvent]
 
 
+class States(dict[ThreadId, State]):
+    """The state of each thread that exists. `hooked`: those whose agents have a webhook."""
+
+    hooked: frozenset[ThreadId] = frozenset()
+
+
 async def lock_threads(connection: asyncpg.Connection, where: Sequence[Where]) -> None:
     """Locks the threads in the order of their ids; what is read after this is up to date."""
     await connection.fetch(SQL["lock_threads"], *_columns(where))
 
 
-async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> dict[ThreadId, State]:
+async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> States:
     """The state of each thread that exists, loaded as far as its events reach."""
-    threads, queues = await _threads(connection, wants)
+    threads, queues, hooked = await _threads(connection, wants)
     present = [want for want in wants if want.thread in threads]
     named = {want.thread: names(want.events) for want in present}
     seen = await _seen(connection, present, named)
@@ -45,38 +51,46 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     requests = await _requests(connection, present, executing, named)
     others = await _named(connection, present, named, seen, queues, requests)
     steers = await _steers(connection, executing)
-    return {
-        thread: State(
-            thread=record,
-            policy=policy,
-            queue=tuple(queues.get(thread, ())),
-            others=others.get(thread, {}),
-            requests=requests.get(thread, {}),
-            seen=seen.get(thread, {}),
-            steers=tuple(steers.get(thread, ())),
+    states = States(
+        (
+            thread,
+            State(
+                thread=record,
+                policy=policy,
+                queue=tuple(queues.get(thread, ())),
+                others=others.get(thread, {}),
+                requests=requests.get(thread, {}),
+                seen=seen.get(thread, {}),
+                steers=tuple(steers.get(thread, ())),
+            ),
         )
         for thread, (record, policy) in threads.items()
-    }
+    )
+    states.hooked = hooked
+    return states
 
 
 async def _threads(
     connection: asyncpg.Connection, wants: Sequence[Want]
-) -> tuple[dict[ThreadId, tuple[Thread, BusyPolicy]], dict[ThreadId, list[Run]]]:
-    """The threads with their agents' policies, and the fronts of their queues."""
+) -> tuple[dict[ThreadId, tuple[Thread, BusyPolicy]], dict[ThreadId, list[Run]], frozenset[ThreadId]]:
+    """The threads with their agents' policies, the fronts of their queues, and who is hooked."""
     need = [needed_runs(want.events, BusyPolicy.QUEUE) for want in wants]
     where = _columns([(want.partition, want.thread) for want in wants])
     threads: dict[ThreadId, tuple[Thread, BusyPolicy]] = {}
     queues: dict[ThreadId, list[Run]] = {}
+    hooked = set()
     for row in await connection.fetch(SQL["threads"], *where, need, ALL_RUNS):
         thread = row["id"]
         if thread not in threads:
             threads[thread] = (thread_of(row), _POLICY[row["busy_policy"]])
             queues[thread] = []
+            if row["hooked"]:
+                hooked.add(thread)
         if row["run_id"] is not None:
             queues[thread].append(queued_run_of(row))
     for queue in queues.values():
         queue.sort(key=_seq)
-    return threads, queues
+    return threads, queues, frozenset(hooked)
 
 
 def _executing(wants: Sequence[Want], queues: Mapping[ThreadId, Sequence[Run]]) -> list[Where]:

@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
 class Plan:
     """What the batches of a drain come to, worked out thread by thread."""
 
-    changes: Changes = field(default_factory=Changes)
+    changes: Changes
     statuses: dict[RunId, RunStatus] = field(default_factory=dict)
     outcomes: list[Outcome] = field(default_factory=list)
     blocked: list[Batch] = field(default_factory=list)

@@ -27,11 +27,13 @@ from shared.settings import Settings
 
 log = structlog.get_logger()
 SQL = statements("sweep")
+OUTBOX = statements("outbox")
 
 RECONCILE_INTERVAL = 2.0  # seconds
 FORGET_INTERVAL = 10.0  # seconds
 SETTLED = 2.0  # seconds; younger members may still be on their way
 PAGE = 1_000  # members or rows looked at in one step
+DEAD_DAYS = 30  # that dead letters of webhooks are kept: time to mend a receiver, and an end to what nobody reads
 SHARE = 100  # of one partition in one step over all of them
 PAGES = 20  # steps in one go
 _LONGEST_ID = 18  # digits: far below what a bigint holds, far beyond what a sequence reaches
@@ -159,7 +161,15 @@ class Upkeep:
             self._seen[partition] = row["seen"] if went_on else 0
         await connection.execute(SQL["forget_threads"], self.settings.retention_hours)
         await connection.execute(SQL["forget_notes"])
+        await self._forget_told(connection)
         return removed
+
+    async def _forget_told(self, connection: asyncpg.Connection) -> None:
+        """What webhooks were told, and their old dead letters: by the page, because many may come to their time."""
+        for _ in range(PAGES):
+            tag = await connection.execute(OUTBOX["forget"], self.settings.retention_hours, DEAD_DAYS, PAGE)
+            if _count(tag) < PAGE:
+                return
 
     async def purge_once(self) -> None:
         """Removes the rows of deleted threads, a page at a time."""

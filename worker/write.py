@@ -4,7 +4,7 @@ Of several effects on one record the last one counts; a run that was made and mo
 ended. Raises `Disturbed` where a row was not as it was read: the caller rolls back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,7 @@ from shared.effects import (
 )
 from shared.ids import BatchId, MessageId, RequestId, RunId, ThreadId, Ulid
 from shared.models import Run, RunStatus, Steer, Thread
+from worker.outbox import outbox_rows
 from worker.rows import (
     Row,
     Where,
@@ -47,6 +48,7 @@ from worker.rows import (
 )
 
 SQL = statements("drain")
+OUTBOX = statements("outbox")
 
 _AT_WORK = frozenset({RunStatus.BOOTING, RunStatus.RUNNING})
 _CUT = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
@@ -59,8 +61,12 @@ class Disturbed(Exception):
 
 @dataclass(slots=True)
 class Changes:
-    """All that one transaction writes, each record once; `before` are the threads as they were read."""
+    """All that one transaction writes, each record once; `before` are the threads as they were read.
 
+    `hooked` are the threads whose agents' webhooks are told of moved runs: `load_states` says which.
+    """
+
+    hooked: Collection[ThreadId]
     threads: dict[ThreadId, Thread] = field(default_factory=dict)
     before: dict[ThreadId, Thread] = field(default_factory=dict)
     created: dict[RunId, tuple[Where, RunCreated]] = field(default_factory=dict)
@@ -186,6 +192,15 @@ async def write(
     if tuple(row) != expected and not armed("stale_read"):
         raise Disturbed(f"marked, changed, moved: {tuple(row)}, expected {expected}")
     await _write_rest(connection, changes, rows, _cut_short(changes, statuses))
+    if changes.hooked and (told := list(_told(changes, statuses, now))):
+        await connection.execute(OUTBOX["insert"], *zip(*told, strict=True))
+
+
+def _told(changes: Changes, statuses: dict[RunId, RunStatus], now: datetime) -> Iterator[Row]:
+    """What webhooks are to be told of the runs that moved; one that was made here has no status before."""
+    moved = [(where, run, statuses.get(run.id)) for where, run in changes.moved.values()]
+    made = [(where, created.run, None) for where, created in changes.created.values()]
+    return outbox_rows(changes.hooked, changes.threads, (*moved, *made), changes.opened, now)
 
 
 def _sort(changes: Changes) -> _Rows:

@@ -11,12 +11,14 @@ import asyncpg
 import typer
 
 from deploy import configs, context, trial, words
+from deploy.commands.webhook import show_secret
 from deploy.errors import SetupError
 from deploy.session import AccountOption, account_id, document, open_session, the_account
-from shared import accounts
+from shared import accounts, webhooks
 from shared.accounts import Agent
 from shared.ids import AgentId
 from shared.models import BusyPolicy, OnExpired
+from shared.webhooks import Hook
 
 app = typer.Typer(no_args_is_help=True, help="Agents: a runner, its configuration, and what a busy thread does.")
 
@@ -53,6 +55,7 @@ def create(
     on_expired: Annotated[OnExpired, typer.Option("--on-expired", help=_ON_EXPIRED)] = OnExpired.CONTINUE,
     kind: Annotated[Kind, typer.Option("--kind", help="Shown with its threads.")] = Kind.CATTLE,
     publish: Annotated[bool, typer.Option("--publish", help="Open it for threads at once.")] = False,
+    webhook: Annotated[str | None, typer.Option("--webhook", help="Tell this URL of its runs.")] = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
@@ -61,7 +64,13 @@ def create(
     configs.check(runner, told)
     wanted = {"config": told, "busy_policy": busy_policy, "kind": kind.value, "published": publish}
     wanted |= {"run_timeout": run_timeout or None, "on_expired": on_expired}
-    _show([asyncio.run(_create(data, account, name, runner, wanted))], as_json, single=True)
+    made, hook = asyncio.run(_create(data, account, name, runner, wanted, webhook))
+    if as_json and hook is not None:
+        context.print_json({**document(made), "webhook_secret": hook.secret})
+        return
+    _show([made], as_json, single=True)
+    if hook is not None:
+        show_secret(hook)
 
 
 @app.command("list", epilog="Example:  threadmill agent list --account acme")
@@ -155,10 +164,16 @@ def default(
     _show([asyncio.run(_change(data, account, agent, accounts.set_default_agent))], as_json, single=True)
 
 
-async def _create(data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any]) -> Agent:
-    async with open_session(data) as connection:
+async def _create(
+    data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any], webhook: str | None
+) -> tuple[Agent, Hook | None]:
+    async with open_session(data) as connection, connection.transaction():
         owner = await the_account(connection, account)
-        return await accounts.create_agent(connection, owner.id, name, runner, **wanted)
+        made = await accounts.create_agent(connection, owner.id, name, runner, **wanted)
+        if webhook is None:
+            return made, None
+        hook = await webhooks.set_webhook(connection, made.id, webhook)
+        return await accounts.find_agent(connection, made.id), hook
 
 
 async def _list(data: Path | None, account: str | None) -> list[Agent]:

@@ -12,6 +12,7 @@ from shared import errors, keys
 from shared.effects import WarningCode
 from shared.errors import ThreadmillError
 from shared.inspect.batches import BatchState
+from shared.inspect.webhooks import MessageState
 from shared.models import RequestState, RunStatus, ThreadStatus
 from shared.settings import Settings
 
@@ -38,7 +39,7 @@ def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
     assert meaning
 
 
-@pytest.mark.parametrize("states", [RunStatus, ThreadStatus, RequestState, BatchState, WarningCode])
+@pytest.mark.parametrize("states", [RunStatus, ThreadStatus, RequestState, BatchState, MessageState, WarningCode])
 def test_every_state_and_every_warning_code_is_explained(states: type[StrEnum]) -> None:
     assert {str(state) for state in states} <= ALL
 

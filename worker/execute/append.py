@@ -162,8 +162,8 @@ class Writer:
                 return fates
             mine = [append for append in appends if append.lease.where in free]
             held = await _held(connection, mine)
-            plan = _Plan(now)
             states = await load_states(connection, [_want(append) for append in mine if append.lease.where[1] in held])
+            plan = _Plan(now, Changes(states.hooked))
             for append in mine:
                 thread = append.lease.where[1]
                 state = states.get(thread) if thread in held else None
@@ -211,7 +211,7 @@ class _Plan:
     """What an append comes to, worked out run by run."""
 
     now: datetime
-    changes: Changes = field(default_factory=Changes)
+    changes: Changes
     statuses: dict[RunId, RunStatus] = field(default_factory=dict)
     first: dict[ThreadId, tuple[EventId, RunId, str]] = field(default_factory=dict)
     ended: list[Lease] = field(default_factory=list)

@@ -56,7 +56,7 @@ async def take(
         states = await load_states(connection, [Want(*where, ()) for where in free])
         drafts = {thread: draft for thread, state in states.items() if (draft := _started(state, now)) is not None}
         leases = await _lease(connection, drafts, owner, run_timeout, now)
-        changes = Changes()
+        changes = Changes(states.hooked)
         for lease in leases:
             changes.change(states[lease.where[1]].thread, drafts[lease.where[1]].state.thread)
             changes.add(lease.where, drafts[lease.where[1]].effects)

@@ -46,7 +46,7 @@ async def _settle(
     states = await load_states(
         connection, [Want(row["partition"], row["thread"], (events[row["thread"]],)) for row in out]
     )
-    changes, ready = Changes(), list[Where]()
+    changes, ready = Changes(states.hooked), list[Where]()
     statuses = {run.id: run.status for state in states.values() for run in _runs(state)}
     for thread, state in states.items():
         where = (state.thread.partition, thread)

@@ -188,6 +188,31 @@ class Error(TypedDict):
     error: Reason
 
 
+@with_config(CLOSED)
+class OpenRequest(TypedDict):
+    id: Id
+    title: str
+
+
+@with_config(CLOSED)
+class ToldOf(TypedDict):
+    account: Id
+    agent: Id
+    thread: Id
+    run: Run
+    requests: NotRequired[list[OpenRequest]]
+
+
+@with_config(CLOSED)
+class Told(TypedDict):
+    """What an agent's webhook is told: a run ended, or waits for permissions (`requests`). `finalOutput` is always
+    null here; the run has it."""
+
+    type: Literal["run.completed", "run.failed", "run.cancelled", "run.waiting_input"]
+    timestamp: datetime
+    data: ToldOf
+
+
 class Description(TypedDict):
     """An OpenAPI document."""
 

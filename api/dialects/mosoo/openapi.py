@@ -123,6 +123,27 @@ OPERATIONS = (
 )
 
 
+_WEBHOOK: Schema = {
+    "summary": "A run ended, or waits",
+    "description": "Signed as standardwebhooks.com says. Told at least once, with an id that stays the same.",
+    "operationId": "webhook_run",
+    "security": [],
+    "parameters": [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}}
+        for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(model=answers.Told.__name__)}}},
+    },
+    "responses": {
+        "2XX": {"description": "Taken."},
+        "410": {"description": "Not wanted any more: it is not tried again."},
+        "default": {"description": "Tried again, for 24 hours."},
+    },
+}
+
+
 def document() -> Schema:
     """The whole document, as a value for a JSON encoder."""
     paths: dict[str, Schema] = {}
@@ -134,6 +155,7 @@ def document() -> Schema:
         "servers": [{"url": "/api/v1"}],
         "security": [{"token": []}],
         "paths": paths,
+        "webhooks": {"run": {"post": _WEBHOOK}},
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(),
@@ -178,7 +200,7 @@ def _content(model: type, media: str = "application/json") -> Schema:
 
 def _schemas() -> Schema:
     """Every model that is referred to, and those that they refer to."""
-    wanted = {operation.answer for operation in OPERATIONS} | {answers.Error}
+    wanted = {operation.answer for operation in OPERATIONS} | {answers.Error, answers.Told}
     wanted |= {operation.body for operation in OPERATIONS if operation.body is not None}
     _, described = TypeAdapter.json_schemas(
         [(model, "validation", TypeAdapter(model)) for model in sorted(wanted, key=lambda model: model.__name__)],

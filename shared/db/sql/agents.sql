@@ -10,6 +10,7 @@ returning id;
 -- The agents of one account, or all of them, oldest first. The default one is the account's choice, else its first.
 -- Argument: account or null.
 select agents.id, account, agents.name, runner, config, busy_policy, run_timeout, on_expired, kind, published,
+       webhook_url,
        agents.id = coalesce(accounts.default_agent,
                             first_value(agents.id) over (partition by account order by agents.created_at, agents.id))
            as is_default,
@@ -22,6 +23,7 @@ order by agents.created_at, agents.id;
 -- name: find
 -- The agent of an id, else at most two of a name. Arguments: id or null, name, account or null.
 select agents.id, account, agents.name, runner, config, busy_policy, run_timeout, on_expired, kind, published,
+       webhook_url,
        agents.id = coalesce(accounts.default_agent,
                             (select first.id
                              from agents as first

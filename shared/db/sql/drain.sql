@@ -77,12 +77,13 @@ with locked as (
 select count(*) from locked;
 
 -- name: threads
--- The threads, their agents' policy for a busy one, and the first runs of each queue: as many as its events may reach,
--- all of them ($4) where any message may interrupt. A row a run, one with nulls for a thread that is idle.
+-- The threads, their agents' policy for a busy one and whether they have a webhook, and the first runs of each queue: as
+-- many as its events may reach, all of them ($4) where any message may interrupt. A row a run, one with nulls for a
+-- thread that is idle.
 select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
        t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
        t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at, t.ready_at,
-       coalesce(a.busy_policy, 'queue') as busy_policy,
+       coalesce(a.busy_policy, 'queue') as busy_policy, a.webhook_url is not null as hooked,
        r.id as run_id, r.seq as run_seq, r.status as run_status, r.trigger as run_trigger,
        r.created_at as run_created_at, r.started_at as run_started_at, r.updated_at as run_updated_at,
        r.error as run_error, r.attempt as run_attempt

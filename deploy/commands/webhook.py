@@ -1,0 +1,144 @@
+"""`threadmill webhook`: what agents' webhooks were told, and what is told again; `threadmill agent webhook`: whom."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from deploy import context, tables, words
+from deploy.errors import SetupError
+from deploy.session import AccountOption, LimitOption, account_id, document, open_session
+from shared import accounts, webhooks
+from shared.ids import AgentId, Ulid
+from shared.inspect import webhooks as outbox
+from shared.inspect.webhooks import MessageState, MessageView, Summary
+from shared.webhooks import Hook
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Messages to agents' webhooks: delivered, due, or dead letters, which can be told again.",
+)
+
+AgentOption = Annotated[str | None, typer.Option("--agent", help="Name or id of the agent.")]
+
+
+@app.command("list", epilog="Example:  threadmill webhook list --state dead")
+def list_(
+    agent: AgentOption = None,
+    state: Annotated[MessageState | None, typer.Option("--state", help="Only those; else some of each.")] = None,
+    limit: LimitOption = 50,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """List messages: due ones, dead letters, delivered ones; how late the first and how old the second are."""
+    found, numbers = asyncio.run(_list(data, agent, state, limit))
+    if as_json:
+        context.print_json({"messages": document(found), "summary": document(numbers)})
+        return
+    rows = [(m.id, m.type, m.state, m.agent, m.run, words.age(m.age), m.attempts, words.short(m.error)) for m in found]
+    columns = ["message", "type", "state", "agent", "run", "age", "attempts", "error"]
+    context.print_table(columns, rows, title=_sentence(numbers))
+
+
+@app.command(epilog="Example:  threadmill webhook show msg_01K5XAMPLE0000000000000000")
+def show(
+    message: Annotated[str, typer.Argument(help="The id of the message.")],
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Show one message: its body, its tries, the last answer."""
+    found = asyncio.run(_show(data, message))
+    if as_json:
+        context.print_json(document(found))
+        return
+    plain = {key: value for key, value in document(found).items() if value is not None}
+    context.print_table(["field", "value"], [(key, tables.cell(value)) for key, value in plain.items()])
+
+
+@app.command(epilog="Example:  threadmill webhook replay --dead --agent echo   (after its receiver was mended)")
+def replay(
+    messages: Annotated[list[str] | None, typer.Argument(help="Ids of messages, delivered ones too.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Instead: the dead letters, of --agent or of --all.")] = False,
+    agent: AgentOption = None,
+    every: Annotated[bool, typer.Option("--all", help="With --dead: of all agents.")] = False,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Tell messages again, at once and for another day; their ids stay."""
+    if bool(messages) == dead or (dead and (agent is None) != every) or (messages and (agent or every)):
+        raise SetupError("name messages, or say --dead with either --agent or --all")
+    done = asyncio.run(_replay(data, [webhooks.parse_message(text) for text in messages or ()], agent))
+    if as_json:
+        context.print_json({"replayed": done})
+    else:
+        typer.echo(f"{done} to be told again")
+
+
+def of_agent(
+    agent: Annotated[str, typer.Argument(help="Id, or a name that is the only one.")],
+    url: Annotated[str | None, typer.Option("--url", help="Tell this address of its runs.")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Sign with a new secret from now on.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Tell nobody any more.")] = False,
+    account: AccountOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Say where an agent's runs are told of, or nobody is any more. A new secret is printed, this one time."""
+    if (url is not None) + rotate + off != 1:
+        raise SetupError("say one of --url, --rotate and --off")
+    hook = asyncio.run(_change(data, account, agent, url, rotate=rotate))
+    if as_json:
+        context.print_json(document(hook))
+        return
+    typer.echo(f"told: {hook.url}" if hook.url else "told: nobody", err=True)
+    show_secret(hook)
+
+
+def show_secret(hook: Hook) -> None:
+    """Alone on its line, so that it can be piped."""
+    if hook.secret is not None:
+        typer.echo("The secret of the webhook, shown this one time only:", err=True)
+        typer.echo(hook.secret)
+
+
+async def _list(
+    data: Path | None, agent: str | None, state: MessageState | None, limit: int
+) -> tuple[list[MessageView], Summary]:
+    async with open_session(data) as connection:
+        found = await outbox.list_messages(connection, limit, state, await _agent(connection, agent))
+        return found, await outbox.summary(connection)
+
+
+async def _show(data: Path | None, message: str) -> MessageView:
+    async with open_session(data) as connection:
+        return await outbox.find_message(connection, webhooks.parse_message(message))
+
+
+async def _replay(data: Path | None, messages: Sequence[Ulid], agent: str | None) -> int:
+    async with open_session(data) as connection:
+        if messages:
+            return await webhooks.replay(connection, messages)
+        return await webhooks.replay_dead(connection, await _agent(connection, agent))
+
+
+async def _change(data: Path | None, account: str | None, agent: str, url: str | None, *, rotate: bool) -> Hook:
+    async with open_session(data) as connection:
+        found = await accounts.find_agent(connection, agent, await account_id(connection, account))
+        if url is not None:
+            return await webhooks.set_webhook(connection, found.id, url)
+        if rotate:
+            return await webhooks.rotate_secret(connection, found.id, found.webhook_url)
+        return await webhooks.remove_webhook(connection, found.id)
+
+
+async def _agent(connection: asyncpg.Connection, named: str | None) -> AgentId | None:
+    return None if named is None else (await accounts.find_agent(connection, named)).id
+
+
+def _sentence(numbers: Summary) -> str:
+    late = f", {words.age(numbers.late)} late" if numbers.late is not None else ""
+    oldest = f", the oldest for {words.age(numbers.dead_age)}" if numbers.dead_age is not None else ""
+    return f"due: {numbers.waiting}{late}; dead letters: {numbers.dead}{oldest}"
