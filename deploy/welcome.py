@@ -17,9 +17,13 @@ _CURL = """\
       -d '{{"input":{{"type":"user.message","content":[{{"type":"text","text":"Hello"}}]}}}}' \\
       | tee /dev/stderr | grep -o '/api/v1/threads/[0-9A-Z]*' | head -n 1); echo
 
+  curl -sSN "$URL$THREAD/events/stream?until=run" -H "Authorization: Bearer $TOKEN"
+
   curl -sS $URL$THREAD/events \\
       -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H "Idempotency-Key: $THREAD/1" \\
-      -d '{{"events":[{{"type":"user_message","text":"And what then?"}},{{"type":"user_interrupt"}}]}}'; echo
+      -d '{{"events":[{{"type":"user_message","text":"And what then?"}}]}}'; echo
+
+  curl -sSN "$URL$THREAD/events/stream?until=run" -H "Authorization: Bearer $TOKEN"
 
   curl -sS $URL$THREAD/events -H "Authorization: Bearer $TOKEN"; echo
 """
