@@ -130,8 +130,8 @@ async def remembers(ctx: Context) -> AsyncIterator[Output]:
 
 
 async def counts(ctx: Context) -> AsyncIterator[Output]:
-    """Twenty numbers with checkpoints at the tens, slowly."""
-    for n in range(ctx.state or 0, 20):
+    """Thirty numbers with a checkpoint at the tenth, slowly."""
+    for n in range(ctx.state or 0, 30):
         if n == 10:
             yield Checkpoint(n)
         yield TextDelta(f"{n} ")

@@ -43,6 +43,9 @@ async def run(settings: Settings, role: str) -> int:
         log.info("worker stopping", worker=worker.crew.id)
         await worker.close()
         await health.close()
+        if worker.crew.executor is not None and worker.crew.executor.stubborn:
+            log.warning("a runner does not stop; the process ends without it")
+            os._exit(0)  # the loop's end would wait for it
 
 
 def main() -> int:

@@ -207,3 +207,5 @@ class Crew:
         for task in (*self._workers, *self._others):
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        if self.executor is not None:
+            self.executor.heartbeat.check()

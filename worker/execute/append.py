@@ -7,6 +7,7 @@ meanwhile, writes nothing any more; a thread that somebody else has locked has i
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -37,6 +38,7 @@ warn = Seldom(log)
 SQL = statements("execute")
 
 AGAIN = 0.002  # seconds; whoever has a thread locked is done in about as long
+AT_MOST = 0.1  # seconds, if not
 PAUSE = 0.2  # seconds after an error of Postgres' state
 
 
@@ -90,10 +92,13 @@ class Writer:
 
     async def run(self) -> None:
         """Appends until it is cancelled."""
+        pause = AGAIN
         while True:
-            await self._arrived.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), pause if self._held else None)
             try:
                 busy = await self.run_once()
+                pause = min(2 * pause, AT_MOST) if busy else AGAIN
             except Exception as error:
                 if not poison.is_state(error):
                     raise
@@ -101,15 +106,13 @@ class Writer:
                 warn("outputs not written; they will be", error=repr(error))
                 await self._line.drop()
                 await asyncio.sleep(PAUSE)
-            else:
-                if busy:
-                    await asyncio.sleep(AGAIN)
 
     async def run_once(self) -> bool:
-        """One append; True where somebody has to come again at once. Raises what says that Postgres is away."""
+        """One append; True where there was none but of threads that somebody else has locked. Raises what says that
+        Postgres is away.
+        """
         self._collect()
         if not self._held:
-            self._arrived.clear()
             return False
         connection = await self._line.get()
         await self._forget_written(connection)
@@ -121,10 +124,11 @@ class Writer:
                 raise
             fates = await self._one_by_one(connection, appends)
         self._settle(fates)
-        return any(fate is Fate.BUSY for fate in fates.values())
+        return all(fate is Fate.BUSY for fate in fates.values())
 
     def _collect(self) -> None:
         """What a source says later waits until what it said before is settled."""
+        self._arrived.clear()
         for thread in [thread for thread in self._sources if thread not in self._held]:
             source = self._sources.pop(thread)
             append = source.collect()
@@ -138,8 +142,8 @@ class Writer:
             source, append = self._held.pop(thread)
             self._first.pop(thread, None)
             source.settle(append, fate)
-        if not self._sources and not self._held:
-            self._arrived.clear()
+            if thread in self._sources:
+                self._arrived.set()
 
     async def _forget_written(self, connection: asyncpg.Connection) -> None:
         """Settles what the last append wrote where its commit's answer was lost: it must not be written twice."""

@@ -212,9 +212,20 @@ class Executor:
             EXECUTING_RUNS.set(len(self._runs))
             if execution.orphan is not None:
                 self._orphans.add(execution.orphan)
-                execution.orphan.add_done_callback(self._orphans.discard)
+                execution.orphan.add_done_callback(self._bury)
             if self._wanted:
                 self._offered.set()
+
+    def _bury(self, orphan: asyncio.Task[object]) -> None:
+        """A runner that did not stop in its time is done after all; what it raised is nobody's any more."""
+        self._orphans.discard(orphan)
+        if not orphan.cancelled() and (error := orphan.exception()) is not None:
+            log.debug("a runner that was given up failed", error=repr(error))
+
+    @property
+    def stubborn(self) -> bool:
+        """Whether a runner goes on that was told to stop: the process can't wait for it."""
+        return any(not orphan.done() for orphan in self._orphans)
 
     async def _let_go(self, lease: Lease) -> None:
         """Ends the lease of a run that is over already; the thread's next run may begin."""
@@ -246,7 +257,7 @@ class Executor:
         if steered:
             task = asyncio.create_task(self._offer_steers(steered))
             self._orphans.add(task)
-            task.add_done_callback(self._orphans.discard)
+            task.add_done_callback(self._bury)
 
     async def _offer_steers(self, of: Sequence[Lease]) -> None:
         try:

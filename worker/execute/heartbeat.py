@@ -60,6 +60,11 @@ class Heartbeat:
         """Something happened to a run of ours: look now."""
         self._set(self._nudged)
 
+    def check(self) -> None:
+        """Raises RuntimeError where the thread has ended, and nobody told it to."""
+        if self._thread is not None and not self._thread.is_alive() and not self._ended.is_set():
+            raise RuntimeError("the heartbeat's thread has ended")
+
     async def stop(self) -> None:
         """Ends the thread; its leases run out, unless they were released."""
         if self._thread is not None:
