@@ -123,9 +123,11 @@ def test_the_printed_commands_work_as_pasted(me: User, start: Start) -> None:
     shown = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], capture_output=True, check=True, timeout=30)
 
     assert b'{"links":{"thread":' in shown.stderr  # `tee` shows the thread
-    answer, history = shown.stdout.decode().strip().splitlines()
-    assert '"acceptedAt":' in answer
-    assert '"content":"And what then?"' in history
+    said = shown.stdout.decode()
+    assert said.count(": connected\n") == 2
+    assert '"acceptedAt":' in said
+    assert said.count('"type":"run.completed"') == 2 + 3  # in the second stream the first run's, too; and the history
+    assert '"content":"And what then?"' in said.splitlines()[-1]
 
 
 async def test_several_apis_and_workers_share_one_url(me: User, start: Start) -> None:

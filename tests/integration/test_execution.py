@@ -116,7 +116,7 @@ async def test_every_output_has_its_event(stage: Stage) -> None:
 async def test_a_flood_is_written_whole_and_holds_nobody_up(stage: Stage) -> None:
     await stage.become("flood")
     thread, run = await stage.start()
-    await stage.until(thread, run, "running", "completed")
+    await stage.said(run, "0123456789")
     await stage.become("worker.runners.demo:echo")
     other, its = await stage.start("beside it")
     await stage.until(other, its, "completed", timeout=5)

@@ -85,7 +85,12 @@ async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage:
     await stage.said(run, "I think, ")
     for _ in range(2):
         await lose(stage, run)
-    await stage.lose_leases()
+
+    async def failed_for_good() -> bool:
+        await stage.lose_leases()
+        return bool((await stage.run(thread, run))["completedAt"])
+
+    await until(failed_for_good)
     failed = await stage.until(thread, run, "failed")
     assert (failed["error"]["code"], failed["error"]["retryable"]) == ("runtime.lost", True)
 
