@@ -12,7 +12,7 @@ from shared.db.statements import statements
 from shared.events import Event, RunnerEvent
 from shared.ids import RequestId, RunId, ThreadId
 from shared.lifecycle import ALL_RUNS, Names, State, may_meet_requests, names, needed_runs
-from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, Steer, Thread
+from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, RunStatus, Steer, Thread
 
 SQL = statements("drain")
 
@@ -48,7 +48,8 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     named = {want.thread: names(want.events) for want in present}
     seen = await _seen(connection, present, named)
     executing = _executing([want for want in present if may_meet_requests(want.events)], queues)
-    requests = await _requests(connection, present, executing, named)
+    waiting = [where for where in executing if queues[where[1]][0].status is RunStatus.WAITING_INPUT]
+    requests = await _requests(connection, present, waiting, named)
     others = await _named(connection, present, named, seen, queues, requests)
     steers = await _steers(connection, executing)
     states = States(
@@ -94,7 +95,7 @@ async def _threads(
 
 
 def _executing(wants: Sequence[Want], queues: Mapping[ThreadId, Sequence[Run]]) -> list[Where]:
-    """Threads whose current run executes: only those have open requests, and messages offered to a runner."""
+    """Threads whose current run executes: only those have messages offered to a runner, or open requests."""
     return [
         (want.partition, want.thread)
         for want in wants
@@ -137,16 +138,16 @@ async def _named(
 async def _requests(
     connection: asyncpg.Connection,
     wants: Sequence[Want],
-    executing: Sequence[Where],
+    waiting: Sequence[Where],
     named: Mapping[ThreadId, Names],
 ) -> dict[ThreadId, dict[RequestId, PermissionRequest]]:
-    """Open requests, and those that decisions name."""
+    """Open requests, which only runs that wait have, and those that decisions name."""
     asked = [(w.partition, w.thread, request) for w in wants for request in named[w.thread].requests]
-    if not executing and not asked:
+    if not waiting and not asked:
         return {}
     columns = zip(*asked, strict=True) if asked else ([], [], [])
     found: dict[ThreadId, dict[RequestId, PermissionRequest]] = defaultdict(dict)
-    for row in await connection.fetch(SQL["permission_requests"], *_columns(executing), *columns):
+    for row in await connection.fetch(SQL["permission_requests"], *_columns(waiting), *columns):
         found[row["thread"]][row["id"]] = request_of(row)
     return found
 
