@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     run_timeout: float = Field(default=600.0, gt=0, description="seconds a run may execute, where its agent says none")
     run_attempts: int = Field(default=3, gt=0, description="workers that may be lost with a run before it fails")
     warm_children: int = Field(
-        default=0, ge=0, description="processes that a worker keeps ready for runs with `isolation: process`"
+        default=2,
+        ge=0,
+        description="processes that a worker keeps ready for runs with `isolation: process`, once it had one",
     )
     private_endpoints: bool = Field(
         default=False, description="let agents' endpoints and webhooks be addresses of private networks"

@@ -102,7 +102,6 @@ class Executor:
         loops = [self.sweep] if self.settings.sweep else []
         if self.executes:
             self.heartbeat.start()
-            self._openers.warm()
             loops += [self.take, self.writer.run, self.answer, self.listen]
         return [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
 

@@ -18,10 +18,6 @@ class Openers:
         self._surroundings = Surroundings(settings.private_endpoints, children=self._children)
         self._open: dict[object, Runner] = {}
 
-    def warm(self) -> None:
-        """Starts the children that are to be ready, in the background."""
-        self._children.fill()
-
     async def open(self, agent: object | None, runner: str, config: Mapping[str, Any]) -> Runner:
         """`agent` names an agent as it is configured now. Raises RunnerError, ConfigError."""
         if agent is None:
