@@ -128,3 +128,26 @@ async def test_a_worker_that_ends_hands_over_at_a_checkpoint(stage: Stage, setti
         assert asyncio.get_running_loop().time() - started < 3
         await stage.until(thread, run, "completed")
     assert await stage.text(run) == "".join(f"{n} " for n in range(30))
+
+
+async def test_a_run_that_goes_on_elsewhere_has_the_time_that_is_left(stage: Stage) -> None:
+    await stage.become("hangs", run_timeout=60)
+    _, run = await stage.start()
+    await stage.said(run, "I think, ")
+    first = await stage.service.pool.fetchval("select deadline from leases")
+    await lose(stage, run)
+    assert await stage.service.pool.fetchval("select deadline from leases") == first
+
+
+async def test_a_run_that_waits_has_no_deadline_and_new_time_when_it_goes_on(stage: Stage) -> None:
+    await stage.become("worker.runners.demo:approve", run_timeout=60)
+    thread, run = await stage.start("please")
+    await stage.until(thread, run, "waiting_input")
+    assert await stage.service.pool.fetchval("select deadline from runs where id = $1", run) is None
+    waited = await stage.service.pool.fetchval("select clock_timestamp()")
+    await stage.become("hangs", run_timeout=60)
+    (request,) = (await stage.requests(thread)).values()
+    await stage.decide(thread, request)
+    await stage.said(run, "I think, ")
+    left = await stage.service.pool.fetchval("select deadline from leases") - waited
+    assert left.total_seconds() >= 60

@@ -56,11 +56,10 @@ async def _settle(
         if taken.state.thread.ready_at is not None:
             ready.append(where)
     lost = [row for row in out if row["lost"]]
-    if lost:
-        await connection.execute(SQL["keep_deadline"], *_columns(lost, "run"))
     if changes.threads:
         await write(connection, changes, statuses, (), now)
     if lost:
+        await connection.execute(SQL["keep_deadline"], *_columns(lost, "run"))
         LOST_LEASES.inc(len(lost))
         log.warning("leases ran out: their workers are lost", runs=[row["run"] for row in lost])
         await connection.execute(SQL["release"], *_columns(lost, "epoch"))

@@ -50,8 +50,8 @@ join threads t on t.partition = r.partition and t.id = r.thread
 where t.ready_at is not null;
 
 -- name: keep_deadline
--- What is left of a run's time goes with it to the next worker.
-update runs r set deadline = l.deadline
+-- What is left of a run's time goes with it to the next worker; one that waits for a permission gets new time.
+update runs r set deadline = case when r.status = 'booting' then l.deadline end
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join leases l on l.partition = w.partition and l.thread = w.thread and l.run = w.run
 where r.partition = w.partition and r.thread = w.thread and r.id = w.run;
