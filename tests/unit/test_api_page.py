@@ -1,5 +1,6 @@
 """docs/api.md says what the api does: every route, error, warning and limit of the code stands in it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,14 @@ def test_the_times_to_wait_stand_on_the_page() -> None:
     settings = Settings()
     assert f"{settings.wait_default:g} s unless told otherwise" in PAGE
     assert f"(seconds, at most {settings.wait_limit:g})" in PAGE
+
+
+def test_the_page_has_exactly_the_types_of_events_that_the_code_logs() -> None:
+    root = Path(__file__).parents[2]
+    sources = [*(root / "shared" / "lifecycle").glob("*.py"), root / "worker" / "execute" / "tape.py"]
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    logged = set(re.findall(r'"((?:user|run|agent|tool|usage|session)\.[a-z.]+)"', text))
+    reasons = {"run.expired", "session.archived"}  # why a run ended, no events
+    assert sorted(cells[0] for cells in rows("Events of the log")[2:]) == sorted(
+        f"`{name}`" for name in logged - reasons
+    )
