@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 import asyncpg
@@ -31,9 +33,10 @@ class Want(NamedTuple):
 
 
 class States(dict[ThreadId, State]):
-    """The state of each thread that exists. `hooked`: those whose agents have a webhook."""
+    """The state of each thread that exists."""
 
-    hooked: frozenset[ThreadId] = frozenset()
+    hooked: frozenset[ThreadId] = frozenset()  # those whose agents have a webhook
+    epochs: Mapping[ThreadId, int] = MappingProxyType({})  # of those that somebody has a lease of
 
 
 async def lock_threads(connection: asyncpg.Connection, where: Sequence[Where]) -> None:
@@ -43,7 +46,8 @@ async def lock_threads(connection: asyncpg.Connection, where: Sequence[Where]) -
 
 async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> States:
     """The state of each thread that exists, loaded as far as its events reach."""
-    threads, queues, hooked = await _threads(connection, wants)
+    found = await _threads(connection, wants)
+    threads, queues = found.threads, found.queues
     present = [want for want in wants if want.thread in threads]
     named = {want.thread: names(want.events) for want in present}
     seen = await _seen(connection, present, named)
@@ -51,7 +55,7 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     waiting = [where for where in executing if queues[where[1]][0].status is RunStatus.WAITING_INPUT]
     requests = await _requests(connection, present, waiting, named)
     others = await _named(connection, present, named, seen, queues, requests)
-    steers = await _steers(connection, executing)
+    steers = await _steers(connection, [where for where in executing if where[1] in found.steered])
     states = States(
         (
             thread,
@@ -67,31 +71,44 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
         )
         for thread, (record, policy) in threads.items()
     )
-    states.hooked = hooked
+    states.hooked, states.epochs = frozenset(found.hooked), found.epochs
     return states
 
 
-async def _threads(
-    connection: asyncpg.Connection, wants: Sequence[Want]
-) -> tuple[dict[ThreadId, tuple[Thread, BusyPolicy]], dict[ThreadId, list[Run]], frozenset[ThreadId]]:
-    """The threads with their agents' policies, the fronts of their queues, and who is hooked."""
+@dataclass(slots=True)
+class _Fronts:
+    """Threads with their agents' policies and the fronts of their queues, and what is to be asked for besides."""
+
+    threads: dict[ThreadId, tuple[Thread, BusyPolicy]] = field(default_factory=dict)
+    queues: dict[ThreadId, list[Run]] = field(default_factory=dict)
+    hooked: set[ThreadId] = field(default_factory=set)
+    steered: set[ThreadId] = field(default_factory=set)
+    epochs: dict[ThreadId, int] = field(default_factory=dict)
+
+    def add(self, thread: ThreadId, row: asyncpg.Record) -> None:
+        self.threads[thread] = (thread_of(row), _POLICY[row["busy_policy"]])
+        self.queues[thread] = []
+        if row["hooked"]:
+            self.hooked.add(thread)
+        if row["steered"]:
+            self.steered.add(thread)
+        if row["epoch"] is not None:
+            self.epochs[thread] = row["epoch"]
+
+
+async def _threads(connection: asyncpg.Connection, wants: Sequence[Want]) -> _Fronts:
     need = [needed_runs(want.events, BusyPolicy.QUEUE) for want in wants]
     where = _columns([(want.partition, want.thread) for want in wants])
-    threads: dict[ThreadId, tuple[Thread, BusyPolicy]] = {}
-    queues: dict[ThreadId, list[Run]] = {}
-    hooked = set()
+    fronts = _Fronts()
     for row in await connection.fetch(SQL["threads"], *where, need, ALL_RUNS):
         thread = row["id"]
-        if thread not in threads:
-            threads[thread] = (thread_of(row), _POLICY[row["busy_policy"]])
-            queues[thread] = []
-            if row["hooked"]:
-                hooked.add(thread)
+        if thread not in fronts.threads:
+            fronts.add(thread, row)
         if row["run_id"] is not None:
-            queues[thread].append(queued_run_of(row))
-    for queue in queues.values():
+            fronts.queues[thread].append(queued_run_of(row))
+    for queue in fronts.queues.values():
         queue.sort(key=_seq)
-    return threads, queues, frozenset(hooked)
+    return fronts
 
 
 def _executing(wants: Sequence[Want], queues: Mapping[ThreadId, Sequence[Run]]) -> list[Where]:

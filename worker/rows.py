@@ -75,6 +75,8 @@ def logged_row(where: Where, event: EventLogged) -> Row:
         event.content,
         event.occurred_at,
         event.message,
+        event.tokens,
+        event.duration_ms,
     )
 
 
@@ -84,8 +86,6 @@ def more_of(event: EventLogged) -> Row:
         event.tool_name,
         json(event.tool_input),
         event.request_id,
-        event.tokens,
-        event.duration_ms,
     )
 
 

@@ -185,7 +185,7 @@ async def write(
         *_table([thread_row(thread) for thread in changes.threads.values()], 10),
         *_table(rows.said, 7),
         *_table([moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
-        *_table(rows.logged, 9),
+        *_table(rows.logged, 11),
         owner,
     )
     expected = (len(outcomes), len(changes.threads), len(changes.moved))
@@ -211,7 +211,7 @@ def _sort(changes: Changes) -> _Rows:
     for where, event in changes.logged:
         if where not in mixed and written.pop(MessageId(event.id), None) is not None:
             rows.said.append((*where, event.id, event.run, event.content, event.occurred_at, _asked(created, event)))
-        elif event.tool_call_id is None and event.request_id is None and event.tokens is event.duration_ms is None:
+        elif event.tool_call_id is event.tool_name is event.request_id is None:
             rows.logged.append(logged_row(where, event))
         else:
             rows.in_full.append((*logged_row(where, event), *more_of(event)))

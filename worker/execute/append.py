@@ -38,6 +38,7 @@ warn = Seldom(log)
 SQL = statements("execute")
 
 AGAIN = 0.002  # seconds; whoever has a thread locked is done in about as long
+SETTLE = 3  # turns of the loop in which a runner that has no more to say comes to its end: one append less
 AT_MOST = 0.1  # seconds, if not
 PAUSE = 0.2  # seconds after an error of Postgres' state
 
@@ -111,6 +112,8 @@ class Writer:
         """One append; True where there was none but of threads that somebody else has locked. Raises what says that
         Postgres is away.
         """
+        for _ in range(SETTLE):
+            await asyncio.sleep(0)
         self._collect()
         if not self._held:
             return False
@@ -165,13 +168,12 @@ class Writer:
             if now is None:
                 return fates
             mine = [append for append in appends if append.lease.where in free]
-            held = await _held(connection, mine)
-            states = await load_states(connection, [_want(append) for append in mine if append.lease.where[1] in held])
+            states = await load_states(connection, [_want(append) for append in mine])
             plan = _Plan(now, Changes(states.hooked))
             for append in mine:
                 thread = append.lease.where[1]
-                state = states.get(thread) if thread in held else None
-                fates[thread] = Fate.REFUSED if state is None else plan.add(append, state)
+                held = states.epochs.get(thread) == append.lease.epoch
+                fates[thread] = plan.add(append, states[thread]) if held else Fate.REFUSED
             self._first.update(plan.first)
             if plan.changes.threads or plan.ended:
                 await self._write(connection, plan)
@@ -250,11 +252,6 @@ class _Plan:
     def ready(self) -> list[Where]:
         """Threads whose next run waits for a worker since this append."""
         return [(t.partition, t.id) for t in self.changes.threads.values() if t.ready_at is not None]
-
-
-async def _held(connection: asyncpg.Connection, appends: Sequence[Append]) -> set[ThreadId]:
-    rows = await connection.fetch(SQL["held"], *_of([append.lease for append in appends], "where", "epoch"))
-    return {row["thread"] for row in rows}
 
 
 def _want(append: Append) -> Want:

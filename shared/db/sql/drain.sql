@@ -77,19 +77,23 @@ with locked as (
 select count(*) from locked;
 
 -- name: threads
--- The threads, their agents' policy for a busy one and whether they have a webhook, and the first runs of each queue: as
--- many as its events may reach, all of them ($4) where any message may interrupt. A row a run, one with nulls for a
--- thread that is idle.
+-- The threads, their agents' policy for a busy one and whether they have a webhook, who has a lease, whether messages are
+-- offered to its run, and the first runs of each queue: as many as its events may reach, all of them ($4) where any
+-- message may interrupt. A row a run, one with nulls for a thread that is idle.
 select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
        t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
        t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at, t.ready_at,
        coalesce(a.busy_policy, 'queue') as busy_policy, a.webhook_url is not null as hooked,
+       l.epoch,
+       t.active_runs > 0 and exists (select from steers s
+                                     where s.partition = t.partition and s.thread = t.id and not s.settled) as steered,
        r.id as run_id, r.seq as run_seq, r.status as run_status, r.trigger as run_trigger,
        r.created_at as run_created_at, r.started_at as run_started_at, r.updated_at as run_updated_at,
        r.error as run_error, r.attempt as run_attempt
 from unnest($1::smallint[], $2::uuid[], $3::int[]) as w (partition, id, need)
 join threads t on t.partition = w.partition and t.id = w.id
 left join agents a on a.id = t.agent
+left join leases l on t.active_runs > 0 and l.partition = t.partition and l.thread = t.id
 left join lateral (
     select * from runs r
     where t.active_runs > 0 and r.partition = t.partition and r.thread = t.id and r.completed_at is null
@@ -177,18 +181,18 @@ moved as (
 ),
 logged as (
     insert into thread_events (partition, thread, id, run, type, status, content, occurred_at,
-                               message)
+                               message, tokens, duration_ms)
     select * from unnest($33::smallint[], $34::uuid[], $35::uuid[], $36::uuid[], $37::text[], $38::text[], $39::text[],
-                         $40::timestamptz[], $41::uuid[])
+                         $40::timestamptz[], $41::uuid[], $42::int[], $43::int[])
 ),
 cleared as (
     -- What this owner had in hand is settled with this, and no longer suspect where a dead owner's note names it. The
     -- rest of such a note stays.
     update drains
-    set batches = case when owner = $42 then '{}'
+    set batches = case when owner = $44 then '{}'
                        else array(select unnest(batches) except select unnest($3::bigint[])) end,
-        partitions = case when owner = $42 then '{}' else partitions end
-    where owner = $42 or batches && $3::bigint[]
+        partitions = case when owner = $44 then '{}' else partitions end
+    where owner = $44 or batches && $3::bigint[]
 )
 select (select count(*) from marked)::int as marked,
        (select count(*) from changed)::int as changed,
@@ -215,15 +219,15 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6
 left join runs f on f.partition = w.partition and f.thread = w.thread and f.id = w.retries;
 
 -- name: log_in_full
--- Events that tell more than a text: tools, tokens, durations.
-insert into thread_events (partition, thread, id, run, type, status, content, occurred_at, message, tool_call_id,
-                           tool_name, tool_input, request_id, tokens, duration_ms)
-select partition, thread, id, run, type, status, content, occurred_at, message, tool_call_id, tool_name,
-       tool_input::jsonb, request_id, tokens, duration_ms
+-- Events of tools and permissions.
+insert into thread_events (partition, thread, id, run, type, status, content, occurred_at, message, tokens,
+                           duration_ms, tool_call_id, tool_name, tool_input, request_id)
+select partition, thread, id, run, type, status, content, occurred_at, message, tokens, duration_ms, tool_call_id,
+       tool_name, tool_input::jsonb, request_id
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[],
-            $8::timestamptz[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[], $14::int[], $15::int[])
-     as w (partition, thread, id, run, type, status, content, occurred_at, message, tool_call_id, tool_name,
-           tool_input, request_id, tokens, duration_ms);
+            $8::timestamptz[], $9::uuid[], $10::int[], $11::int[], $12::text[], $13::text[], $14::text[], $15::text[])
+     as w (partition, thread, id, run, type, status, content, occurred_at, message, tokens, duration_ms, tool_call_id,
+           tool_name, tool_input, request_id);
 
 -- name: insert_messages
 -- Messages that are more than a user's text: another role, other parts, metadata.

@@ -24,12 +24,6 @@ set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, expires_
 where leases.expires_at <= clock_timestamp()
 returning partition, thread, run, epoch, deadline;
 
--- name: held
--- Which of these leases are still there: nobody has taken the thread since. The caller has locked the threads.
-select l.thread
-from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
-join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
-
 -- name: release
 -- Ends leases, in the transaction that ends what their runs did.
 delete from leases l
