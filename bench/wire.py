@@ -28,7 +28,7 @@ def connect(port: int, receive_buffer: int = 0) -> socket.socket:
 
 
 class Stream:
-    """Sends its request at once; `receive` takes what has come."""
+    """Sends its request at once; `receive` takes what has come of the answer."""
 
     def __init__(self, port: int, token: str, thread: str, receive_buffer: int = 0) -> None:
         self.thread = thread
@@ -42,6 +42,10 @@ class Stream:
         piece = self.socket.recv(_PIECE)
         if not piece:
             raise ConnectionResetError("the server ended the stream")
+        return self.take(piece)
+
+    def take(self, piece: bytes) -> list[dict[str, Any]]:
+        """The events that are whole with this piece of the answer. Raises OSError where it is a refusal."""
         self._raw += piece
         if not self.open and not self._take_head():
             return []
