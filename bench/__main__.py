@@ -16,20 +16,26 @@ from pathlib import Path
 
 from bench.backlog import drain_backlog
 from bench.bars import bars
+from bench.deltas import measure_deltas
 from bench.history import compare_histories
 from bench.hostile import measure_hostile
+from bench.idle import measure_idle
 from bench.load import LoadError
 from bench.measure import run_round
 from bench.neighbours import measure_neighbours
 from bench.outage import take_redis_away
 from bench.report import json_line, show
 from bench.results import Results
+from bench.runs import measure_runs
+from bench.slow import measure_slow
 from bench.stack import NotReady, Stack, commit_ms
 from bench.subjects import Baseline, Service
 from bench.verify import Unsound
 from deploy.errors import CommandError
 
-PARTS = ("rounds", "outage", "neighbours", "hostile", "history", "backlog")
+APPLYING = ("rounds", "outage", "neighbours", "hostile", "history", "backlog")
+EXECUTING = ("runs", "deltas", "idle", "slow-clients")
+PARTS = (*APPLYING, *EXECUTING)
 LIMIT = 720.0  # seconds that a default run may take
 FULL_LIMIT = 3600.0
 FULL_SECONDS = 15.0  # a run of `--full`
@@ -76,6 +82,7 @@ async def run(chosen: argparse.Namespace) -> Results:
         baseline, service = await Baseline.prepare(stack), await Service.prepare(stack)
         try:
             await _measure(found, parts, chosen, baseline, service)
+            await _execute(found, parts, chosen, service)
         finally:
             await baseline.close()
             await service.close()
@@ -99,6 +106,18 @@ async def _measure(
         found.history = await compare_histories(service, chosen.events, chosen.seconds, chosen.rounds, say)
     if "backlog" in parts:
         found.backlog = await drain_backlog(service, chosen.backlog, say)
+
+
+async def _execute(found: Results, parts: Sequence[str], chosen: argparse.Namespace, service: Service) -> None:
+    """What the baseline has nothing to set against: runs, and the streams that show them."""
+    if "runs" in parts:
+        found.runs = await measure_runs(service, chosen.seconds, chosen.rounds, say)
+    if "deltas" in parts:
+        found.deltas = await measure_deltas(service, chosen.seconds, say)
+    if "idle" in parts:
+        found.idle = await measure_idle(service, chosen.seconds, say)
+    if "slow-clients" in parts:
+        found.slow = await measure_slow(service, chosen.seconds, say)
 
 
 async def bounded(chosen: argparse.Namespace) -> Results:

@@ -14,6 +14,12 @@ TROUBLE = {
     "thread": "a hot thread",
     "held": "a held thread and poison",
 }
+AMID = 25.0  # ms; as BESIDE, of answers beside clients that cost memory rather than time
+ONE = 1024.0  # KiB that a slow client may cost
+# Seconds as docs/api.md states them ("Limits"), and two for looks: the api's, and ours.
+STREAM_CUT = 15.0 + 2.0
+HEAD_CUT = 10.0 + 2.0
+BODY_CUT = 10.0 + 5.0 + 2.0  # it is answered after ten, and its sender has five to see that
 FLAT = 1.2  # a long history may cost this much more: below it is the noise of three pairs
 
 
@@ -41,7 +47,8 @@ def bars(found: Results) -> list[Bar]:
         judged += _history(found)
     if found.outage:
         judged += _outage(found)
-    return [*judged, *_neighbours(found), *_hostile(found)]
+    judged += [*_neighbours(found), *_hostile(found)]
+    return [*judged, *_runs(found), *_deltas(found), *_idle(found), *_slow(found)]
 
 
 def _throughput(found: Results) -> Iterator[Bar]:
@@ -117,3 +124,37 @@ def _hostile(found: Results) -> Iterator[Bar]:
     yield Bar("hostile requests, rows stored", found.hostile.stored, 0, "", False)
     yield Bar("hostile requests, not the stated answer", len(found.hostile.wrong), 0, "", False)
     yield Bar("hostile requests, memory rose by", found.hostile.rise, RISE, "MiB", False)
+
+
+def _runs(found: Results) -> Iterator[Bar]:
+    if found.runs:
+        yield Bar("echo runs, 16 clients", found.talked(16, lambda one: one.per_second), 600.0, "/s", True)
+        yield Bar("POST to completed, 16 clients, p50", found.talked(16, lambda one: one.p50_ms), 30.0, "ms", False)
+
+
+def _deltas(found: Results) -> Iterator[Bar]:
+    if found.deltas is not None:
+        name = f"delta, runner to client, {found.deltas.streams} streams"
+        yield Bar(f"{name}, p50", found.deltas.p50_ms, 10.0, "ms", False)
+        yield Bar(f"{name}, p99", found.deltas.p99_ms, 40.0, "ms", False)
+
+
+def _idle(found: Results) -> Iterator[Bar]:
+    if found.idle is not None:
+        name = f"{found.idle.streams} idle streams"
+        limit = max(TWICE * found.idle.alone.p99_ms, AMID)
+        yield Bar(f"{name}: memory of each", found.idle.kib_a_stream, 100.0, "KiB", False)
+        yield Bar(f"{name}: answers at 100/s, p99", found.idle.beside.p99_ms, limit, "ms", False)
+
+
+def _slow(found: Results) -> Iterator[Bar]:
+    if found.slow is None:
+        return
+    slow = found.slow
+    limit = max(TWICE * slow.alone.p99_ms, AMID)
+    yield Bar("slow clients: accepts at 100/s, p99", slow.beside.p99_ms, limit, "ms", False)
+    yield Bar("slow clients: memory of each", slow.kib_a_stream, ONE, "KiB", False)
+    yield Bar("slow clients: never closed", slow.streams_open + slow.requests_open, 0, "", False)
+    yield Bar("slow clients: streams that are not read, cut after", slow.streams_cut, STREAM_CUT, "s", False)
+    yield Bar("slow clients: heads half sent, cut after", slow.heads_cut, HEAD_CUT, "s", False)
+    yield Bar("slow clients: bodies half sent, cut after", slow.bodies_cut, BODY_CUT, "s", False)

@@ -76,6 +76,16 @@ def _content_length(head: bytes) -> int:
     return int(rest.split(b"\r\n", 1)[0])
 
 
+def quantiles(latencies: list[float]) -> dict[str, float]:
+    """Of seconds, in ms; 0 where there are none."""
+    ordered = sorted(latencies) or [0.0]
+    return {
+        "p50_ms": ordered[len(ordered) // 2] * 1e3,
+        "p99_ms": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1e3,
+        "max_ms": ordered[-1] * 1e3,
+    }
+
+
 class Tally:
     def __init__(self) -> None:
         self.latencies: list[float] = []
@@ -89,17 +99,14 @@ class Tally:
         self.pending += b"apply_pending" in answer
 
     def figures(self, seconds: float) -> dict[str, float]:
-        ordered = sorted(self.latencies) or [0.0]
         return {
             "answers": len(self.latencies),
             "refused": self.refused,
             "broken": self.broken,
             "pending": self.pending,
             "seconds": seconds,
-            "p50_ms": ordered[len(ordered) // 2] * 1e3,
-            "p99_ms": ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] * 1e3,
-            "max_ms": ordered[-1] * 1e3,
             "cpu_seconds": time.process_time(),
+            **quantiles(self.latencies),
         }
 
 

@@ -11,6 +11,8 @@ from bench.bars import bars
 from bench.measure import CLIENTS, Run
 from bench.neighbours import Case
 from bench.results import Results
+from bench.runs import CLIENTS as TALKERS
+from bench.runs import Talked
 
 VARIANTS = ("baseline", "async", "waited")
 PARTS = ("api", "worker", "postgres", "redis", "generator")
@@ -30,6 +32,16 @@ FIGURES: tuple[tuple[str, Callable[[Run], float]], ...] = (
     ("cpu", lambda run: run.cpu_a_batch),
     *((part, lambda run, part=part: run.cpu_us.get(part, 0.0)) for part in PARTS),
     ("others", lambda run: run.others),
+)
+
+TALKED: tuple[tuple[str, Callable[[Talked], float]], ...] = (
+    ("runs/s", lambda one: one.per_second),
+    ("completed p50", lambda one: one.p50_ms),
+    ("completed p99", lambda one: one.p99_ms),
+    ("slowest", lambda one: one.max_ms),
+    ("cpu", lambda one: one.cpu_a_run),
+    *((part, lambda one, part=part: one.cpu_us.get(part, 0.0)) for part in PARTS),
+    ("others", lambda one: one.others),
 )
 
 
@@ -54,6 +66,11 @@ def show(found: Results) -> None:
             f"Backlog of {backlog.batches:,} (set-based insert, worker stopped): drained at"
             f" {backlog.per_second:,.0f}/s, worker at most {backlog.worker_peak_mib:.0f} MiB"
         )
+    if found.runs:
+        console.print(_talks(found))
+    for one in (found.deltas, found.idle, found.slow):
+        if one is not None:
+            console.print(one.line())
     console.print(_bars(found))
 
 
@@ -79,6 +96,10 @@ def document(found: Results) -> dict[str, Any]:
         "outage": [_figures(run) for run in found.outage],
         "neighbours": [_case(case) for case in found.neighbours],
         "hostile": None if found.hostile is None else found.hostile.document(),
+        "echo": [talked.document() for talked in found.runs],
+        "deltas": None if found.deltas is None else found.deltas.document(),
+        "idle": None if found.idle is None else found.idle.document(),
+        "slow_clients": None if found.slow is None else found.slow.document(),
         "backlog": None
         if found.backlog is None
         else {
@@ -167,6 +188,17 @@ def _neighbours(found: Results) -> Table:
     table = _table("Others at 100 batches/s, beside a bad neighbour", ("beside", *_beside(found.neighbours[0])))
     for case in found.neighbours:
         table.add_row(case.name, *map(_number, _beside(case).values()))
+    return table
+
+
+def _talks(found: Results) -> Table:
+    """Medians, each figure by itself."""
+    names = tuple(name for name, _ in TALKED)
+    table = _table(
+        f"Runs of echo, POST to completed: medians of {len(found.runs) // len(TALKERS)}", ("clients", *names)
+    )
+    for clients in TALKERS:
+        table.add_row(str(clients), *(_number(found.talked(clients, figure)) for _, figure in TALKED))
     return table
 
 

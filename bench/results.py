@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from bench.backlog import Backlog
+from bench.deltas import Ages
 from bench.hostile import Figures
+from bench.idle import Idle
 from bench.measure import Run
 from bench.neighbours import Case
+from bench.runs import Talked
+from bench.slow import Slow
 
 Figure = Callable[[Run], float]
 
@@ -27,6 +31,10 @@ class Results:
     outage: list[Run] = field(default_factory=list)
     neighbours: list[Case] = field(default_factory=list)
     hostile: Figures | None = None
+    runs: list[Talked] = field(default_factory=list)
+    deltas: Ages | None = None
+    idle: Idle | None = None
+    slow: Slow | None = None
 
     def middle(self, variant: str, clients: int, figure: Figure) -> float:
         """The median over the rounds."""
@@ -37,6 +45,10 @@ class Results:
         return median(
             figure(_find(runs, variant, clients)) / figure(_find(runs, "baseline", clients)) for runs in self.rounds
         )
+
+    def talked(self, clients: int, figure: Callable[[Talked], float]) -> float:
+        """The median over the conversations of so many clients."""
+        return median(figure(one) for one in self.runs if one.clients == clients)
 
     @property
     def service_runs(self) -> list[Run]:

@@ -16,6 +16,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from bench.baseline.queue import QUEUE
+from bench.load import LoadError
 from bench.stack import Program, Stack
 from deploy import ports
 from shared import accounts, ids
@@ -26,6 +27,7 @@ from shared.ids import AccountId, TokenId
 from shared.models import TokenKind
 
 THREADS = 10_000
+ECHO = "worker.runners.demo:echo"  # what the bench's agents run
 HERE = Path(__file__).resolve().parent
 SCHEMA = (HERE / "baseline" / "schema.sql").read_text(encoding="utf-8")
 
@@ -177,13 +179,22 @@ class Service(Subject):
         created = await accounts.create_token(self.db, account.id, TokenKind.HUMAN_PAT, "bench")
         return Owner(account.id, created.token.id, created.secret.text)
 
-    async def add_threads(self, count: int, owner: Owner | None = None, places: Sequence[int] = ()) -> list[str]:
+    async def add_threads(
+        self,
+        count: int,
+        owner: Owner | None = None,
+        places: Sequence[int] = (),
+        function: str = ECHO,
+        **config: float,
+    ) -> list[str]:
         """More idle threads, of the bench's own account where none is given, with an agent of their own.
 
-        `places` are the partitions of the first ones; the rest lie anywhere.
+        `places` are the partitions of the first ones; the rest lie anywhere. `config` is for the agent's function.
         """
         owner = owner or self.owner
-        agent = await accounts.create_agent(self.db, owner.account, f"echo {ids.mint()}", "echo", published=True)
+        how = {"function": function, **config}
+        name = f"bench {ids.mint()}"
+        agent = await accounts.create_agent(self.db, owner.account, name, "python", config=how, published=True)
         threads: list[str] = [self._thread_in(place) for place in places]
         threads += [ids.mint() for _ in range(count - len(places))]
         everywhere = [self.partition_of(thread) for thread in threads]
@@ -203,8 +214,12 @@ class Service(Subject):
         """A new id that lies in this partition: one of 64 does."""
         return next(thread for thread in iter(ids.mint, None) if self.partition_of(thread) == place)
 
-    async def start(self) -> None:
-        await self.start_worker()
+    async def start(self, role: str = "apply", **settings: str) -> None:
+        """`role`: of the worker. Where applying is measured nothing is executed: the baseline does not, either.
+
+        `settings`: more of the worker's environment.
+        """
+        await self.start_worker(role, **settings)
         await self.start_api()
 
     async def start_api(self) -> None:
@@ -212,10 +227,10 @@ class Service(Subject):
         api = self._launch("api", "api", {"THREADMILL_PORT": str(self.port)})
         await api.until_ready(f"http://127.0.0.1:{self.port}/readyz")
 
-    async def start_worker(self) -> None:
+    async def start_worker(self, role: str = "apply", **settings: str) -> None:
         self.worker_port = ports.pick()
-        env = {"THREADMILL_WORKER_PORT": str(self.worker_port)}
-        worker = self._launch("worker", "worker", env, "--role", "apply")
+        env = {"THREADMILL_WORKER_PORT": str(self.worker_port), **settings}
+        worker = self._launch("worker", "worker", env, "--role", role)
         await worker.until_ready(f"http://127.0.0.1:{self.worker_port}/readyz")
 
     async def busy(self) -> bool:
@@ -226,6 +241,33 @@ class Service(Subject):
         async with asyncio.timeout(patience):
             while await self.db.fetchval(self.tables["waiting_free"]):  # noqa: ASYNC110 - the subject is another process
                 await asyncio.sleep(0.1)
+
+    async def until_executed(self, patience: float) -> None:
+        """Waits until no run is left to execute. Raises TimeoutError."""
+        await self.until_applied(patience)
+        async with asyncio.timeout(patience):
+            while await self.db.fetchval(self.tables["executing"]):  # noqa: ASYNC110 - the subject is another process
+                await asyncio.sleep(0.1)
+
+    async def ends(self) -> dict[str, int]:
+        """How many runs there are, by status."""
+        return {row["status"]: row["runs"] for row in await self.db.fetch(self.tables["ends"])}
+
+    async def say_to(self, threads: Sequence[str]) -> None:
+        """One message to each. Raises LoadError."""
+        await self._send(threads, {"type": "user_message", "text": "Begin."})
+
+    async def interrupt(self, threads: Sequence[str]) -> None:
+        """Raises LoadError."""
+        await self._send(threads, {"type": "user_interrupt"})
+
+    async def _send(self, threads: Sequence[str], event: dict[str, str]) -> None:
+        headers = {"Authorization": f"Bearer {self.token}", "Prefer": "respond-async"}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}", headers=headers) as session:
+            for thread in threads:
+                async with session.post(f"/api/v1/threads/{thread}/events", json={"events": [event]}) as answer:
+                    if answer.status != 200:
+                        raise LoadError(f"{event['type']}: {answer.status} {await answer.text()}")
 
     async def via(self) -> Via:
         """From the worker's metrics: `threadmill_applied_batches_total{via="arq"|"sweep"}`."""

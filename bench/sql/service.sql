@@ -17,8 +17,8 @@ truncate batches, idempotency_keys, client_requests, runs, messages, thread_even
 -- name: reset_threads
 -- The threads as they were made.
 update threads set title = null, status = 'IDLE', active_runs = 0, last_run_id = null, last_run_seq = 0,
-                   last_event_id = null, held = false
-where last_event_id is not null or last_run_seq > 0 or held;
+                   last_event_id = null, held = false, ready_at = null
+where last_event_id is not null or last_run_seq > 0 or held or ready_at is not null;
 
 -- name: waiting
 -- Whether a batch is left that was not applied.
@@ -28,6 +28,14 @@ select exists (select from batches where applied_at is null and not blocked)
 -- name: waiting_free
 -- Whether a batch is left that may be applied.
 select exists (select from batches where applied_at is null and not blocked);
+
+-- name: executing
+-- Whether a run is left that is not over.
+select exists (select from runs where completed_at is null) or exists (select from leases);
+
+-- name: ends
+-- How many runs there are, by status.
+select status, count(*) as runs from runs group by status;
 
 -- name: left
 -- What may not be applied: batches that wait behind a hold, and dead letters.
