@@ -38,6 +38,14 @@ async def refuses(ctx: Context) -> AsyncIterator[Output]:
     raise RunnerError("Out of tea.", code="kitchen.empty", retryable=True)
 
 
+async def cut(ctx: Context) -> AsyncIterator[Output]:
+    """One message that is whole, and one that is not."""
+    yield TextDelta("whole")
+    yield MessageEnd()
+    yield TextDelta("cut sh")
+    raise RunnerError("Out of tea.", code="kitchen.empty")
+
+
 async def garbage(ctx: Context) -> AsyncIterator[Any]:
     yield {"type": "text_delta", "text": "not one of ours"}
 

@@ -79,6 +79,8 @@ class Changes:
     steers: dict[RunId, tuple[Where, Steer]] = field(default_factory=dict)
     kept: list[tuple[Where, RunKept]] = field(default_factory=list)
     client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
+    ended: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # leases, by their epochs
+    interrupted: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # those of them whose runs are not over
 
     def change(self, before: Thread, after: Thread) -> None:
         if after is not before:
@@ -262,13 +264,16 @@ def _before(run: Run) -> Ulid:
 
 async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _Rows, cut: list[Row]) -> None:
     """What few drains change."""
+    if changes.interrupted:
+        await connection.execute(SQL["keep_deadline"], *_table(changes.interrupted, 3))
+    kept = _kept_rows(changes)
+    if rows.written or kept or changes.ended:
+        await connection.execute(SQL["say"], *_table(rows.written, 10), *_table(kept, 6), *_table(changes.ended, 3))
     rest: tuple[tuple[str, list[Row]], ...] = (
         ("settle_threads", rows.threads),
         ("insert_runs", rows.created),
         ("log_in_full", rows.in_full),
-        ("insert_messages", rows.written),
         ("keep_cut_messages", cut),
-        ("keep_with_runs", _kept_rows(changes)),
         ("edit_messages", [(*where, run, text) for run, (where, text) in changes.edited.items()]),
         ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
         ("insert_requests", [opened_row(where, opened) for where, opened in changes.opened]),

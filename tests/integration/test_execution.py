@@ -51,6 +51,18 @@ async def test_a_run_that_raises_fails_with_its_code_and_keeps_what_it_said(stag
     assert "so far" in kept["parts"]
 
 
+async def test_of_what_a_failed_run_said_only_the_last_message_is_marked(stage: Stage) -> None:
+    await stage.become("cut")
+    thread, run = await stage.start()
+    await stage.until(thread, run, "failed")
+    rows = await stage.service.pool.fetch(
+        "select parts::jsonb -> 0 ->> 'text' as text, status from messages"
+        " where run = $1 and role = 'assistant' order by num",
+        run,
+    )
+    assert [tuple(row) for row in rows] == [("whole", "completed"), ("cut sh", "incomplete")]
+
+
 async def test_what_an_author_s_exception_says_is_not_for_clients(stage: Stage) -> None:
     await stage.become("raises")
     thread, run = await stage.start()

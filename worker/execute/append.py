@@ -175,21 +175,14 @@ class Writer:
                 held = states.epochs.get(thread) == append.lease.epoch
                 fates[thread] = plan.add(append, states[thread]) if held else Fate.REFUSED
             self._first.update(plan.first)
-            if plan.changes.threads or plan.ended:
-                await self._write(connection, plan)
+            if plan.changes.threads or plan.changes.ended:
+                await write(connection, plan.changes, plan.statuses, (), plan.now)
             crash("worker.before_append")
         crash("worker.after_append")
         self._first.clear()
         if plan.changes.threads:
             self.announce(list(plan.changes.threads), plan.ready())
         return fates
-
-    async def _write(self, connection: asyncpg.Connection, plan: "_Plan") -> None:
-        await write(connection, plan.changes, plan.statuses, (), plan.now)
-        if plan.released:
-            await connection.execute(SQL["keep_deadline"], *_of(plan.released, "where", "run"))
-        if plan.ended:
-            await connection.execute(SQL["release"], *_of(plan.ended, "where", "epoch"))
 
     async def _one_by_one(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[ThreadId, Fate]:
         """Something in one of them is refused by Postgres: it must not fail its neighbours."""
@@ -220,8 +213,6 @@ class _Plan:
     changes: Changes
     statuses: dict[RunId, RunStatus] = field(default_factory=dict)
     first: dict[ThreadId, tuple[EventId, RunId, str]] = field(default_factory=dict)
-    ended: list[Lease] = field(default_factory=list)
-    released: list[Lease] = field(default_factory=list)
 
     def add(self, append: Append, state: State) -> Fate:
         """Steps one run through what it says; REFUSED where it is not its thread's current run any more, or is over."""
@@ -239,8 +230,9 @@ class _Plan:
                 self._note_first(thread, lease.run, taken.effects)
         self.changes.change(before.thread, state.thread)
         if append.releases:
-            self.ended.append(lease)
-            self.released += [lease] if _still_current(state, lease.run) else []
+            row = (*lease.where, lease.epoch)
+            self.changes.ended.append(row)
+            self.changes.interrupted += [row] if _still_current(state, lease.run) else []
         return Fate.WRITTEN
 
     def _note_first(self, thread: ThreadId, run: RunId, effects: Sequence[Effect]) -> None:
@@ -260,9 +252,3 @@ def _want(append: Append) -> Want:
 
 def _still_current(state: State, run: RunId) -> bool:
     return bool(state.queue) and state.queue[0].id == run
-
-
-def _of(leases: Sequence[Lease], *names: str) -> list[list[object]]:
-    """Columns of leases; `where` is two of them."""
-    rows = [[lease.where[0], lease.where[1], *(getattr(lease, name) for name in names[1:])] for lease in leases]
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]

@@ -56,22 +56,17 @@ async def _settle(
         if taken.state.thread.ready_at is not None:
             ready.append(where)
     lost = [row for row in out if row["lost"]]
-    if changes.threads:
+    changes.ended = changes.interrupted = [(row["partition"], row["thread"], row["epoch"]) for row in lost]
+    if changes.threads or lost:
         await write(connection, changes, statuses, (), now)
     if lost:
-        await connection.execute(SQL["keep_deadline"], *_columns(lost, "run"))
         LOST_LEASES.inc(len(lost))
         log.warning("leases ran out: their workers are lost", runs=[row["run"] for row in lost])
-        await connection.execute(SQL["release"], *_columns(lost, "epoch"))
     return list(changes.threads), ready
 
 
 def _event(row: asyncpg.Record, attempts: int) -> RunnerEvent:
     return AttemptLost(row["run"], attempts) if row["lost"] else RunExpired(row["run"])
-
-
-def _columns(rows: Sequence[asyncpg.Record], name: str) -> list[list[object]]:
-    return [[row[column] for row in rows] for column in ("partition", "thread", name)]
 
 
 def _runs(state: State) -> list[Run]:

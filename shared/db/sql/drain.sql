@@ -229,17 +229,6 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
      as w (partition, thread, id, run, type, status, content, occurred_at, message, tokens, duration_ms, tool_call_id,
            tool_name, tool_input, request_id);
 
--- name: insert_messages
--- Messages that are more than a user's text: another role, other parts, metadata.
-insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at, status,
-                      incomplete_reason)
-select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at,
-       case when incomplete is null then 'completed' else 'incomplete' end, incomplete
-from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
-            $9::timestamptz[], $10::text[])
-     with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete, n)
-order by n;
-
 -- name: keep_cut_messages
 -- What a run had said of a message when it ended in the middle of it: kept, and marked. $4 is an event id before the
 -- run's first one, $5 why it ended.
@@ -260,15 +249,39 @@ cross join lateral (
     order by e.message
 ) as cut;
 
--- name: keep_with_runs
--- Checkpoints, the event that each was made behind, and what was used. From a checkpoint on attempts count anew, but for the one that made it.
-update runs r
-set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coalesce(w.place, r.resume_after),
-    attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
-    usage = coalesce(w.usage::jsonb, r.usage)
-from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[])
-     as w (partition, thread, id, checkpoint, place, usage)
-where r.partition = w.partition and r.thread = w.thread and r.id = w.id;
+-- name: say
+-- What runners leave: messages that are more than a user's text, in the order of their numbers; checkpoints, the event that
+-- each was made behind, and what was used (from a checkpoint on attempts count anew, but for the one that made it); and
+-- leases that end with it.
+with said as (
+    insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at, status,
+                          incomplete_reason)
+    select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at,
+           case when incomplete is null then 'completed' else 'incomplete' end, incomplete
+    from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+                $9::timestamptz[], $10::text[])
+         with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete, n)
+    order by n
+),
+kept as (
+    update runs r
+    set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coalesce(w.place, r.resume_after),
+        attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
+        usage = coalesce(w.usage::jsonb, r.usage)
+    from unnest($11::smallint[], $12::uuid[], $13::uuid[], $14::text[], $15::uuid[], $16::text[])
+         as w (partition, thread, id, checkpoint, place, usage)
+    where r.partition = w.partition and r.thread = w.thread and r.id = w.id
+)
+delete from leases l
+using unnest($17::smallint[], $18::uuid[], $19::bigint[]) as w (partition, thread, epoch)
+where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
+
+-- name: keep_deadline
+-- What is left of a run's time goes with it to the next worker; one that waits for a permission gets new time.
+update runs r set deadline = case when r.status = 'booting' then l.deadline end
+from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
+join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
+where r.partition = w.partition and r.thread = w.thread and r.id = l.run and r.completed_at is null;
 
 -- name: edit_messages
 -- Other texts for what queued runs answer: the message, and its event in the log, which has the same id.

@@ -24,12 +24,6 @@ set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, expires_
 where leases.expires_at <= clock_timestamp()
 returning partition, thread, run, epoch, deadline;
 
--- name: release
--- Ends leases, in the transaction that ends what their runs did.
-delete from leases l
-using unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
-where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
-
 -- name: let_go
 -- Ends leases whose runs have ended before; returns the threads whose next run may begin.
 with released as (
@@ -42,13 +36,6 @@ select t.partition, t.id
 from released r
 join threads t on t.partition = r.partition and t.id = r.thread
 where t.ready_at is not null;
-
--- name: keep_deadline
--- What is left of a run's time goes with it to the next worker; one that waits for a permission gets new time.
-update runs r set deadline = case when r.status = 'booting' then l.deadline end
-from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
-join leases l on l.partition = w.partition and l.thread = w.thread and l.run = w.run
-where r.partition = w.partition and r.thread = w.thread and r.id = w.run;
 
 -- name: beat
 -- Makes these leases last for another $4 seconds, but for those whose runs are over: they have as long as is left. Says of
