@@ -6,31 +6,27 @@ which finds all that nobody rang for. What there is no room for is rung for othe
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 import asyncpg
 import structlog
-from redis.asyncio import Redis
 
 from shared import ids
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line, open_pool
 from shared.db.statements import statements
 from shared.ids import ThreadId, Ulid
-from shared.keys import Keys
 from shared.logs import Seldom
-from shared.metrics import EXECUTING_RUNS, FINISHED_RUNS, POSTGRES_ERRORS, REDIS_ERRORS
-from shared.queue import AWAY as REDIS_AWAY
-from shared.queue import EXECUTE, Queue, open_redis
+from shared.metrics import EXECUTING_RUNS, FINISHED_RUNS, POSTGRES_ERRORS
+from shared.queue import Queue
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
-from worker.doorbell import NAP
 from worker.execute import briefing, leases
 from worker.execute.append import Writer
 from worker.execute.briefing import Briefing
+from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Lease
@@ -69,8 +65,7 @@ class Executor:
     _openers: Openers = field(init=False)
     _take_line: Line = field(init=False)
     _sweep_line: Line = field(init=False)
-    _bell: Queue = field(init=False)
-    _nudges: Redis = field(init=False)
+    _ear: Ear = field(init=False)
     _pool: asyncpg.Pool | None = None
     _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
     _offered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,14 +74,13 @@ class Executor:
     _orphans: set[asyncio.Task[object]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        url, keys = self.settings.database_url, Keys(self.settings.redis_prefix)
+        url = self.settings.database_url
         self.writer = Writer(url, self._announce)
         self.heartbeat = Heartbeat(url, self._leases, self._hear)
         self._openers = Openers(self.settings)
         self._take_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill take")
         self._sweep_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill recovery")
-        self._bell = Queue(open_redis(self.settings.redis_url, 5 * NAP), keys)
-        self._nudges = open_redis(self.settings.redis_url, 5 * NAP)
+        self._ear = Ear(self.settings, self.queue, lambda: self.room, self._called, self._hear_of)
 
     @property
     def executing(self) -> int:
@@ -102,7 +96,7 @@ class Executor:
         loops = [self.sweep] if self.settings.sweep else []
         if self.executes:
             self.heartbeat.start()
-            loops += [self.take, self.writer.run, self.answer, self.listen]
+            loops += [self.take, self.writer.run, self._ear.answer, self._ear.listen]
         return [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
 
     def offer(self, where: Iterable[Where]) -> None:
@@ -114,10 +108,16 @@ class Executor:
         if new and len(self._wanted) >= self.room:
             self.aftermath.call([thread for thread, _ in new])
 
-    def nudge(self, threads: Collection[ThreadId]) -> None:
-        """Runs of these threads were interrupted or steered: ours are looked at, others' workers are told."""
+    def _called(self, threads: Collection[ThreadId]) -> None:
+        self.offer([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
+
+    def _hear_of(self, threads: Collection[str]) -> None:
         if not self._runs.keys().isdisjoint(threads):
             self.heartbeat.nudge()
+
+    def nudge(self, threads: Collection[ThreadId]) -> None:
+        """Runs of these threads were interrupted or steered: ours are looked at, others' workers are told."""
+        self._hear_of(threads)
         if others := [thread for thread in threads if thread not in self._runs]:
             self.aftermath.nudge(others)
 
@@ -270,34 +270,6 @@ class Executor:
                 execution.steers[offer.message.id] = offer.run
                 execution.context.steer.offer(offer.message)
 
-    async def answer(self) -> None:
-        """Takes wake-ups that others rang for, until it is cancelled."""
-        while True:
-            try:
-                if self.room > 0:
-                    threads = await self.queue.answer(self.room)
-                    self.offer([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
-                await self._bell.wait(EXECUTE, NAP)
-            except REDIS_AWAY as error:
-                REDIS_ERRORS.labels("answer").inc()
-                warn("no wake-ups without Redis; the sweep works", error=repr(error))
-                await asyncio.sleep(PAUSE)
-
-    async def listen(self) -> None:
-        """Hears of runs that were interrupted or steered, until it is cancelled; heartbeats find them, too."""
-        while True:
-            try:
-                async with aclosing(self._nudges.pubsub(ignore_subscribe_messages=True)) as pubsub:
-                    await pubsub.subscribe(Keys(self.settings.redis_prefix).nudges)
-                    while True:
-                        message = await pubsub.get_message(timeout=NAP)
-                        if message and not self._runs.keys().isdisjoint(message["data"].decode().split()):
-                            self.heartbeat.nudge()
-            except REDIS_AWAY as error:
-                REDIS_ERRORS.labels("nudges").inc()
-                log.debug("no subscription to nudges", error=repr(error))
-            await asyncio.sleep(PAUSE)
-
     async def sweep(self) -> None:
         """Finds what nobody rang for, and what ran out, until it is cancelled."""
         while True:
@@ -341,9 +313,7 @@ class Executor:
         for line in (self._take_line, self._sweep_line):
             await line.close()
         await self.writer.close()
-        await self._bell.close()
-        with suppress(*REDIS_AWAY):
-            await self._nudges.aclose()
+        await self._ear.close()
 
     def _reads(self) -> asyncpg.Pool:
         if self._pool is None:
