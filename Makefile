@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 PYTHON ?=
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow faults check bench lock clean
+.PHONY: help install dev test test-slow faults faults-runs check bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## make .venv from requirements.lock (quick the second time; PYTHON=... picks an interpreter)
 	@:
@@ -25,6 +26,10 @@ test-slow: install ## the tests that take minutes: one fault at a time, on proce
 
 faults: install ## kills, stops and flushes under load, then a checker (SEEDS=1,2,3 MINUTES=5)
 	@$(BIN)/python -m tests.faults.run
+
+faults-runs: install ## kill executing workers, interrupt runs at random moments, then a checker (SEED=1)
+	@$(BIN)/python -m tests.faults.executions kills --seed $(SEED)
+	@$(BIN)/python -m tests.faults.executions cancels --seed $(SEED)
 
 check: install ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

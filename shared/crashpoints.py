@@ -6,6 +6,7 @@ poison_kill:<marker>   the worker is gone when it applies a batch that contains 
 ack_before_commit      the api answers before it writes
 stale_read             the partition's lock is taken in the statement that reads, and nobody counts what was marked
 skip_locked            batches are locked row by row instead of by partition
+ignore_epoch           a worker writes for a run though somebody else has its lease
 
 The settings refuse every name unless THREADMILL_ENV=test. Nothing armed costs one look at an empty set.
 """
@@ -26,7 +27,7 @@ POINTS = (
     "worker.before_append",
     "worker.after_append",
 )
-SWITCHES = ("ack_before_commit", "stale_read", "skip_locked")
+SWITCHES = ("ack_before_commit", "stale_read", "skip_locked", "ignore_epoch")
 _KNOWN = frozenset({*SWITCHES, *(f"{end}:{point}" for end in ("crash", "stop") for point in POINTS)})
 _POISON = "poison_kill:"
 

@@ -1,18 +1,21 @@
-"""Rows 1, 2 and 4 of the list of faults: a process that is gone at each named point, and what follows."""
+"""Rows 1, 2, 4 and 6 of the list of faults: a process that is gone at each named point, and what follows."""
 
 import pytest
 
 from shared.crashpoints import CRASHED, POINTS
+from tests.faults.executions.stage import stage
+from tests.faults.executions.talks import Talk
 from tests.faults.processes import Stack
 from tests.faults.scene import ASYNC, scene
 
 COMMITTED = ("api.after_commit", "api.after_ring")
-APPLYING = tuple(point for point in POINTS if point.startswith("worker."))
+APPLYING = ("worker.after_lock", "worker.after_note", "worker.before_commit", "worker.after_commit")
+EXECUTING = ("worker.after_lease", "worker.before_append", "worker.after_append")
 LATEST = 2.0  # seconds after which the sweep has applied what nobody rang for
 
 
 def test_every_crash_point_is_hit_by_a_test_here() -> None:
-    assert {"api.before_commit", *COMMITTED, *APPLYING} == set(POINTS)
+    assert {"api.before_commit", *COMMITTED, *APPLYING, *EXECUTING} == set(POINTS)
 
 
 async def test_an_api_that_is_killed_before_the_commit_stores_nothing_and_a_retry_is_accepted(stack: Stack) -> None:
@@ -54,3 +57,22 @@ async def test_what_a_worker_had_in_hand_when_it_was_killed_is_applied_once(stac
         stack.worker()
         await s.settled(*requests)
         assert await s.violations() == []
+
+
+@pytest.mark.parametrize("point", EXECUTING)
+async def test_a_run_whose_worker_was_killed_there_completes_elsewhere_once_with_its_exact_text(
+    stack: Stack, point: str
+) -> None:
+    """The first of what the run says is then taken and not written, or written and not known to be."""
+    stack.api()
+    broken = stack.worker(role="all", testing=f"crash:{point}")
+    async with stage(stack) as s:
+        thread, talk = await s.new_thread(), Talk()
+        run = await talk.say(s, thread, "/slow 1 to the end")
+        assert await broken.died() == CRASHED
+        assert await s.count(thread, run) == (point == "worker.after_append")
+        stack.worker(role="all")
+        assert (await s.ended(thread, run))["status"] == "completed"
+        found, faults = await talk.judge(s)
+        assert faults == []
+        assert [(executed.id, executed.attempt) for executed in found.runs] == [(run, 2)]

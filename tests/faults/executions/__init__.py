@@ -1,0 +1,1 @@
+"""Runs that are executed while workers are killed and users interrupt: programs that count what becomes of them."""

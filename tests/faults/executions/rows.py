@@ -1,0 +1,149 @@
+"""The rows of executed runs after quiet, and what must hold of them. Pure functions; a fault is a line of text.
+
+Refused here: what clients were told, which the programs compare themselves.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from tests.faults.executions.stage import TERMINAL
+
+ENDS = frozenset({"run.completed", "run.failed"})
+DELTA = "agent.message.delta"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    thread: str
+    id: str
+    status: str
+    attempt: int
+    error: str | None  # its code
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    id: str
+    type: str
+    run: str | None
+    content: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    id: str
+    run: str
+    text: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    run: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    id: str
+    status: str
+    active_runs: int
+    ready_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    threads: tuple[Thread, ...] = ()
+    runs: tuple[Run, ...] = ()
+    events: tuple[Event, ...] = ()
+    messages: tuple[Message, ...] = ()  # the assistant's
+    requests: tuple[Request, ...] = ()
+    leases: tuple[str, ...] = ()  # of which runs
+
+    def logs(self) -> dict[str | None, list[Event]]:
+        """Run -> its events, oldest first."""
+        logs: dict[str | None, list[Event]] = defaultdict(list)
+        for event in self.events:
+            logs[event.run].append(event)
+        return logs
+
+
+async def read(db: asyncpg.Pool) -> Rows:
+    return Rows(
+        threads=tuple([Thread(**row) for row in await db.fetch(
+            "select id, status, active_runs, ready_at from threads")]),
+        runs=tuple([Run(**row) for row in await db.fetch(
+            "select thread, id, status, attempt, error::jsonb->>'code' as error, completed_at from runs")]),
+        events=tuple([Event(**row) for row in await db.fetch(
+            "select id, type, run, content, message from thread_events order by thread, id")]),
+        messages=tuple([Message(**row) for row in await db.fetch(
+            "select id, run, parts->0->>'text' as text, status from messages where role = 'assistant'")]),
+        requests=tuple([Request(**row) for row in await db.fetch("select run, state from permission_requests")]),
+        leases=tuple([row["run"] for row in await db.fetch("select run from leases")]),
+    )  # fmt: skip
+
+
+def check(rows: Rows) -> list[str]:
+    """Every fault that can be seen without knowing what was asked for."""
+    logs = rows.logs()
+    return [
+        *_check_ends(rows.runs, logs),
+        *_check_quiet(rows),
+        *_check_messages(rows, logs),
+    ]
+
+
+def spoken(log: Sequence[Event]) -> str:
+    """The text of all deltas."""
+    return "".join(event.content or "" for event in log if event.type == DELTA)
+
+
+def _check_ends(runs: Sequence[Run], logs: dict[str | None, list[Event]]) -> Iterator[str]:
+    """Every run is terminal, says so once, and says nothing after it."""
+    for run in runs:
+        if run.status not in TERMINAL:
+            yield f"run {run.id} is {run.status}"
+        ends = [event for event in logs[run.id] if event.type in ENDS]
+        if len(ends) != (run.status in TERMINAL):
+            yield f"run {run.id} is {run.status} and has {len(ends)} terminal events"
+        late = [event.type for event in logs[run.id] if ends and event.id > ends[0].id]
+        if late:
+            yield f"run {run.id} has events behind its end: {late}"
+
+
+def _check_quiet(rows: Rows) -> Iterator[str]:
+    over = {run.id for run in rows.runs if run.status in TERMINAL}
+    for run in rows.leases:
+        yield f"run {run} has a lease still"
+    for request in rows.requests:
+        if request.state == "pending" and request.run in over:
+            yield f"run {request.run} is over and has an open request"
+    for thread in rows.threads:
+        if thread.active_runs or thread.status != "IDLE":
+            yield f"thread {thread.id} is {thread.status} with {thread.active_runs} active runs"
+        if thread.ready_at is not None:
+            yield f"thread {thread.id} waits for a worker and has no run"
+
+
+def _check_messages(rows: Rows, logs: dict[str | None, list[Event]]) -> Iterator[str]:
+    """What a run said is kept: its messages hold exactly the text of their deltas, the last one marked if it is cut."""
+    kept: dict[str, list[Message]] = defaultdict(list)
+    for message in rows.messages:
+        kept[message.run].append(message)
+    for run in rows.runs:
+        said: dict[str, str] = defaultdict(str)
+        for event in logs[run.id]:
+            if event.type == DELTA:
+                said[event.message or "-"] += event.content or ""
+        found = {message.id: message.text for message in kept[run.id]}
+        if found != dict(said):
+            yield f"run {run.id} ({run.status}) said {dict(said)}, and its messages are {found}"
+        incomplete = [message.id for message in kept[run.id] if message.status == "incomplete"]
+        if incomplete and run.status == "completed":
+            yield f"run {run.id} is completed and has incomplete messages"

@@ -1,0 +1,46 @@
+"""Row 8 of the list of faults, for runs: connections of their workers are cut, also between a commit and its answer.
+
+What was written is not written twice, what was not is written later.
+"""
+
+import asyncio
+import random
+
+from tests.faults.clients import chance
+from tests.faults.executions.stage import Stage, stage
+from tests.faults.executions.talks import Talk
+from tests.faults.processes import Stack
+
+CUTS = 60
+EVERY = (0.05, 0.4)  # seconds between cuts
+_CUT = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where datname = current_database() and application_name = $1
+"""
+NAMES = ("threadmill append", "threadmill append", "threadmill take", "threadmill leases", "threadmill recovery")
+
+
+async def test_runs_lose_and_double_nothing_when_their_workers_connections_are_cut(stack: Stack) -> None:
+    stack.api()
+    workers = [stack.worker(role="all") for _ in range(2)]
+    async with stage(stack) as s:
+        threads, talk = [await s.new_thread() for _ in range(6)], Talk()
+        async with asyncio.TaskGroup() as group:
+            for n, thread in enumerate(threads):
+                group.create_task(talk.converse(s, thread, chance(5, n)))
+            cut = await _cut(s, chance(5))
+            talk.over.set()
+        found, faults = await talk.judge(s)
+        assert faults == []
+        assert {(run.status, run.error) for run in found.runs} == {("completed", None)}
+        assert cut >= CUTS / 2, "too few connections were there to be cut"
+        assert [worker.process.poll() for worker in workers] == [None, None]
+
+
+async def _cut(s: Stage, rng: random.Random) -> int:
+    """Cuts one kind of connection after the other; how many that hit."""
+    hit = 0
+    for _ in range(CUTS):
+        await asyncio.sleep(rng.uniform(*EVERY))
+        hit += len(await s.db.fetch(_CUT, rng.choice(NAMES)))
+    return hit
