@@ -102,8 +102,8 @@ class Stack:
         self.apis.append(member)
         return member
 
-    def worker(self, clock: int = 0, **settings: str) -> Member:
-        port, argv = ports.pick(), ("worker", "--role", "apply")
+    def worker(self, clock: int = 0, role: str = "apply", **settings: str) -> Member:
+        port, argv = ports.pick(), ("worker", "--role", role)
         own = {"worker_port": str(port), **settings}
         member = self._spawn(f"worker-{len(self.workers)}", argv, clock, port, own)
         self.workers.append(member)

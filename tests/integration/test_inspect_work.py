@@ -159,9 +159,9 @@ async def test_a_heartbeat_reads_no_more_of_a_backlog_than_its_bound(
     connection = await connect(settings.database_url, **BY_INDEX)
     text = statements("sweep")["beat"].rstrip(";")
     arguments = (ids.mint(), "a", 1, "all", "0.1.0", 0, 0, 100)
-    plan: dict[str, Any] = json.loads(
-        await connection.fetchval(f"explain (analyze, format json) {text}", *arguments)
-    )[0]["Plan"]
+    plan: dict[str, Any] = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))[
+        0
+    ]["Plan"]
     await connection.close()
     assert max(rows_read(plan, "threads")) <= 100
 

@@ -1,4 +1,4 @@
-"""The documentation names what the code has: every setting, metric, state, error code, warning code, key and command."""
+"""The documentation names what the code has: each setting, metric, state, error code, warning code, key and command."""
 
 import re
 from enum import StrEnum
