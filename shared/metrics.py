@@ -55,6 +55,10 @@ LATENCY = Tally(
 APPEND_SIZE = Histogram(
     "threadmill_append_runs", "Runs whose outputs were written by one append", buckets=(1, 2, 4, 8, 16, 32, 64, 128)
 )
+READY_RUNS = Gauge(
+    "threadmill_ready_runs", "Runs of the whole service that wait for a worker, as the last heartbeat counted them"
+)
+READY_AGE = Gauge("threadmill_ready_runs_oldest_seconds", "For how long the oldest of them has waited; 0: none does")
 EXECUTING_RUNS = Gauge("threadmill_executing_runs", "Runs that this worker executes")
 FINISHED_RUNS = Counter("threadmill_finished_runs", "Runs that this worker brought to an end", ["end"])
 LOST_LEASES = Counter("threadmill_lost_leases", "Leases that ran out, found by this worker")

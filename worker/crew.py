@@ -21,7 +21,7 @@ from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
 from shared.keys import Keys
-from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
+from shared.metrics import POSTGRES_ERRORS, READY_AGE, READY_RUNS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
@@ -42,6 +42,7 @@ INBOX = statements("inbox")
 BEAT = 2.0  # seconds between heartbeats
 BEAT_LIFE_MS = 10_000  # of the heartbeat in Redis
 REDIS_TIMEOUT = 1.0  # seconds; claims and finishes are small
+COUNTED = 1_000  # runs that wait, counted in a heartbeat; a backlog of them is never read to its end
 RETRY = 0.5  # seconds between tries to reach Postgres at the start
 
 
@@ -161,14 +162,16 @@ class Crew:
 
     async def beat_once(self) -> None:
         connection = await self._line.get()
-        host, pid = socket.gethostname(), os.getpid()
-        alive = await connection.fetchval(
-            SQL["beat"], self.id, host, pid, self.roles, __version__, self.aftermath.applied
-        )
+        host, pid, applied = socket.gethostname(), os.getpid(), self.aftermath.applied
+        executing = self.executor.executing if self.executor is not None else 0
+        told = (self.id, host, pid, self.roles, __version__, applied, executing)
+        row = await connection.fetchrow(SQL["beat"], *told, COUNTED)
         self._beaten = time.monotonic()
+        READY_RUNS.set(row["ready"])
+        READY_AGE.set(row["ready_age"] or 0.0)
         if self.doorbell is not None:
-            self.doorbell.workers = alive
-        record = {"host": host, "pid": pid, "roles": self.roles, "applied": self.aftermath.applied}
+            self.doorbell.workers = row["alive"]
+        record = {"host": host, "pid": pid, "roles": self.roles, "applied": applied, "executing": executing}
         await self._queue.beat(self.id, record, BEAT_LIFE_MS)
 
     async def _partitions(self) -> int:

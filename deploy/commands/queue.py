@@ -1,4 +1,4 @@
-"""`threadmill queue`: what waits, for how long, and who works on it."""
+"""`threadmill queue`: what waits, for how long, and who works on it: batches, runs, permissions, webhooks."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,7 +15,10 @@ from shared.db.connect import AWAY, open_pool
 from shared.db.migrate import check
 from shared.inspect import batches, threads
 from shared.inspect.batches import BatchView
-from shared.inspect.queue import Count, Depth, QueueStatus, Rung, Stored, queue_status
+from shared.inspect.counts import Count
+from shared.inspect.queue import Depth, QueueStatus, Rung, Stored, queue_status
+from shared.inspect.webhooks import Summary
+from shared.inspect.work import Runs
 from shared.keys import Keys
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -23,6 +26,7 @@ from shared.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="The queue: depth, ages, wake-ups, workers, and each waiting batch.")
 
 _REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
+LIVES = 15.0  # seconds of silence after which the other workers count one as gone, too
 
 
 @app.command(epilog="Example:  threadmill queue status --json")
@@ -33,7 +37,7 @@ def status(
 ) -> None:
     """Show what Postgres (the truth) and Redis (the doorbell) hold. Exit 1 where one of them is away.
 
-    Batches are counted up to 1,000 in each partition; more show as "1,000+".
+    Everything is counted up to a bound, batches up to 1,000 in each partition; more show as "1,000+".
     """
     found = asyncio.run(_status(context.resolve(data)))
     if as_json:
@@ -138,6 +142,8 @@ def _stored_document(stored: Stored) -> dict[str, Any]:
         "dead": document(stored.dead),
         "oldest_age": stored.oldest_age,
         "dead_age": stored.dead_age,
+        "runs": document(stored.runs),
+        "webhooks": document(stored.webhooks),
         "partitions": document([depth for depth in stored.depths if _busy(depth)]),
         "workers": document(stored.workers),
     }
@@ -151,7 +157,7 @@ def _show_status(found: QueueStatus, everything: bool) -> None:
     if rows:
         context.print_table(["partition", "waiting", "blocked", "oldest", "in Redis", "rung", "state"], rows)
     if found.stored and found.stored.workers:
-        columns = ["worker", "host", "pid", "roles", "version", "applied", "heartbeat", "in Redis"]
+        columns = ["worker", "host", "pid", "roles", "version", "applied", "executing", "heartbeat", "in Redis"]
         context.print_table(columns, _worker_rows(found.stored, rung))
 
 
@@ -166,11 +172,13 @@ def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
             str(stored.blocked),
             "behind a held thread or account" if stored.blocked.value else "",
         )
-        yield "dead letters", str(stored.dead), _dead_note(stored.dead, stored.dead_age)
+        yield "dead letters", str(stored.dead), _dead_note(stored.dead, stored.dead_age, "dead list")
+        yield from _runs_summary(stored.runs)
+        yield from _webhooks_summary(stored.webhooks)
         yield (
             "workers",
             str(len(stored.workers)),
-            "" if stored.workers else "nobody applies: start `python -m worker`",
+            _workers_note(stored),
         )
     if found.rung is None:
         yield "Redis", "away", "accepted all the same; the sweep applies within 2 s"
@@ -180,8 +188,31 @@ def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
     yield "waiting in Redis", f"{sum(found.rung.waiting.values()):,}", ""
 
 
-def _dead_note(dead: Count, oldest: float | None) -> str:
-    return f"oldest {words.age(oldest)}: see `threadmill dead list`" if dead.value else ""
+def _runs_summary(runs: Runs) -> Iterable[tuple[str, str, str]]:
+    yield "runs that wait", str(runs.ready), f"for a worker, oldest {words.age(runs.ready_age) or '-'}"
+    lost = f"; {runs.lost} whose worker is lost" if runs.lost.value else ""
+    yield "runs executing", str(runs.executing), f"oldest {words.age(runs.executing_age) or '-'}{lost}"
+    yield "permissions", str(runs.asking), f"to be decided, oldest {words.age(runs.asking_age) or '-'}"
+
+
+def _webhooks_summary(webhooks: Summary) -> Iterable[tuple[str, str, str]]:
+    late = words.age(webhooks.late)
+    yield "webhooks", str(webhooks.waiting), f"to be told, late by {late}" if late else "to be told, none late"
+    yield "webhooks, dead", str(webhooks.dead), _dead_note(webhooks.dead, webhooks.dead_age, "webhook list")
+
+
+def _workers_note(stored: Stored) -> str:
+    """Who is missing."""
+    roles = {one.roles for one in stored.workers if one.silent < LIVES}
+    if not roles:
+        return "nobody applies: start `python -m worker`"
+    if roles == {"apply"}:
+        return "nobody executes runs: start `python -m worker --role execute`"
+    return "nobody is rung for batches: start `python -m worker --role apply`" if roles == {"execute"} else ""
+
+
+def _dead_note(dead: Count, oldest: float | None, command: str) -> str:
+    return f"oldest {words.age(oldest)}: see `threadmill {command}`" if dead.value else ""
 
 
 def _busy(depth: Depth) -> bool:
@@ -204,4 +235,4 @@ def _worker_rows(stored: Stored, rung: Rung) -> Iterable[tuple[object, ...]]:
     for one in stored.workers:
         alive = "yes" if one.id in rung.workers else "no"
         heartbeat = f"{words.age(one.silent)} ago"
-        yield one.id, one.host, one.pid, one.roles, one.version, f"{one.applied:,}", heartbeat, alive
+        yield one.id, one.host, one.pid, one.roles, one.version, f"{one.applied:,}", one.executing, heartbeat, alive

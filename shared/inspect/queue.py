@@ -1,8 +1,8 @@
 """The state of the queue, as Postgres (the truth) and Redis (the doorbell) tell it, side by side.
 
-Either may be away: its half is then missing and the other one is shown. Batches in Postgres are counted per
-partition up to `COUNTED`, so that a backlog of millions costs what a backlog of thousands does; the counts of
-Redis are exact for what is in Redis.
+Either may be away: its half is then missing and the other one is shown. What is in Postgres is counted up to a bound
+(batches by partition), so that a backlog of millions costs what a backlog of thousands does; the counts of Redis are
+exact for what is in Redis.
 """
 
 from collections.abc import Mapping
@@ -17,29 +17,17 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.ids import Ulid
+from shared.inspect import webhooks
+from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.queue import AWAY as REDIS_AWAY
 
-COUNTED = 1_000  # batches counted in one partition; more show as "1,000+"
 ACCOUNTS = 200  # accounts with work looked at in one partition for the age of the oldest batch
 JOBS = 1_000  # wake-ups looked at; there is at most about one a partition
 SILENCE = 3_600.0  # seconds after which a silent worker is no longer listed
 ROLES = ("apply", "execute")
 PARTITIONS = 64  # of a new database: assumed where Postgres is away and can't tell
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """A number of rows, counted up to a bound. `at_least`: the bound was reached, there may be more."""
-
-    value: int
-    at_least: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.value:,}{'+' if self.at_least else ''}"
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.value + other.value, self.at_least or other.at_least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +50,7 @@ class Worker:
     version: str
     started_at: datetime
     applied: int
+    executing: int  # runs, at its last heartbeat
     silent: float  # seconds since its last heartbeat
 
 
@@ -72,6 +61,8 @@ class Stored:
     depths: tuple[Depth, ...]
     dead: Count
     dead_age: float | None  # seconds since the oldest dead letter was parked
+    runs: Runs
+    webhooks: webhooks.Summary
     workers: tuple[Worker, ...]
 
     @property
@@ -140,14 +131,16 @@ async def read_stored(db: Database) -> Stored:
             Depth(
                 row["partition"],
                 row["paused"],
-                _count(row["waiting"]),
-                _count(row["blocked"]),
+                counted(row["waiting"]),
+                counted(row["blocked"]),
                 ages.get(row["partition"]),
             )
             for row in depths
         ),
-        dead=_count(dead["dead"]),
+        dead=counted(dead["dead"]),
         dead_age=dead["age"],
+        runs=await read_runs(db),
+        webhooks=await webhooks.summary(db),
         workers=tuple(Worker(**row) for row in workers),
     )
 
@@ -181,10 +174,6 @@ async def _wake_ups(redis: Redis, queue: str) -> WakeUps:
 async def _live_workers(redis: Redis, keys: Keys) -> tuple[str, ...]:
     prefix = keys.worker("")
     return tuple(sorted([key.decode()[len(prefix) :] async for key in redis.scan_iter(f"{prefix}*", count=1_000)]))
-
-
-def _count(rows: int) -> Count:
-    return Count(min(rows, COUNTED), rows > COUNTED)
 
 
 def _line(error: BaseException) -> str:

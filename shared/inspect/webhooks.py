@@ -12,7 +12,7 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import AgentId, RunId, ThreadId, Ulid
-from shared.inspect.queue import COUNTED, Count
+from shared.inspect.counts import COUNTED, Count, counted
 from shared.webhooks import PREFIX
 
 
@@ -76,7 +76,7 @@ async def find_message(db: Database, message: Ulid) -> MessageView:
 async def summary(db: Database) -> Summary:
     """Bounded, however much waits."""
     row = await db.fetchrow(statements("webhooks")["summary"], COUNTED + 1)
-    return Summary(_count(row["waiting"]), row["late"], _count(row["dead"]), row["dead_age"])
+    return Summary(counted(row["waiting"]), row["late"], counted(row["dead"]), row["dead_age"])
 
 
 def _view(row: asyncpg.Record) -> MessageView:
@@ -105,7 +105,3 @@ def _state(row: asyncpg.Record) -> MessageState:
     if row["delivered_at"] is not None:
         return MessageState.DELIVERED
     return MessageState.DUE if row["parked_at"] is None else MessageState.DEAD
-
-
-def _count(rows: int) -> Count:
-    return Count(min(rows, COUNTED), rows > COUNTED)

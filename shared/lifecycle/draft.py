@@ -225,11 +225,14 @@ class Draft:
         before = self.state.queue[0] if self.state.queue else None
         if before is None or before.id != current.id:
             return self.at
-        if current.status is before.status is not RunStatus.WAITING_INPUT:
-            return self.ready_at
-        if current.status is RunStatus.WAITING_INPUT and not self.open_requests(current.id):
-            return self.ready_at or (self.at if before.attempt == current.attempt else None)
-        return self.ready_at if current.status is RunStatus.BOOTING else None
+        if current.status is RunStatus.WAITING_INPUT:
+            return None if self.open_requests(current.id) else self._since_settled(before)
+        return self.ready_at if current.status in (before.status, RunStatus.BOOTING) else None
+
+    def _since_settled(self, before: Run) -> datetime | None:
+        """The current run waits for no permission: since this step, or since longer, and may be taken by now."""
+        asked = any(r.run == before.id and r.state == RequestState.PENDING for r in self.state.requests.values())
+        return self.at if asked or before.status is not RunStatus.WAITING_INPUT else self.ready_at
 
     def freeze(self) -> State:
         """The state after the step; the very same one where nothing changed."""
@@ -239,7 +242,12 @@ class Draft:
             status = ThreadStatus.RUNNING if self.active_runs else ThreadStatus.IDLE
             if status != thread.status:
                 self.log("session.status", None, status)
-        if not self.effects and self.archived_at is thread.archived_at and self.deleted_at is thread.deleted_at:
+        if not (
+            self.effects
+            or self.archived_at is not thread.archived_at
+            or self.deleted_at is not thread.deleted_at
+            or self.ready_at is not thread.ready_at
+        ):
             return self.state
         return State(self._thread(status), self.policy, self.queue, self.others, self.requests, self.seen, self.steers)
 

@@ -135,8 +135,8 @@ def lose(draft: Draft, event: AttemptLost) -> Result:
     if run.attempt >= event.limit:
         return Result(end(draft, run, ATTEMPT_LOST, RunStatus.FAILED, _LOST) or run)
     moved = draft.move(run, ATTEMPT_LOST, RunStatus.BOOTING)
-    if moved is not None:
-        draft.ready_at = draft.at
+    if moved is not None or (run.status is RunStatus.WAITING_INPUT and not draft.open_requests(run.id)):
+        draft.ready_at = draft.at  # one that was about to resume stays as it is
     return Result(moved or run)
 
 

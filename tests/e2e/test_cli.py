@@ -90,12 +90,19 @@ async def test_the_state_of_the_queue_is_one_document(
     assert 90 <= document["postgres"]["oldest_age"] < 120
     assert [one["partition"] for one in document["postgres"]["partitions"]] == [thread.partition]
     assert [one["id"] for one in document["postgres"]["workers"]] == [worker]
+    assert set(document["postgres"]["runs"]) == {
+        *("ready", "ready_age", "executing", "executing_age", "lost", "asking", "asking_age")
+    }
+    assert document["postgres"]["webhooks"]["waiting"] == {"value": 0, "at_least": False}
+    assert set(document["redis"]["wake_ups"]) == {"apply", "execute"}
     assert document["redis"]["wake_ups"]["apply"] == {"queued": 1, "in_progress": 0}
     assert document["redis"]["waiting"] == {str(thread.partition): 1}
     assert document["errors"] == {}
     table = await threadmill("queue", "status")
     assert table.code == 0
     assert worker in table.out
+    for row in ("runs that wait", "runs executing", "permissions", "webhooks", "wake-ups, execute"):
+        assert row in table.out
 
 
 async def test_waiting_batches_are_listed_and_one_is_shown(

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from shared import ids, inspect
 from shared.inspect import batches
 from shared.inspect.batches import BatchState
-from shared.inspect.queue import COUNTED, Count, Depth, queue_status, read_stored
+from shared.inspect.counts import COUNTED, Count
+from shared.inspect.queue import Depth, queue_status, read_stored
 from shared.keys import Keys
 from shared.queue import Queue, Waiting, open_redis
 from tests.plans import plan_of, rows_read

@@ -10,7 +10,7 @@ from shared import accounts, ids
 from shared.errors import NotFound
 from shared.inspect import batches, threads
 from shared.inspect.batches import BatchState
-from shared.inspect.queue import COUNTED
+from shared.inspect.counts import COUNTED
 from tests.plans import plan_of, rows_read
 from tests.rows import PARTITIONS, Owner, Row, add_batch, add_owner, add_thread, fill
 

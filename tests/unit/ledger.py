@@ -4,7 +4,7 @@ Every write is checked against the constraints of shared/db/migrations/0002_thre
 core that goes through a ledger shows that its effects can be stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared import ids
@@ -17,6 +17,7 @@ from shared.effects import (
     RequestOpened,
     RequestSettled,
     RunCreated,
+    RunKept,
     RunMoved,
     SteerOffered,
     SteerSettled,
@@ -107,6 +108,7 @@ class Ledger:
         self.requests: dict[RequestId, PermissionRequest] = {}
         self.steers: dict[RunId, Steer] = {}
         self.seen: dict[str, RunId] = {}
+        self.kept: dict[RunId, RunKept] = {}  # the last checkpoint, its place, all that was used
 
     @property
     def active(self) -> list[Run]:
@@ -148,6 +150,7 @@ class Ledger:
             state = done.state
         for done in steps:
             self.write(done.state.thread, done.effects)
+        self._count_anew([effect for done in steps for effect in done.effects])
         return steps
 
     def write(self, thread: Thread, effects: Sequence[Effect]) -> None:
@@ -157,7 +160,7 @@ class Ledger:
         self.thread = thread
         self.check()
 
-    def _write(self, effect: Effect) -> None:  # noqa: C901 - one case for each effect
+    def _write(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case for each effect
         match effect:
             case RunCreated(run, messages, retries):
                 assert run.id not in self.runs
@@ -171,6 +174,8 @@ class Ledger:
             case RunMoved(run):
                 _check_move(self.runs[run.id], run)
                 self.runs[run.id] = run
+            case RunKept():
+                self._keep(effect)
             case InputEdited(edited, text):
                 self._edit(self.inputs[edited][0], text)
             case EventLogged():
@@ -199,6 +204,25 @@ class Ledger:
                 assert name not in self.seen
                 self.seen[name] = run
 
+    def _keep(self, kept: RunKept) -> None:
+        """As `say` of shared/db/sql/drain.sql: what is not said stays."""
+        before = self.kept.get(kept.run, RunKept(kept.run, None, None, None))
+        if kept.place is not None:
+            assert self.log[-1].id == kept.place, "its place is the end of the log"
+        self.kept[kept.run] = RunKept(
+            kept.run,
+            before.checkpoint if kept.checkpoint is None else kept.checkpoint,
+            before.place if kept.place is None else kept.place,
+            before.usage if kept.usage is None else kept.usage,
+        )
+
+    def _count_anew(self, effects: Sequence[Effect]) -> None:
+        """The same statement, which comes behind the moves: from a checkpoint on, only its own attempt counts."""
+        for effect in effects:
+            if isinstance(effect, RunKept) and effect.checkpoint is not None:
+                run = self.runs[effect.run]
+                self.runs[effect.run] = run._replace(attempt=min(run.attempt, 1))
+
     def _edit(self, message: MessageId, text: str) -> None:
         assert not [run for run, read in self.inputs.items() if message in read and self.runs[run].started_at]
         self.messages[message] = self.messages[message]._replace(parts=[{"type": "text", "text": text}])
@@ -223,6 +247,15 @@ class Ledger:
         open_runs = {r.run for r in self.requests.values() if r.state == RequestState.PENDING}
         assert all(self.runs[run].status == RunStatus.WAITING_INPUT for run in open_runs)
         assert all(steer.target == active[0].id for steer in self.steers.values() if not steer.settled)
+        self._check_ready(active[0] if active else None, open_runs)
+
+    def _check_ready(self, current: Run | None, asking: Collection[RunId]) -> None:
+        """Where it follows from the rows. Whether somebody has a run that boots, or is about to resume, does not."""
+        ready = self.thread.ready_at is not None
+        if current is None or current.status == RunStatus.RUNNING or current.id in asking:
+            assert not ready
+        if current is not None and current.status == RunStatus.QUEUED:
+            assert ready
 
 
 def _check_run(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The documentation names what the code has: every setting, state, error code, warning code, key and command."""
+"""The documentation names what the code has: each setting, metric, state, error code, warning code, key and command."""
 
 import re
 from enum import StrEnum
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from prometheus_client import REGISTRY
 
 from deploy import cli
-from shared import errors, keys
+from shared import errors, keys, metrics
 from shared.effects import WarningCode
 from shared.errors import ThreadmillError
 from shared.inspect.batches import BatchState
@@ -42,6 +43,30 @@ def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
 @pytest.mark.parametrize("states", [RunStatus, ThreadStatus, RequestState, BatchState, MessageState, WarningCode])
 def test_every_state_and_every_warning_code_is_explained(states: type[StrEnum]) -> None:
     assert {str(state) for state in states} <= ALL
+
+
+def _registered() -> list[str]:
+    """Our metrics, named as a scrape shows them: counters end in `_total`."""
+    found = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("threadmill_")}
+    return sorted(f"{name}_total" if kind == "counter" else name for name, kind in found.items())
+
+
+def test_there_are_metrics() -> None:
+    assert metrics.ACCEPTED is not None
+    assert len(_registered()) > 20
+
+
+@pytest.mark.parametrize("name", _registered())
+def test_every_metric_stands_in_the_table_with_its_meaning(name: str) -> None:
+    row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{name}` |"))
+    _, _, kind, meaning, _ = (cell.strip() for cell in row.split("|"))
+    assert kind
+    assert meaning
+
+
+def test_every_metric_of_the_table_exists() -> None:
+    named = re.findall(r"^\| `(threadmill_\w+)` \|", OPERATIONS, re.MULTILINE)
+    assert sorted(named) == _registered()
 
 
 def test_every_error_code_stands_in_the_table_with_its_statuses() -> None:

@@ -16,6 +16,7 @@ from shared.effects import RunCreated, SteerSettled
 from shared.events import (
     Ask,
     AttemptLost,
+    Entry,
     Event,
     MessageAdded,
     PermissionDecision,
@@ -25,14 +26,18 @@ from shared.events import (
     RunFinished,
     RunLeased,
     RunnerEvent,
+    RunOutput,
+    RunReleased,
     RunResumed,
     RunRetried,
     RunStarted,
     RunWaits,
+    Spoken,
     SteerAcknowledged,
     ThreadArchived,
     ThreadDeleted,
     ThreadUnarchived,
+    Tokens,
     UserInterrupt,
     UserMessage,
 )
@@ -40,6 +45,7 @@ from shared.ids import MessageId, RequestId, RunId, Ulid
 from shared.lifecycle import QUEUE_LIMIT, State, Step, step
 from shared.models import BusyPolicy, RunError, RunStatus, Trigger
 from tests.unit.ledger import NOON, Ledger, fresh_at, number
+from tests.unit.readiness import Readiness
 
 FAILED = RunError("runner.failed", "It failed.", retryable=False)
 POLICIES = st.sampled_from([None, *BusyPolicy])
@@ -55,7 +61,10 @@ KINDS = st.sampled_from(
     + ["added", "archive", "unarchive"]
 )
 REPORTS = st.sampled_from(
-    [RunLeased, RunLeased, RunStarted, RunStarted, RunFinished, RunResumed, RunExpired, AttemptLost]
+    [
+        *(RunLeased, RunLeased, RunStarted, RunStarted, RunFinished),
+        *(RunResumed, RunExpired, AttemptLost, RunReleased),
+    ]
 )
 
 
@@ -66,6 +75,7 @@ class LifeOfAThread(RuleBasedStateMachine):
         self.now = NOON
         self.minted = 100
         self.finished: dict[RunId, object] = {}
+        self.readiness = Readiness()
 
     @initialize(policy=st.sampled_from(BusyPolicy), waiting=st.sampled_from([0, 0, 0, 0, 0, 3, 99, 101]))
     def begin(self, policy: BusyPolicy, waiting: int) -> None:
@@ -98,7 +108,32 @@ class LifeOfAThread(RuleBasedStateMachine):
         run = self.ledger.active[0].id
         self.apply([RunLeased(run), RunStarted(run), RunResumed(run)])
 
-    @rule(data=st.data(), clock=CLOCK, count=st.integers(1, 3))
+    @rule(data=st.data(), clock=CLOCK, checked=st.booleans(), end=st.sampled_from([None, RunFinished, RunReleased]))
+    def yield_(
+        self,
+        data: st.DataObject,
+        clock: int,
+        checked: bool,
+        end: Callable[[RunId], RunnerEvent] | None,
+    ) -> None:
+        """What a runner yields, and perhaps how it ends with that: as the append writes it."""
+        self.tick(clock)
+        run = self.draw_run(data)
+        message = MessageId(self.mint())
+        said = data.draw(st.sampled_from([(), (Spoken(message, "hello"),), (Spoken(message, "he", "run.cancelled"),)]))
+        entries = (Entry("agent.message.delta", "hello"), Entry("usage.updated", "{}", tokens=3))
+        output = RunOutput(run, entries, said, '{"n":1}' if checked else None, Tokens(1, 2))
+        self.apply([output, *([end(run)] if end else [])])
+
+    @rule(clock=CLOCK)
+    @precondition(lambda self: self.ledger.active)
+    def hand_over(self, clock: int) -> None:
+        """The worker of the current run stops, and another one goes on."""
+        self.tick(clock)
+        run = self.ledger.active[0].id
+        self.apply([RunReleased(run), RunLeased(run), RunStarted(run)])
+
+    @rule(data=st.data(), clock=CLOCK, count=st.integers(0, 3))
     def ask(self, data: st.DataObject, clock: int, count: int) -> None:
         self.tick(clock)
         deadline = data.draw(st.sampled_from([None, self.now + timedelta(minutes=1)]))
@@ -167,9 +202,22 @@ class LifeOfAThread(RuleBasedStateMachine):
             self.check_steers(event, done)
             self.check_first(event, other)
             self.check_edit(event, whole, other)
+            self.check_output(event, whole, other)
+            self.readiness.check(event, whole, other)
             whole = other.state
-        assert whole.queue == tuple(self.ledger.active)
+        stored = [run.attempt for run in self.ledger.active]  # a checkpoint lowers them where it is stored
+        assert all(now in (run.attempt, min(run.attempt, 1)) for now, run in zip(stored, whole.queue, strict=True))
+        assert [run._replace(attempt=0) for run in whole.queue] == [r._replace(attempt=0) for r in self.ledger.active]
         return steps
+
+    @staticmethod
+    def check_output(event: Event | RunnerEvent, before: State, done: Step) -> None:
+        """What a runner yields counts while its run is running and current, and moves nothing."""
+        if isinstance(event, RunOutput):
+            current = before.queue[0] if before.queue else None
+            counts = current is not None and (current.id, current.status) == (event.run, RunStatus.RUNNING)
+            assert bool(done.effects) is counts
+            assert (done.state.queue, done.state.thread.ready_at) == (before.queue, before.thread.ready_at)
 
     @staticmethod
     def check_steers(event: Event | RunnerEvent, done: Step) -> None:

@@ -63,11 +63,36 @@ from (select parked_at from batches where parked_at is not null and applied_at i
 
 -- name: workers
 -- The workers that have told of themselves, the latest first; those long silent are gone. Argument: seconds of silence.
-select id, host, pid, roles, version, started_at, applied,
+select id, host, pid, roles, version, started_at, applied, executing,
        extract(epoch from clock_timestamp() - seen_at)::float8 as silent
 from workers
 where seen_at > clock_timestamp() - make_interval(secs => $1)
 order by seen_at desc;
+
+-- name: ready_runs
+-- How many threads have a run that waits for a worker, up to a bound, and for how many seconds the oldest has. Argument:
+-- bound.
+select count(*) as runs, extract(epoch from clock_timestamp() - min(ready_at))::float8 as age
+from (select ready_at from threads where ready_at is not null order by ready_at limit $1) r;
+
+-- name: executing
+-- How many leases there are, up to a bound, how many of them ran out, and since how many seconds the run that was leased
+-- first is in its worker's hands. Epochs only grow, and a run that executes moves only when it is taken. Argument: bound.
+with held as materialized (
+    select partition, thread, run, epoch, expires_at from leases order by partition, thread limit $1
+)
+select count(*) as runs, count(*) filter (where expires_at < clock_timestamp()) as lost,
+       (select extract(epoch from clock_timestamp() - r.updated_at)::float8
+        from held h
+        join runs r on r.partition = h.partition and r.thread = h.thread and r.id = h.run
+        where h.epoch = (select min(epoch) from held)) as age
+from held;
+
+-- name: asking
+-- How many permission requests are open, up to a bound, and for how many seconds the oldest of those has been: they are
+-- looked at by when they expire. Argument: bound.
+select count(*) as requests, extract(epoch from clock_timestamp() - min(created_at))::float8 as age
+from (select created_at from permission_requests where state = 'pending' order by expires_at limit $1) r;
 
 -- name: waiting
 -- The oldest batches that wait for a drain: the first of each account with work, in id order.
