@@ -18,9 +18,10 @@ from shared.models import BusyPolicy, RunStatus
 from shared.settings import Settings
 from tests.pipeline import PARTITIONS, Caller, message, new_caller, running_inbox
 from worker.apply import Drained, Drainer
+from worker.changes import Changes
 from worker.load import Want, load_states, lock_threads
 from worker.transaction import transaction
-from worker.write import Changes, write
+from worker.write import write
 
 ALL = range(PARTITIONS)
 

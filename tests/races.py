@@ -22,9 +22,10 @@ from shared.settings import Settings
 from tests.driver import Driver, drain_all, report_all
 from tests.pipeline import PARTITIONS, message, running_inbox
 from worker.apply import Drainer
+from worker.changes import Changes
 from worker.load import Want, load_states, lock_threads
 from worker.transaction import transaction
-from worker.write import Changes, write
+from worker.write import write
 
 RUNNERS = 4  # connections that append
 DRAINERS = 3

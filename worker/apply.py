@@ -24,12 +24,13 @@ from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch, taken_threads
+from worker.changes import Changes, news_of, ready_of
 from worker.load import Want, Where, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
 from worker.read import Reader
 from worker.transaction import BOUNDED, transaction
-from worker.write import Changes, news_of, ready_of, write
+from worker.write import write
 
 log = structlog.get_logger()
 SQL = statements("drain")

@@ -16,9 +16,10 @@ from shared.events import RequestExpired, RunExpired, RunnerEvent
 from shared.ids import EventId, RequestId, ThreadId
 from shared.lifecycle import State, step
 from shared.models import Run, RunError
+from worker.changes import Changes, ready_of
 from worker.load import Want, Where, load_states, lock_threads
 from worker.transaction import transaction
-from worker.write import Changes, ready_of, write
+from worker.write import write
 
 DRAIN = statements("drain")
 SQL = statements("sweep")

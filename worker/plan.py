@@ -14,8 +14,8 @@ from shared.ids import BatchId, BatchRef, EventId, RunId, ThreadId
 from shared.lifecycle import State, step
 from shared.models import Run, RunStatus
 from worker.batch import Batch
+from worker.changes import Changes
 from worker.missing import deleted_outcome
-from worker.write import Changes
 
 
 class Outcome(NamedTuple):

@@ -1,10 +1,9 @@
 """Writes down what the core decided: effects become columns, columns become one statement.
 
-Of several effects on one record the last one counts; a run that was made and moved in one drain is inserted as it
-ended. Raises `Disturbed` where a row was not as it was read: the caller rolls back.
+Raises `Disturbed` where a row was not as it was read: the caller rolls back.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,21 +14,12 @@ from shared import ids
 from shared.crashpoints import armed
 from shared.db.statements import statements
 from shared.effects import (
-    ClientRequestSeen,
-    Effect,
     EventLogged,
-    InputEdited,
-    MessageWritten,
-    RequestOpened,
-    RequestSettled,
     RunCreated,
-    RunKept,
-    RunMoved,
-    SteerOffered,
-    SteerSettled,
 )
-from shared.ids import BatchId, MessageId, RequestId, RunId, ThreadId, Ulid
-from shared.models import Run, RunStatus, Steer, Thread
+from shared.ids import BatchId, MessageId, RunId, Ulid
+from shared.models import Run, RunStatus, Thread
+from worker.changes import AT_WORK, Changes
 from worker.outbox import outbox_rows
 from worker.rows import (
     Row,
@@ -50,109 +40,12 @@ from worker.rows import (
 SQL = statements("drain")
 OUTBOX = statements("outbox")
 
-_AT_WORK = frozenset({RunStatus.BOOTING, RunStatus.RUNNING})
 _CUT = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
 _MARGIN = timedelta(seconds=1)  # between the time of an id and that of its row: both are of one drain
 
 
 class Disturbed(Exception):
     """A row that the drain had locked was not as it was read; the transaction is rolled back."""
-
-
-@dataclass(slots=True)
-class Changes:
-    """All that one transaction writes, each record once; `before` are the threads as they were read.
-
-    `hooked` are the threads whose agents' webhooks are told of moved runs: `load_states` says which.
-    """
-
-    hooked: Collection[ThreadId]
-    threads: dict[ThreadId, Thread] = field(default_factory=dict)
-    before: dict[ThreadId, Thread] = field(default_factory=dict)
-    created: dict[RunId, tuple[Where, RunCreated]] = field(default_factory=dict)
-    moved: dict[RunId, tuple[Where, Run]] = field(default_factory=dict)
-    edited: dict[RunId, tuple[Where, str]] = field(default_factory=dict)
-    logged: list[tuple[Where, EventLogged]] = field(default_factory=list)
-    written: dict[MessageId, tuple[Where, MessageWritten]] = field(default_factory=dict)
-    opened: list[tuple[Where, RequestOpened]] = field(default_factory=list)
-    settled: dict[RequestId, tuple[Where, RequestSettled]] = field(default_factory=dict)
-    steers: dict[RunId, tuple[Where, Steer]] = field(default_factory=dict)
-    kept: list[tuple[Where, RunKept]] = field(default_factory=list)
-    client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
-    ended: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # leases, by their epochs
-    interrupted: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # those of them whose runs are not over
-
-    def change(self, before: Thread, after: Thread) -> None:
-        if after is not before:
-            self.threads[after.id] = after
-            self.before.setdefault(after.id, before)
-
-    def add(self, where: Where, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case EventLogged():
-                    self.logged.append((where, effect))
-                case RunMoved(run):
-                    self._move(where, run)
-                case RunCreated(run):
-                    self.created[run.id] = (where, self._resolved(effect))
-                case MessageWritten():
-                    self.written[effect.id] = (where, effect)
-                case _:
-                    self._add_rarer(where, effect)
-
-    def _add_rarer(
-        self,
-        where: Where,
-        effect: RunKept
-        | InputEdited
-        | ClientRequestSeen
-        | RequestOpened
-        | RequestSettled
-        | SteerOffered
-        | SteerSettled,
-    ) -> None:
-        match effect:
-            case InputEdited(edited, text):
-                self.edited[edited] = (where, text)
-            case RunKept():
-                self.kept.append((where, effect))
-            case ClientRequestSeen():
-                self.client_requests.append((where, effect))
-            case RequestOpened():
-                self.opened.append((where, effect))
-            case RequestSettled(request):
-                self.settled[request.id] = (where, effect)
-            case SteerOffered(steer) | SteerSettled(steer):
-                self.steers[steer.run] = (where, steer)
-
-    def _move(self, where: Where, run: Run) -> None:
-        if run.id in self.created:
-            self.created[run.id] = (where, self.created[run.id][1]._replace(run=run))
-        else:
-            self.moved[run.id] = (where, run)
-
-    def _resolved(self, made: RunCreated) -> RunCreated:
-        """A retry of a run that this same transaction makes: no statement finds its messages yet."""
-        if made.retries not in self.created:
-            return made
-        first = self.created[made.retries][1]
-        return made._replace(input=first.input, retries=first.retries)
-
-
-def ready_of(changes: Changes) -> list[Where]:
-    """Threads whose current run waits for a worker, and did not before."""
-    return [
-        (thread.partition, thread.id)
-        for thread in changes.threads.values()
-        if thread.ready_at is not None and thread.ready_at != changes.before[thread.id].ready_at
-    ]
-
-
-def news_of(changes: Changes, statuses: dict[RunId, RunStatus]) -> list[ThreadId]:
-    """Threads whose run was at work and was ended by somebody else, or was offered a message."""
-    ended = [where[1] for where, run in changes.moved.values() if run.terminal and statuses[run.id] in _AT_WORK]
-    return [*ended, *(where[1] for where, steer in changes.steers.values() if not steer.settled)]
 
 
 @dataclass(slots=True)
@@ -253,7 +146,7 @@ def _cut_short(changes: Changes, statuses: dict[RunId, RunStatus]) -> list[Row]:
     return [
         (*where, run.id, _before(run), run.error.code if run.error else str(run.status))
         for where, run in changes.moved.values()
-        if statuses[run.id] in _AT_WORK and run.status in _CUT
+        if statuses[run.id] in AT_WORK and run.status in _CUT
     ]
 
 

@@ -28,10 +28,11 @@ from shared.logs import Seldom
 from shared.metrics import APPEND_SIZE, POSTGRES_ERRORS
 from shared.models import EXECUTING, RunStatus
 from worker import poison
+from worker.changes import Changes
 from worker.execute.leases import Lease, lock_free
 from worker.load import Want, Where, load_states
 from worker.transaction import BOUNDED, transaction
-from worker.write import Changes, write
+from worker.write import write
 
 log = structlog.get_logger()
 warn = Seldom(log)

@@ -17,9 +17,10 @@ from shared.events import RunLeased, RunnerEvent, RunResumed, RunStarted
 from shared.ids import EventId, RunId, ThreadId, Ulid
 from shared.lifecycle import State, step
 from shared.models import Run, RunStatus
+from worker.changes import Changes
 from worker.load import Want, Where, load_states
 from worker.transaction import transaction
-from worker.write import Changes, write
+from worker.write import write
 
 SQL = statements("execute")
 

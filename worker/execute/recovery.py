@@ -16,10 +16,11 @@ from shared.ids import EventId, ThreadId
 from shared.lifecycle import State, step
 from shared.metrics import LOST_LEASES
 from shared.models import Run
+from worker.changes import Changes
 from worker.execute.leases import lock_free
 from worker.load import Want, Where, load_states
 from worker.transaction import transaction
-from worker.write import Changes, write
+from worker.write import write
 
 log = structlog.get_logger()
 SQL = statements("execute")
