@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 
 import asyncpg
 import structlog
@@ -25,6 +26,7 @@ from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch, taken_threads
 from worker.changes import Changes, news_of, ready_of
+from worker.execute.leases import Lease, lease
 from worker.load import Want, Where, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
@@ -60,6 +62,20 @@ class Drained:
     left: Collection[int] | None = None
 
 
+class Starter(Protocol):
+    """Whoever executes runs beside the drains."""
+
+    owner: ids.Ulid
+
+    def reserve(self, wanted: int) -> int:
+        """Room for so many runs, or fewer; `begin` them or `cancel` it."""
+
+    def cancel(self, reserved: int) -> None: ...
+
+    def begin(self, leases: Sequence[Lease]) -> None:
+        """Drives runs whose leases are committed."""
+
+
 @dataclass(slots=True)
 class Drainer:
     """Drains partitions on two connections of its own: one for its transaction, one for its note."""
@@ -67,6 +83,7 @@ class Drainer:
     settings: Settings
     pace: Pace | None = None  # shared with the lane beside it; None: one of its own
     owner: ids.Ulid = field(default_factory=ids.mint)
+    starter: Starter | None = None  # the executor of this worker: what becomes ready may start with the drain's commit
     _reader: Reader = field(init=False)
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
@@ -168,14 +185,30 @@ class Drainer:
                 settle(plan, own, events, states.get(thread), now)
             else:
                 busy = True
-        await self._write(connection, plan, now)
-        crash("worker.before_commit")
-        await connection.execute("commit")
-        crash("worker.after_commit")
+        await self._commit(connection, plan, now)
         more = bool(plan.lifted) or await self._stand_by(busy)
         changes = plan.changes
         news = news_of(changes, plan.statuses)
         return Drained(plan.outcomes, plan.blocked, more, now, list(changes.threads), ready_of(changes), news)
+
+    async def _commit(self, connection: asyncpg.Connection, plan: Plan, now: datetime) -> None:
+        """Runs that are ready since this drain start with its commit, as far as this worker has room for them."""
+        starter = self.starter
+        reserved = 0 if starter is None else starter.reserve(len(plan.ready))
+        try:
+            leases: list[Lease] = []
+            if starter is not None and reserved:
+                timeout = self.settings.run_timeout
+                leases = await lease(connection, plan.ready[:reserved], plan.changes, starter.owner, timeout, now)
+            await self._write(connection, plan, now)
+            crash("worker.before_commit")
+            await connection.execute("commit")
+            crash("worker.after_commit")
+            if starter is not None and leases:
+                starter.begin(leases)
+        finally:
+            if starter is not None:
+                starter.cancel(reserved)
 
     async def _stand_by(self, busy: bool) -> bool:
         """Whether to look again at once for threads that somebody else had locked: a few times, then the sweep does."""

@@ -83,8 +83,8 @@ class Crew:
         self.executor = Executor(settings, self.id, self._queue, self.aftermath, executes=self.roles != "apply")
         self.aftermath.on_ready, self.aftermath.on_news = self.executor.offer, self.executor.nudge
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
-        rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True)
-        swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False)
+        rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True, starter=self.executor)
+        swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False, starter=self.executor)
         self.doorbell = Doorbell(self._queue, blocking, rung, partitions)
         self.sweep = Sweep(settings.database_url, swept, rung)
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
-from worker.apply import Drainer
+from worker.apply import Drainer, Starter
 from worker.pace import Pace
 
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
@@ -27,6 +27,7 @@ class Lanes:
     partitions: int  # of the database
     via: str  # what its batches are counted under: arq, sweep
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
+    starter: Starter | None = None  # what executes runs in this worker
     stopping: bool = False
     pace: Pace = field(init=False)
     first: Drainer = field(init=False)
@@ -42,7 +43,8 @@ class Lanes:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.drain_limit)
-        self.first, self.second = Drainer(self.settings, self.pace), Drainer(self.settings, self.pace)
+        self.first = Drainer(self.settings, self.pace, starter=self.starter)
+        self.second = Drainer(self.settings, self.pace, starter=self.starter)
 
     @property
     def busy(self) -> bool:

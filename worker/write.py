@@ -40,6 +40,8 @@ from worker.rows import (
 SQL = statements("drain")
 OUTBOX = statements("outbox")
 
+_YOUNG = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})  # what a run is in the drain that makes it, most of the time
+_NOTHING = (None, None, None, None)
 _CUT = frozenset({RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED})
 _MARGIN = timedelta(seconds=1)  # between the time of an id and that of its row: both are of one drain
 
@@ -78,7 +80,7 @@ async def write(
         now,
         *_table(outcomes, 3),
         *_table([thread_row(thread) for thread in changes.threads.values()], 10),
-        *_table(rows.said, 7),
+        *_table(rows.said, 10),
         *_table([moved_row(where, run, statuses[run.id]) for where, run in changes.moved.values()], 11),
         *_table(rows.logged, 11),
         owner,
@@ -105,7 +107,8 @@ def _sort(changes: Changes) -> _Rows:
     mixed = _mixed(changes)
     for where, event in changes.logged:
         if where not in mixed and written.pop(MessageId(event.id), None) is not None:
-            rows.said.append((*where, event.id, event.run, event.content, event.occurred_at, _asked(created, event)))
+            asked = _asked(created, event)
+            rows.said.append((*where, event.id, event.run, event.content, event.occurred_at, *asked))
         elif event.tool_call_id is event.tool_name is event.request_id is None:
             rows.logged.append(logged_row(where, event))
         else:
@@ -124,13 +127,16 @@ def _mixed(changes: Changes) -> set[Where]:
     return {where for message, (where, _) in changes.written.items() if message not in said}
 
 
-def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -> int | None:
-    """The seq of the run that this message starts, where it is queued still; takes that run out of `created`."""
+def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -> Row:
+    """The run that this message starts, where it is queued still, or at work already: its seq, status, start and
+    attempt; takes that run out of `created`.
+    """
     made = created.get(event.run) if event.run is not None else None
-    if made is None or made[1].run.status is not RunStatus.QUEUED or made[1].run.updated_at != event.occurred_at:
-        return None
-    del created[made[1].run.id]
-    return made[1].run.seq
+    run = None if made is None else made[1].run
+    if run is None or run.status not in _YOUNG or run.updated_at != event.occurred_at:
+        return _NOTHING
+    del created[run.id]
+    return (run.seq, run.status, run.started_at, run.attempt)
 
 
 def _settles(before: Thread, after: Thread) -> bool:

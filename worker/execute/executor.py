@@ -68,6 +68,8 @@ class Executor:
     _ear: Ear = field(init=False)
     _pool: asyncpg.Pool | None = None
     _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
+    _leased: list[Lease] = field(default_factory=list)  # taken by this worker's drains, to be begun
+    _reserved: int = 0  # room that drains may use
     _offered: asyncio.Event = field(default_factory=asyncio.Event)
     _runs: dict[ThreadId, Execution] = field(default_factory=dict)
     _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
@@ -88,7 +90,9 @@ class Executor:
 
     @property
     def room(self) -> int:
-        return 0 if self.stopping.is_set() or not self.executes else self.settings.concurrency - len(self._runs)
+        if self.stopping.is_set() or not self.executes:
+            return 0
+        return self.settings.concurrency - len(self._runs) - len(self._leased) - self._reserved
 
     async def start(self) -> list[asyncio.Task[None]]:
         """The loops, for the crew to own."""
@@ -121,6 +125,20 @@ class Executor:
         if others := [thread for thread in threads if thread not in self._runs]:
             self.aftermath.nudge(others)
 
+    def reserve(self, wanted: int) -> int:
+        """Room for as many of so many runs as there is; `cancel` gives it back, also what was begun meanwhile."""
+        reserved = max(min(wanted, self.room), 0)
+        self._reserved += reserved
+        return reserved
+
+    def cancel(self, reserved: int) -> None:
+        self._reserved -= reserved
+
+    def begin(self, leases: Sequence[Lease]) -> None:
+        """Drives runs that this worker's drains leased."""
+        self._leased += leases
+        self._offered.set()
+
     def _announce(self, changed: Sequence[ThreadId], ready: Sequence[Where]) -> None:
         self.aftermath.announce(changed)
         if ready:
@@ -143,7 +161,11 @@ class Executor:
 
     async def take_once(self) -> bool:
         """Takes as many of the offered threads as there is room for; True where one was locked by somebody else."""
-        some = list(self._wanted.items())[: min(self.room, MOST)]
+        connection = await self._take_line.get()
+        leased, self._leased = self._leased, []
+        if leased:
+            await self._begin(connection, leased)
+        some = list(self._wanted.items())[: max(min(self.room, MOST), 0)]
         for thread, _ in some:
             del self._wanted[thread]
         if not self._wanted or not some:
@@ -151,9 +173,7 @@ class Executor:
         wanted = [(partition, thread) for thread, partition in some if thread not in self._runs]
         if not wanted:
             return False
-        connection = await self._take_line.get()
         taken, locked = await leases.take(connection, wanted, self.owner, self.settings.run_timeout)
-        crash("worker.after_lease")
         self.aftermath.announce([lease.where[1] for lease in taken])
         if taken:
             await self._begin(connection, taken)
@@ -162,6 +182,7 @@ class Executor:
         return bool(locked)
 
     async def _begin(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> None:
+        crash("worker.after_lease")
         try:
             briefings = await briefing.brief(connection, taken)
             replays = [await briefing.replay(connection, one) for one in briefings]

@@ -4,7 +4,7 @@ A lease is a row with an epoch that nobody had before; whatever is written for a
 lease was taken by another one can't write any more. The caller locks nothing; it hands in a `BOUNDED` connection.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from shared.effects import Effect
 from shared.events import RunLeased, RunnerEvent, RunResumed, RunStarted
 from shared.ids import EventId, RunId, ThreadId, Ulid
 from shared.lifecycle import State, step
-from shared.models import Run, RunStatus
+from shared.models import RunStatus
 from worker.changes import Changes
 from worker.load import Want, Where, load_states
 from worker.transaction import transaction
@@ -55,28 +55,39 @@ async def take(
         if now is None:
             return [], locked
         states = await load_states(connection, [Want(*where, ()) for where in free])
-        drafts = {thread: draft for thread, state in states.items() if (draft := _started(state, now)) is not None}
-        leases = await _lease(connection, drafts, owner, run_timeout, now)
         changes = Changes(states.hooked)
-        for lease in leases:
-            changes.change(states[lease.where[1]].thread, drafts[lease.where[1]].state.thread)
-            changes.add(lease.where, drafts[lease.where[1]].effects)
+        leases = await lease(connection, states.values(), changes, owner, run_timeout, now)
         statuses = {run.id: run.status for state in states.values() for run in state.queue}
         if leases:
             await write(connection, changes, statuses, (), now)
         return leases, locked
 
 
-@dataclass(slots=True)
-class _Draft:
-    """What taking a thread's run would come to."""
+async def lease(
+    connection: asyncpg.Connection,
+    states: Iterable[State],
+    changes: Changes,
+    owner: Ulid,
+    run_timeout: float,
+    now: datetime,
+) -> list[Lease]:
+    """Leases and starts those of the current runs that wait for a worker; adds to `changes` what that comes to. The
+    caller has locked the threads.
+    """
+    started = [(state, taken) for state in states if (taken := _started(state, now)) is not None]
+    if not started:
+        return []
+    asked = sorted((state.thread.partition, state.thread.id, state.queue[0].id) for state, _ in started)
+    rows = await connection.fetch(SQL["lease"], *zip(*asked, strict=True), owner, LIFE, run_timeout)
+    leases = {row["thread"]: _lease(row, now) for row in rows}
+    for state, (after, effects) in started:
+        if state.thread.id in leases:
+            changes.change(state.thread, after.thread)
+            changes.add((state.thread.partition, state.thread.id), effects)
+    return list(leases.values())
 
-    state: State
-    run: Run
-    effects: list[Effect]
 
-
-def _started(state: State, now: datetime) -> "_Draft | None":
+def _started(state: State, now: datetime) -> tuple[State, list[Effect]] | None:
     """The thread with its current run at work; None where that is not to be taken."""
     if state.thread.ready_at is None or not state.queue:
         return None
@@ -89,30 +100,12 @@ def _started(state: State, now: datetime) -> "_Draft | None":
         taken = step(state, event, now, fresh)
         state = taken.state
         effects += taken.effects
-    return _Draft(state, run, effects) if state.queue[0].status is RunStatus.RUNNING else None
+    return (state, effects) if state.queue[0].status is RunStatus.RUNNING else None
 
 
-async def _lease(
-    connection: asyncpg.Connection,
-    drafts: Mapping[ThreadId, _Draft],
-    owner: Ulid,
-    run_timeout: float,
-    now: datetime,
-) -> list[Lease]:
-    asked = [(d.state.thread.partition, thread, d.run.id) for thread, d in sorted(drafts.items())]
-    if not asked:
-        return []
-    rows = await connection.fetch(SQL["lease"], *zip(*asked, strict=True), owner, LIFE, run_timeout)
-    return [
-        Lease(
-            (row["partition"], row["thread"]),
-            row["run"],
-            row["epoch"],
-            row["deadline"],
-            (row["deadline"] - now).total_seconds(),
-        )
-        for row in rows
-    ]
+def _lease(row: asyncpg.Record, now: datetime) -> Lease:
+    left = (row["deadline"] - now).total_seconds()
+    return Lease((row["partition"], row["thread"]), row["run"], row["epoch"], row["deadline"], left)
 
 
 async def let_go(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Where]:

@@ -132,7 +132,7 @@ join steers s on s.partition = w.partition and s.thread = w.thread and not s.set
 
 -- name: write
 -- What nearly every drain changes, in one statement over disjoint rows. `said` are users' messages: the message, its
--- event in the log and, with a `seq`, the run it starts, which is queued still. Returns how many batches were marked,
+-- event in the log and, with a `seq`, the run it starts, which is queued still or at work already. Returns how many batches were marked,
 -- threads and runs changed: the caller rolls back where they are not all that it read.
 with marked as (
     update batches b set applied_at = greatest($1, clock_timestamp()), outcome = w.outcome
@@ -153,8 +153,8 @@ changed as (
 ),
 said as materialized (
     select * from unnest($15::smallint[], $16::uuid[], $17::uuid[], $18::uuid[], $19::text[], $20::timestamptz[],
-                         $21::bigint[])
-         with ordinality as w (partition, thread, id, run, text, at, seq, n)
+                         $21::bigint[], $22::text[], $23::timestamptz[], $24::int[])
+         with ordinality as w (partition, thread, id, run, text, at, seq, status, started_at, attempt, n)
 ),
 heard as (
     insert into thread_events (partition, thread, id, run, type, content, occurred_at)
@@ -166,15 +166,16 @@ kept as (
     from said order by n
 ),
 asked as (
-    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, updated_at)
-    select partition, thread, run, seq, 'queued', 'user_prompt', array[id], at, at from said where seq is not null
+    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, attempt)
+    select partition, thread, run, seq, status, 'user_prompt', array[id], at, started_at, at, attempt
+    from said where seq is not null
 ),
 moved as (
     update runs r
     set seq = w.seq, status = w.status, started_at = w.started_at, updated_at = w.updated_at,
         completed_at = w.completed_at, error = w.error::jsonb, attempt = w.attempt
-    from unnest($22::smallint[], $23::uuid[], $24::uuid[], $25::bigint[], $26::text[], $27::timestamptz[],
-                $28::timestamptz[], $29::timestamptz[], $30::text[], $31::int[], $32::text[])
+    from unnest($25::smallint[], $26::uuid[], $27::uuid[], $28::bigint[], $29::text[], $30::timestamptz[],
+                $31::timestamptz[], $32::timestamptz[], $33::text[], $34::int[], $35::text[])
          as w (partition, thread, id, seq, status, started_at, updated_at, completed_at, error, attempt, expected)
     where r.partition = w.partition and r.thread = w.thread and r.id = w.id and r.status = w.expected
     returning 1
@@ -182,17 +183,17 @@ moved as (
 logged as (
     insert into thread_events (partition, thread, id, run, type, status, content, occurred_at,
                                message, tokens, duration_ms)
-    select * from unnest($33::smallint[], $34::uuid[], $35::uuid[], $36::uuid[], $37::text[], $38::text[], $39::text[],
-                         $40::timestamptz[], $41::uuid[], $42::int[], $43::int[])
+    select * from unnest($36::smallint[], $37::uuid[], $38::uuid[], $39::uuid[], $40::text[], $41::text[], $42::text[],
+                         $43::timestamptz[], $44::uuid[], $45::int[], $46::int[])
 ),
 cleared as (
     -- What this owner had in hand is settled with this, and no longer suspect where a dead owner's note names it. The
     -- rest of such a note stays.
     update drains
-    set batches = case when owner = $44 then '{}'
+    set batches = case when owner = $47 then '{}'
                        else array(select unnest(batches) except select unnest($3::bigint[])) end,
-        partitions = case when owner = $44 then '{}' else partitions end
-    where owner = $44 or batches && $3::bigint[]
+        partitions = case when owner = $47 then '{}' else partitions end
+    where owner = $47 or batches && $3::bigint[]
 )
 select (select count(*) from marked)::int as marked,
        (select count(*) from changed)::int as changed,

@@ -9,14 +9,14 @@ for no key update of t skip locked;
 -- name: lease
 -- Gives these runs to a worker, where nobody has a lease of their threads that still holds. The caller has locked the
 -- threads. Arguments: partitions, threads, runs, owner, life of a lease (s), time that a run has where its agent says
--- nothing (s). A run that was lost keeps the deadline it had.
+-- nothing (s). A run that was lost keeps the deadline it had; one that was made in this transaction is not there yet.
 insert into leases (partition, thread, run, owner, expires_at, deadline)
 select w.partition, w.thread, w.run, $4, clock_timestamp() + make_interval(secs => $5),
        case when r.status = 'booting' and r.deadline is not null then r.deadline
             else clock_timestamp() + make_interval(secs => coalesce(a.run_timeout, $6)) end
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread
-join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
+left join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
 left join agents a on a.id = t.agent
 on conflict (partition, thread) do update
 set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, expires_at = excluded.expires_at,
