@@ -127,12 +127,20 @@ def event_of(row: Any) -> EventLogged:
         status=row["status"],
         tool_call_id=row["tool_call_id"],
         tool_name=row["tool_name"],
-        tool_input=None if row["tool_input"] is None else from_json(row["tool_input"]),
+        tool_input=_object(row["tool_input"]),
         request_id=row["request_id"],
         tokens=row["tokens"],
         duration_ms=row["duration_ms"],
         message=row["message"],
     )
+
+
+def _object(text: str | None) -> dict[str, Any] | None:
+    """A tool's input; None also where it can't be read: one event must not hide a whole log."""
+    try:
+        return None if text is None else from_json(text)
+    except ValueError:
+        return None
 
 
 def _sum(values: Sequence[int | None]) -> int | None:

@@ -94,5 +94,5 @@ def _judged(due: Due, status: int) -> Tried:
 
 def _line(error: BaseException) -> str:
     """An error as one line that Postgres can keep."""
-    text = " ".join(str(error).split()).replace("\0", "") or type(error).__name__
+    text = " ".join(str(error).encode(errors="replace").decode().split()).replace("\0", "") or type(error).__name__
     return text[:ERROR_LIMIT]

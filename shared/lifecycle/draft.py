@@ -28,6 +28,7 @@ class Draft:
     """A state being changed. `at` is the time of every change of this step: it never runs backwards."""
 
     __slots__ = (
+        "_requests",
         "accepted_at",
         "active_runs",
         "archived_at",
@@ -63,6 +64,7 @@ class Draft:
         self.queue = state.queue
         self.others = state.others
         self.requests = state.requests
+        self._requests: dict[RequestId, PermissionRequest] | None = None  # a copy, once something of it changed
         self.seen = state.seen
         self.steers = state.steers
         self.title = thread.title
@@ -196,6 +198,12 @@ class Draft:
         self.queue = (run, *behind)
         return run
 
+    def keep_request(self, request: PermissionRequest) -> None:
+        """The request as it is now; the mapping that the step began with is left as it was."""
+        if self._requests is None:
+            self.requests = self._requests = dict(self.requests)
+        self._requests[request.id] = request
+
     def settle(
         self, request: PermissionRequest, by: str, target: RequestState, note: str | None = None
     ) -> PermissionRequest | None:
@@ -203,7 +211,7 @@ class Draft:
         if (request.state, by, target) not in REQUESTS_MAY:
             return None
         settled = PermissionRequest(request.id, request.run, target, request.expires_at, note)
-        self.requests = {**self.requests, settled.id: settled}
+        self.keep_request(settled)
         self.effects.append(RequestSettled(settled, self.at))
         return settled
 

@@ -93,7 +93,7 @@ def wait(draft: Draft, event: RunWaits) -> Result:
     for ask in event.requests:
         expires_at = ask.expires_at if ask.expires_in is None else draft.at + timedelta(seconds=ask.expires_in)
         request = PermissionRequest(ask.id, moved.id, RequestState.PENDING, expires_at)
-        draft.requests = {**draft.requests, request.id: request}
+        draft.keep_request(request)
         draft.effects.append(RequestOpened(request, ask.title, ask.tool, ask.input, draft.at, ask.key))
         draft.log(
             "tool.confirmation.required",

@@ -35,7 +35,7 @@ FINE: list[Output] = [
     Checkpoint(None),
     Checkpoint({"a": [1, "b"], "depth": [[[[]]]]}),
     Usage(),
-    Usage(2**31 - 1, 0),
+    Usage(10**9, 0),
     Custom("n", 5),
     Custom("n" * 64),
 ]
@@ -86,7 +86,7 @@ WRONG: list[tuple[Any, str]] = [
     (Checkpoint(nested(100_000)), "Checkpoint.state"),
     (Checkpoint(10**5_000), "Checkpoint.state"),
     (Usage(-1), "Usage.input_tokens"),
-    (Usage(0, 2**31), "Usage.output_tokens"),
+    (Usage(0, 10**9 + 1), "Usage.output_tokens"),
     (Usage(1.5), "Usage.input_tokens"),  # type: ignore[arg-type]
     (Usage(True), "Usage.input_tokens"),
     (Custom("", 1), "Custom.name"),

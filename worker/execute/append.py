@@ -187,12 +187,14 @@ class Writer:
 
     async def _one_by_one(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[ThreadId, Fate]:
         """Something in one of them is refused by Postgres: it must not fail its neighbours."""
-        fates: dict[ThreadId, Fate] = {}
+        busy: dict[ThreadId, Fate] = {}
         for append in appends:
             thread = append.lease.where[1]
             self._first.pop(thread, None)
             try:
-                fates |= await self._append(connection, [append])
+                fates = await self._append(connection, [append])
+                self._settle(fates)  # each by itself: the next one may lose the connection
+                busy |= {thread: fate for thread, fate in fates.items() if fate is Fate.BUSY}
             except Exception as error:
                 if poison.is_state(error):
                     raise
@@ -200,7 +202,7 @@ class Writer:
                 source, _ = self._held.pop(thread)
                 self._first.pop(thread, None)
                 source.spoil(append, error)
-        return fates
+        return busy
 
     async def close(self) -> None:
         await self._line.close()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import asyncpg
+import structlog
 from pydantic_core import from_json
 
 from shared import ids
@@ -16,6 +17,7 @@ from worker.execute.replay import Logged, Replay
 from worker.execute.tape import Speech
 from worker.runners import Decision, Message, Verdict
 
+log = structlog.get_logger()
 SQL = statements("execute")
 
 _ROLES: Mapping[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
@@ -48,7 +50,16 @@ async def brief(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list
     """One query for all of them."""
     columns = zip(*((*lease.where, lease.run) for lease in leases), strict=True)
     of = {lease.where[1]: lease for lease in leases}
-    return [_briefing(of[row["thread"]], row) for row in await connection.fetch(SQL["briefing"], *columns)]
+    return [_readable(of[row["thread"]], row) for row in await connection.fetch(SQL["briefing"], *columns)]
+
+
+def _readable(lease: Lease, row: asyncpg.Record) -> Briefing:
+    """What can't be read fails its own run, not those beside it."""
+    try:
+        return _briefing(lease, row)
+    except (ValueError, TypeError, KeyError) as error:
+        log.error("a run can't be begun", run=lease.run, thread=lease.where[1], error=repr(error))
+        return Briefing(lease, row["account"], None, "", {}, row["attempt"], None, (), {}, Tokens(0, 0), None, None)
 
 
 def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:

@@ -59,6 +59,7 @@ class Execution:
     writer: Writer
     let_go: Callable[[Lease], Awaitable[None]]
     tape: Tape
+    recall: Callable[[], Awaitable[Replay | None]]  # what an earlier attempt logged
     replay: Replay | None = None
     steers: dict[str, RunId] = field(default_factory=dict)  # message offered -> the run it becomes otherwise
     orphan: asyncio.Task[End] | None = None  # a runner that did not stop in its time
@@ -99,13 +100,16 @@ class Execution:
 
     async def _pump(self) -> End:
         """The runner from its first output to its end. Raises what it raises."""
-        runner = await self.open()
+        self.replay = await self.recall()
         try:
+            runner = await self.open()
             async with aclosing(generator(runner(self.context))) as outputs:
                 if await self._take_all(outputs):
                     return End.CHECKED
-        except SystemExit as error:  # a task that lets it out ends the whole loop
-            raise RunnerError("The runner tried to end its process.") from error
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # SystemExit, KeyboardInterrupt: a task that lets them out ends the whole loop
+            raise RunnerError(f"The runner raised {type(error).__name__}.") from error
         self._acknowledge()
         self._end_replay()
         return End.WAITING if self.tape.asks else End.COMPLETED
@@ -232,6 +236,8 @@ class Execution:
             self._settle(Fate.REFUSED)
             return None
         events, last, self._last = self.tape.take(), self._last, None
+        if last is not None and self._spoiled:  # it is not told as well what it could not say
+            events, last = [], [RunFinished(self.lease.run, _BLOCKED)]
         self._flying = bool(events) or last is not None
         if last is not None:
             return Append(self.lease, [*events, *last], True, self._releases)

@@ -31,8 +31,10 @@ from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Lease
 from worker.execute.recovery import recover
+from worker.execute.replay import Replay
 from worker.execute.tape import Tape
 from worker.load import Where
+from worker.poison import is_state
 from worker.runners import Context, Message
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
@@ -68,6 +70,7 @@ class Executor:
     _ear: Ear = field(init=False)
     _pool: asyncpg.Pool | None = None
     _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
+    _again: dict[ThreadId, int] = field(default_factory=dict)  # offered while their last run was being put away
     _leased: list[Lease] = field(default_factory=list)  # taken by this worker's drains, to be begun
     _reserved: int = 0  # room that drains may use
     _offered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -171,9 +174,10 @@ class Executor:
         if not self._wanted or not some:
             self._offered.clear()
         wanted = [(partition, thread) for thread, partition in some if thread not in self._runs]
+        self._again.update((thread, partition) for thread, partition in some if thread in self._runs)
         if not wanted:
             return False
-        taken, locked = await leases.take(connection, wanted, self.owner, self.settings.run_timeout)
+        taken, locked = await self._take(connection, wanted)
         self.aftermath.announce([lease.where[1] for lease in taken])
         if taken:
             await self._begin(connection, taken)
@@ -181,17 +185,31 @@ class Executor:
             self.offer([(partition, thread) for partition, thread in wanted if thread in locked])
         return bool(locked)
 
+    async def _take(
+        self, connection: asyncpg.Connection, wanted: Sequence[Where]
+    ) -> tuple[list[Lease], list[ThreadId]]:
+        """Something in one thread that can't be read or written must not keep the others from their worker."""
+        timeout = self.settings.run_timeout
+        try:
+            return await leases.take(connection, wanted, self.owner, timeout)
+        except Exception as error:
+            if is_state(error):
+                raise
+            if len(wanted) == 1:
+                log.exception("a run can't be taken", thread=wanted[0][1])
+                return [], []
+        found = [await self._take(connection, [where]) for where in wanted]
+        return [lease for taken, _ in found for lease in taken], [thread for _, locked in found for thread in locked]
+
     async def _begin(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> None:
         crash("worker.after_lease")
         try:
             briefings = await briefing.brief(connection, taken)
-            replays = [await briefing.replay(connection, one) for one in briefings]
         except BaseException:
             log.warning("runs were taken and can't be begun; their leases run out", runs=len(taken))
             raise
-        for one, replay in zip(briefings, replays, strict=True):
+        for one in briefings:
             execution = self._execution(one)
-            execution.replay = replay
             thread = one.lease.where[1]
             self._runs[thread] = execution
             self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {one.lease.run}")
@@ -216,7 +234,20 @@ class Executor:
             read_history=partial(self._history, one),
         )
         opener = partial(self._openers.open, one.agent, one.runner, one.config)
-        return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used))
+        recall = partial(self._recall, one)
+        return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used), recall)
+
+    async def _recall(self, one: Briefing) -> Replay | None:
+        """What an earlier attempt logged; a Postgres that is away is waited for, as long as the run has time."""
+        while one.place is not None:
+            try:
+                async with self._reads().acquire(timeout=5) as connection:
+                    return await briefing.replay(connection, one)
+            except (*AWAY, asyncpg.PostgresError) as error:
+                POSTGRES_ERRORS.labels("recall").inc()
+                warn("what a run logged before is not read yet", run=one.lease.run, error=repr(error))
+                await asyncio.sleep(PAUSE)
+        return None
 
     async def _history(self, one: Briefing, limit: int) -> Sequence[Message]:
         partition, thread = one.lease.where
@@ -233,6 +264,8 @@ class Executor:
             if execution.orphan is not None:
                 self._orphans.add(execution.orphan)
                 execution.orphan.add_done_callback(self._bury)
+            if (partition := self._again.pop(thread, None)) is not None:
+                self.offer([(partition, thread)])
             if self._wanted:
                 self._offered.set()
 

@@ -19,6 +19,7 @@ from shared.models import Run
 from worker.changes import Changes
 from worker.execute.leases import lock_free
 from worker.load import Want, Where, load_states
+from worker.poison import is_state
 from worker.transaction import transaction
 from worker.write import write
 
@@ -29,14 +30,28 @@ SQL = statements("execute")
 async def recover(connection: asyncpg.Connection, attempts: int) -> tuple[list[ThreadId], list[Where]]:
     """Settles what ran out; returns the threads that changed, and those whose run waits for a worker now."""
     rows = await connection.fetch(SQL["run_out"], timeout=5)
-    if not rows:
+    return await _recover(connection, [(row["partition"], row["thread"]) for row in rows], attempts)
+
+
+async def _recover(
+    connection: asyncpg.Connection, where: Sequence[Where], attempts: int
+) -> tuple[list[ThreadId], list[Where]]:
+    """One transaction; where it fails for what one thread holds, one each: it must not keep the others lost."""
+    if not where:
         return [], []
-    async with transaction(connection):
-        free, _ = await lock_free(connection, [(row["partition"], row["thread"]) for row in rows])
-        if not free:
+    try:
+        async with transaction(connection):
+            free, _ = await lock_free(connection, where)
+            out = await connection.fetch(SQL["still_out"], *zip(*free, strict=True)) if free else []
+            return await _settle(connection, out, attempts) if out else ([], [])
+    except Exception as error:
+        if is_state(error):
+            raise
+        if len(where) == 1:
+            log.exception("a lost run can't be settled", thread=where[0][1])
             return [], []
-        out = await connection.fetch(SQL["still_out"], *zip(*free, strict=True))
-        return await _settle(connection, out, attempts) if out else ([], [])
+    found = [await _recover(connection, [one], attempts) for one in where]
+    return [thread for changed, _ in found for thread in changed], [one for _, ready in found for one in ready]
 
 
 async def _settle(

@@ -27,7 +27,8 @@ from worker.runners.outputs import (
 MERGED = 4096  # characters of one event up to which deltas that wait are put together
 TEXT = "agent.message.delta"
 THINKING = "agent.thinking.delta"
-_MESSAGE_LIMIT = 8 << 20  # characters of one message
+_MESSAGE_LIMIT = 8 << 20  # characters of one message, and of one thought
+_PIECES = 4_096  # of a message that are kept as they came: each costs more than its text
 
 
 class TooLong(Exception):
@@ -44,6 +45,8 @@ class Speech:
 
     def add(self, text: str) -> None:
         self.pieces.append(text)
+        if len(self.pieces) > _PIECES:
+            self.pieces = ["".join(self.pieces)]
         self.size += len(text)
         if self.size > _MESSAGE_LIMIT:
             raise TooLong
@@ -61,6 +64,7 @@ class Tape:
     _reports: list[RunnerEvent] = field(default_factory=list)
     _entries: list[Entry] = field(default_factory=list)
     _messages: list[Spoken] = field(default_factory=list)
+    _thought: int = 0  # characters of the thought under way
     _counted: bool = False  # whether `used` changed since the last report
     _started: dict[str, float] = field(default_factory=dict)  # tool calls under way -> when they began
 
@@ -127,7 +131,10 @@ class Tape:
         if not text:
             return
         if self.thinking is None:
-            self.thinking = EventId(ids.mint())
+            self.thinking, self._thought = EventId(ids.mint()), 0
+        self._thought += len(text)
+        if self._thought > _MESSAGE_LIMIT:
+            raise TooLong
         self._say(THINKING, text, self.thinking)
 
     def _say(self, kind: str, text: str, message: EventId) -> None:

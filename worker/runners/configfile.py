@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from worker.runners.outputs import DEPTH, too_deep
 from worker.runners.registry import ConfigError
 
 _DATE = "tag:yaml.org,2002:timestamp"
@@ -52,6 +53,8 @@ def _plain(value: dict[str, Any], name: str) -> dict[str, Any]:
         raise ConfigError(f"{name}: JSON can't hold it: {error}") from error
     if not same:
         raise ConfigError(f"{name}: keys must be text: put them in quotes")
+    if too_deep(value):
+        raise ConfigError(f"{name}: must be nested at most {DEPTH} levels deep")
     return value
 
 

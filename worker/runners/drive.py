@@ -18,6 +18,7 @@ from worker.runners.outputs import Checkpoint, Output, PermissionRequest, checke
 from worker.runners.protocol import Runner, RunnerError
 
 GRACE = 5.0  # seconds that an interrupted runner gets to clean up
+MOST_REQUESTS = 1_000  # of one call: they are opened, and closed, in one transaction each
 _CODE = re.compile(r"[a-z_.]{1,64}")
 _MESSAGE_LIMIT = 1_000  # characters: it stands in a table and on a client's screen
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -77,6 +78,8 @@ class Turn:
         return taken
 
     def _ask(self, request: PermissionRequest) -> None:
+        if len(self.asked) >= MOST_REQUESTS:
+            raise invalid(f"it asked for more than {MOST_REQUESTS} permissions at once")
         if request.id in self.asked or request.id in self.decided:
             was = "asked already" if request.id in self.asked else "decided: it stands in ctx.decisions"
             raise AskedTwice(invalid(f"the request {request.id!r} was {was}").message, code="runner.invalid_output")

@@ -6,7 +6,7 @@ Source: the runner contract, version 1 (docs/runners.md). A worker refuses anyth
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,7 +17,8 @@ from worker.runners.protocol import RunnerError
 LIMIT = 1 << 20  # characters of one field as text: what a row and a client's page can bear
 _ID_LIMIT = 255
 _NAME_LIMIT = 64  # of `Custom`: clients choose by it
-_TOKENS_LIMIT = (1 << 31) - 1  # the column is an integer
+_TOKENS_LIMIT = 1_000_000_000  # of each: their sum stands in a column that is an integer
+DEPTH = 64  # levels of arrays and objects: as many as a request's JSON may have, and fewer than readers give up at
 _SECONDS_LIMIT = 1e9  # 31 years: what Postgres can still add to a time
 
 
@@ -192,7 +193,7 @@ def _usage(output: Usage) -> Usage:
     for name in ("input_tokens", "output_tokens"):
         tokens = getattr(output, name)
         if type(tokens) is not int or not 0 <= tokens <= _TOKENS_LIMIT:
-            raise _wrong(output, name, "a whole number from 0 to 2147483647")
+            raise _wrong(output, name, "a whole number from 0 to 1000000000")
     return output
 
 
@@ -232,7 +233,25 @@ def _json(output: object, name: str) -> Any:
         raise _wrong(output, name, "a JSON value: lists, no tuples, and keys that are text")
     if len(text) > LIMIT:
         raise _wrong(output, name, f"at most {LIMIT} characters as JSON text")
+    if too_deep(given):
+        raise _wrong(output, name, f"nested at most {DEPTH} levels deep")
     return json.loads(_ESCAPE.sub(_without_nul, _UNSTORABLE.sub(_REPLACEMENT, text)))
+
+
+def too_deep(value: object) -> bool:
+    """Whether a JSON value has more levels than `DEPTH`."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return False
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _without_nul(escape: re.Match[str]) -> str:

@@ -263,6 +263,7 @@ with said as (
                 $9::timestamptz[], $10::text[])
          with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete, n)
     order by n
+    on conflict (partition, thread, id) do nothing  -- written before, by an append whose answer was lost
 ),
 kept as (
     update runs r
