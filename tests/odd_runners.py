@@ -131,6 +131,20 @@ async def steered(ctx: Context) -> AsyncIterator[Output]:
             return
 
 
+async def remembers_all(ctx: Context) -> AsyncIterator[Output]:
+    """Tells all of the history, slowly enough for messages to queue up behind it."""
+    await asyncio.sleep(0.3)
+    history = await ctx.history()
+    yield TextDelta(str(sum(message.role == "assistant" for message in history)))
+    yield TextDelta(":" + ",".join(message.text for message in history if message.role == "user"))
+
+
+async def asks_slowly(ctx: Context) -> AsyncIterator[Output]:
+    """Works a second, asks, works a second, asks, for ever."""
+    await asyncio.sleep(1)
+    yield PermissionRequest(str(len(ctx.decisions)), "Go on?")
+
+
 async def remembers(ctx: Context) -> AsyncIterator[Output]:
     """Tells the history before its message."""
     history = await ctx.history(2)

@@ -103,7 +103,8 @@ class Crew:
         self.watchdog.start()
 
     async def stop(self, timeout: float) -> None:
-        """Ends what is in hand, at most `timeout` seconds; then everything."""
+        """Ends what is in hand, at most `timeout` seconds in all; then everything."""
+        until = asyncio.get_running_loop().time() + timeout
         if self.doorbell is not None and self.sweep is not None:
             self.doorbell.lanes.stopping = self.sweep.lanes.stopping = True
         if self.executor is not None:
@@ -113,7 +114,8 @@ class Crew:
             await asyncio.wait(ending, timeout=timeout)
         if self.doorbell is not None:  # a stock arq worker has no loop of the bell that would wait for it
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.doorbell.lanes.finish(), timeout)
+                async with asyncio.timeout_at(until):
+                    await self.doorbell.lanes.finish()
         if self.upkeep is not None:
             await self.aftermath.tell_once()
         await end((*ending, *self._others))

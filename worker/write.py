@@ -173,6 +173,7 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
         ("insert_runs", rows.created),
         ("log_in_full", rows.in_full),
         ("keep_cut_messages", cut),
+        ("turn_messages", _turned_rows(changes)),
         ("edit_messages", [(*where, run, text) for run, (where, text) in changes.edited.items()]),
         ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
         ("insert_requests", [opened_row(where, opened) for where, opened in changes.opened]),
@@ -182,6 +183,15 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     for name, some in rest:
         if some:
             await connection.execute(SQL[name], *zip(*some, strict=True))
+
+
+def _turned_rows(changes: Changes) -> list[Row]:
+    """Messages that no runner took, with the runs that they became."""
+    return [
+        (*where, steer.run, steer.event)
+        for where, steer in changes.steers.values()
+        if steer.settled and steer.run in changes.created
+    ]
 
 
 def _kept_rows(changes: Changes) -> list[Row]:

@@ -30,8 +30,9 @@ others are reports of the worker that drives the run, and of the sweep that watc
 requests. `run_ended` stands for whatever ended the run.
 
 An **attempt** is one lease of a run. `AttemptLost` says that the worker of a lease is gone: the run
-waits for another worker, and fails where it has had its attempts (three). A checkpoint sets the count to
-zero.
+waits for another worker, and fails where it has had its attempts (three, unless a setting says otherwise).
+A lease that is given back, because its worker stops, counts none; a wait sets the count to zero, a checkpoint
+to one. A message that was offered to a run and becomes a run of its own is that one's in the log, too.
 
 ## Times
 `createdAt` is set where the event that starts the run is applied; `startedAt` once, when the run first

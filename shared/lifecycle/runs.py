@@ -76,9 +76,9 @@ def output(draft: Draft, event: RunOutput) -> Result:
 
 
 def release(draft: Draft, event: RunReleased) -> Result:
-    """The run waits for another worker; its attempts stay as they are."""
+    """The run waits for another worker. Nobody was lost with it: this lease counts no attempt."""
     run = _current(draft, event.run)
-    moved = draft.move(run, RUN_RELEASED, RunStatus.BOOTING) if run else None
+    moved = draft.move(run, RUN_RELEASED, RunStatus.BOOTING, attempt=max(run.attempt - 1, 0)) if run else None
     if moved is not None:
         draft.ready_at = draft.at
     return Result(moved or draft.find(event.run))

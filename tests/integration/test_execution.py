@@ -166,6 +166,46 @@ async def test_the_history_is_there_for_who_asks(stage: Stage) -> None:
     assert done["finalOutput"] == {"text": "user:two|assistant:two"}
 
 
+async def test_a_message_that_queued_up_knows_the_answers_before_it(stage: Stage) -> None:
+    await stage.become("remembers_all")
+    thread, first = await stage.start("A")
+    runs = [first, await stage.say(thread, "B"), await stage.say(thread, "C")]
+    told = [(await stage.until(thread, run, "completed"))["finalOutput"]["text"] for run in runs]
+    assert told == ["0:", "1:A", "2:A,B"]
+
+
+async def test_what_a_lost_attempt_said_otherwise_is_no_history(stage: Stage) -> None:
+    await stage.become("differs")
+    thread, run = await stage.start("one")
+    await stage.said(run, "attempt 1")
+
+    async def again() -> bool:
+        await stage.lose_leases()
+        return "attempt 2" in await stage.text(run)
+
+    await until(again)
+    await stage.until(thread, run, "completed")
+    await stage.become("remembers")
+    done = await stage.until(thread, await stage.say(thread, "two"), "completed")
+    assert done["finalOutput"]["text"].startswith("user:one|assistant:attempt ")
+
+
+async def test_the_time_of_a_run_is_that_of_all_its_calls_without_its_waits(stage: Stage) -> None:
+    await stage.become("asks_slowly", run_timeout=3)
+    thread, run = await stage.start()
+    for _ in range(10):
+        found = await stage.until(thread, run, "waiting_input", "expired")
+        if found["status"] == "expired":
+            break
+        pending = await stage.service.pool.fetchval("select id from permission_requests where state = 'pending'")
+        await asyncio.sleep(0.5)  # the user thinks: that does not count
+        await stage.decide(thread, pending)
+        await stage.until(thread, run, "running", "waiting_input", "expired")
+    assert found["error"]["code"] == "run.expired"
+    asked = await stage.service.pool.fetchval("select count(*) from permission_requests")
+    assert asked == 2
+
+
 async def test_an_interrupt_ends_a_running_run_at_once_and_keeps_what_it_said(stage: Stage) -> None:
     await stage.become("hangs")
     thread, run = await stage.start()
@@ -278,8 +318,12 @@ async def test_a_steering_message_that_comes_too_late_becomes_a_run(stage: Stage
         runs = (await stage.client.call("GET", f"/threads/{thread}/runs")).json["runs"]
         return str(runs[0]["id"]) if len(runs) == 2 else None
 
-    done = await stage.until(thread, await until(second), "completed")
+    late = await until(second)
+    assert late is not None
+    done = await stage.until(thread, late, "completed")
     assert done["finalOutput"] == {"text": "later"}
+    (said,) = [event for event in await stage.events(thread) if event["content"] == "later" and "user" in event["type"]]
+    assert said["runId"] == late
 
 
 async def test_a_message_that_interrupts_goes_before_the_queued_ones(stage: Stage) -> None:

@@ -120,6 +120,12 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             ([1], [THREAD], [ACCOUNT], ["text"]),
             {"runs_pkey", "messages_pkey", "messages_by_number", "thread_events_pkey"},
         ),
+        (
+            "drain",
+            "turn_messages",
+            ([1], [THREAD], [ACCOUNT], [ACCOUNT]),
+            {"messages_pkey", "messages_by_number", "thread_events_pkey"},
+        ),
         ("drain", "insert_runs", _made(), {"runs_pkey"}),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
         ("sweep", "late", (0.5,), {"batches_waiting"}),

@@ -140,15 +140,14 @@ async def test_a_run_that_goes_on_elsewhere_has_the_time_that_is_left(stage: Sta
     assert await until(deadline) == first
 
 
-async def test_a_run_that_waits_has_no_deadline_and_new_time_when_it_goes_on(stage: Stage) -> None:
-    await stage.become("worker.runners.demo:approve", run_timeout=60)
-    thread, run = await stage.start("please")
-    await stage.until(thread, run, "waiting_input")
-    assert await stage.service.pool.fetchval("select deadline from runs where id = $1", run) is None
-    waited = await stage.service.pool.fetchval("select clock_timestamp()")
-    await stage.become("hangs", run_timeout=60)
-    (request,) = (await stage.requests(thread)).values()
-    await stage.decide(thread, request)
-    await stage.said(run, "I think, ")
-    left = await stage.service.pool.fetchval("select deadline from leases") - waited
-    assert left.total_seconds() >= 60
+async def test_a_run_that_is_handed_over_without_a_checkpoint_says_nothing_twice(
+    stage: Stage, settings: Settings
+) -> None:
+    thread, run = await stage.start("/slow 2 end")
+    await stage.said(run, "3 ")
+    executor = stage.service.crews[0].executor
+    assert executor is not None
+    async with running_crew(settings, "execute"):
+        await executor.stop(timeout=0)
+        assert await stage.until(thread, run, "completed")
+        assert await stage.text(run) == "".join(f"{n} " for n in range(1, 21)) + "/slow 2 end"

@@ -13,6 +13,7 @@ from shared.events import (
     RunLeased,
     RunOutput,
     RunReleased,
+    RunStarted,
     RunWaits,
     Spoken,
     Tokens,
@@ -118,6 +119,18 @@ def test_a_run_that_its_worker_lost_or_gave_back_waits_anew(gone: type[AttemptLo
     assert (story.thread.ready_at, story.run(run.id).status) == (story.now, RunStatus.BOOTING)
     story.tell(RunLeased(run.id))
     assert story.thread.ready_at is None
+
+
+def test_a_lease_that_was_given_back_counts_no_attempt() -> None:
+    story = Story()
+    run = story.running()
+    for _ in range(5):
+        story.tell(RunReleased(run.id))
+        story.tell(RunLeased(run.id))
+        story.tell(RunStarted(run.id))
+    assert story.run(run.id).attempt == 1
+    story.tell(AttemptLost(run.id))
+    assert story.run(run.id).status is RunStatus.BOOTING
 
 
 def test_a_run_waits_for_a_worker_once_its_last_permission_is_settled() -> None:

@@ -12,6 +12,7 @@ from shared import ids
 from shared.db.statements import statements
 from shared.events import Tokens
 from shared.ids import AccountId, AgentId, EventId, RunId, ThreadId
+from shared.lifecycle import QUEUE_LIMIT
 from worker.execute.leases import Lease
 from worker.execute.replay import Logged, Replay
 from worker.execute.tape import Speech
@@ -20,6 +21,7 @@ from worker.runners import Decision, Message, Verdict
 log = structlog.get_logger()
 SQL = statements("execute")
 
+_BEHIND = 2 * QUEUE_LIMIT  # messages of runs that wait: one each, and what was offered to them
 _ROLES: Mapping[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
 
 
@@ -43,7 +45,8 @@ class Briefing:
     decisions: Mapping[str, Decision]
     used: Tokens
     place: EventId | None  # where the last attempt's checkpoint lies; None where this is the first one
-    first: int | None  # the number of the first new message: history is what comes before
+    seq: int  # its place in the thread's order of execution: history is what comes before
+    first: int | None  # the number of the first new message
 
 
 async def brief(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Briefing]:
@@ -59,11 +62,10 @@ def _readable(lease: Lease, row: asyncpg.Record) -> Briefing:
         return _briefing(lease, row)
     except (ValueError, TypeError, KeyError) as error:
         log.error("a run can't be begun", run=lease.run, thread=lease.where[1], error=repr(error))
-        return Briefing(lease, row["account"], None, "", {}, row["attempt"], None, (), {}, Tokens(0, 0), None, None)
+        return Briefing(lease, row["account"], None, "", {}, row["attempt"], None, (), {}, Tokens(0, 0), None, 0, None)
 
 
 def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
-    again = row["attempt"] > 1 or row["resume_after"] is not None
     since = row["resume_after"] or ids.earliest(row["started_at"])
     return Briefing(
         lease=lease,
@@ -76,7 +78,8 @@ def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
         messages=_messages(row),
         decisions=_decisions(row),
         used=_used(row["usage"]),
-        place=EventId(since) if again else None,
+        place=None if lease.fresh else EventId(since),
+        seq=row["seq"],
         first=row["first"],
     )
 
@@ -114,12 +117,16 @@ async def replay(connection: asyncpg.Connection, briefing: Briefing) -> Replay |
     return Replay.of(logged, speech, ended)
 
 
-async def history(
-    connection: asyncpg.Connection, partition: int, thread: ThreadId, before: int | None, limit: int
-) -> list[Message]:
-    """The latest messages of a thread before a number, oldest first."""
-    rows = await connection.fetch(SQL["history"], partition, thread, before, limit)
-    return [Message(row["id"], _ROLES[row["role"]], text_of(row["parts"]), row["created_at"]) for row in reversed(rows)]
+async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int) -> list[Message]:
+    """The latest messages of the thread before those of the run, oldest first."""
+    own = [message.id for message in briefing.messages]
+    asked = (*briefing.lease.where, briefing.seq, limit, own, briefing.first or 0, _BEHIND)
+    return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
+
+
+def _message(row: asyncpg.Record) -> Message:
+    text, role = text_of(row["parts"]), _ROLES[row["role"]]
+    return Message(row["id"], role, text, row["created_at"], row["incomplete_reason"])
 
 
 class Offer(NamedTuple):

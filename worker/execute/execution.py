@@ -198,6 +198,7 @@ class Execution:
         """Somebody else ended the run, or its time is up, or the worker's is."""
         self._deaf = True
         run = self.lease.run
+        pump.cancel()
         if told is Told.EXPIRED:
             await self._report([RunExpired(run)], "expired", releases=False)
         self._closed = told not in (Told.RELEASED, Told.SPOILED)
@@ -211,8 +212,7 @@ class Execution:
         return str(told.value)
 
     async def _stop(self, pump: asyncio.Task[End]) -> None:
-        """Cancels the runner and gives it its time."""
-        pump.cancel()
+        """Gives the runner, which was cancelled, its time."""
         await asyncio.wait((pump,), timeout=GRACE)
         if not pump.done():
             log.warning("a runner ignores that it is to stop", run=self.lease.run, thread=self.lease.where[1])

@@ -214,7 +214,7 @@ class Executor:
             self._runs[thread] = execution
             self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {one.lease.run}")
         EXECUTING_RUNS.set(len(self._runs))
-        if any(one.attempt > 1 or one.state is not None for one in briefings):
+        if any(one.place is not None for one in briefings):
             await self._offer_steers(taken)
 
     def _execution(self, one: Briefing) -> Execution:
@@ -250,9 +250,8 @@ class Executor:
         return None
 
     async def _history(self, one: Briefing, limit: int) -> Sequence[Message]:
-        partition, thread = one.lease.where
         async with self._reads().acquire(timeout=5) as connection:
-            return await briefing.history(connection, partition, thread, one.first, limit)
+            return await briefing.history(connection, one, limit)
 
     async def _run(self, execution: Execution) -> None:
         thread = execution.lease.where[1]

@@ -4,7 +4,7 @@ A lease is a row with an epoch that nobody had before; whatever is written for a
 lease was taken by another one can't write any more. The caller locks nothing; it hands in a `BOUNDED` connection.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,7 @@ class Lease:
     epoch: int
     deadline: datetime  # of Postgres' clock
     left: float  # seconds until then, when it was taken
+    fresh: bool = True  # nobody had its run before
 
 
 async def lock_free(connection: asyncpg.Connection, where: Sequence[Where]) -> tuple[list[Where], datetime | None]:
@@ -79,7 +80,8 @@ async def lease(
         return []
     asked = sorted((state.thread.partition, state.thread.id, state.queue[0].id) for state, _ in started)
     rows = await connection.fetch(SQL["lease"], *zip(*asked, strict=True), owner, LIFE, run_timeout)
-    leases = {row["thread"]: _lease(row, now) for row in rows}
+    fresh = {state.thread.id for state, _ in started if state.queue[0].status is RunStatus.QUEUED}
+    leases = {row["thread"]: _lease(row, now, fresh) for row in rows}
     for state, (after, effects) in started:
         if state.thread.id in leases:
             changes.change(state.thread, after.thread)
@@ -103,9 +105,9 @@ def _started(state: State, now: datetime) -> tuple[State, list[Effect]] | None:
     return (state, effects) if state.queue[0].status is RunStatus.RUNNING else None
 
 
-def _lease(row: asyncpg.Record, now: datetime) -> Lease:
-    left = (row["deadline"] - now).total_seconds()
-    return Lease((row["partition"], row["thread"]), row["run"], row["epoch"], row["deadline"], left)
+def _lease(row: asyncpg.Record, now: datetime, fresh: Collection[ThreadId]) -> Lease:
+    left, thread = (row["deadline"] - now).total_seconds(), row["thread"]
+    return Lease((row["partition"], thread), row["run"], row["epoch"], row["deadline"], left, thread in fresh)
 
 
 async def let_go(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Where]:

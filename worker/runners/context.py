@@ -15,12 +15,15 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of the thread. `id` is stable; `text` its text parts, joined with a newline."""
+    """One message of the thread. `id` is stable; `text` its text parts, joined with a newline; `incomplete` says why a
+    run could not finish it (`cancelled`, or the code it failed with).
+    """
 
     id: str
     role: Literal["user", "assistant"]
     text: str
     created_at: datetime
+    incomplete: str | None = None
 
 
 class Verdict(StrEnum):

@@ -279,8 +279,8 @@ using unnest($17::smallint[], $18::uuid[], $19::bigint[]) as w (partition, threa
 where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
 
 -- name: keep_deadline
--- What is left of a run's time goes with it to the next worker; one that waits for a permission gets new time.
-update runs r set deadline = case when r.status = 'booting' then l.deadline end
+-- What is left of a run's time goes with it to the next worker.
+update runs r set deadline = l.deadline
 from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
 join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
 where r.partition = w.partition and r.thread = w.thread and r.id = l.run and r.completed_at is null;
@@ -308,6 +308,27 @@ edited as (
 update thread_events e set content = w.text
 from edited w
 where e.partition = w.partition and e.thread = w.thread and e.id = w.id and e.type = 'user.message';
+
+-- name: turn_messages
+-- Messages that were offered to a run, and became runs of their own: they are those runs' from now on, in the log, too. The
+-- id is a range of one here as it is above.
+with found as materialized (
+    select w.partition, w.thread, w.run, said.id, said.num
+    from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[]) as w (partition, thread, run, id)
+    cross join lateral (
+        select m.id, m.num from messages m
+        where m.partition = w.partition and m.thread = w.thread and m.id >= w.id and m.id <= w.id
+        order by m.id limit 1
+    ) as said
+),
+turned as (
+    update messages m set run = f.run
+    from found f
+    where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
+)
+update thread_events e set run = f.run
+from found f
+where e.partition = f.partition and e.thread = f.thread and e.id = f.id;
 
 -- name: insert_requests
 -- Permission requests that a run opened.

@@ -9,10 +9,13 @@ for no key update of t skip locked;
 -- name: lease
 -- Gives these runs to a worker, where nobody has a lease of their threads that still holds. The caller has locked the
 -- threads. Arguments: partitions, threads, runs, owner, life of a lease (s), time that a run has where its agent says
--- nothing (s). A run that was lost keeps the deadline it had; one that was made in this transaction is not there yet.
+-- nothing (s). A run that was lost keeps the deadline it had, one that waited has the time
+-- it had left; one that was made in this transaction is not there yet.
 insert into leases (partition, thread, run, owner, expires_at, deadline)
 select w.partition, w.thread, w.run, $4, clock_timestamp() + make_interval(secs => $5),
        case when r.status = 'booting' and r.deadline is not null then r.deadline
+            when r.status = 'waiting_input' and r.deadline is not null
+            then clock_timestamp() + (r.deadline - r.updated_at)  -- since when it waits
             else clock_timestamp() + make_interval(secs => coalesce(a.run_timeout, $6)) end
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread
@@ -85,7 +88,7 @@ limit $2;
 -- name: briefing
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
 -- what became of permissions.
-select t.id as thread, r.id as run, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
+select t.id as thread, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
        a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, p.keys, p.states, p.notes
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread
@@ -128,11 +131,27 @@ from (select message from thread_events
 select id from messages where partition = $1 and thread = $2 and run = $3 and role = 'assistant';
 
 -- name: history
--- Messages of a thread before a number, the latest first. Arguments: partition, thread, number or null, limit.
-select id, role, parts::text as parts, created_at
-from messages
-where partition = $1 and thread = $2 and num < coalesce($3, 9223372036854775807)
-order by num desc
+-- The latest $4 messages of a thread that come before those of a run, oldest first, in the order in which runs execute: a
+-- message that waited in the queue has a lower number than the answers it waited for. What a lost attempt said and the
+-- next one said otherwise is left out. Arguments: partition, thread, the run's seq, limit, its own messages, their first
+-- number, and how many further messages to look through (those of runs that wait behind it).
+with latest as (
+    select m.id, m.num, m.run, m.role, m.parts, m.created_at, m.incomplete_reason
+    from messages m
+    where m.partition = $1 and m.thread = $2
+    order by m.num desc
+    limit $4::int + $7::int
+),
+placed as (
+    select l.*, coalesce(r.seq, max(r.seq) over (order by l.num), 0) as place, r.seq
+    from latest l
+    left join runs r on r.partition = $1 and r.thread = $2 and r.id = l.run
+)
+select id, role, parts::text as parts, created_at, incomplete_reason
+from placed
+where id <> all($5::uuid[]) and incomplete_reason is distinct from 'runner.restarted'
+  and case when seq is null then num < $6 else seq < $3 end
+order by place desc, num desc
 limit $4;
 
 -- name: offers

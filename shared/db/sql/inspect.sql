@@ -281,9 +281,9 @@ select case when r.completed_at is null
                   where e.partition = $1 and e.thread = $2 and e.completed_at is null and e.seq < r.seq)
        end as place,
        t.ready_at,
-       coalesce(r.deadline, case when l.run = r.id then l.deadline end) as deadline,
-       extract(epoch from coalesce(r.deadline, case when l.run = r.id then l.deadline end) - clock_timestamp())::float8
-           as deadline_in,
+       case when l.run = r.id then l.deadline when r.status = 'booting' then r.deadline end as deadline,
+       extract(epoch from case when l.run = r.id then l.deadline when r.status = 'booting' then r.deadline end
+                          - clock_timestamp())::float8 as deadline_in,
        octet_length(r.checkpoint::text) as checkpoint_bytes,
        r.usage,
        said.input,
