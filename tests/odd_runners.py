@@ -3,11 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from worker.runners import (
     Checkpoint,
     Context,
+    Custom,
     MessageEnd,
     Output,
     PermissionRequest,
@@ -20,6 +22,18 @@ from worker.runners import (
 )
 
 FLOOD = 1_000_000  # deltas
+
+
+@dataclass(slots=True)
+class Gate:
+    """Where runners of a test's own process wait until it lets them go, all at one moment."""
+
+    waiting: list[str] = field(default_factory=list)  # what was said to those that came
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+gate = Gate()  # each test that uses it puts one of its own here: an event belongs to one loop
 
 
 async def flood(ctx: Context) -> AsyncIterator[Output]:
@@ -173,3 +187,98 @@ async def checks(ctx: Context) -> AsyncIterator[Output]:
         yield TextDelta(f"{n} ")
         yield Checkpoint(n + 1)
         await asyncio.sleep(0.1)
+
+
+async def shouts_at_once(ctx: Context) -> AsyncIterator[Output]:
+    """Speaks when the gate is opened, and goes on until it is to end: what it says is not its last append."""
+    gate.waiting.append(ctx.messages[-1].text)
+    await gate.opened.wait()
+    yield TextDelta(ctx.messages[-1].text.upper())
+    await gate.ended.wait()
+
+
+async def shouts_and_leaves(ctx: Context) -> AsyncIterator[Output]:
+    """Returns as many turns of the loop after its text as it is told, while that is being written."""
+    yield TextDelta("THE WHOLE ANSWER")
+    for _ in range(int(ctx.messages[-1].text)):
+        await asyncio.sleep(0)
+
+
+async def ends_a_message(ctx: Context) -> AsyncIterator[Output]:
+    """The append of a message's end holds nothing else."""
+    yield TextDelta("m0")
+    yield Checkpoint(1)  # waits until it is written
+    yield MessageEnd()
+    await gate.ended.wait()
+    yield TextDelta("m1")
+
+
+async def asks_many(ctx: Context) -> AsyncIterator[Output]:
+    """As many permissions at once as its message says."""
+    for n in range(int(ctx.messages[-1].text)):
+        yield PermissionRequest(f"r{n}", f"May I {n}?")
+
+
+class Unexpected(BaseException):
+    """No Exception: what `except Exception` lets through."""
+
+
+async def raises_base(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    raise Unexpected("secret of the author")
+
+
+async def presses_ctrl_c(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    raise KeyboardInterrupt
+
+
+async def exits(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    raise SystemExit("set MY_KEY")
+
+
+async def raises_generator_exit(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    raise GeneratorExit
+
+
+async def cancels_itself(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta("so far")
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.Event().wait()
+
+
+async def exits_when_interrupted(ctx: Context) -> AsyncIterator[Output]:
+    try:
+        yield TextDelta("so far")
+        await asyncio.Event().wait()
+    finally:
+        raise SystemExit(1)
+
+
+def nest(depth: int) -> dict[str, Any]:
+    """A JSON object of so many levels."""
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"in": value}
+    return value
+
+
+async def nests_input(ctx: Context) -> AsyncIterator[Output]:
+    yield ToolStarted("call-1", "t", nest(int(ctx.messages[-1].text)))
+
+
+async def nests_state(ctx: Context) -> AsyncIterator[Output]:
+    yield Checkpoint(nest(int(ctx.messages[-1].text)))
+
+
+async def nests_custom(ctx: Context) -> AsyncIterator[Output]:
+    yield Custom("chart", nest(int(ctx.messages[-1].text)))
+
+
+async def nests_request(ctx: Context) -> AsyncIterator[Output]:
+    if not ctx.decisions:
+        yield PermissionRequest("a", "May I?", tool="t", input=nest(int(ctx.messages[-1].text)))

@@ -13,15 +13,21 @@ class Wire:
     port: int
     url: str = ""
     lost: int = 0  # answers so far
-    _marker: bytes | None = None  # the next request that holds it loses its answer
+    _markers: tuple[
+        bytes, ...
+    ] = ()  # what requests of one connection hold, one after the other, till an answer is lost
+    _found: dict[int, int] = field(default_factory=dict)  # connection -> how many of them it had
     _doomed: set[int] = field(default_factory=set)  # connections whose next answer is lost
     _open: set[asyncio.StreamWriter] = field(default_factory=set)  # connections, by their way to the server
     _silent: set[asyncio.StreamWriter] = field(default_factory=set)  # those that pass on nothing any more
     _mute: bool = False  # whether new ones fall silent too
 
-    def lose_answer_to(self, marker: bytes) -> None:
-        """Cuts the connection instead of passing on the answer to the next request that holds `marker`."""
-        self._marker = marker
+    def lose_answer_to(self, *markers: bytes) -> None:
+        """Cuts a connection instead of passing on the answer to the next request that holds the last of `markers`,
+        behind requests of the same connection that held the others, in this order.
+        """
+        self._markers = markers
+        self._found.clear()
 
     def fall_silent(self, *, for_good: bool = False) -> None:
         """Every connection stays open and passes on nothing more, in either direction; new ones too where it is
@@ -50,12 +56,22 @@ class Wire:
         while data := await reader.read(1 << 16):
             if back in self._silent:
                 continue
-            if self._marker is not None and self._marker in data:
-                self._marker = None
+            if self._dooms(id(back), data):
                 self._doomed.add(id(back))
             back.write(data)
             await back.drain()
         raise ConnectionResetError
+
+    def _dooms(self, connection: int, data: bytes) -> bool:
+        """Whether this is the request whose answer is to be lost: once."""
+        found = self._found.get(connection, 0)
+        if not self._markers or self._markers[found] not in data:
+            return False
+        self._found[connection] = found + 1
+        if found + 1 < len(self._markers):
+            return False
+        self._markers = ()
+        return True
 
     async def _answer(
         self, there: asyncio.StreamReader, writer: asyncio.StreamWriter, back: asyncio.StreamWriter

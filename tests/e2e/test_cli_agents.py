@@ -60,6 +60,7 @@ async def test_a_configuration_comes_from_a_file_from_standard_input_or_as_it_st
         ("function: !!python/object:os.system x", "agent.yaml:1: could not determine a constructor"),
         ("function: a:b\n1: 2", "agent.yaml: keys must be text"),
         ("function: a:b\nx: .nan", "agent.yaml: JSON can't hold it"),
+        ("function: a:b\nx: " + "[" * 64 + "]" * 64, "agent.yaml: must be nested at most 64 levels deep"),
         ("function: a:b\nx: &x [*x]", "agent.yaml: "),
         ("function: a:b\n---\nfunction: a:b", "agent.yaml:2: but found another document"),
         ("function: nowhere", "function: String should match pattern"),

@@ -18,7 +18,16 @@ from worker.runners import (
     ToolStarted,
     Usage,
 )
-from worker.runners.outputs import LIMIT, OUTPUT, Output, checked
+from worker.runners.outputs import DEPTH, LIMIT, OUTPUT, Output, checked
+
+
+def nested(depth: int) -> Any:
+    """Lists in lists, `depth` of them."""
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
 
 FINE: list[Output] = [
     TextDelta(""),
@@ -34,6 +43,10 @@ FINE: list[Output] = [
     PermissionRequest("1", "", tool="rm", input={}, expires_in=0.5),
     Checkpoint(None),
     Checkpoint({"a": [1, "b"], "depth": [[[[]]]]}),
+    Checkpoint(nested(DEPTH)),
+    ToolStarted("1", "a", {"b": nested(DEPTH - 1)}),
+    PermissionRequest("1", "a", input={"b": nested(DEPTH - 1)}),
+    Custom("n", {"b": nested(DEPTH - 1)}),
     Usage(),
     Usage(10**9, 0),
     Custom("n", 5),
@@ -41,53 +54,50 @@ FINE: list[Output] = [
 ]
 
 
-def nested(depth: int) -> Any:
-    value: Any = []
-    for _ in range(depth):
-        value = [value]
-    return value
-
-
 WRONG: list[tuple[Any, str]] = [
     ("text", "not 'str'"),
     (None, "not 'NoneType'"),
     ({"type": "text_delta", "text": "a"}, "not 'dict'"),
     (TextDelta, "not 'type'"),
-    (TextDelta("a", type="usage"), "TextDelta.type"),  # type: ignore[arg-type]  # wrong on purpose, as all below
-    (TextDelta(None), "TextDelta.text"),  # type: ignore[arg-type]
-    (TextDelta(b"a"), "TextDelta.text"),  # type: ignore[arg-type]
+    (TextDelta("a", type="usage"), "TextDelta.type"),  # type: ignore[arg-type]  # wrong on purpose
+    (TextDelta(None), "TextDelta.text"),  # type: ignore[arg-type]  # wrong on purpose
+    (TextDelta(b"a"), "TextDelta.text"),  # type: ignore[arg-type]  # wrong on purpose
     (TextDelta("x" * (LIMIT + 1)), "TextDelta.text"),
-    (ThinkingDelta(5), "ThinkingDelta.text"),  # type: ignore[arg-type]
+    (ThinkingDelta(5), "ThinkingDelta.text"),  # type: ignore[arg-type]  # wrong on purpose
     (ToolStarted("", "a"), "ToolStarted.id"),
     (ToolStarted("x" * 256, "a"), "ToolStarted.id"),
     (ToolStarted("a\0", "a"), "ToolStarted.id"),
     (ToolStarted("1", ""), "ToolStarted.name"),
-    (ToolStarted("1", "a", []), "ToolStarted.input"),  # type: ignore[arg-type]
+    (ToolStarted("1", "a", []), "ToolStarted.input"),  # type: ignore[arg-type]  # wrong on purpose
     (ToolStarted("1", "a", {"b": object()}), "ToolStarted.input"),
-    (ToolStarted("1", "a", {1: 2}), "ToolStarted.input"),  # type: ignore[dict-item]
-    (ToolCompleted("1", 5), "ToolCompleted.output"),  # type: ignore[arg-type]
-    (ToolCompleted("1", error="no"), "ToolCompleted.error"),  # type: ignore[arg-type]
+    (ToolStarted("1", "a", {1: 2}), "ToolStarted.input"),  # type: ignore[dict-item]  # wrong on purpose
+    (ToolCompleted("1", 5), "ToolCompleted.output"),  # type: ignore[arg-type]  # wrong on purpose
+    (ToolCompleted("1", error="no"), "ToolCompleted.error"),  # type: ignore[arg-type]  # wrong on purpose
     (ToolCompleted(""), "ToolCompleted.id"),
     (PermissionRequest("", "a"), "PermissionRequest.id"),
     (PermissionRequest("\ud800", "a"), "PermissionRequest.id"),
-    (PermissionRequest("1", None), "PermissionRequest.title"),  # type: ignore[arg-type]
+    (PermissionRequest("1", None), "PermissionRequest.title"),  # type: ignore[arg-type]  # wrong on purpose
     (PermissionRequest("1", "a", tool=""), "PermissionRequest.tool"),
-    (PermissionRequest("1", "a", input="x"), "PermissionRequest.input"),  # type: ignore[arg-type]
+    (PermissionRequest("1", "a", input="x"), "PermissionRequest.input"),  # type: ignore[arg-type]  # wrong on purpose
     (PermissionRequest("1", "a", expires_in=0), "PermissionRequest.expires_in"),
     (PermissionRequest("1", "a", expires_in=-1), "PermissionRequest.expires_in"),
     (PermissionRequest("1", "a", expires_in=math.nan), "PermissionRequest.expires_in"),
     (PermissionRequest("1", "a", expires_in=math.inf), "PermissionRequest.expires_in"),
     (PermissionRequest("1", "a", expires_in=True), "PermissionRequest.expires_in"),
-    (PermissionRequest("1", "a", expires_in="5"), "PermissionRequest.expires_in"),  # type: ignore[arg-type]
+    (PermissionRequest("1", "a", expires_in="5"), "PermissionRequest.expires_in"),  # type: ignore[arg-type]  # wrong on purpose
     (Checkpoint({"a": math.nan}), "Checkpoint.state"),
     (Checkpoint((1, 2)), "Checkpoint.state"),
     (Checkpoint({"a", "b"}), "Checkpoint.state"),
     (Checkpoint("x" * LIMIT), "Checkpoint.state"),
     (Checkpoint(nested(100_000)), "Checkpoint.state"),
+    (Checkpoint(nested(DEPTH + 1)), "Checkpoint.state"),
+    (ToolStarted("1", "a", {"b": nested(DEPTH)}), "ToolStarted.input"),
+    (PermissionRequest("1", "a", input={"b": nested(DEPTH)}), "PermissionRequest.input"),
+    (Custom("n", {"b": nested(DEPTH)}), "Custom.data"),
     (Checkpoint(10**5_000), "Checkpoint.state"),
     (Usage(-1), "Usage.input_tokens"),
     (Usage(0, 10**9 + 1), "Usage.output_tokens"),
-    (Usage(1.5), "Usage.input_tokens"),  # type: ignore[arg-type]
+    (Usage(1.5), "Usage.input_tokens"),  # type: ignore[arg-type]  # wrong on purpose
     (Usage(True), "Usage.input_tokens"),
     (Custom("", 1), "Custom.name"),
     (Custom("n" * 65, 1), "Custom.name"),
