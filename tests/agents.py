@@ -104,6 +104,24 @@ class Stage:
         found: int = await self.service.pool.fetchval("select count(*) from leases")
         return found
 
+    async def attempt(self, run: str) -> int:
+        found: int = await self.service.pool.fetchval("select attempt from runs where id = $1", run)
+        return found
+
+    async def lose(self, run: str) -> None:
+        """The run's lease runs out, and somebody takes it again; whoever drives it does not know yet."""
+        db, past = self.service.pool, "expires_at = clock_timestamp() - interval '1 second'"
+        epoch = await db.fetchval("select epoch from leases where run = $1", run)
+
+        async def taken_again() -> bool:
+            if await db.fetchval("select max(epoch) > $2 from leases where run = $1", run, epoch):
+                return True
+            # again and again: a heartbeat may come in between
+            await db.execute(f"update leases set {past} where epoch = $1", epoch)  # noqa: S608 - ours
+            return False
+
+        await until(taken_again)
+
     async def lose_leases(self) -> None:
         """As if the workers that have them had been silent for long."""
         await self.service.pool.execute("update leases set expires_at = clock_timestamp() - interval '1 second'")

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol
 
 import asyncpg
 import structlog
@@ -26,7 +25,7 @@ from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch, taken_threads
 from worker.changes import Changes, news_of, ready_of
-from worker.execute.leases import Lease, lease
+from worker.execute.leases import Lease, Starter, lease
 from worker.load import Want, Where, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
@@ -60,20 +59,6 @@ class Drained:
     ready: Sequence[Where] = ()  # threads whose run waits for a worker since this drain
     news: Sequence[ThreadId] = ()  # threads whose executing run was interrupted, or offered a message
     left: Collection[int] | None = None
-
-
-class Starter(Protocol):
-    """Whoever executes runs beside the drains."""
-
-    owner: ids.Ulid
-
-    def reserve(self, wanted: int) -> int:
-        """Room for so many runs, or fewer; `begin` them or `cancel` it."""
-
-    def cancel(self, reserved: int) -> None: ...
-
-    def begin(self, leases: Sequence[Lease]) -> None:
-        """Drives runs whose leases are committed."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
-from worker.apply import Drainer, Starter
+from worker.apply import Drainer
+from worker.execute.leases import Starter
 from worker.pace import Pace
 
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work

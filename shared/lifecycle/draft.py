@@ -193,7 +193,7 @@ class Draft:
         behind = []
         for waiting in self.queue[:-1]:
             self.last_run_seq += 1
-            behind.append(_renumbered(waiting, self.last_run_seq, self.at))
+            behind.append(waiting._replace(seq=self.last_run_seq, updated_at=max(self.at, waiting.updated_at)))
         self.effects.extend(RunMoved(waiting) for waiting in behind)
         self.queue = (run, *behind)
         return run
@@ -285,18 +285,3 @@ class Draft:
             updated_at=self.at if self.deleted_at is None else thread.updated_at,  # its place in lists: a cursor
             ready_at=self._since_ready(),
         )
-
-
-def _renumbered(run: Run, seq: int, at: datetime) -> Run:
-    return Run(
-        run.id,
-        seq,
-        run.status,
-        run.trigger,
-        run.created_at,
-        run.started_at,
-        max(at, run.updated_at),
-        run.completed_at,
-        run.error,
-        run.attempt,
-    )

@@ -19,28 +19,10 @@ async def stage(settings: Settings) -> AsyncIterator[Stage]:
         yield stage
 
 
-async def attempt(stage: Stage, run: str) -> int:
-    found: int = await stage.service.pool.fetchval("select attempt from runs where id = $1", run)
-    return found
-
-
-async def taken_again(stage: Stage, run: str, before: int) -> bool:
-    if await attempt(stage, run) > before:
-        return True
-    await stage.lose_leases()
-    return False
-
-
-async def lose(stage: Stage, run: str) -> None:
-    """The lease runs out; whoever drives the run does not know yet. A heartbeat may come in between: not for ever."""
-    before = await attempt(stage, run)
-    await until(partial(taken_again, stage, run, before))
-
-
 async def test_a_run_whose_lease_ran_out_goes_on_and_its_text_is_neither_lost_nor_doubled(stage: Stage) -> None:
     thread, run = await stage.start("/slow 1 and done")
     await stage.said(run, "3 ")
-    await lose(stage, run)
+    await stage.lose(run)
     done = await stage.until(thread, run, "completed")
     expected = "".join(f"{n} " for n in range(1, 11)) + "/slow 1 and done"
     assert await stage.text(run) == expected
@@ -53,7 +35,7 @@ async def test_a_run_goes_on_from_its_checkpoint(stage: Stage) -> None:
     await stage.become("counts")
     thread, run = await stage.start()
     await stage.said(run, "12 ")
-    await lose(stage, run)
+    await stage.lose(run)
     done = await stage.until(thread, run, "completed")
     assert done["finalOutput"] == {"text": "".join(f"{n} " for n in range(30))}
     assert await stage.text(run) == done["finalOutput"]["text"]
@@ -63,7 +45,7 @@ async def test_an_attempt_that_says_something_else_begins_another_message(stage:
     await stage.become("differs")
     thread, run = await stage.start()
     await stage.said(run, "attempt 1")
-    await lose(stage, run)
+    await stage.lose(run)
     done = await stage.until(thread, run, "completed")
     assert done["finalOutput"] == {"text": "attempt 2"}
     rows = await stage.service.pool.fetch(
@@ -84,7 +66,7 @@ async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage:
     thread, run = await stage.start()
     await stage.said(run, "I think, ")
     for _ in range(2):
-        await lose(stage, run)
+        await stage.lose(run)
 
     async def failed_for_good() -> bool:
         await stage.lose_leases()
@@ -103,7 +85,7 @@ async def test_a_worker_whose_lease_was_taken_writes_nothing_any_more(stage: Sta
     assert executor is not None
     executor.stopping.set()  # it takes nothing more, and goes on with what it has
     async with running_crew(settings, "execute"):
-        await lose(stage, run)
+        await stage.lose(run)
         await stage.until(thread, run, "completed")
         expected = "".join(f"{n} " for n in range(1, 31)) + "/slow 3 end"
         assert await stage.text(run) == expected
@@ -136,7 +118,7 @@ async def test_a_run_that_goes_on_elsewhere_has_the_time_that_is_left(stage: Sta
     await stage.said(run, "I think, ")
     deadline = partial(stage.service.pool.fetchval, "select deadline from leases")
     first = await deadline()
-    await lose(stage, run)
+    await stage.lose(run)
     assert await until(deadline) == first
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from shared import ids
 from shared.crashpoints import crash
-from shared.db.connect import AWAY, BY_INDEX, Line, open_pool
+from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import ThreadId, Ulid
 from shared.logs import Seldom
@@ -25,17 +25,17 @@ from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.execute import briefing, leases
 from worker.execute.append import Writer
+from worker.execute.archive import Archive
 from worker.execute.briefing import Briefing
 from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Lease
 from worker.execute.recovery import recover
-from worker.execute.replay import Replay
 from worker.execute.tape import Tape
 from worker.load import Where
 from worker.poison import is_state
-from worker.runners import Context, Message
+from worker.runners import Context
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
 from worker.transaction import BOUNDED
@@ -68,7 +68,7 @@ class Executor:
     _take_line: Line = field(init=False)
     _sweep_line: Line = field(init=False)
     _ear: Ear = field(init=False)
-    _pool: asyncpg.Pool | None = None
+    _archive: Archive | None = None
     _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
     _again: dict[ThreadId, int] = field(default_factory=dict)  # offered while their last run was being put away
     _leased: list[Lease] = field(default_factory=list)  # taken by this worker's drains, to be begun
@@ -99,7 +99,7 @@ class Executor:
 
     async def start(self) -> list[asyncio.Task[None]]:
         """The loops, for the crew to own."""
-        self._pool = await open_pool(self.settings.database_url, size=8)
+        self._archive = await Archive.open(self.settings.database_url)
         loops = [self.sweep] if self.settings.sweep else []
         if self.executes:
             self.heartbeat.start()
@@ -218,7 +218,7 @@ class Executor:
             await self._offer_steers(taken)
 
     def _execution(self, one: Briefing) -> Execution:
-        lease = one.lease
+        lease, archive = one.lease, self._reads()
         context = Context(
             thread=lease.where[1],
             run=lease.run,
@@ -231,27 +231,11 @@ class Executor:
             deadline=lease.deadline,
             config=one.config,
             stopping=self.stopping,
-            read_history=partial(self._history, one),
+            read_history=partial(archive.history, one),
         )
         opener = partial(self._openers.open, one.agent, one.runner, one.config)
-        recall = partial(self._recall, one)
+        recall = partial(archive.recall, one)
         return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used), recall)
-
-    async def _recall(self, one: Briefing) -> Replay | None:
-        """What an earlier attempt logged; a Postgres that is away is waited for, as long as the run has time."""
-        while one.place is not None:
-            try:
-                async with self._reads().acquire(timeout=5) as connection:
-                    return await briefing.replay(connection, one)
-            except (*AWAY, asyncpg.PostgresError) as error:
-                POSTGRES_ERRORS.labels("recall").inc()
-                warn("what a run logged before is not read yet", run=one.lease.run, error=repr(error))
-                await asyncio.sleep(PAUSE)
-        return None
-
-    async def _history(self, one: Briefing, limit: int) -> Sequence[Message]:
-        async with self._reads().acquire(timeout=5) as connection:
-            return await briefing.history(connection, one, limit)
 
     async def _run(self, execution: Execution) -> None:
         thread = execution.lease.where[1]
@@ -281,13 +265,7 @@ class Executor:
 
     async def _let_go(self, lease: Lease) -> None:
         """Ends the lease of a run that is over already; the thread's next run may begin."""
-        try:
-            async with self._reads().acquire(timeout=5) as connection:
-                ready = await leases.let_go(connection, [lease])
-        except (*AWAY, asyncpg.PostgresError) as error:
-            POSTGRES_ERRORS.labels("let_go").inc()
-            log.debug("a lease was not released; it runs out", run=lease.run, error=repr(error))
-            return
+        ready = await self._reads().let_go(lease)
         asyncio.get_running_loop().call_soon(self.offer, ready)  # behind the end of this run's task
 
     def _leases(self) -> list[Lease]:
@@ -312,13 +290,7 @@ class Executor:
             task.add_done_callback(self._bury)
 
     async def _offer_steers(self, of: Sequence[Lease]) -> None:
-        try:
-            async with self._reads().acquire(timeout=5) as connection:
-                offers = await briefing.offers(connection, of)
-        except (*AWAY, asyncpg.PostgresError) as error:
-            log.debug("offered messages not read; they will be", error=repr(error))
-            return
-        for offer in offers:
+        for offer in await self._reads().offers(of):
             if (execution := self._runs.get(offer.thread)) is not None:
                 execution.steers[offer.message.id] = offer.run
                 execution.context.steer.offer(offer.message)
@@ -358,17 +330,17 @@ class Executor:
         await end(list(self._tasks.values()))
         for orphan in list(self._orphans):
             orphan.cancel()
-        if self.executes and self._pool is not None:
+        if self.executes and self._archive is not None:
             await self.heartbeat.stop()
         await self._openers.close()
-        if self._pool is not None:
-            self._pool.terminate()
+        if self._archive is not None:
+            self._archive.close()
         for line in (self._take_line, self._sweep_line):
             await line.close()
         await self.writer.close()
         await self._ear.close()
 
-    def _reads(self) -> asyncpg.Pool:
-        if self._pool is None:
+    def _reads(self) -> Archive:
+        if self._archive is None:
             raise RuntimeError("the executor has not started")
-        return self._pool
+        return self._archive

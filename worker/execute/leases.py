@@ -7,6 +7,7 @@ lease was taken by another one can't write any more. The caller locks nothing; i
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import asyncpg
 
@@ -35,6 +36,20 @@ class Lease:
     deadline: datetime  # of Postgres' clock
     left: float  # seconds until then, when it was taken
     fresh: bool = True  # nobody had its run before
+
+
+class Starter(Protocol):
+    """Whoever executes runs beside the drains."""
+
+    owner: Ulid
+
+    def reserve(self, wanted: int) -> int:
+        """Room for so many runs, or fewer; `begin` them or `cancel` it."""
+
+    def cancel(self, reserved: int) -> None: ...
+
+    def begin(self, leases: Sequence[Lease]) -> None:
+        """Drives runs whose leases are committed."""
 
 
 async def lock_free(connection: asyncpg.Connection, where: Sequence[Where]) -> tuple[list[Where], datetime | None]:
