@@ -1,4 +1,4 @@
-"""Runs that would harm others, or be told of wrongly: what a runner raises, what Postgres refuses, answers that get lost."""
+"""Runs that would harm others, or be told of wrongly: odd exceptions, outputs that are refused, answers lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,9 +40,12 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 @asynccontextmanager
 async def wired_stage(settings: Settings) -> AsyncIterator[tuple[Stage, Wire]]:
     """A stage whose worker, and nobody else, reaches Postgres by a wire."""
-    async with running_service(settings, worker=False) as service, wire_to(settings.database_url) as wire:
-        async with running_crew(settings.model_copy(update={"database_url": wire.url}), "all"):
-            yield Stage(service, await service.client("acme")), wire
+    async with (
+        running_service(settings, worker=False) as service,
+        wire_to(settings.database_url) as wire,
+        running_crew(settings.model_copy(update={"database_url": wire.url}), "all"),
+    ):
+        yield Stage(service, await service.client("acme")), wire
 
 
 async def refuse(stage: Stage, text: str) -> None:
@@ -200,5 +203,23 @@ async def test_whatever_a_runner_raises_fails_its_run_and_harms_no_other(stage: 
     assert failed["error"]["code"] == "runner.failed"
     assert "secret" not in str(failed)
     assert await stage.text(run) == "so far"
+    await stage.say(other[0], "stop", on_busy="steer")
+    await stage.until(*other, "completed")
+
+
+async def test_a_runner_that_exits_when_it_is_interrupted_harms_no_other(stage: Stage) -> None:
+    await stage.become("steered")
+    other = await stage.start()
+    await stage.said(other[1], "ready")
+    await stage.become("exits_when_interrupted")
+    thread, run = await stage.start()
+    await stage.said(run, "so far")
+    await stage.interrupt(thread)
+    await stage.until(thread, run, "cancelled")
+
+    async def released() -> bool:
+        return await stage.leases() == 1
+
+    await until(released)
     await stage.say(other[0], "stop", on_busy="steer")
     await stage.until(*other, "completed")
