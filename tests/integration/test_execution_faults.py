@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from shared import ids
 from shared.settings import Settings
 from tests import odd_runners
 from tests.agents import Stage, running_stage
@@ -52,6 +53,14 @@ async def refuse(stage: Stage, text: str) -> None:
     """From now on Postgres refuses what holds this text, whoever says it."""
     await stage.service.pool.execute(
         f"alter table thread_events add check (content not like '%{text}%')",  # not a value: a statement has none here
+    )
+
+
+async def refuse_event(stage: Stage, thread: str, kind: str) -> None:
+    """From now on Postgres refuses such events of one thread."""
+    uuid = ids.to_bytes(thread).hex()
+    await stage.service.pool.execute(
+        f"alter table thread_events add check (thread <> '{uuid}'::uuid or type <> '{kind}') not valid"
     )
 
 
@@ -223,3 +232,30 @@ async def test_a_runner_that_exits_when_it_is_interrupted_harms_no_other(stage: 
     await until(released)
     await stage.say(other[0], "stop", on_busy="steer")
     await stage.until(*other, "completed")
+
+
+async def test_a_thread_that_can_not_be_taken_keeps_no_other_from_a_worker(settings: Settings) -> None:
+    async with running_service(settings) as service:  # nobody executes yet: one take has them all
+        stage = Stage(service, await service.client("acme"))
+        await stage.become("worker.runners.demo:echo")
+        before, refused, behind = [await stage.start() for _ in range(3)]
+        await refuse_event(stage, refused[0], "run.started")
+        async with running_crew(settings, "all"):
+            await stage.until(*before, "completed", timeout=5)
+            await stage.until(*behind, "completed", timeout=5)
+        assert (await stage.run(*refused))["status"] == "queued"
+
+
+async def test_a_lost_run_that_can_not_be_settled_keeps_no_other_lost(settings: Settings) -> None:
+    async with running_stage(settings.model_copy(update={"run_attempts": 1}), "tests.odd_runners:hangs") as stage:
+        before, refused, behind = [await stage.start() for _ in range(3)]
+        for _, run in (before, refused, behind):
+            await stage.said(run, "I think")
+        await refuse_event(stage, refused[0], "run.failed")
+
+        async def failed() -> bool:
+            await stage.lose_leases()  # heartbeats lengthen them until they are found
+            return [(await stage.run(*one))["status"] for one in (before, behind)] == ["failed"] * 2
+
+        await until(failed)
+        assert (await stage.run(*refused))["status"] == "running"
