@@ -81,10 +81,10 @@ class Crew:
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         self.aftermath.partitions = partitions
         self.executor = Executor(settings, self.id, self._queue, self.aftermath, executes=self.roles != "apply")
-        self.aftermath.on_ready, self.aftermath.on_news = self.executor.offer, self.executor.nudge
+        self.aftermath.on_ready, self.aftermath.on_news = self.executor.desk.offer, self.executor.nudge
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
-        rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True, starter=self.executor)
-        swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False, starter=self.executor)
+        rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True, starter=self.executor.desk)
+        swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False, starter=self.executor.desk)
         self.doorbell = Doorbell(self._queue, blocking, rung, partitions)
         self.sweep = Sweep(settings.database_url, swept, rung)
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
@@ -108,7 +108,7 @@ class Crew:
         if self.doorbell is not None and self.sweep is not None:
             self.doorbell.lanes.stopping = self.sweep.lanes.stopping = True
         if self.executor is not None:
-            self.executor.stopping.set()
+            self.executor.desk.closed.set()
         ending = [*self._workers, *([asyncio.create_task(self.executor.stop(timeout))] if self.executor else [])]
         if ending:
             await asyncio.wait(ending, timeout=timeout)

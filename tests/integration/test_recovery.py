@@ -83,7 +83,7 @@ async def test_a_worker_whose_lease_was_taken_writes_nothing_any_more(stage: Sta
     await stage.said(run, "2 ")
     executor = stage.service.crews[0].executor
     assert executor is not None
-    executor.stopping.set()  # it takes nothing more, and goes on with what it has
+    executor.desk.closed.set()  # it takes nothing more, and goes on with what it has
     async with running_crew(settings, "execute"):
         await stage.lose(run)
         await stage.until(thread, run, "completed")

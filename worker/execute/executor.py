@@ -5,7 +5,7 @@ which finds all that nobody rang for. What there is no room for is rung for othe
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -27,6 +27,7 @@ from worker.execute import briefing, leases
 from worker.execute.append import Writer
 from worker.execute.archive import Archive
 from worker.execute.briefing import Briefing
+from worker.execute.desk import Desk
 from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
@@ -49,8 +50,6 @@ SWEEP = 0.4  # seconds between looks for runs that nobody rang for, and for leas
 LATE = 0.5  # seconds that a run may wait for its bell
 AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
-MOST = 50  # runs of one take
-MOST_WANTED = 10_000  # threads remembered; the sweep finds the rest
 STOPPING = 2.0  # seconds of the drain that are left for runs to be handed over
 
 
@@ -61,7 +60,7 @@ class Executor:
     queue: Queue
     aftermath: Aftermath
     executes: bool = True  # False: this worker only rings for others, and sweeps
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    desk: Desk = field(init=False)
     writer: Writer = field(init=False)
     heartbeat: Heartbeat = field(init=False)
     _openers: Openers = field(init=False)
@@ -69,11 +68,6 @@ class Executor:
     _sweep_line: Line = field(init=False)
     _ear: Ear = field(init=False)
     _archive: Archive | None = None
-    _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
-    _again: dict[ThreadId, int] = field(default_factory=dict)  # offered while their last run was being put away
-    _leased: list[Lease] = field(default_factory=list)  # taken by this worker's drains, to be begun
-    _reserved: int = 0  # room that drains may use
-    _offered: asyncio.Event = field(default_factory=asyncio.Event)
     _runs: dict[ThreadId, Execution] = field(default_factory=dict)
     _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
     _orphans: set[asyncio.Task[object]] = field(default_factory=set)
@@ -85,17 +79,13 @@ class Executor:
         self._openers = Openers(self.settings)
         self._take_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill take")
         self._sweep_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill recovery")
-        self._ear = Ear(self.settings, self.queue, lambda: self.room, self._called, self._hear_of)
+        capacity = self.settings.concurrency if self.executes else 0
+        self.desk = Desk(self.owner, capacity, self._runs.keys(), self.aftermath.call)
+        self._ear = Ear(self.settings, self.queue, lambda: self.desk.room, self._called, self._hear_of)
 
     @property
     def executing(self) -> int:
         return len(self._runs)
-
-    @property
-    def room(self) -> int:
-        if self.stopping.is_set() or not self.executes:
-            return 0
-        return self.settings.concurrency - len(self._runs) - len(self._leased) - self._reserved
 
     async def start(self) -> list[asyncio.Task[None]]:
         """The loops, for the crew to own."""
@@ -106,17 +96,8 @@ class Executor:
             loops += [self.take, self.writer.run, self._ear.answer, self._ear.listen]
         return [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
 
-    def offer(self, where: Iterable[Where]) -> None:
-        """Threads whose run waits for a worker, as far as is known; any number of times."""
-        new = [(thread, partition) for partition, thread in where if thread not in self._wanted]
-        if self.executes and not self.stopping.is_set():
-            self._wanted.update(new[: max(MOST_WANTED - len(self._wanted), 0)])
-            self._offered.set()
-        if new and len(self._wanted) >= self.room:
-            self.aftermath.call([thread for thread, _ in new])
-
     def _called(self, threads: Collection[ThreadId]) -> None:
-        self.offer([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
+        self.desk.offer([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
 
     def _hear_of(self, threads: Collection[str]) -> None:
         if not self._runs.keys().isdisjoint(threads):
@@ -128,29 +109,15 @@ class Executor:
         if others := [thread for thread in threads if thread not in self._runs]:
             self.aftermath.nudge(others)
 
-    def reserve(self, wanted: int) -> int:
-        """Room for as many of so many runs as there is; `cancel` gives it back, also what was begun meanwhile."""
-        reserved = max(min(wanted, self.room), 0)
-        self._reserved += reserved
-        return reserved
-
-    def cancel(self, reserved: int) -> None:
-        self._reserved -= reserved
-
-    def begin(self, leases: Sequence[Lease]) -> None:
-        """Drives runs that this worker's drains leased."""
-        self._leased += leases
-        self._offered.set()
-
     def _announce(self, changed: Sequence[ThreadId], ready: Sequence[Where]) -> None:
         self.aftermath.announce(changed)
         if ready:
-            self.offer(ready)
+            self.desk.offer(ready)
 
     async def take(self) -> None:
         """Takes what is offered until it is cancelled."""
         while True:
-            await self._offered.wait()
+            await self.desk.filled.wait()
             try:
                 locked = await self.take_once()
             except (*AWAY, asyncpg.PostgresError, Disturbed) as error:
@@ -165,16 +132,9 @@ class Executor:
     async def take_once(self) -> bool:
         """Takes as many of the offered threads as there is room for; True where one was locked by somebody else."""
         connection = await self._take_line.get()
-        leased, self._leased = self._leased, []
-        if leased:
+        if leased := self.desk.leased():
             await self._begin(connection, leased)
-        some = list(self._wanted.items())[: max(min(self.room, MOST), 0)]
-        for thread, _ in some:
-            del self._wanted[thread]
-        if not self._wanted or not some:
-            self._offered.clear()
-        wanted = [(partition, thread) for thread, partition in some if thread not in self._runs]
-        self._again.update((thread, partition) for thread, partition in some if thread in self._runs)
+        wanted = self.desk.wanted()
         if not wanted:
             return False
         taken, locked = await self._take(connection, wanted)
@@ -182,7 +142,7 @@ class Executor:
         if taken:
             await self._begin(connection, taken)
         if locked:
-            self.offer([(partition, thread) for partition, thread in wanted if thread in locked])
+            self.desk.offer([(partition, thread) for partition, thread in wanted if thread in locked])
         return bool(locked)
 
     async def _take(
@@ -230,7 +190,7 @@ class Executor:
             decisions=one.decisions,
             deadline=lease.deadline,
             config=one.config,
-            stopping=self.stopping,
+            stopping=self.desk.closed,
             read_history=partial(archive.history, one),
         )
         opener = partial(self._openers.open, one.agent, one.runner, one.config)
@@ -242,15 +202,13 @@ class Executor:
         try:
             FINISHED_RUNS.labels(await execution.run()).inc()
         finally:
-            del self._runs[thread], self._tasks[thread]
+            if self._runs.get(thread) is execution:  # a drain may have leased the next one already
+                del self._runs[thread], self._tasks[thread]
             EXECUTING_RUNS.set(len(self._runs))
             if execution.orphan is not None:
                 self._orphans.add(execution.orphan)
                 execution.orphan.add_done_callback(self._bury)
-            if (partition := self._again.pop(thread, None)) is not None:
-                self.offer([(partition, thread)])
-            if self._wanted:
-                self._offered.set()
+            self.desk.free(thread)
 
     def _bury(self, orphan: asyncio.Task[object]) -> None:
         """A runner that did not stop in its time is done after all; what it raised is nobody's any more."""
@@ -266,7 +224,7 @@ class Executor:
     async def _let_go(self, lease: Lease) -> None:
         """Ends the lease of a run that is over already; the thread's next run may begin."""
         ready = await self._reads().let_go(lease)
-        asyncio.get_running_loop().call_soon(self.offer, ready)  # behind the end of this run's task
+        asyncio.get_running_loop().call_soon(self.desk.offer, ready)  # behind the end of this run's task
 
     def _leases(self) -> list[Lease]:
         return [execution.lease for execution in list(self._runs.values())]
@@ -310,14 +268,14 @@ class Executor:
         connection = await self._sweep_line.get()
         changed, ready = await recover(connection, self.settings.run_attempts)
         self.aftermath.announce(changed)
-        self.offer(ready)
-        if self.room > 0:
-            rows = await connection.fetch(SQL["ready"], LATE, self.room, timeout=5)
-            self.offer([(row["partition"], row["id"]) for row in rows])
+        self.desk.offer(ready)
+        if self.desk.room > 0:
+            rows = await connection.fetch(SQL["ready"], LATE, self.desk.room, timeout=5)
+            self.desk.offer([(row["partition"], row["id"]) for row in rows])
 
     async def stop(self, timeout: float) -> None:
         """Lets runs end, or come to a checkpoint; hands over what still runs shortly before the time is up."""
-        self.stopping.set()
+        self.desk.closed.set()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=max(timeout - GRACE - STOPPING, 0))
         for execution in self._runs.values():
