@@ -32,6 +32,7 @@ from tests.openai_server import (
 )
 from tests.runs import collect, context, text_of
 from worker.runners import MessageEnd, Runner, RunnerError, TextDelta
+from worker.runners.outputs import TOKENS_LIMIT
 from worker.runners.registry import Surroundings, open_runner
 
 KEY = "sk-test-0123456789abcdef"
@@ -196,7 +197,7 @@ async def test_an_answer_of_many_events_may_be_longer_than_one_event(server: Ope
 async def test_an_endpoints_counts_are_bounded(server: OpenAIServer) -> None:
     server.answers.append(says("x", usage=(10**30, -5)))
     usage = (await collect(runner(server.url), context()))[-1]
-    assert (usage.input_tokens, usage.output_tokens) == (2**31 - 1, 0)  # type: ignore[union-attr]  # else it fails here
+    assert (usage.input_tokens, usage.output_tokens) == (TOKENS_LIMIT, 0)  # type: ignore[union-attr]  # else it fails here
 
 
 @pytest.mark.parametrize(

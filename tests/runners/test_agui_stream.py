@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from ag_ui import core
 from ag_ui.core import BaseEvent
 from structlog.testing import capture_logs
@@ -23,7 +24,7 @@ from worker.runners import (
     ToolStarted,
     Usage,
 )
-from worker.runners.outputs import Output
+from worker.runners.outputs import TOKENS_LIMIT, Output
 
 
 def without_checkpoint(found: list[Output]) -> list[Output]:
@@ -265,12 +266,16 @@ async def test_what_has_no_place_in_a_run_is_custom(upstream: Upstream, ctx: Con
         Custom("agui.step_started", {"stepName": "plan"}),
         Custom("agui.activity_snapshot", {"messageId": "a", "activityType": "search", "content": {"hits": 2}}),
         Custom("agui.subagent_started", {"subagentRunId": "s", "name": "helper"}),
-        Usage(7, 2**31 - 1),
+        Usage(7, TOKENS_LIMIT),
         Custom("agui.result", {"sum": 3}),
     ]
 
 
-async def test_unknown_types_are_left_out_and_logged_once(upstream: Upstream, ctx: Context) -> None:
+async def test_unknown_types_are_left_out_and_logged_once(
+    upstream: Upstream, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # whichever test configured logs before: the module's own logger may be settled by now
+    monkeypatch.setattr("worker.runners.agui.run.log", structlog.get_logger())
     upstream.sends(
         b'data: {"type":"RUN_STARTED","threadId":"THREAD","runId":"RUN"}\n\n'
         b'data: {"type":"FROM_THE_FUTURE"}\n\ndata: {"type":"FROM_THE_FUTURE","x":1}\n\ndata: {"type":"a secret"}\n\n'

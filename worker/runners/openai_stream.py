@@ -12,10 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from worker.runners.openai_errors import invalid
 from worker.runners.openai_text import clean
-from worker.runners.outputs import Output, TextDelta, ThinkingDelta, Usage
+from worker.runners.outputs import TOKENS_LIMIT, Output, TextDelta, ThinkingDelta, Usage
 
 CALLS = 100  # tool calls in one turn: beyond it a model is lost
-_TOKENS = 2**31 - 1  # what is counted as tokens at most
 
 
 class _Sent(BaseModel):
@@ -113,4 +112,4 @@ class Turn:
 
 
 def _tokens(count: int | None) -> int:
-    return min(max(count or 0, 0), _TOKENS)
+    return min(max(count or 0, 0), TOKENS_LIMIT)

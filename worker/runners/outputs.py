@@ -17,7 +17,7 @@ from worker.runners.protocol import RunnerError
 LIMIT = 1 << 20  # characters of one field as text: what a row and a client's page can bear
 _ID_LIMIT = 255
 _NAME_LIMIT = 64  # of `Custom`: clients choose by it
-_TOKENS_LIMIT = 1_000_000_000  # of each: their sum stands in a column that is an integer
+TOKENS_LIMIT = 1_000_000_000  # of each: their sum stands in a column that is an integer
 DEPTH = 64  # levels of arrays and objects: as many as a request's JSON may have, and fewer than readers give up at
 _SECONDS_LIMIT = 1e9  # 31 years: what Postgres can still add to a time
 
@@ -192,7 +192,7 @@ def _checkpoint(output: Checkpoint) -> Checkpoint:
 def _usage(output: Usage) -> Usage:
     for name in ("input_tokens", "output_tokens"):
         tokens = getattr(output, name)
-        if type(tokens) is not int or not 0 <= tokens <= _TOKENS_LIMIT:
+        if type(tokens) is not int or not 0 <= tokens <= TOKENS_LIMIT:
             raise _wrong(output, name, "a whole number from 0 to 1000000000")
     return output
 

@@ -18,11 +18,10 @@ from worker.runners.agui.calls import Calls
 from worker.runners.agui.memory import Memory
 from worker.runners.agui.state import State
 from worker.runners.agui.transcript import Transcript
-from worker.runners.outputs import Custom, Output, Usage
+from worker.runners.outputs import TOKENS_LIMIT, Custom, Output, Usage
 from worker.runners.protocol import RunnerError
 
 MESSAGE = 500  # characters of an endpoint's own words in an error
-TOKENS = 2**31 - 1  # the most that a `Usage` may say
 _ODD = re.compile(r"[^a-z_.]+")
 
 
@@ -75,7 +74,7 @@ def _usage(entries: Sequence[TokenUsage] | None) -> Iterator[Output]:
     if entries:
         read = sum(entry.input_tokens or 0 for entry in entries)
         written = sum(entry.output_tokens or 0 for entry in entries)
-        yield Usage(min(read, TOKENS), min(written, TOKENS))
+        yield Usage(min(read, TOKENS_LIMIT), min(written, TOKENS_LIMIT))
 
 
 def _bounded(message: str) -> str:
