@@ -2,11 +2,12 @@
 
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import asyncpg
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 from shared.db.connect import open_pool
@@ -20,6 +21,19 @@ _SESSION = pytest.StashKey[Session]()
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SESSION] = Session()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a session as Ctrl-C does: in order
+
+
+@pytest.fixture(autouse=True)
+def plain_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that sets up logs as a process does must not settle the loggers of the tests behind it."""
+    set_up = structlog.configure
+
+    def configure(**options: Any) -> None:
+        set_up(**{**options, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure)
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -186,7 +186,7 @@ async def test_what_a_lost_attempt_said_otherwise_is_no_history(stage: Stage) ->
 
 
 async def test_the_time_of_a_run_is_that_of_all_its_calls_without_its_waits(stage: Stage) -> None:
-    await stage.become("asks_slowly", run_timeout=3)
+    await stage.become("asks_slowly", run_timeout=2)
     thread, run = await stage.start()
     for _ in range(10):
         found = await stage.until(thread, run, "waiting_input", "expired")

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
 from ag_ui import core
 from ag_ui.core import BaseEvent
 from structlog.testing import capture_logs
@@ -271,11 +270,7 @@ async def test_what_has_no_place_in_a_run_is_custom(upstream: Upstream, ctx: Con
     ]
 
 
-async def test_unknown_types_are_left_out_and_logged_once(
-    upstream: Upstream, ctx: Context, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # whichever test configured logs before: the module's own logger may be settled by now
-    monkeypatch.setattr("worker.runners.agui.run.log", structlog.get_logger())
+async def test_unknown_types_are_left_out_and_logged_once(upstream: Upstream, ctx: Context) -> None:
     upstream.sends(
         b'data: {"type":"RUN_STARTED","threadId":"THREAD","runId":"RUN"}\n\n'
         b'data: {"type":"FROM_THE_FUTURE"}\n\ndata: {"type":"FROM_THE_FUTURE","x":1}\n\ndata: {"type":"a secret"}\n\n'
