@@ -40,6 +40,8 @@ from worker.runners.isolation import GRACE, RunnerRaised, isolate
 from worker.runners.pool import Pool
 from worker.runners.registry import Surroundings, open_runner
 
+pytestmark = pytest.mark.slow  # some fifty processes, each with a start of its own
+
 DELTA_P99 = 0.2  # seconds: what a run that blocks its loop may cost the others
 
 

@@ -19,6 +19,8 @@ from worker.runners.python import load
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BY_NAME = {rule.name: rule for rule in RULES}
 
+SLOW = pytest.mark.slow  # it waits out the time that a runner has to stop in, twice
+
 
 @pytest.fixture(autouse=True)
 def nothing_hangs_on() -> Iterator[None]:
@@ -49,7 +51,7 @@ def test_a_slow_echo_goes_on_from_its_checkpoints() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "runner", "says"),
-    broken_runners.BROKEN,
+    [pytest.param(*one, marks=SLOW if one[0] == "interrupts" else ()) for one in broken_runners.BROKEN],
     ids=[f"{rule}-{runner.__name__}" for rule, runner, _ in broken_runners.BROKEN],
 )
 def test_a_rule_catches_the_runner_that_breaks_it(rule: str, runner: Any, says: str) -> None:
