@@ -255,7 +255,6 @@ async def test_what_has_no_place_in_a_run_is_custom(upstream: Upstream, ctx: Con
         core.RawEvent(event={"k": 1}, source="lib"),
         core.StepStartedEvent(step_name="plan"),
         core.ActivitySnapshotEvent(message_id="a", activity_type="search", content={"hits": 2}),
-        core.SubagentStartedEvent(subagent_run_id="s", name="helper"),
         end,
         finish=False,
     )
@@ -264,10 +263,34 @@ async def test_what_has_no_place_in_a_run_is_custom(upstream: Upstream, ctx: Con
         Custom("agui.raw", {"event": {"k": 1}, "source": "lib"}),
         Custom("agui.step_started", {"stepName": "plan"}),
         Custom("agui.activity_snapshot", {"messageId": "a", "activityType": "search", "content": {"hits": 2}}),
-        Custom("agui.subagent_started", {"subagentRunId": "s", "name": "helper"}),
         Usage(7, TOKENS_LIMIT),
         Custom("agui.result", {"sum": 3}),
     ]
+
+
+AS_THEY_ARE = (
+    core.EventType.STEP_FINISHED,
+    core.EventType.SUBAGENT_STARTED,
+    core.EventType.SUBAGENT_FINISHED,
+    core.EventType.SUBAGENT_ERROR,
+)
+
+
+@pytest.mark.parametrize("kind", AS_THEY_ARE, ids=str)
+async def test_events_of_others_are_passed_on_as_they_are(
+    upstream: Upstream, ctx: Context, kind: core.EventType
+) -> None:
+    [model] = [
+        one
+        for one in vars(core).values()
+        if isinstance(one, type) and issubclass(one, core.BaseEvent) and one.model_fields["type"].default is kind
+    ]
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    event = model(**dict.fromkeys(required, "s"))
+    upstream.says(event)
+    said = event.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"type"})
+    assert required
+    assert without_checkpoint(await outputs(upstream, ctx)) == [Custom(f"agui.{kind.value.lower()}", said)]
 
 
 async def test_unknown_types_are_left_out_and_logged_once(upstream: Upstream, ctx: Context) -> None:
