@@ -28,7 +28,7 @@ class Stage:
         fields = {"runner": "python", "config": json.dumps({"function": named}), **columns}
         names = ", ".join(f"{name} = ${n}" for n, name in enumerate(fields, 2))
         await self.service.pool.execute(
-            f"update agents set {names}, updated_at = clock_timestamp() where id = $1",  # noqa: S608 - ours
+            f"update agents set {names}, updated_at = clock_timestamp() where id = $1",  # noqa: S608 - the names are written in this file
             self.client.agent,
             *fields.values(),
         )
@@ -117,7 +117,7 @@ class Stage:
             if await db.fetchval("select max(epoch) > $2 from leases where run = $1", run, epoch):
                 return True
             # again and again: a heartbeat may come in between
-            await db.execute(f"update leases set {past} where epoch = $1", epoch)  # noqa: S608 - ours
+            await db.execute(f"update leases set {past} where epoch = $1", epoch)  # noqa: S608 - the names are written in this file
             return False
 
         await until(taken_again)

@@ -24,6 +24,7 @@ from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.execute import briefing, leases
+from worker.execute.apart import apart
 from worker.execute.append import Writer
 from worker.execute.archive import Archive
 from worker.execute.briefing import Briefing
@@ -35,7 +36,6 @@ from worker.execute.leases import Lease
 from worker.execute.recovery import recover
 from worker.execute.tape import Tape
 from worker.load import Where
-from worker.poison import is_state
 from worker.runners import Context
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
@@ -148,17 +148,8 @@ class Executor:
     async def _take(
         self, connection: asyncpg.Connection, wanted: Sequence[Where]
     ) -> tuple[list[Lease], list[ThreadId]]:
-        """Something in one thread that can't be read or written must not keep the others from their worker."""
-        timeout = self.settings.run_timeout
-        try:
-            return await leases.take(connection, wanted, self.owner, timeout)
-        except Exception as error:
-            if is_state(error):
-                raise
-            if len(wanted) == 1:
-                log.exception("a run can't be taken", thread=wanted[0][1])
-                return [], []
-        found = [await self._take(connection, [where]) for where in wanted]
+        act = partial(leases.take, connection, owner=self.owner, run_timeout=self.settings.run_timeout)
+        found = await apart(act, wanted)
         return [lease for taken, _ in found for lease in taken], [thread for _, locked in found for thread in locked]
 
     async def _begin(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> None:

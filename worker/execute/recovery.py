@@ -5,6 +5,7 @@ as `expired`, though whoever has it may hang.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import asyncpg
 import structlog
@@ -17,9 +18,9 @@ from shared.lifecycle import State, step
 from shared.metrics import LOST_LEASES
 from shared.models import Run
 from worker.changes import Changes
+from worker.execute.apart import apart
 from worker.execute.leases import lock_free
 from worker.load import Want, Where, load_states
-from worker.poison import is_state
 from worker.transaction import transaction
 from worker.write import write
 
@@ -30,28 +31,21 @@ SQL = statements("execute")
 async def recover(connection: asyncpg.Connection, attempts: int) -> tuple[list[ThreadId], list[Where]]:
     """Settles what ran out; returns the threads that changed, and those whose run waits for a worker now."""
     rows = await connection.fetch(SQL["run_out"], timeout=5)
-    return await _recover(connection, [(row["partition"], row["thread"]) for row in rows], attempts)
+    if not rows:
+        return [], []
+    where = [(row["partition"], row["thread"]) for row in rows]
+    found = await apart(partial(_recover, connection, attempts=attempts), where)
+    return [thread for changed, _ in found for thread in changed], [one for _, ready in found for one in ready]
 
 
 async def _recover(
-    connection: asyncpg.Connection, where: Sequence[Where], attempts: int
+    connection: asyncpg.Connection, where: Sequence[Where], *, attempts: int
 ) -> tuple[list[ThreadId], list[Where]]:
-    """One transaction; where it fails for what one thread holds, one each: it must not keep the others lost."""
-    if not where:
-        return [], []
-    try:
-        async with transaction(connection):
-            free, _ = await lock_free(connection, where)
-            out = await connection.fetch(SQL["still_out"], *zip(*free, strict=True)) if free else []
-            return await _settle(connection, out, attempts) if out else ([], [])
-    except Exception as error:
-        if is_state(error):
-            raise
-        if len(where) == 1:
-            log.exception("a lost run can't be settled", thread=where[0][1])
-            return [], []
-    found = [await _recover(connection, [one], attempts) for one in where]
-    return [thread for changed, _ in found for thread in changed], [one for _, ready in found for one in ready]
+    """One transaction."""
+    async with transaction(connection):
+        free, _ = await lock_free(connection, where)
+        out = await connection.fetch(SQL["still_out"], *zip(*free, strict=True)) if free else []
+        return await _settle(connection, out, attempts) if out else ([], [])
 
 
 async def _settle(
