@@ -156,7 +156,7 @@ async def stored(service: Service) -> dict[str, int]:
     """How many rows there are of what a request may store."""
     tables = ("threads", "batches", "idempotency_keys")
     async with service.pool.acquire() as db:
-        return {table: await db.fetchval(f"select count(*) from {table}") for table in tables}  # noqa: S608 - table names of the catalogue
+        return {table: await db.fetchval(f"select count(*) from {table}") for table in tables}  # noqa: S608 - the names stand above
 
 
 def send_and_leave(url: str, data: bytes) -> None:
