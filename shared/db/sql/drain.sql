@@ -115,14 +115,23 @@ join client_requests c
     on c.partition = w.partition and c.thread = w.thread and c.client_request_id = w.client_request_id;
 
 -- name: permission_requests
--- Open permission requests of these threads, and those that decisions name.
+-- Open permission requests of these threads, and those that decisions name. Ranges of one lead the orders, so that each half
+-- goes by its own index.
 select p.thread, p.id, p.run, p.state, p.expires_at, p.note
 from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
-join permission_requests p on p.partition = w.partition and p.thread = w.thread and p.state = 'pending'
+cross join lateral (
+    select * from permission_requests
+    where partition = w.partition and thread >= w.thread and thread <= w.thread and state = 'pending'
+    order by thread, expires_at limit 100000
+) as p
 union
 select p.thread, p.id, p.run, p.state, p.expires_at, p.note
 from unnest($3::smallint[], $4::uuid[], $5::uuid[]) as w (partition, thread, id)
-join permission_requests p on p.partition = w.partition and p.thread = w.thread and p.id = w.id;
+cross join lateral (
+    select * from permission_requests
+    where partition = w.partition and thread = w.thread and id >= w.id and id <= w.id
+    order by id limit 1
+) as p;
 
 -- name: steers
 -- Offers that no runner has acknowledged yet.

@@ -19,7 +19,10 @@ select w.partition, w.thread, w.run, $4, clock_timestamp() + make_interval(secs 
             else clock_timestamp() + make_interval(secs => coalesce(a.run_timeout, $6)) end
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread
-left join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
+left join lateral (
+    select status, deadline, updated_at from runs where partition = w.partition and thread = w.thread and id = w.run
+    offset 0  -- by the whole key: joined, the planner may read all runs of the thread
+) as r on true
 left join agents a on a.id = t.agent
 on conflict (partition, thread) do update
 set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, expires_at = excluded.expires_at,
@@ -37,7 +40,9 @@ with released as (
 )
 select t.partition, t.id
 from released r
-join threads t on t.partition = r.partition and t.id = r.thread
+cross join lateral (
+    select partition, id, ready_at from threads where partition = r.partition and id = r.thread offset 0
+) as t
 where t.ready_at is not null;
 
 -- name: beat
@@ -87,23 +92,33 @@ limit $2;
 
 -- name: briefing
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
--- what became of permissions.
+-- what became of permissions. Each is looked up by its whole key, in a subquery that the planner must not take apart, or by a
+-- range of one that leads the order: it would take an index by thread as well, and read all that the thread ever had.
 select t.id as thread, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
        a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, p.keys, p.states, p.notes
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread
-join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
+cross join lateral (
+    select * from runs where partition = w.partition and thread = w.thread and id = w.run offset 0
+) as r
 left join agents a on a.id = t.agent
 cross join lateral (
     select array_agg(id order by num) as ids, array_agg(parts::text order by num) as parts,
            array_agg(created_at order by num) as moments, min(num) as first
-    from messages
-    where partition = w.partition and thread = w.thread and id = any(r.input)
+    from unnest(r.input) as i (message)
+    cross join lateral (
+        select * from messages
+        where partition = w.partition and thread = w.thread and id >= i.message and id <= i.message
+        order by id limit 1
+    ) as said
 ) as m
 cross join lateral (
     select array_agg(key) as keys, array_agg(state) as states, array_agg(note) as notes
-    from permission_requests
-    where partition = w.partition and thread = w.thread and run = w.run
+    from (
+        select key, state, note from permission_requests
+        where partition = w.partition and thread = w.thread and run >= w.run and run <= w.run
+        order by run limit 100000
+    ) as asked
 ) as p;
 
 -- name: tail
@@ -145,7 +160,9 @@ with latest as (
 placed as (
     select l.*, coalesce(r.seq, max(r.seq) over (order by l.num), 0) as place, r.seq
     from latest l
-    left join runs r on r.partition = $1 and r.thread = $2 and r.id = l.run
+    left join lateral (
+        select seq from runs where partition = $1 and thread = $2 and id = l.run offset 0
+    ) as r on true
 )
 select id, role, parts::text as parts, created_at, incomplete_reason
 from placed
@@ -159,7 +176,11 @@ limit $4;
 select s.thread, s.run, s.event, s.text, m.created_at
 from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
 join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled
-join messages m on m.partition = s.partition and m.thread = s.thread and m.id = s.event
+cross join lateral (
+    select created_at from messages
+    where partition = s.partition and thread = s.thread and id >= s.event and id <= s.event
+    order by id limit 1
+) as m
 order by s.event;
 
 -- name: logged
