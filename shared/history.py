@@ -1,8 +1,7 @@
 """Pages of a thread's log: bounded in entries and in text, the deltas of one message folded into one entry.
 
-Deltas of one message are those of one run, one type and one message id with nothing of another type of that run
-between them; what other runs log meanwhile does not part them. A folded entry has the id of the last delta it holds, so
-that every id on a page is a cursor. Refused here: live events; a stream sends deltas as they are.
+Whatever was logged between the deltas of a message does not part them. A folded entry has the id of the last delta it
+holds, so that every id on a page is a cursor. Refused here: live events; a stream sends deltas as they are.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,9 +21,7 @@ SQL = statements("reads")
 DELTAS = frozenset({"agent.message.delta", "agent.thinking.delta"})
 TEXT_LIMIT = 8 << 20  # characters of content on one page: 1,000 entries may hold 256 KiB each
 _ROWS = 1_000  # rows read at a time where one entry has many
-
-
-_Message = tuple[RunId | None, str, EventId | None]  # the run, the type of its deltas, their message
+_BEHIND = 20_000  # events before a full page that are looked through for the beginning of its oldest messages
 
 
 @dataclass(slots=True)
@@ -43,29 +40,33 @@ class _Folder:
 
     limit: int
     entries: list[_Entry] = field(default_factory=list)
-    open: dict[_Message, _Entry] = field(default_factory=dict)  # messages that may go on
+    open: dict[EventId, _Entry] = field(default_factory=dict)  # messages that may go on
     text: int = 0
 
     def add(self, event: EventLogged) -> bool:
         """False where the event belongs to none of the entries and there is no room for one more."""
-        key = (event.run, event.type, event.message)
-        self._close(key)
-        entry = self.open.get(key)
+        entry = None if event.message is None else self.open.get(event.message)
         if self.text > TEXT_LIMIT or (entry is None and len(self.entries) >= self.limit):
             return False
+        if entry is None:
+            self.entries.append(entry := _Entry([]))
+        if event.message is not None and event.message not in self.open:
+            self._begin(event, event.message, entry)
         self.text += len(event.content or "")
-        if entry is not None:
-            entry.events.append(event)
-            return True
-        self.entries.append(entry := _Entry([event]))
-        if event.type in DELTAS:
-            self.open[key] = entry
+        entry.events.append(event)
         return True
 
-    def _close(self, key: _Message) -> None:
-        """An event of a run ends that run's other messages."""
-        for other in [other for other in self.open if other[0] == key[0] and other != key]:
-            del self.open[other]
+    def _begin(self, event: EventLogged, message: EventId, entry: _Entry) -> None:
+        """A run tells one message of a kind at a time."""
+        self.close(event.run, event.type)
+        self.open[message] = entry
+
+    def close(self, run: RunId | None, type_: str | None = None) -> None:
+        """The messages of a run, or those of one type, do not go on."""
+        for message, entry in list(self.open.items()):
+            first = entry.events[0]
+            if first.run == run and type_ in (None, first.type):
+                del self.open[message]
 
     def page(self, truncated: bool) -> HistoryPage:
         entries = sorted((entry.folded() for entry in self.entries), key=lambda event: event.id)
@@ -73,14 +74,22 @@ class _Folder:
 
 
 async def newest(source: Source, partition: int, thread: ThreadId, limit: int) -> HistoryPage:
-    """The newest `limit` entries; the oldest of them is whole."""
-    folder, truncated = _Folder(limit), False
+    """The newest `limit` entries; also the oldest of them are whole."""
+    folder = _Folder(limit)
     async for event in _rows(source, "events_before", partition, thread, None, limit + 1):
         if not folder.add(event):
-            truncated = True
-            if not folder.open or folder.text > TEXT_LIMIT:
-                break
-    return folder.page(truncated)
+            await _complete(source, partition, thread, folder, event.id)
+            return folder.page(truncated=True)
+        if event.type == "run.started":
+            folder.close(event.run)
+    return folder.page(truncated=False)
+
+
+async def _complete(source: Source, partition: int, thread: ThreadId, folder: _Folder, cursor: EventId) -> None:
+    """Adds what lies at a cursor, or before it, of the messages that may go on there."""
+    if folder.open:
+        for row in await source.fetch(SQL["deltas_before"], partition, thread, cursor, _BEHIND, list(folder.open)):
+            folder.add(event_of(row))
 
 
 async def after(source: Source, partition: int, thread: ThreadId, limit: int, cursor: EventId) -> HistoryPage:

@@ -25,6 +25,7 @@ async def tell(ctx: Context) -> AsyncIterator[Output]:
             "state": ctx.state,
             "decisions": {name: [d.verdict, d.note, d.allowed] for name, d in ctx.decisions.items()},
             "deadline": ctx.deadline and ctx.deadline.isoformat(),
+            "ahead": ctx.ahead.total_seconds(),
             "config": dict(ctx.config),
             "key": ctx.key("step"),
         },

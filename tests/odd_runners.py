@@ -69,6 +69,10 @@ async def hangs(ctx: Context) -> AsyncIterator[Output]:
     await asyncio.Event().wait()
 
 
+async def tells_the_time(ctx: Context) -> AsyncIterator[Output]:
+    yield TextDelta(ctx.now().isoformat())
+
+
 async def ignores(ctx: Context) -> AsyncIterator[Output]:
     """Goes on whatever it is told, for half a minute at most."""
     until = time.monotonic() + 30

@@ -138,7 +138,7 @@ class Stage:
             await self.queue.tell({}, [], {}, [thread])
 
     async def say(self, thread: ThreadId, run: RunId, texts: Sequence[str], *, tell: bool = True) -> None:
-        """Deltas of one message. They are written by hand: nothing that appends them is part of these tests."""
+        """Deltas of the one message of a run. They are written by hand: nothing that appends them is part of these tests."""
         place = (ids.partition_of(thread, PARTITIONS), thread)
         db = await self.line.get()
         async with db.transaction():
@@ -151,8 +151,8 @@ class Stage:
             while len(made) < len(texts):
                 made.append(ids.successor(made[-1]))
             await db.execute(
-                "insert into thread_events (partition, thread, id, run, type, content, occurred_at)"
-                " select $1, $2, id, $3, $7, text, $6 from unnest($4::uuid[], $5::text[]) as d (id, text)",
+                "insert into thread_events (partition, thread, id, run, message, type, content, occurred_at)"
+                " select $1, $2, id, $3, $3, $7, text, $6 from unnest($4::uuid[], $5::text[]) as d (id, text)",
                 *(*place, run, made, texts, row["now"], DELTA),
             )
             await db.execute("update threads set last_event_id = $3 where partition = $1 and id = $2", *place, made[-1])

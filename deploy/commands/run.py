@@ -44,7 +44,7 @@ def list_(
         tables.show_runs(found)
 
 
-@app.command(epilog="Example:  threadmill run show 01K5RUN00000000000000000000 --json")
+@app.command(epilog="Example:  threadmill run show 01K5XAMPLE0000000000000000 --json")
 def show(
     run: RunArgument,
     thread: ThreadOption = None,
@@ -59,7 +59,7 @@ def show(
         tables.show_run(found)
 
 
-@app.command(epilog="Example:  threadmill run retry 01K5RUN00000000000000000000")
+@app.command(epilog="Example:  threadmill run retry 01K5XAMPLE0000000000000000")
 def retry(
     run: RunArgument,
     thread: ThreadOption = None,
@@ -71,7 +71,7 @@ def retry(
     _tell("retried", f"Run {found.run.id} retries {ids.parse(run)}.", found, done, as_json)
 
 
-@app.command(epilog="Example:  threadmill run interrupt 01K5RUN00000000000000000000")
+@app.command(epilog="Example:  threadmill run interrupt 01K5XAMPLE0000000000000000")
 def interrupt(
     run: RunArgument,
     thread: ThreadOption = None,

@@ -85,7 +85,10 @@ async def active_runs(db: Database, limit: int, status: RunStatus | None = None)
 async def find_run(db: Database, text: str, thread: str | None = None) -> ThreadRun:
     """One run; with its thread by key, without by reading a whole index. Raises NotFound."""
     partition, of = (None, None) if thread is None else await _place(db, thread)
-    row = await db.fetchrow(statements("inspect")["run"], ids.parse(text), partition, of)
+    run = ids.parse(text)
+    if run is None:
+        raise NotFound(f"{text!r} is no run id.")
+    row = await db.fetchrow(statements("inspect")["run"], run, partition, of)
     if row is None:
         raise NotFound(f"There is no run {text!r}{'' if of is None else f' in the thread {of}'}.")
     return ThreadRun(row["thread"], run_of(row))

@@ -9,6 +9,8 @@ from shared import ids
 from tests.pipeline import PARTITIONS
 from tests.service import Client, Service, message
 
+Logged = tuple[str | None, str, str, str | None]  # run, type, content, message
+
 
 async def test_the_log_is_oldest_first_and_its_ids_are_cursors(client: Client) -> None:
     thread = await client.new_thread()
@@ -31,36 +33,40 @@ async def test_the_deltas_of_a_message_are_one_entry(service: Service, client: C
     made = (await client.create("hello")).json
     thread, run = made["thread"]["id"], made["run"]["id"]
     before = (await client.call("GET", f"/threads/{thread}/events")).json["events"]
+    thought, first, second = str(ids.mint()), str(ids.mint()), str(ids.mint())
     logged = await log(
         service,
         thread,
         [
-            (run, "agent.thinking.delta", "hm"),
-            (run, "agent.message.delta", "Hel"),
-            (None, "user.message", "meanwhile"),
-            (run, "agent.message.delta", "lo"),
-            (run, "tool.use.started", "search"),
-            (run, "agent.message.delta", "Bye"),
-            (run, "run.completed", run),
+            (run, "agent.thinking.delta", "hm", thought),
+            (run, "agent.message.delta", "Hel", first),
+            (None, "user.message", "meanwhile", None),
+            (run, "agent.message.delta", "lo", first),
+            (run, "tool.use.started", "search", None),
+            (run, "agent.thinking.delta", " so", thought),
+            (run, "agent.message.delta", ".", first),
+            (run, "agent.message.delta", "Bye", second),
+            (run, "run.completed", run, None),
         ],
     )
     page = (await client.call("GET", f"/threads/{thread}/events")).json
     wanted = [
-        (logged[0], "agent.thinking.delta", "hm"),
         (logged[2], "user.message", "meanwhile"),
-        (logged[3], "agent.message.delta", "Hello"),
         (logged[4], "tool.use.started", "search"),
-        (logged[5], "agent.message.delta", "Bye"),
-        (logged[6], "run.completed", run),
+        (logged[5], "agent.thinking.delta", "hm so"),
+        (logged[6], "agent.message.delta", "Hello."),
+        (logged[7], "agent.message.delta", "Bye"),
+        (logged[8], "run.completed", run),
     ]
     assert shown(page["events"][len(before) :]) == wanted
-    newest = (await client.call("GET", f"/threads/{thread}/events?limit=4")).json
-    assert shown(newest["events"]) == wanted[-4:]
+    for limit in range(1, 7):
+        newest = (await client.call("GET", f"/threads/{thread}/events?limit={limit}")).json
+        assert shown(newest["events"]) == wanted[-limit:]
     for limit in (1, 2, 3):
         entries = await walked(client, thread, before[-1]["id"], limit)
-        assert "".join(text for _, kind, text in entries if kind == "agent.message.delta") == "HelloBye"
-        assert sorted(kind for _, kind, _ in entries if "message.delta" not in kind) == [
-            "agent.thinking.delta",
+        assert "".join(text for _, kind, text in entries if kind == "agent.message.delta") == "Hello.Bye"
+        assert "".join(text for _, kind, text in entries if kind == "agent.thinking.delta") == "hm so"
+        assert sorted(kind for _, kind, _ in entries if ".delta" not in kind) == [
             "run.completed",
             "tool.use.started",
             "user.message",
@@ -70,11 +76,23 @@ async def test_the_deltas_of_a_message_are_one_entry(service: Service, client: C
 async def test_a_message_that_is_told_in_thousands_of_deltas_is_one_entry(service: Service, client: Client) -> None:
     made = (await client.create("hello")).json
     thread, run = made["thread"]["id"], made["run"]["id"]
-    await log(service, thread, [(run, "agent.message.delta", f"{n} ") for n in range(3_000)])
+    told = str(ids.mint())
+    await log(service, thread, [(run, "agent.message.delta", f"{n} ", told) for n in range(3_000)])
     page = (await client.call("GET", f"/threads/{thread}/events?limit=1")).json
     (entry,) = page["events"]
     assert entry["content"] == "".join(f"{n} " for n in range(3_000))
     assert page["truncated"] is True
+
+
+async def test_a_page_reads_a_message_behind_much_else(service: Service, client: Client) -> None:
+    made = (await client.create("hello")).json
+    thread, run = made["thread"]["id"], made["run"]["id"]
+    told = str(ids.mint())
+    between: list[Logged] = [(run, "tool.use.started", "search", None)] * 2_000
+    ends: list[Logged] = [(run, "agent.message.delta", text, told) for text in ("What I found", ": nothing.")]
+    await log(service, thread, [ends[0], *between, ends[1]])
+    page = (await client.call("GET", f"/threads/{thread}/events?limit=3")).json
+    assert [entry["content"] for entry in page["events"]] == ["search", "search", "What I found: nothing."]
 
 
 def shown(entries: list[dict[str, str]]) -> list[tuple[str, str, str]]:
@@ -92,19 +110,19 @@ async def walked(client: Client, thread: str, after: str, limit: int) -> list[tu
         after = page["events"][-1]["id"]
 
 
-async def log(service: Service, thread: str, events: list[tuple[str | None, str, str]]) -> list[str]:
+async def log(service: Service, thread: str, events: list[Logged]) -> list[str]:
     """Writes events to a thread's log, as a runner's output comes there; returns their ids."""
     start = datetime.now(UTC)
     times = [start + timedelta(milliseconds=n) for n in range(len(events))]
     logged = [str(ids.at(time)) for time in times]
     rows = [
-        (ids.partition_of(thread, PARTITIONS), thread, id_, run, kind, content, time)
-        for id_, time, (run, kind, content) in zip(logged, times, events, strict=True)
+        (ids.partition_of(thread, PARTITIONS), thread, id_, run, kind, content, time, message)
+        for id_, time, (run, kind, content, message) in zip(logged, times, events, strict=True)
     ]
     async with service.pool.acquire() as db:
         await db.executemany(
-            "insert into thread_events (partition, thread, id, run, type, content, occurred_at)"
-            " values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into thread_events (partition, thread, id, run, type, content, occurred_at, message)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8)",
             rows,
         )
     return logged

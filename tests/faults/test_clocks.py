@@ -5,6 +5,7 @@ Nor does it change in which order runs execute, how long, or who has them.
 
 import json
 import time
+from datetime import datetime
 from itertools import pairwise
 
 import asyncpg
@@ -62,6 +63,18 @@ async def test_runs_are_executed_and_taken_over_whatever_the_clocks_of_workers_s
         assert (await s.ended(thread, late, within=LATEST))["status"] == "completed"
         _, faults = await talk.judge(s)
         assert faults == []
+
+
+@OFFSETS
+async def test_a_runner_is_told_the_time_of_its_deadline(stack: Stack, offset: int) -> None:
+    stack.api()
+    stack.worker(clock=offset, role="all")
+    async with scene(stack) as s:
+        await become(s, "tests.odd_runners:tells_the_time")
+        await s.sender().settle(s.request(), prefer="respond-async")
+        (run,) = await ended(s, 1)
+        told = json.loads(await s.db.fetchval("select parts from messages where role = 'assistant'"))[0]["text"]
+        assert abs((datetime.fromisoformat(told) - run["completed_at"]).total_seconds()) < 5
 
 
 async def become(s: Scene, function: str, run_timeout: int | None = None) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -137,6 +137,7 @@ async def test_every_value_of_a_context_crosses(pool: Pool) -> None:
         state={"step": [1, None, "ü"]},
         decisions={"a": Decision(Verdict.ALLOWED, "go"), "b": Decision(Verdict.EXPIRED)},
         deadline=deadline,
+        ahead=timedelta(seconds=-90.25),
         config={"function": "x:y", "depth": {"of": 2}},
     )
     assert data == {
@@ -146,6 +147,7 @@ async def test_every_value_of_a_context_crosses(pool: Pool) -> None:
         "state": {"step": [1, None, "ü"]},
         "decisions": {"a": ["allowed", "go", True], "b": ["expired", None, False]},
         "deadline": deadline.isoformat(),
+        "ahead": -90.25,
         "config": {"function": "x:y", "depth": {"of": 2}},
         "key": "r1:step",
     }

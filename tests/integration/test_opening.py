@@ -138,6 +138,7 @@ async def test_a_run_whose_agent_can_not_be_read_fails_alone(settings: Settings)
         async with running_crew(settings, "all"):
             ended = [await one.until(*run, timeout=5) for one, run in started]
     assert [run["status"] for run in ended] == ["completed", "failed", "completed"]
+    assert ended[1]["error"]["message"] == "What is stored of the run or its agent can't be read."
     assert ended[1]["error"]["code"] == "runner.unavailable"
 
 

@@ -185,6 +185,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("reads", "events_after", (1, THREAD, late, 100), {"thread_events_pkey"}),
         ("reads", "events_after", (1, THREAD, None, 100), {"thread_events_pkey"}),
         ("reads", "events_before", (1, THREAD, None, 100), {"thread_events_pkey"}),
+        ("reads", "deltas_before", (1, THREAD, late, 100, [ACCOUNT]), {"thread_events_pkey"}),
         ("execute", "lock_free", ([1], [THREAD]), {"threads_pkey"}),
         ("execute", "lease", ([1], [THREAD], [THREAD], ACCOUNT, 6, 60), {"threads_pkey", "runs_pkey", "agents_pkey"}),
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),

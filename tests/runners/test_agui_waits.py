@@ -213,6 +213,9 @@ async def test_an_interrupt_expires_when_it_says(upstream: Upstream, ctx: Contex
     upstream.asks(Interrupt(id="i", reason="soon", expires_at=at.isoformat()))
     _, [request] = await waiting(upstream, ctx)
     assert request.expires_in == pytest.approx(36_000, abs=600)
+    upstream.asks(Interrupt(id="i", reason="soon", expires_at=at.isoformat()))
+    _, [request] = await waiting(upstream, replace(ctx, ahead=timedelta(hours=1)))  # this machine's clock is late
+    assert request.expires_in == pytest.approx(32_400, abs=600)
 
 
 async def test_an_interrupt_past_its_time_is_asked_and_expires_at_once(upstream: Upstream, ctx: Context) -> None:

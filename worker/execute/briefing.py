@@ -16,7 +16,7 @@ from shared.lifecycle import QUEUE_LIMIT
 from worker.execute.leases import Lease
 from worker.execute.replay import Logged, Replay
 from worker.execute.tape import Speech
-from worker.runners import Decision, Message, Verdict
+from worker.runners import Decision, Message, Runner, RunnerError, Verdict
 
 log = structlog.get_logger()
 SQL = statements("execute")
@@ -47,6 +47,11 @@ class Briefing:
     place: EventId | None  # where the last attempt's checkpoint lies; None where this is the first one
     seq: int  # its place in the thread's order of execution: history is what comes before
     first: int | None  # the number of the first new message
+    readable: bool = True  # if not, the rest is empty
+
+    async def refuse(self) -> Runner:
+        """In place of a runner. Raises RunnerError."""
+        raise RunnerError("What is stored of the run or its agent can't be read.", code="runner.unavailable")
 
 
 async def brief(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Briefing]:
@@ -62,7 +67,8 @@ def _readable(lease: Lease, row: asyncpg.Record) -> Briefing:
         return _briefing(lease, row)
     except (ValueError, TypeError, KeyError) as error:
         log.error("a run can't be begun", run=lease.run, thread=lease.where[1], error=repr(error))
-        return Briefing(lease, row["account"], None, "", {}, row["attempt"], None, (), {}, Tokens(0, 0), None, 0, None)
+        nothing: tuple[Any, ...] = (None, "", {}, row["attempt"], None, (), {}, Tokens(0, 0), None, 0, None)
+        return Briefing(lease, row["account"], *nothing, readable=False)
 
 
 def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:

@@ -30,7 +30,7 @@ MOST_EVENTS = 1_000  # events of one run that wait
 BREATH = 32  # outputs after which a runner that awaits nothing lets others run
 
 _BLOCKED = RunError("runner.invalid_output", "The database refused what the runner yielded.", retryable=False)
-_TOO_LONG = RunError("runner.invalid_output", "text: a message is longer than 8 MiB.", retryable=False)
+_TOO_LONG = RunError("runner.invalid_output", "text: a message, or a thought, is longer than 8 MiB.", retryable=False)
 
 
 class Told(Enum):

@@ -7,6 +7,7 @@ which finds all that nobody rang for. What there is no room for is rung for othe
 import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 
 import asyncpg
@@ -180,11 +181,12 @@ class Executor:
             state=one.state,
             decisions=one.decisions,
             deadline=lease.deadline,
+            ahead=lease.now - datetime.now(UTC),
             config=one.config,
             stopping=self.desk.closed,
             read_history=partial(archive.history, one),
         )
-        opener = partial(self._openers.open, one.agent, one.runner, one.config)
+        opener = partial(self._openers.open, one.agent, one.runner, one.config) if one.readable else one.refuse
         recall = partial(archive.recall, one)
         return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used), recall)
 

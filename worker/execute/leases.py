@@ -34,8 +34,13 @@ class Lease:
     run: RunId
     epoch: int
     deadline: datetime  # of Postgres' clock
-    left: float  # seconds until then, when it was taken
+    now: datetime  # when it was taken, of the same clock
     fresh: bool = True  # nobody had its run before
+
+    @property
+    def left(self) -> float:
+        """Seconds of the run when it was taken."""
+        return (self.deadline - self.now).total_seconds()
 
 
 class Starter(Protocol):
@@ -121,8 +126,8 @@ def _started(state: State, now: datetime) -> tuple[State, list[Effect]] | None:
 
 
 def _lease(row: asyncpg.Record, now: datetime, fresh: Collection[ThreadId]) -> Lease:
-    left, thread = (row["deadline"] - now).total_seconds(), row["thread"]
-    return Lease((row["partition"], thread), row["run"], row["epoch"], row["deadline"], left, thread in fresh)
+    thread = row["thread"]
+    return Lease((row["partition"], thread), row["run"], row["epoch"], row["deadline"], now, thread in fresh)
 
 
 async def let_go(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Where]:

@@ -120,11 +120,11 @@ class Session:
             await self._drive()
         except RunnerError as error:
             return wire.Failed(_text(error.message[:TEXT]), _text(error.code), bool(error.retryable))
-        except (Exception, SystemExit, KeyboardInterrupt):  # whatever an author's code raises ends this run, as inline
-            return wire.Raised(_text(traceback.format_exc()))
         except asyncio.CancelledError:
             if self._cancelled:
                 raise
+            return wire.Raised(_text(traceback.format_exc()))
+        except BaseException:  # whatever an author's code raises ends this run, as inline
             return wire.Raised(_text(traceback.format_exc()))
         return wire.Completed()
 
@@ -153,6 +153,7 @@ class Session:
             state=start.state,
             decisions=start.decisions,
             deadline=start.deadline,
+            ahead=start.ahead,
             config=start.config,
             steer=self._steer,
             stopping=self._stopping,

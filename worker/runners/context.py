@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -128,6 +128,7 @@ class Context:
     state: Any = None  # of the last `Checkpoint`; None where there was none
     decisions: Mapping[str, Decision] = field(default_factory=dict)  # by the id the runner gave its request
     deadline: datetime | None = None  # the run ends as `expired` then; waiting for a permission does not count
+    ahead: timedelta = timedelta(0)  # how far the database's clock is ahead of this machine's
     config: Mapping[str, Any] = field(default_factory=dict)  # the agent's
     steer: Steering = field(default_factory=Steering)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # the worker ends: a checkpoint is welcome now
@@ -138,6 +139,10 @@ class Context:
         if not 1 <= limit <= 1_000:
             raise ValueError("history: limit is from 1 to 1000")
         return await self.read_history(limit)
+
+    def now(self) -> datetime:
+        """The database's time, by which `deadline` and the expiry of requests are measured."""
+        return datetime.now(UTC) + self.ahead
 
     def key(self, step: str) -> str:
         """An idempotency key for one side effect of this run: the same at each attempt, another for each step."""

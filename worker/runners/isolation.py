@@ -72,6 +72,7 @@ class Talk:
             state=ctx.state,
             decisions=ctx.decisions,
             deadline=ctx.deadline,
+            ahead=ctx.ahead,
             config=ctx.config,
         )
         for message in ctx.messages:

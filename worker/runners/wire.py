@@ -7,7 +7,7 @@ of its direction, and standard output, which belongs to the author.
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
 from pydantic_core import to_json
@@ -37,6 +37,7 @@ class Start:
     state: Any
     decisions: Mapping[str, Decision]
     deadline: datetime | None
+    ahead: timedelta
     config: Mapping[str, Any]
     type: Literal["start"] = "start"
 

@@ -97,6 +97,14 @@ from page
 left join waiting on waiting.id = page.id
 order by page.id desc;
 
+-- name: deltas_before
+-- What these messages have before an event, newest first; looks through $4 events. Arguments: partition, thread, event,
+-- how many, messages.
+select *
+from (select * from thread_events where partition = $1 and thread = $2 and id < $3 order by id desc limit $4) as log
+where message = any($5::uuid[])
+order by id desc;
+
 -- name: events_after
 -- Events of a thread behind a cursor, oldest first. Arguments: partition, thread, cursor or null, limit.
 select id, run, type, status, content, tool_call_id, tool_name, tool_input, request_id, tokens, duration_ms, occurred_at,

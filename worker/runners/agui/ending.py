@@ -1,8 +1,8 @@
 """How a stream ends: done, waiting, stopped, or failed."""
 
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from ag_ui.core import (
     RunErrorEvent,
@@ -26,11 +26,14 @@ _ODD = re.compile(r"[^a-z_.]+")
 
 
 class Ending:
-    def __init__(self, memory: Memory, state: State, transcript: Transcript, calls: Calls) -> None:
+    def __init__(
+        self, memory: Memory, state: State, transcript: Transcript, calls: Calls, clock: Callable[[], datetime]
+    ) -> None:
         self._memory = memory
         self._state = state
         self._transcript = transcript
         self._calls = calls
+        self._clock = clock
 
     def finished(self, event: RunFinishedEvent) -> Iterator[Output]:
         """Raises RunnerError where the endpoint stopped, or asks for what can't be asked."""
@@ -65,7 +68,7 @@ class Ending:
             whole=self._transcript.whole,
         )
         yield memory.checkpoint()
-        now = datetime.now(UTC)
+        now = self._clock()
         for asked in memory.asked:
             yield asked.request(now)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -26,9 +25,9 @@ def runner(config: AguiConfig, endpoint: Endpoint) -> Runner:
             return
         if undecided := memory.undecided(ctx.decisions):  # a worker was lost before it could wait
             for asked in undecided:
-                yield asked.request(datetime.now(UTC))
+                yield asked.request(ctx.now())
             return
-        translation = Translation(memory)
+        translation = Translation(memory, ctx.now)
         try:
             async with aclosing(endpoint.events(await _body(config, memory, ctx))) as events:
                 async for data in events:

@@ -6,6 +6,7 @@ The stream may begin with runs that are over, repeated for whoever missed them: 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from ag_ui.core import Event, EventType, RunStartedEvent
@@ -28,7 +29,7 @@ _TYPE = re.compile(r"[A-Z_]{1,64}")
 
 
 class Translation:
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, clock: Callable[[], datetime]) -> None:
         transcript = Transcript(memory.messages, whole=memory.whole)
         self.ended = False
         self.unknown: Counter[str] = Counter()
@@ -39,7 +40,7 @@ class Translation:
         self._transcript = transcript
         self._speech = Speech(transcript)
         self._calls = Calls(transcript, memory.calls)
-        self._ending = Ending(memory, self._state, transcript, self._calls)
+        self._ending = Ending(memory, self._state, transcript, self._calls, clock)
         self._readers = self._table()
 
     def read(self, data: str) -> Iterator[Output]:
