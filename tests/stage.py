@@ -138,7 +138,7 @@ class Stage:
             await self.queue.tell({}, [], {}, [thread])
 
     async def say(self, thread: ThreadId, run: RunId, texts: Sequence[str], *, tell: bool = True) -> None:
-        """Deltas of the one message of a run. They are written by hand: nothing that appends them is part of these tests."""
+        """Deltas of a run's one message, written by hand: nothing that appends them is part of these tests."""
         place = (ids.partition_of(thread, PARTITIONS), thread)
         db = await self.line.get()
         async with db.transaction():
