@@ -67,8 +67,26 @@ def _readable(lease: Lease, row: asyncpg.Record) -> Briefing:
         return _briefing(lease, row)
     except (ValueError, TypeError, KeyError) as error:
         log.error("a run can't be begun", run=lease.run, thread=lease.where[1], error=repr(error))
-        nothing: tuple[Any, ...] = (None, "", {}, row["attempt"], None, (), {}, Tokens(0, 0), None, 0, None)
-        return Briefing(lease, row["account"], *nothing, readable=False)
+        return _unreadable(lease, row)
+
+
+def _unreadable(lease: Lease, row: asyncpg.Record) -> Briefing:
+    return Briefing(
+        lease=lease,
+        account=row["account"],
+        agent=None,
+        runner="",
+        config={},
+        attempt=row["attempt"],
+        state=None,
+        messages=(),
+        decisions={},
+        used=Tokens(0, 0),
+        place=None,
+        seq=0,
+        first=None,
+        readable=False,
+    )
 
 
 def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
