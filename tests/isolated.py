@@ -77,8 +77,6 @@ async def die(ctx: Context) -> AsyncIterator[Output]:
             os.kill(os.getpid(), signal.SIGKILL)
         case "fault":
             ctypes.string_at(0)
-        case "leave":
-            sys.exit(4)
         case "memory":
             os.abort()
         case "close":
@@ -88,6 +86,22 @@ async def die(ctx: Context) -> AsyncIterator[Output]:
             if os.fork():
                 os._exit(5)
             time.sleep(60)  # noqa: ASYNC251 - as above
+
+
+class OwnEnd(BaseException):
+    """What an author derives from the root of all exceptions."""
+
+
+async def leave(ctx: Context) -> AsyncIterator[Output]:
+    """Raises what is no `Exception`, as its configuration says."""
+    yield TextDelta("last words")
+    match ctx.config["how"]:
+        case "exit":
+            sys.exit(4)
+        case "own":
+            raise OwnEnd("mine")
+        case "generator":
+            raise GeneratorExit("theirs")
 
 
 async def babble(ctx: Context) -> AsyncIterator[Output]:

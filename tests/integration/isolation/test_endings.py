@@ -12,7 +12,6 @@ import pytest
 
 from tests.integration.isolation.children import alive, context, custom, fails, gone, isolated, started, stream
 from tests.runs import collect
-from tests.runs import collect
 from tests.watch import until
 from worker.runners import Custom, RunnerError, TextDelta
 from worker.runners.isolation import GRACE, RunnerRaised
@@ -53,9 +52,16 @@ async def test_a_child_that_dies_fails_its_run_and_says_how(pool: Pool, how: str
     assert words in failed.value.message
 
 
-async def test_a_runner_that_wants_to_end_its_process_has_raised(pool: Pool) -> None:
-    with pytest.raises(RunnerRaised, match="SystemExit: 4"):
-        await collect(isolated("die", pool), context(config={"how": "leave"}))
+@pytest.mark.parametrize(
+    ("how", "said"), [("exit", "SystemExit: 4"), ("own", "OwnEnd: mine"), ("generator", "GeneratorExit: theirs")]
+)
+async def test_a_runner_that_raises_what_is_no_exception_has_raised_and_its_child_lives_to_say_so(
+    pool: Pool, how: str, said: str
+) -> None:
+    outputs = stream(isolated("leave", pool), context(config={"how": how}))
+    assert await anext(outputs) == TextDelta("last words")
+    with pytest.raises(RunnerRaised, match=said):
+        await anext(outputs)
 
 
 async def test_a_cancelled_runner_cleans_up(pool: Pool, tmp_path: Path) -> None:
