@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests import openai_server
+from tests.model_tools import used
+from tests.openai_server import OpenAIServer
 from tests.runners import agui
 from worker.runners import Context, Message
 
@@ -15,6 +18,13 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 async def upstream() -> AsyncIterator[agui.Upstream]:
     async with agui.serving() as upstream:
         yield upstream
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OpenAIServer]:
+    used.clear()
+    async with openai_server.serving() as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import socket
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -25,28 +24,15 @@ from tests.openai_server import (
     says,
     sends,
     sends_pieces,
-    serving,
     streams,
     texts,
     wants,
 )
+from tests.runners.openai import KEY, runner
 from tests.runs import collect, context, text_of
 from worker.runners import MessageEnd, Runner, RunnerError, TextDelta
 from worker.runners.outputs import TOKENS_LIMIT
 from worker.runners.registry import Surroundings, open_runner
-
-KEY = "sk-test-0123456789abcdef"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    async with serving() as server:
-        yield server
-
-
-def runner(url: str, *, private: bool = True, key: str = KEY, **config: Any) -> Runner:
-    given = {"base_url": url, "model": "m", "api_key_env": "MODEL_KEY", "retries": 0, "timeout": 5.0, **config}
-    return open_runner("openai", given, Surroundings(private_endpoints=private, environment={"MODEL_KEY": key}))
 
 
 async def failure(agent: Runner) -> RunnerError:

@@ -18,13 +18,6 @@ from worker.runners.registry import Surroundings, open_runner
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[OpenAIServer]:
-    used.clear()
-    async with serving() as server:
-        yield server
-
-
-@pytest.fixture
 async def stage(settings: Settings, server: OpenAIServer) -> AsyncIterator[Stage]:
     async with running_stage(settings.model_copy(update={"private_endpoints": True})) as stage:
         config = {"base_url": server.url, "model": "m", "retries": 0, "tools": [ADD, PAY]}
