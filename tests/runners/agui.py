@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from ag_ui import core
 from ag_ui.core import BaseEvent, Interrupt, RunAgentInput, RunFinishedEvent, RunFinishedInterruptOutcome
 from ag_ui.core import RunStartedEvent as Started
 from ag_ui.encoder import EventEncoder
@@ -13,11 +14,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.watch import until
-from worker.runners import Context, Output, RunnerError, registry
+from worker.runners import Checkpoint, Context, Output, RunnerError, registry
 from worker.runners.registry import Surroundings
 
 Answer = Callable[[web.Request, RunAgentInput], Awaitable[web.StreamResponse]]
 TOKEN = "ag-ui/token.0123456789"
+STARTED = b'data: {"type":"RUN_STARTED","threadId":"THREAD","runId":"RUN"}\n\n'
+SAID = b'data: {"type":"TEXT_MESSAGE_CHUNK","messageId":"m","delta":"Hi"}\n\n'
+FINISHED = b'data: {"type":"RUN_FINISHED","threadId":"THREAD","runId":"RUN"}\n\n'
 
 
 @dataclass
@@ -91,6 +95,23 @@ def finished(asked: RunAgentInput) -> RunFinishedEvent:
     return RunFinishedEvent(thread_id=asked.thread_id, run_id=asked.run_id)
 
 
+def text(message: str, *deltas: str, role: Any = None) -> list[BaseEvent]:
+    return [
+        core.TextMessageStartEvent(message_id=message, role=role),
+        *(core.TextMessageContentEvent(message_id=message, delta=delta) for delta in deltas),
+        core.TextMessageEndEvent(message_id=message),
+    ]
+
+
+def call(id_: str, name: str, *pieces: str) -> list[BaseEvent]:
+    """Of a tool, its arguments in these pieces."""
+    return [
+        core.ToolCallStartEvent(tool_call_id=id_, tool_call_name=name),
+        *(core.ToolCallArgsEvent(tool_call_id=id_, delta=piece) for piece in pieces),
+        core.ToolCallEndEvent(tool_call_id=id_),
+    ]
+
+
 @asynccontextmanager
 async def serving() -> AsyncIterator[Upstream]:
     upstream = Upstream()
@@ -110,6 +131,11 @@ def run(upstream: Upstream, ctx: Context, **config: Any) -> AsyncIterator[Output
 
 async def outputs(upstream: Upstream, ctx: Context, **config: Any) -> list[Output]:
     return [output async for output in run(upstream, ctx, **config)]
+
+
+def without_checkpoint(found: list[Output]) -> list[Output]:
+    assert isinstance(found[-1], Checkpoint)
+    return found[:-1]
 
 
 async def failure(upstream: Upstream, ctx: Context, **config: Any) -> RunnerError:
