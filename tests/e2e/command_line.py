@@ -20,3 +20,4 @@ class Ended:
 
 
 Threadmill = Callable[..., Awaitable[Ended]]
+Make = Callable[..., Awaitable[None]]

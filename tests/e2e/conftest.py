@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -11,7 +12,7 @@ import pytest
 
 from deploy import cli
 from shared.settings import Settings
-from tests.e2e.command_line import Ended, Threadmill
+from tests.e2e.command_line import Ended, Make, Threadmill
 from tests.rows import Owner, add_owner
 
 
@@ -63,3 +64,15 @@ def threadmill_process(environment: dict[str, str]) -> Threadmill:
 @pytest.fixture
 async def owner(pool: asyncpg.Pool) -> Owner:
     return await add_owner(pool)
+
+
+@pytest.fixture
+def make(threadmill: Threadmill, owner: Owner) -> Make:
+    """An agent with a function of its own."""
+
+    async def make(name: str, function: str, *options: str) -> None:
+        config = json.dumps({"function": function})
+        ended = await threadmill("agent", "create", name, "--runner", "python", "--config", config, *options)
+        assert ended.code == 0, ended.err
+
+    return make
