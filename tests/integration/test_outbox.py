@@ -5,8 +5,9 @@ import json
 import pytest
 from pydantic import TypeAdapter
 
+from api.dialects.mosoo import encode
 from api.dialects.mosoo.answers import Told
-from shared import ids
+from shared import ids, reads
 from shared.events import (
     Ask,
     RunExpired,
@@ -21,7 +22,7 @@ from shared.events import (
 from shared.ids import RequestId
 from shared.models import RunError
 from tests.driver import Driver, report_all
-from tests.pipeline import message
+from tests.pipeline import PARTITIONS, message
 from tests.telling import finished, told
 
 
@@ -69,6 +70,16 @@ async def test_a_run_that_was_made_and_cancelled_in_one_drain_is_told(driver: Dr
     asked = message()
     await driver.create(asked, UserInterrupt())
     assert [(row["type"], row["run"]) for row in await told(driver)] == [("run.cancelled", asked.run)]
+
+
+async def test_a_run_is_told_as_get_shows_it_but_for_its_place(driver: Driver, secret: str) -> None:
+    thread, run, _ = await driver.asking(Ask(RequestId(ids.mint()), "Send?"))
+    view = await reads.run(driver.pool, ids.partition_of(thread, PARTITIONS), thread, run)
+    assert view is not None
+    shown = json.loads(encode.run(view))
+    (row,) = await told(driver)
+    assert shown.pop("queuePosition") == 0
+    assert json.loads(row["body"])["data"]["run"] == shown
 
 
 async def test_a_waiting_run_is_told_once_with_its_open_requests(driver: Driver, secret: str) -> None:
