@@ -61,26 +61,14 @@ async def start_postgres(
     who = await _cluster(directory, password, programs)
     command = _postgres_command(directory, port, who, settings, programs)
     url = f"postgresql://{NAME}:{password}@{HOST}:{port}"
-    process = _spawn(command)
-    try:
-        await _until_answered(process, command, lambda: _ensure_database(url))
-    except BaseException:
-        await children.end(process, command)
-        raise
-    return Server(f"{url}/{NAME}", command, process)
+    return Server(f"{url}/{NAME}", command, await _start(command, lambda: _ensure_database(url)))
 
 
 async def start_redis(directory: Path, port: int, password: str, *, binary: Path | None = None) -> Server:
     """Starts a Redis that keeps nothing; `directory` holds its log. Raises as `start_postgres`."""
     command = _redis_command(directory, port, password, binary or redis_binary())
     url = f"redis://:{password}@{HOST}:{port}/0"
-    process = _spawn(command)
-    try:
-        await _until_answered(process, command, lambda: _ping(url))
-    except BaseException:
-        await children.end(process, command)
-        raise
-    return Server(url, command, process)
+    return Server(url, command, await _start(command, lambda: _ping(url)))
 
 
 def postgres_binaries() -> Path:
@@ -190,6 +178,17 @@ def _redis_command(directory: Path, port: int, password: str, binary: Path) -> C
         stdin=text.encode(),
         seconds=2.0,
     )
+
+
+async def _start(command: Command, ask: Callable[[], Awaitable[bool]]) -> Process:
+    """The server once it answers; ended where it does not."""
+    process = _spawn(command)
+    try:
+        await _until_answered(process, command, ask)
+    except BaseException:
+        await children.end(process, command)
+        raise
+    return process
 
 
 def _spawn(command: Command) -> Process:
