@@ -10,6 +10,7 @@ import httpx2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from worker import outbound
+from worker.runners.functions import FunctionName
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -64,7 +65,7 @@ class ToolConfig(BaseModel):
     parameters: Annotated[dict[str, Any], AfterValidator(_check_schema)] = Field(
         default_factory=lambda: {"type": "object", "properties": {}}
     )
-    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")
+    function: FunctionName
     ask: bool = False
     expires_in: float | None = Field(default=None, gt=0, le=1e9, description="seconds that a question waits")
     timeout: float = Field(default=60, gt=0, le=3_600, description="seconds")

@@ -5,7 +5,6 @@ Types within the schema are the function's own to check.
 """
 
 import asyncio
-import importlib
 import inspect
 import json
 import math
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from worker.runners.functions import find
 from worker.runners.openai_config import ToolConfig
 from worker.runners.openai_stream import Call
 from worker.runners.openai_text import clean, clean_value, cut, quote
@@ -86,15 +86,7 @@ def read_arguments(text: str) -> dict[str, Any]:
 
 
 def _find(config: ToolConfig) -> Tool:
-    module, _, name = config.function.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # an author's module may raise anything
-        raise RunnerError(
-            f"The tool {config.name} can't be loaded from {config.function!r}: {type(error).__name__}.",
-            code="runner.unavailable",
-            retryable=True,
-        ) from error
+    found = find(config.function, f"The tool {config.name}: {config.function!r}")
     if not inspect.iscoroutinefunction(found):
         raise RunnerError(
             f"The tool {config.name}: {config.function!r} is no `async def` function.", code="runner.unavailable"

@@ -3,13 +3,13 @@
 `isolation: inline` (the default) runs it in the worker's loop; `process` in a child of its own (`isolation.py`).
 """
 
-import importlib
 import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from worker.runners.functions import FunctionName, find
 from worker.runners.protocol import Runner, RunnerError
 from worker.runners.registry import ConfigError, Surroundings, explain
 
@@ -19,7 +19,7 @@ class PythonConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    function: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")
+    function: FunctionName
     isolation: Literal["inline", "process"] = "inline"
 
 
@@ -45,16 +45,9 @@ def open_runner(config: Mapping[str, Any], surroundings: Surroundings) -> Runner
 
 def load(function: str) -> Runner:
     """The async generator function that `module:function` names. Raises RunnerError."""
-    module, _, name = function.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # an author's module may raise anything
-        raise RunnerError(
-            f"The function {function!r} can't be loaded: {type(error).__name__}: {error}",
-            code="runner.unavailable",
-            retryable=True,
-        ) from error
+    found = find(function, f"The function {function!r}")
     if not inspect.isasyncgenfunction(found):
+        name = function.partition(":")[2]
         raise RunnerError(
             f"{function!r} is no async generator function: `async def {name}(ctx)` with a `yield` in it.",
             code="runner.unavailable",
