@@ -1,6 +1,7 @@
 """The tables of batches and runs, which several commands print."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from deploy import context, words
@@ -30,14 +31,20 @@ def show_batches(found: list[BatchView]) -> None:
 
 def show_batch(found: BatchView) -> None:
     """All of one batch, field by field."""
-    plain = {key: value for key, value in document(found).items() if value is not None}
-    plain["age"] = words.age(found.age)
-    context.print_table(["field", "value"], [(key, cell(value)) for key, value in plain.items()])
+    show_fields({**document(found), "age": words.age(found.age)})
+
+
+def show_fields(fields: Mapping[str, object]) -> None:
+    """One thing, field by field; those without a value are left out."""
+    rows = [(key, cell(value)) for key, value in fields.items() if value is not None]
+    context.print_table(["field", "value"], rows)
 
 
 def cell(value: object) -> str:
     """A field of a document as one cell."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else str(value)
 
 
 def show_runs(found: list[ThreadRun]) -> None:
@@ -85,8 +92,7 @@ def show_run(found: RunDetail) -> None:
         "input": words.short(found.input, 200) or None,
         "next step": found.next_step,
     }
-    shown = [(key, cell(value)) for key, value in fields.items() if value is not None]
-    context.print_table(["field", "value"], shown)
+    show_fields(fields)
     if found.requests:
         _show_requests(found.requests)
 

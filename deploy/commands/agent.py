@@ -1,7 +1,6 @@
 """`threadmill agent`: what answers in threads."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 import asyncpg
 import typer
 
-from deploy import configs, context, trial, words
+from deploy import configs, context, tables, trial, words
 from deploy.commands.webhook import show_secret
 from deploy.errors import SetupError
 from deploy.session import AccountOption, account_id, document, open_session, the_account
@@ -91,7 +90,7 @@ def show(
     if as_json:
         context.print_json(document(found))
         return
-    context.print_table(["field", "value"], [(key, _cell(value)) for key, value in document(found).items()])
+    context.print_table(["field", "value"], [(key, tables.cell(value)) for key, value in document(found).items()])
 
 
 @app.command("set", epilog="Example:  threadmill agent set weather --config weather.yaml --run-timeout 120")
@@ -205,12 +204,6 @@ async def _change(
         owner = await account_id(connection, account)
         found = await accounts.find_agent(connection, agent, owner)
         return found if change is None else await change(connection, found.id)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return json.dumps(value) if isinstance(value, dict | bool) else str(value)
 
 
 def _show(found: list[Agent], as_json: bool, single: bool = False) -> None:

@@ -44,8 +44,7 @@ def show(
     if as_json:
         context.print_json(document(found))
         return
-    plain = document(found.thread)
-    context.print_table(["field", "value"], [(key, value) for key, value in plain.items() if value is not None])
+    tables.show_fields(document(found.thread))
     if found.runs:
         tables.show_runs(found.runs)
     if found.requests:

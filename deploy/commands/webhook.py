@@ -54,8 +54,7 @@ def show(
     if as_json:
         context.print_json(document(found))
         return
-    plain = {key: value for key, value in document(found).items() if value is not None}
-    context.print_table(["field", "value"], [(key, tables.cell(value)) for key, value in plain.items()])
+    tables.show_fields(document(found))
 
 
 @app.command(epilog="Example:  threadmill webhook replay --dead --agent echo   (after its receiver was mended)")
