@@ -19,6 +19,7 @@ from shared.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
+REFERENCE = (DOCS / "reference.md").read_text(encoding="utf-8")
 
 
 def quoted(text: str) -> set[str]:
@@ -26,7 +27,8 @@ def quoted(text: str) -> set[str]:
     return set(re.findall(r"`([^`\n]+)`", text))
 
 
-ALL = set().union(*(quoted(page.read_text(encoding="utf-8")) for page in DOCS.rglob("*.md")))
+PAGES = sorted(DOCS.rglob("*.md"))
+ALL = set().union(*(quoted(page.read_text(encoding="utf-8")) for page in PAGES))
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -34,7 +36,7 @@ def test_every_setting_stands_in_the_table_with_its_default(name: str) -> None:
     field = Settings.model_fields[name]
     variable = field.validation_alias or f"THREADMILL_{name.upper()}"
     default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-    row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{variable}` |"))
+    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{variable}` |"))
     _, _, shown, meaning, _ = (cell.strip() for cell in row.split("|"))
     assert shown == (f"`{default}`" if default else "empty")
     assert meaning
@@ -58,19 +60,19 @@ def test_there_are_metrics() -> None:
 
 @pytest.mark.parametrize("name", _registered())
 def test_every_metric_stands_in_the_table_with_its_meaning(name: str) -> None:
-    row = next(line for line in OPERATIONS.splitlines() if line.startswith(f"| `{name}` |"))
+    row = next(line for line in REFERENCE.splitlines() if line.startswith(f"| `{name}` |"))
     _, _, kind, meaning, _ = (cell.strip() for cell in row.split("|"))
     assert kind
     assert meaning
 
 
 def test_every_metric_of_the_table_exists() -> None:
-    named = re.findall(r"^\| `(threadmill_\w+)` \|", OPERATIONS, re.MULTILINE)
+    named = re.findall(r"^\| `(threadmill_\w+)` \|", REFERENCE, re.MULTILINE)
     assert sorted(named) == _registered()
 
 
 def test_every_error_code_stands_in_the_table_with_its_statuses() -> None:
-    rows = [line for line in OPERATIONS.splitlines() if line.startswith("| `")]
+    rows = [line for line in REFERENCE.splitlines() if line.startswith("| `")]
     for kind in _errors():
         assert any(kind.code in quoted(row) and str(kind.status) in row for row in rows), kind
 
@@ -100,7 +102,7 @@ def test_every_key_of_redis_is_on_the_map() -> None:
 
 def test_every_command_that_the_documentation_names_exists() -> None:
     known = _commands()
-    named = re.findall(r"threadmill ([a-z]+)(?: ([a-z|]+))?", OPERATIONS)
+    named = re.findall(r"threadmill ([a-z]+)(?: ([a-z|]+))?", OPERATIONS + REFERENCE)
     assert len(named) > 20
     for noun, verbs in named:
         if noun in known:
@@ -112,11 +114,22 @@ def _commands() -> dict[str, set[str]]:
     return {name: set(getattr(command, "commands", {})) for name, command in root.commands.items()}
 
 
-def test_every_link_within_the_documentation_leads_somewhere() -> None:
-    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in _titles(OPERATIONS)}
-    for target in re.findall(r"\]\(([^)]+)\)", OPERATIONS):
-        assert target.removeprefix("#") in anchors if target.startswith("#") else (DOCS / target).exists(), target
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *PAGES], ids=lambda page: page.name)
+def test_every_link_within_the_documentation_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", _prose(page)):
+        name, _, anchor = target.partition("#")
+        if "://" in name:
+            continue
+        there = page.parent / name if name else page
+        assert there.exists(), target
+        assert not anchor or anchor in _anchors(there), target
 
 
-def _titles(page: str) -> list[str]:
-    return re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+def _prose(page: Path) -> str:
+    """Without its programs."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9_ -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -68,12 +68,3 @@ def test_the_first_runner_keeps_every_rule(rule: Any, tmp_path: Path, monkeypatc
 def test_the_first_runner_is_short() -> None:
     lines = [line for line in EXAMPLES[0].splitlines() if line and not line.startswith("#")]
     assert len(lines) <= 15
-
-
-def test_the_links_of_the_page_lead_somewhere() -> None:
-    titles = {
-        re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.+)$", PAGE, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", PAGE):
-        assert target[1:] in titles if target.startswith("#") else (ROOT / "docs" / target).exists(), target
