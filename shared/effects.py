@@ -21,6 +21,7 @@ class WarningCode(StrEnum):
     RUN_ALREADY_FINISHED = "run_already_finished"
     RUN_NOT_FOUND = "run_not_found"
     RUN_STARTED = "run_started"
+    AGENT_BOUND = "agent_bound"
     RUN_NOT_FINISHED = "run_not_finished"
     PERMISSION_NOT_FOUND = "permission_not_found"
     PERMISSION_ALREADY_DECIDED = "permission_already_decided"
@@ -51,6 +52,7 @@ class RunCreated(NamedTuple):
     run: Run
     input: tuple[MessageId, ...]  # the messages it answers
     retries: RunId | None = None  # or those of this run
+    collects: bool = False  # or all of the user's that no run has answered yet
 
 
 class RunMoved(NamedTuple):
@@ -91,6 +93,27 @@ class MessageWritten(NamedTuple):
     metadata: dict[str, str] | None = None
     request_id: str | None = None
     incomplete: str | None = None  # why its run could not finish it
+    parent: int | None = None  # the number of the message it follows, 0 for none; None: the one before it
+
+
+class MessageAmended(NamedTuple):
+    """Metadata of a message that may be there: what is named is set, or removed where it is None."""
+
+    id: MessageId
+    metadata: dict[str, str | None]
+
+
+class MessageRemoved(NamedTuple):
+    """A message that may be there goes, and what the log holds of it."""
+
+    id: MessageId
+
+
+class ThreadAmended(NamedTuple):
+    """What its owner calls a thread, where that changes, and its metadata, as those of a message."""
+
+    name: str | None
+    metadata: dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +169,9 @@ Effect = (
     | InputEdited
     | EventLogged
     | MessageWritten
+    | MessageAmended
+    | MessageRemoved
+    | ThreadAmended
     | RequestOpened
     | RequestSettled
     | SteerOffered

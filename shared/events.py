@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from shared.ids import EventId, MessageId, RequestId, RunId
+from shared.ids import AgentId, EventId, MessageId, RequestId, RunId
 from shared.models import BusyPolicy, RunError
 
 
@@ -60,7 +60,7 @@ class RunRetried:
 
 @dataclass(frozen=True, slots=True)
 class MessageAdded:
-    """A message without a run, which other dialects need."""
+    """A message without a run, which other dialects need. A user's is answered by the next run that is requested."""
 
     message: MessageId
     role: str
@@ -68,6 +68,45 @@ class MessageAdded:
     metadata: dict[str, str] = field(default_factory=dict)
     request_id: str | None = None
     type: ClassVar[str] = "message_added"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequested:
+    """A run that no message of its own starts: it answers the user's messages that no run has answered yet, `messages`
+    among them, which are added with it. On a busy thread it is refused, and they are not.
+    """
+
+    run: RunId  # minted where the batch was accepted
+    agent: AgentId | None = (
+        None  # becomes the thread's where that has none yet; another one than the thread's is refused
+    )
+    messages: tuple[MessageAdded, ...] = ()
+    parent: int | None = None  # the number of the message that it goes on from, 0 for none; None: from the last one
+    type: ClassVar[str] = "run_requested"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """Other metadata of a message: what is named is set, or removed where it is null."""
+
+    message: MessageId
+    metadata: dict[str, str | None]
+    type: ClassVar[str] = "message_edited"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeleted:
+    message: MessageId
+    type: ClassVar[str] = "message_deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadEdited:
+    """Another name, where one is given; other metadata, as of a message."""
+
+    name: str | None = None
+    metadata: dict[str, str | None] = field(default_factory=dict)
+    type: ClassVar[str] = "thread_edited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +131,10 @@ Event = (
     | RunEdited
     | RunRetried
     | MessageAdded
+    | RunRequested
+    | MessageEdited
+    | MessageDeleted
+    | ThreadEdited
     | ThreadArchived
     | ThreadUnarchived
     | ThreadDeleted
@@ -259,6 +302,10 @@ _KINDS: dict[str, type[Event]] = {
         RunEdited,
         RunRetried,
         MessageAdded,
+        RunRequested,
+        MessageEdited,
+        MessageDeleted,
+        ThreadEdited,
         ThreadArchived,
         ThreadUnarchived,
         ThreadDeleted,
@@ -292,4 +339,6 @@ def _event(record: dict[str, Any]) -> Event:
     kind = _KINDS[record.pop("type")]
     if (on_busy := record.get("on_busy")) is not None:
         record["on_busy"] = BusyPolicy(on_busy)
+    if kind is RunRequested:
+        record["messages"] = tuple(MessageAdded(**message) for message in record.get("messages", ()))
     return kind(**record)

@@ -11,6 +11,8 @@ from shared.effects import (
     Effect,
     EventLogged,
     InputEdited,
+    MessageAmended,
+    MessageRemoved,
     MessageWritten,
     RequestOpened,
     RequestSettled,
@@ -19,6 +21,7 @@ from shared.effects import (
     RunMoved,
     SteerOffered,
     SteerSettled,
+    ThreadAmended,
 )
 from shared.ids import MessageId, RequestId, RunId, ThreadId
 from shared.models import Run, RunStatus, Steer, Thread
@@ -47,6 +50,7 @@ class Changes:
     steers: dict[RunId, tuple[Where, Steer]] = field(default_factory=dict)
     kept: list[tuple[Where, RunKept]] = field(default_factory=list)
     client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
+    amended: list[tuple[Where, MessageAmended | MessageRemoved | ThreadAmended]] = field(default_factory=list)
     ended: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # leases, by their epochs
     interrupted: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # those of them whose runs are not over
 
@@ -78,13 +82,18 @@ class Changes:
         | RequestOpened
         | RequestSettled
         | SteerOffered
-        | SteerSettled,
+        | SteerSettled
+        | MessageAmended
+        | MessageRemoved
+        | ThreadAmended,
     ) -> None:
         match effect:
             case InputEdited(edited, text):
                 self.edited[edited] = (where, text)
             case RunKept():
                 self.kept.append((where, effect))
+            case MessageAmended() | MessageRemoved() | ThreadAmended():
+                self.amended.append((where, effect))
             case ClientRequestSeen():
                 self.client_requests.append((where, effect))
             case RequestOpened():
@@ -105,7 +114,7 @@ class Changes:
         if made.retries not in self.created:
             return made
         first = self.created[made.retries][1]
-        return made._replace(input=first.input, retries=first.retries)
+        return made._replace(input=first.input, retries=first.retries, collects=first.collects)
 
 
 def ready_of(changes: Changes) -> list[Where]:

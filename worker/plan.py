@@ -38,7 +38,9 @@ class Plan:
     outcomes: list[Outcome] = field(default_factory=list)
     blocked: list[Batch] = field(default_factory=list)
     lifted: list[tuple[int, ThreadId]] = field(default_factory=list)
-    ready: list[State] = field(default_factory=list)  # threads whose run waits for a worker since this drain
+    ready: list[State] = field(
+        default_factory=list
+    )  # threads whose run waits for a worker since this drain, and may start
 
 
 def settle(
@@ -64,7 +66,8 @@ def settle(
         state = _step_through(plan, where, batch, events[batch.id], state, now, fresh)
     plan.changes.change(thread, state.thread)
     plan.statuses.update({run: record.status for run, record in before.items()})
-    if state.thread.ready_at is not None and state.thread.ready_at != thread.ready_at:
+    ready = state.thread.ready_at is not None and state.thread.ready_at != thread.ready_at
+    if ready and state.thread.agent == thread.agent:  # else the tables do not say yet how long the run may take
         plan.ready.append(state)
     if thread.held and not state.thread.held:
         plan.lifted.append(where)

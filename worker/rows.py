@@ -4,7 +4,16 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from shared.effects import EventLogged, MessageWritten, RequestOpened, RequestSettled, RunCreated, RunKept
+from shared.effects import (
+    EventLogged,
+    MessageAmended,
+    MessageWritten,
+    RequestOpened,
+    RequestSettled,
+    RunCreated,
+    RunKept,
+    ThreadAmended,
+)
 from shared.ids import ThreadId
 from shared.models import Run, RunError, RunStatus, Steer, Thread
 
@@ -28,7 +37,7 @@ def thread_row(t: Thread) -> Row:
 
 
 def settled_row(t: Thread) -> Row:
-    return (t.partition, t.id, t.held, t.archived_at, t.deleted_at)
+    return (t.partition, t.id, t.agent, t.held, t.archived_at, t.deleted_at)
 
 
 def created_row(where: Where, made: RunCreated) -> Row:
@@ -47,6 +56,7 @@ def created_row(where: Where, made: RunCreated) -> Row:
         error(run.error),
         run.attempt,
         made.retries,
+        made.collects,
     )
 
 
@@ -100,6 +110,7 @@ def written_row(where: Where, message: MessageWritten) -> Row:
         message.request_id,
         message.created_at,
         message.incomplete,
+        message.parent,
     )
 
 
@@ -116,6 +127,12 @@ def opened_row(where: Where, opened: RequestOpened) -> Row:
         request.expires_at,
         opened.key,
     )
+
+
+def amended_row(where: Where, amended: MessageAmended | ThreadAmended) -> Row:
+    """What is set and what is removed of the metadata, behind the id of the message or the name of the thread."""
+    given = {name: value for name, value in amended.metadata.items() if value is not None}
+    return (*where, amended[0], json(given), [name for name in amended.metadata if name not in given])
 
 
 def kept_row(where: Where, kept: RunKept) -> Row:

@@ -13,10 +13,7 @@ import asyncpg
 from shared import ids
 from shared.crashpoints import armed
 from shared.db.statements import statements
-from shared.effects import (
-    EventLogged,
-    RunCreated,
-)
+from shared.effects import EventLogged, MessageAmended, MessageRemoved, RunCreated, ThreadAmended
 from shared.ids import BatchId, MessageId, RunId, Ulid
 from shared.models import Run, RunStatus, Thread
 from worker.changes import AT_WORK, Changes
@@ -24,6 +21,7 @@ from worker.outbox import outbox_rows
 from worker.rows import (
     Row,
     Where,
+    amended_row,
     created_row,
     decided_row,
     kept_row,
@@ -141,7 +139,8 @@ def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -
 
 def _settles(before: Thread, after: Thread) -> bool:
     return (
-        before.held is not after.held
+        before.agent != after.agent
+        or before.held is not after.held
         or before.archived_at is not after.archived_at
         or before.deleted_at is not after.deleted_at
     )
@@ -167,7 +166,7 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
         await connection.execute(SQL["keep_deadline"], *_table(changes.interrupted, 3))
     kept = _kept_rows(changes)
     if rows.written or kept or changes.ended:
-        await connection.execute(SQL["say"], *_table(rows.written, 10), *_table(kept, 6), *_table(changes.ended, 3))
+        await connection.execute(SQL["say"], *_table(rows.written, 11), *_table(kept, 6), *_table(changes.ended, 3))
     rest: tuple[tuple[str, list[Row]], ...] = (
         ("settle_threads", rows.threads),
         ("insert_runs", rows.created),
@@ -183,6 +182,20 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     for name, some in rest:
         if some:
             await connection.execute(SQL[name], *zip(*some, strict=True))
+    for where, one in changes.amended:  # in their order: one may set what another one removes
+        await _amend(connection, where, one)
+
+
+async def _amend(
+    connection: asyncpg.Connection, where: Where, one: MessageAmended | MessageRemoved | ThreadAmended
+) -> None:
+    match one:
+        case MessageAmended():
+            await connection.execute(SQL["amend_message"], *amended_row(where, one))
+        case MessageRemoved(message):
+            await connection.execute(SQL["remove_message"], *where, message)
+        case ThreadAmended():
+            await connection.execute(SQL["amend_thread"], *amended_row(where, one))
 
 
 def _turned_rows(changes: Changes) -> list[Row]:

@@ -13,6 +13,8 @@ from shared.events import (
     AttemptLost,
     Event,
     MessageAdded,
+    MessageDeleted,
+    MessageEdited,
     PermissionDecision,
     RequestExpired,
     RunEdited,
@@ -22,6 +24,7 @@ from shared.events import (
     RunnerEvent,
     RunOutput,
     RunReleased,
+    RunRequested,
     RunResumed,
     RunRetried,
     RunStarted,
@@ -29,6 +32,7 @@ from shared.events import (
     SteerAcknowledged,
     ThreadArchived,
     ThreadDeleted,
+    ThreadEdited,
     ThreadUnarchived,
     UserInterrupt,
     UserMessage,
@@ -98,16 +102,37 @@ def _apply(draft: Draft, event: Event | RunnerEvent) -> Result:
             return edits.retry(draft, event)
         case PermissionDecision():
             return permissions.decide(draft, event)
-        case MessageAdded():
-            return messages.message_added(draft, event)
+        case MessageAdded() | RunRequested() | MessageEdited() | MessageDeleted():
+            return _of_messages(draft, event)
+        case ThreadArchived() | ThreadUnarchived() | ThreadDeleted() | ThreadEdited():
+            return _of_thread(draft, event)
+        case _:
+            return _report(draft, event)
+
+
+def _of_thread(draft: Draft, event: ThreadArchived | ThreadUnarchived | ThreadDeleted | ThreadEdited) -> Result:
+    match event:
         case ThreadArchived():
             return threads.archive(draft)
         case ThreadUnarchived():
             return threads.unarchive(draft)
         case ThreadDeleted():
             return threads.delete(draft)
-        case _:
-            return _report(draft, event)
+        case ThreadEdited():
+            return threads.amend(draft, event)
+
+
+def _of_messages(draft: Draft, event: MessageAdded | RunRequested | MessageEdited | MessageDeleted) -> Result:
+    """What other dialects do with messages: they add them without a run, and request the run by itself."""
+    match event:
+        case MessageAdded():
+            return messages.message_added(draft, event)
+        case RunRequested():
+            return messages.run_requested(draft, event)
+        case MessageEdited():
+            return messages.message_edited(draft, event)
+        case MessageDeleted():
+            return messages.message_deleted(draft, event)
 
 
 def _report(draft: Draft, event: RunnerEvent) -> Result:

@@ -31,6 +31,7 @@ class Draft:
         "_requests",
         "accepted_at",
         "active_runs",
+        "agent",
         "archived_at",
         "at",
         "deleted_at",
@@ -68,6 +69,7 @@ class Draft:
         self.seen = state.seen
         self.steers = state.steers
         self.title = thread.title
+        self.agent = thread.agent
         self.active_runs = thread.active_runs
         self.last_run_id = thread.last_run_id
         self.last_run_seq = thread.last_run_seq
@@ -115,6 +117,7 @@ class Draft:
         tool_name: str | None = None,
         tool_input: dict[str, Any] | None = None,
         duration_ms: int | None = None,
+        message: EventId | None = None,
     ) -> EventId:
         """Appends one event to the log; its id is the next of this thread."""
         event = self.next_event_id()
@@ -131,6 +134,7 @@ class Draft:
                 tool_input,
                 request,
                 duration_ms=duration_ms,
+                message=message,
             )
         )
         return event
@@ -145,8 +149,8 @@ class Draft:
         self.last_event_id = self.fresh if last is None or self.fresh > last else EventId(successor(last))
         return self.last_event_id
 
-    def create(self, run: RunId, *messages: MessageId, retries: RunId | None = None) -> Run:
-        """A new run at the end of the queue, which answers `messages`, or those of the run it retries."""
+    def create(self, run: RunId, *messages: MessageId, retries: RunId | None = None, collects: bool = False) -> Run:
+        """A new run at the end of the queue, which answers `messages`, or those of a run, or the waiting ones."""
         self.last_run_seq += 1
         trigger = Trigger.USER_PROMPT if retries is None else Trigger.RETRY
         created = Run(run, self.last_run_seq, RunStatus.QUEUED, trigger, self.at, None, self.at, None)
@@ -156,7 +160,7 @@ class Draft:
             self.others = {**self.others, run: created}
         self.active_runs += 1
         self.last_run_id = run
-        self.effects.append(RunCreated(created, messages, retries))
+        self.effects.append(RunCreated(created, messages, retries, collects))
         return created
 
     def move(
@@ -265,7 +269,7 @@ class Draft:
             partition=thread.partition,
             id=thread.id,
             account=thread.account,
-            agent=thread.agent,
+            agent=self.agent,
             kind=thread.kind,
             title=self.title,
             user_id=thread.user_id,

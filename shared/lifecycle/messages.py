@@ -2,8 +2,17 @@
 
 import re
 
-from shared.effects import ClientRequestSeen, MessageWritten, Result, SteerOffered, Warned, WarningCode
-from shared.events import MessageAdded, UserMessage
+from shared.effects import (
+    ClientRequestSeen,
+    MessageAmended,
+    MessageRemoved,
+    MessageWritten,
+    Result,
+    SteerOffered,
+    Warned,
+    WarningCode,
+)
+from shared.events import MessageAdded, MessageDeleted, MessageEdited, RunRequested, UserMessage
 from shared.ids import EventId, MessageId, RunId
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import end
@@ -37,16 +46,40 @@ def user_message(draft: Draft, event: UserMessage) -> Result:
 
 def message_added(draft: Draft, event: MessageAdded) -> Result:
     """A message without a run: it is in the thread and in its log, and starts nothing."""
-    text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
-    draft.effects.append(
-        MessageWritten(event.message, event.role, event.parts, draft.at, None, event.metadata, event.request_id)
-    )
-    if event.role == "user":
-        draft.log("user.message", None, text)
-        _entitle(draft, text)
-    else:
-        draft.log("agent.message.delta", None, text)
+    _add(draft, event)
     return Result(None)
+
+
+def run_requested(draft: Draft, event: RunRequested) -> Result:
+    """A run for the messages that wait for one. The first run of a thread without an agent gives it one."""
+    if (current := draft.current) is not None:
+        return Result(None, (warned(WarningCode.RUN_ACTIVE, current.id),))
+    if event.agent is not None and draft.agent not in (None, event.agent):
+        return Result(None, (warned(WarningCode.AGENT_BOUND),))
+    draft.agent = draft.agent or event.agent
+    for n, message in enumerate(event.messages):
+        _add(draft, message, event.parent if n == 0 else None)
+    return Result(draft.create(event.run, collects=True))
+
+
+def message_edited(draft: Draft, event: MessageEdited) -> Result:
+    draft.effects.append(MessageAmended(event.message, event.metadata))
+    return Result(None)
+
+
+def message_deleted(draft: Draft, event: MessageDeleted) -> Result:
+    draft.effects.append(MessageRemoved(event.message))
+    return Result(None)
+
+
+def _add(draft: Draft, event: MessageAdded, parent: int | None = None) -> None:
+    text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
+    about = (event.metadata, event.request_id, None, parent)
+    draft.effects.append(MessageWritten(event.message, event.role, event.parts, draft.at, None, *about))
+    kind = "user.message" if event.role == "user" else "agent.message.delta"
+    draft.log(kind, None, text, message=EventId(event.message))
+    if event.role == "user":
+        _entitle(draft, text)
 
 
 def title_of(text: str) -> str | None:

@@ -25,7 +25,8 @@ finds its run elsewhere (it came late, or twice) changes nothing. A terminal run
 
 _RUN_NOTES = f"""\
 `user_message`, `user_interrupt`, `permission_decision` are events that clients send; `thread_archived`,
-`thread_deleted` and `run_edited` come from routes of their own, `run_retried` from an operator. The
+`thread_deleted` and `run_edited` come from routes of their own, `run_retried` from an operator,
+`run_requested` from the dialects in which a message starts nothing by itself. The
 others are reports of the worker that drives the run, and of the sweep that watches leases, deadlines and
 requests. `run_ended` stands for whatever ended the run.
 

@@ -15,6 +15,7 @@ USER_MESSAGE = "user_message"
 USER_INTERRUPT = "user_interrupt"
 RUN_EDITED = "run_edited"
 RUN_RETRIED = "run_retried"
+RUN_REQUESTED = "run_requested"
 PERMISSION_DECISION = "permission_decision"
 THREAD_ARCHIVED = "thread_archived"
 THREAD_DELETED = "thread_deleted"
@@ -70,6 +71,7 @@ RUN_MOVES: tuple[RunMove, ...] = (
     RunMove(None, USER_MESSAGE, _QUEUED, "the thread is idle, or its policy lets the message in"),
     RunMove(None, RUN_ENDED, _QUEUED, "a steering message that was not acknowledged becomes a run"),
     RunMove(None, RUN_RETRIED, _QUEUED, "an operator retries a finished run"),
+    RunMove(None, RUN_REQUESTED, _QUEUED, "the thread is idle; it answers the messages that wait for a run"),
     RunMove(_QUEUED, RUN_EDITED, _QUEUED, "its message gets another text; no run goes back into the queue"),
     RunMove(_QUEUED, RUN_LEASED, _BOOTING, "it is the thread's current run"),
     RunMove(_BOOTING, RUN_LEASED, _BOOTING, "another attempt, after the last one was lost"),

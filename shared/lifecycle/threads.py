@@ -1,6 +1,7 @@
 """Archive, unarchive, delete: a thread closes behind everything that was accepted before."""
 
-from shared.effects import Result
+from shared.effects import Result, ThreadAmended
+from shared.events import ThreadEdited
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import drop_steers, end
 from shared.lifecycle.table import THREAD_ARCHIVED, THREAD_DELETED
@@ -15,6 +16,11 @@ def archive(draft: Draft) -> Result:
     if draft.archived_at is None:
         _cancel_all(draft, THREAD_ARCHIVED, _ARCHIVED)
         draft.archived_at = draft.at
+    return Result(None)
+
+
+def amend(draft: Draft, event: ThreadEdited) -> Result:
+    draft.effects.append(ThreadAmended(event.name, event.metadata))
     return Result(None)
 
 

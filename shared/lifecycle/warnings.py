@@ -21,7 +21,7 @@ NOTICES = MappingProxyType(
             "The thread has an active run: the message was not taken.",
             "the current run",
             "null",
-            "a user message met a busy thread and the policy is `reject`",
+            "a user message met a busy thread and the policy is `reject`; or a requested run did",
         ),
         WarningCode.QUEUED_BEHIND: Notice(
             "The run waits in the queue behind an active run.",
@@ -55,6 +55,12 @@ NOTICES = MappingProxyType(
             "the run to retry",
             "that run",
             "a retry names a run that is not terminal",
+        ),
+        WarningCode.AGENT_BOUND: Notice(
+            "The thread has another agent: the run was not started.",
+            "",
+            "null",
+            "a requested run names an agent, and the thread's first run had another one",
         ),
         WarningCode.PERMISSION_NOT_FOUND: Notice(
             "This thread has no such permission request.",

@@ -4,7 +4,7 @@ Every write is checked against the constraints of shared/db/migrations/0002_thre
 core that goes through a ledger shows that its effects can be stored.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared import ids
@@ -13,6 +13,8 @@ from shared.effects import (
     Effect,
     EventLogged,
     InputEdited,
+    MessageAmended,
+    MessageRemoved,
     MessageWritten,
     RequestOpened,
     RequestSettled,
@@ -21,6 +23,7 @@ from shared.effects import (
     RunMoved,
     SteerOffered,
     SteerSettled,
+    ThreadAmended,
 )
 from shared.events import Event, RunnerEvent
 from shared.ids import AccountId, AgentId, EventId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
@@ -45,7 +48,6 @@ FIXED = frozenset(  # what no step changes of a thread
         "partition",
         "id",
         "account",
-        "agent",
         "kind",
         "user_id",
         "client_external_ref",
@@ -109,6 +111,10 @@ class Ledger:
         self.steers: dict[RunId, Steer] = {}
         self.seen: dict[str, RunId] = {}
         self.kept: dict[RunId, RunKept] = {}  # the last checkpoint, its place, all that was used
+        self.requested: set[RunId] = set()  # runs that no message of their own started
+        self.removed: set[MessageId] = set()
+        self.name: str | None = None
+        self.metadata: dict[str, str] = {}
 
     @property
     def active(self) -> list[Run]:
@@ -162,8 +168,11 @@ class Ledger:
 
     def _write(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case for each effect
         match effect:
-            case RunCreated(run, messages, retries):
+            case RunCreated(run, messages, retries, collects):
                 assert run.id not in self.runs
+                if collects:
+                    messages = self._collect(run.id)
+                    self.requested.add(run.id)
                 if retries is not None:
                     assert self.runs[retries].terminal
                     messages = self.inputs[retries]
@@ -177,7 +186,8 @@ class Ledger:
             case RunKept():
                 self._keep(effect)
             case InputEdited(edited, text):
-                self._edit(self.inputs[edited][0], text)
+                for message in self.inputs[edited][:1]:
+                    self._edit(message, text)
             case EventLogged():
                 assert not self.log or effect.id > self.log[-1].id
                 assert effect.run is None or effect.run not in self.ended, "logged after the run's end"
@@ -203,6 +213,22 @@ class Ledger:
             case ClientRequestSeen(name, run):
                 assert name not in self.seen
                 self.seen[name] = run
+            case MessageAmended(message, metadata):
+                if (known := self.messages.get(message)) is not None:
+                    self.messages[message] = known._replace(metadata=_merged(known.metadata or {}, metadata))
+            case MessageRemoved(message):
+                if self.messages.pop(message, None) is not None:
+                    self.removed.add(message)
+                    self.log = [e for e in self.log if message not in (MessageId(e.id), e.message)]
+            case ThreadAmended(name, metadata):
+                self.name = self.name if name is None else name
+                self.metadata = _merged(self.metadata, metadata)
+
+    def _collect(self, run: RunId) -> tuple[MessageId, ...]:
+        """The user's messages without a run, which are this run's from now on."""
+        waiting = [m for m in self.messages.values() if m.role == "user" and m.run is None]
+        self.messages |= {m.id: m._replace(run=run) for m in waiting}
+        return tuple(m.id for m in waiting)
 
     def _keep(self, kept: RunKept) -> None:
         """As `say` of shared/db/sql/drain.sql: what is not said stays."""
@@ -225,8 +251,10 @@ class Ledger:
 
     def _edit(self, message: MessageId, text: str) -> None:
         assert not [run for run, read in self.inputs.items() if message in read and self.runs[run].started_at]
+        if message in self.removed:
+            return
         self.messages[message] = self.messages[message]._replace(parts=[{"type": "text", "text": text}])
-        (place,) = [n for n, event in enumerate(self.log) if MessageId(event.id) == message]
+        (place,) = [n for n, event in enumerate(self.log) if message in (MessageId(event.id), event.message)]
         self.log[place] = self.log[place]._replace(content=text)
 
     def check(self) -> None:
@@ -240,10 +268,11 @@ class Ledger:
         assert (self.thread.status == ThreadStatus.RUNNING) == bool(active)
         assert self.ended == {run.id for run in self.runs.values() if run.terminal}
         assert self.thread.last_run_id == (self.created[-1] if self.created else None)
-        assert self.thread.last_event_id == (self.log[-1].id if self.log else None)
+        if not self.removed:
+            assert self.thread.last_event_id == (self.log[-1].id if self.log else None)
         assert all(run.seq <= self.thread.last_run_seq for run in self.runs.values())
-        assert all(message in self.messages for messages in self.inputs.values() for message in messages)
-        assert all(self.inputs.values()), "a run answers nothing"
+        assert {m for messages in self.inputs.values() for m in messages} <= self.messages.keys() | self.removed
+        assert all(self.inputs[run] for run in self.inputs.keys() - self.requested), "a run answers nothing"
         open_runs = {r.run for r in self.requests.values() if r.state == RequestState.PENDING}
         assert all(self.runs[run].status == RunStatus.WAITING_INPUT for run in open_runs)
         assert all(steer.target == active[0].id for steer in self.steers.values() if not steer.settled)
@@ -256,6 +285,10 @@ class Ledger:
             assert not ready
         if current is not None and current.status == RunStatus.QUEUED:
             assert ready
+
+
+def _merged(before: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
 def _check_run(run: Run) -> None:
@@ -281,5 +314,6 @@ def _check_thread(before: Thread, after: Thread) -> None:
     assert before.updated_at <= after.updated_at
     assert after.created_at <= after.updated_at
     assert before.title in (None, after.title)
+    assert before.agent in (None, after.agent), "the agent is bound once"
     assert before.last_run_seq <= after.last_run_seq
     assert (before.last_event_id or "") <= (after.last_event_id or "")

@@ -10,17 +10,21 @@ from shared import events
 from shared.events import (
     Event,
     MessageAdded,
+    MessageDeleted,
+    MessageEdited,
     PermissionDecision,
     RunEdited,
     RunLeased,
+    RunRequested,
     RunRetried,
     ThreadArchived,
     ThreadDeleted,
+    ThreadEdited,
     ThreadUnarchived,
     UserInterrupt,
     UserMessage,
 )
-from shared.ids import MessageId, RunId, from_bytes
+from shared.ids import AgentId, MessageId, RunId, from_bytes
 from shared.models import BusyPolicy
 from tests.unit.ledger import number
 
@@ -28,6 +32,15 @@ IDS = st.binary(min_size=16, max_size=16).map(from_bytes)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS
 PARTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=3), max_size=3)
+ADDED = st.builds(
+    MessageAdded,
+    IDS.map(MessageId),
+    st.sampled_from(["user", "assistant"]),
+    PARTS,
+    metadata=st.dictionaries(TEXTS, TEXTS, max_size=3),
+    request_id=st.none() | TEXTS,
+)
+AMENDS = st.dictionaries(TEXTS, st.none() | TEXTS, max_size=3)
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
         UserMessage,
@@ -40,14 +53,17 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(UserInterrupt, st.none() | IDS.map(RunId)),
     st.builds(RunEdited, IDS.map(RunId), TEXTS),
     st.builds(RunRetried, IDS.map(RunId), IDS.map(RunId)),
+    ADDED,
     st.builds(
-        MessageAdded,
-        IDS.map(MessageId),
-        st.sampled_from(["user", "assistant"]),
-        PARTS,
-        metadata=st.dictionaries(TEXTS, TEXTS, max_size=3),
-        request_id=st.none() | TEXTS,
+        RunRequested,
+        IDS.map(RunId),
+        st.none() | IDS.map(AgentId),
+        st.lists(ADDED, max_size=3).map(tuple),
+        st.none() | st.integers(0, 2**53),
     ),
+    st.builds(MessageEdited, IDS.map(MessageId), AMENDS),
+    st.builds(MessageDeleted, IDS.map(MessageId)),
+    st.builds(ThreadEdited, st.none() | TEXTS, AMENDS),
     st.builds(ThreadArchived),
     st.builds(ThreadUnarchived),
     st.builds(ThreadDeleted),

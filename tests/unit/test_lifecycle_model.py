@@ -19,6 +19,7 @@ from shared.events import (
     Entry,
     Event,
     MessageAdded,
+    MessageDeleted,
     PermissionDecision,
     RequestExpired,
     RunEdited,
@@ -28,6 +29,7 @@ from shared.events import (
     RunnerEvent,
     RunOutput,
     RunReleased,
+    RunRequested,
     RunResumed,
     RunRetried,
     RunStarted,
@@ -41,7 +43,7 @@ from shared.events import (
     UserInterrupt,
     UserMessage,
 )
-from shared.ids import MessageId, RequestId, RunId, Ulid
+from shared.ids import AgentId, MessageId, RequestId, RunId, Ulid
 from shared.lifecycle import QUEUE_LIMIT, State, Step, step
 from shared.models import BusyPolicy, RunError, RunStatus, Trigger
 from tests.unit.ledger import NOON, Ledger, fresh_at, number
@@ -58,7 +60,8 @@ KINDS = st.sampled_from(
     + ["decision"] * 4
     + ["edit"] * 3
     + ["retry"] * 3
-    + ["added", "archive", "unarchive"]
+    + ["requested"] * 2
+    + ["added", "removed", "archive", "unarchive"]
 )
 REPORTS = st.sampled_from(
     [
@@ -282,6 +285,14 @@ class LifeOfAThread(RuleBasedStateMachine):
             case "added":
                 role = data.draw(st.sampled_from(["user", "assistant"]))
                 return MessageAdded(MessageId(self.mint()), role, [{"type": "text", "text": "hello"}])
+            case "requested":
+                agent = data.draw(st.sampled_from([None, self.ledger.thread.agent, AgentId(number(8))]))
+                added = MessageAdded(MessageId(self.mint()), "user", [{"type": "text", "text": "go"}])
+                return RunRequested(self.run_id(), agent, data.draw(st.sampled_from([(), (added,)])))
+            case "removed":
+                return MessageDeleted(
+                    data.draw(st.sampled_from([*list(self.ledger.messages)[-3:], MessageId(number(9))]))
+                )
             case "archive":
                 return ThreadArchived()
             case _:

@@ -210,23 +210,71 @@ select (select count(*) from marked)::int as marked,
 
 -- name: settle_threads
 -- What changes in a thread a few times in its life.
-update threads t set held = w.held, archived_at = w.archived_at, deleted_at = w.deleted_at
-from unnest($1::smallint[], $2::uuid[], $3::bool[], $4::timestamptz[], $5::timestamptz[])
-     as w (partition, id, held, archived_at, deleted_at)
+update threads t set agent = w.agent, held = w.held, archived_at = w.archived_at, deleted_at = w.deleted_at
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bool[], $5::timestamptz[], $6::timestamptz[])
+     as w (partition, id, agent, held, archived_at, deleted_at)
 where t.partition = w.partition and t.id = w.id;
 
 -- name: insert_runs
--- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did.
-insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
-                  completed_at, error, attempt)
-select w.partition, w.thread, w.id, w.seq, w.status, w.trigger, coalesce(f.input, array_remove(array[w.input], null)),
-       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
-from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
-            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::int[],
-            $14::uuid[])
-     as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
-           error, attempt, retries)
-left join runs f on f.partition = w.partition and f.thread = w.thread and f.id = w.retries;
+-- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did,
+-- a run that was requested the user's messages that have no run: they are its own from now on.
+with made as (
+    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
+                      completed_at, error, attempt)
+    select w.partition, w.thread, w.id, w.seq, w.status, w.trigger,
+           coalesce(f.input, c.input, array_remove(array[w.input], null)),
+           w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
+    from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
+                $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::int[],
+                $14::uuid[], $15::bool[])
+         as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
+               error, attempt, retries, collects)
+    left join runs f on f.partition = w.partition and f.thread = w.thread and f.id = w.retries
+    left join lateral (
+        select array_agg(waiting.id order by waiting.num) as input
+        from (
+            select id, num from messages
+            where partition = w.partition and thread >= w.thread and thread <= w.thread
+              and run is null and role = 'user'
+            order by thread, num limit 1000
+        ) as waiting
+    ) as c on w.collects
+    returning partition, thread, id, input
+)
+update messages m set run = a.run
+from (select partition, thread, id as run, unnest(input) as message from made) as a
+where m.partition = a.partition and m.thread = a.thread and m.id = a.message and m.run is null;
+
+-- name: amend_message
+-- Metadata of one message: what is set, and the names of what is removed. Arguments: partition, thread, message, set, names.
+update messages set metadata = (coalesce(metadata, '{}') || $4::text::jsonb) - $5::text[]
+where partition = $1 and thread = $2 and id = $3;
+
+-- name: amend_thread
+-- The same of a thread, and its name where one is given. Arguments: partition, thread, name or null, set, names.
+update threads set name = coalesce($3, name), metadata = (metadata || $4::text::jsonb) - $5::text[]
+where partition = $1 and id = $2;
+
+-- name: remove_message
+-- One message, and what the log holds of it: that lies between the times of its run, or about its own. Ids begin with their
+-- time in milliseconds. Arguments: partition, thread, message.
+with removed as (
+    delete from messages where partition = $1 and thread = $2 and id = $3 returning id, run, created_at
+),
+span as (
+    select m.id, coalesce(r.started_at, m.created_at) - interval '1 second' as since,
+           coalesce(r.completed_at, case when r.id is null then m.created_at else now() end) + interval '1 second' as until
+    from removed m
+    left join lateral (
+        select id, started_at, completed_at from runs where partition = $1 and thread = $2 and id = m.run offset 0
+    ) as r on m.run is not null
+)
+delete from thread_events e
+using span s
+where e.partition = $1 and e.thread = $2
+  and e.id >= rpad(lpad(to_hex((extract(epoch from s.since) * 1000)::bigint), 12, '0'), 32, '0')::uuid
+  and e.id <= rpad(lpad(to_hex((extract(epoch from s.until) * 1000)::bigint), 12, '0'), 32, 'f')::uuid
+  and (e.id = s.id or e.message = s.id);
 
 -- name: log_in_full
 -- Events of tools and permissions.
@@ -265,12 +313,13 @@ cross join lateral (
 -- leases that end with it.
 with said as (
     insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at, status,
-                          incomplete_reason)
+                          incomplete_reason, parent)
     select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at,
-           case when incomplete is null then 'completed' else 'incomplete' end, incomplete
+           case when incomplete is null then 'completed' else 'incomplete' end, incomplete, parent
     from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
-                $9::timestamptz[], $10::text[])
-         with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete, n)
+                $9::timestamptz[], $10::text[], $11::bigint[])
+         with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete,
+                               parent, n)
     order by n
     on conflict (partition, thread, id) do nothing  -- written before, by an append whose answer was lost
 ),
@@ -279,12 +328,12 @@ kept as (
     set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coalesce(w.place, r.resume_after),
         attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
         usage = coalesce(w.usage::jsonb, r.usage)
-    from unnest($11::smallint[], $12::uuid[], $13::uuid[], $14::text[], $15::uuid[], $16::text[])
+    from unnest($12::smallint[], $13::uuid[], $14::uuid[], $15::text[], $16::uuid[], $17::text[])
          as w (partition, thread, id, checkpoint, place, usage)
     where r.partition = w.partition and r.thread = w.thread and r.id = w.id
 )
 delete from leases l
-using unnest($17::smallint[], $18::uuid[], $19::bigint[]) as w (partition, thread, epoch)
+using unnest($18::smallint[], $19::uuid[], $20::bigint[]) as w (partition, thread, epoch)
 where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
 
 -- name: keep_deadline
