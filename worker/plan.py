@@ -40,7 +40,7 @@ class Plan:
     lifted: list[tuple[int, ThreadId]] = field(default_factory=list)
     ready: list[State] = field(
         default_factory=list
-    )  # threads whose run waits for a worker since this drain, and may start
+    )  # threads whose run waits since this drain, and may start
 
 
 def settle(

@@ -167,7 +167,10 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             ([1], [THREAD], [ACCOUNT], [ACCOUNT]),
             {"messages_pkey", "messages_by_number", "thread_events_pkey"},
         ),
-        ("drain", "insert_runs", _made(), {"runs_pkey"}),
+        ("drain", "insert_runs", _made(), {"runs_pkey", "messages_unanswered", "messages_pkey"}),
+        ("drain", "amend_message", (1, THREAD, late, "{}", ["a"]), {"messages_pkey"}),
+        ("drain", "amend_thread", (1, THREAD, None, "{}", ["a"]), {"threads_pkey"}),
+        ("drain", "remove_message", (1, THREAD, late), {"messages_pkey", "runs_pkey", "thread_events_pkey"}),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
         ("sweep", "late", (0.5,), {"batches_waiting"}),
         ("sweep", "forget_batches", (1, 24.0, 100, 0), {"batches_pkey", "idempotency_keys_by_batch"}),
@@ -212,7 +215,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             {"thread_events_pkey", "messages_pkey"},
         ),
         ("drain", "say", _said(), {"messages_pkey", "runs_pkey", "leases_pkey"}),
-        ("drain", "settle_threads", ([1], [THREAD], [False], [None], [None]), {"threads_pkey"}),
+        ("drain", "settle_threads", ([1], [THREAD], [ACCOUNT], [False], [None], [None]), {"threads_pkey"}),
         ("drain", "steers", ([1], [THREAD]), {"steers_open"}),
         ("drain", "client_requests", ([1], [THREAD], ["x"]), {"client_requests_pkey"}),
     ]
@@ -225,10 +228,10 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
 
 
 def _made() -> tuple[object, ...]:
-    """A run that retries another one."""
+    """A run that retries another one, and collects what waits."""
     now = datetime.now(UTC)
     some: list[list[object]] = [[1], [THREAD], [ids.mint()], [MANY + 1], ["queued"], ["retry"], [None]]
-    return (*some, [now], [None], [now], [None], [None], [0], [ACCOUNT])
+    return (*some, [now], [None], [now], [None], [None], [0], [ACCOUNT], [True])
 
 
 def _accept() -> tuple[object, ...]:
@@ -261,5 +264,5 @@ def _written() -> tuple[object, ...]:
 
 def _said() -> tuple[object, ...]:
     """A checkpoint is kept, and a lease ends."""
-    messages: list[list[object]] = [[] for _ in range(10)]
+    messages: list[list[object]] = [[] for _ in range(11)]
     return (*messages, [1], [THREAD], [THREAD], ["{}"], [THREAD], [None], [1], [THREAD], [1])
