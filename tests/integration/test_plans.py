@@ -39,8 +39,9 @@ from (select lpad('1', 32, '0')::uuid as thread) t;
 insert into thread_events (partition, thread, id, type, occurred_at)
 select 1, lpad('1', 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'agent.message.delta', now()
 from generate_series(1, {many}) n;
-insert into messages (partition, thread, id, role, parts, created_at)
-select 1, lpad('1', 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'user', '[]', now()
+insert into messages (partition, thread, id, role, parts, run, created_at)
+select 1, lpad('1', 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'user', '[]',
+       case when n > 10 then gen_random_uuid() end, now()
 from generate_series(1, {many}) n;
 insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at)
 select n % 64, thread, thread, 1, 'completed', 'user_prompt', array[thread], now(), now(), now(), now()
@@ -167,10 +168,15 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             ([1], [THREAD], [ACCOUNT], [ACCOUNT]),
             {"messages_pkey", "messages_by_number", "thread_events_pkey"},
         ),
-        ("drain", "insert_runs", _made(), {"runs_pkey", "messages_unanswered", "messages_pkey"}),
-        ("drain", "amend_message", (1, THREAD, late, "{}", ["a"]), {"messages_pkey"}),
+        ("drain", "insert_runs", _made(), {"runs_pkey", "messages_unanswered", "messages_pkey", "messages_by_number"}),
+        ("drain", "amend_message", (1, THREAD, late, "{}", ["a"]), {"messages_pkey", "messages_by_number"}),
         ("drain", "amend_thread", (1, THREAD, None, "{}", ["a"]), {"threads_pkey"}),
-        ("drain", "remove_message", (1, THREAD, late), {"messages_pkey", "runs_pkey", "thread_events_pkey"}),
+        (
+            "drain",
+            "remove_message",
+            (1, THREAD, late),
+            {"messages_pkey", "messages_by_number", "runs_pkey", "thread_events_pkey"},
+        ),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
         ("sweep", "late", (0.5,), {"batches_waiting"}),
         ("sweep", "forget_batches", (1, 24.0, 100, 0), {"batches_pkey", "idempotency_keys_by_batch"}),

@@ -218,37 +218,49 @@ where t.partition = w.partition and t.id = w.id;
 -- name: insert_runs
 -- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did,
 -- a run that was requested the user's messages that have no run: they are its own from now on.
-with made as (
-    insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
-                      completed_at, error, attempt)
-    select w.partition, w.thread, w.id, w.seq, w.status, w.trigger,
-           coalesce(f.input, c.input, array_remove(array[w.input], null)),
-           w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
-    from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
-                $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::int[],
-                $14::uuid[], $15::bool[])
+with asked as materialized (
+    select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
+                         $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[],
+                         $13::int[], $14::uuid[], $15::bool[])
          as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
                error, attempt, retries, collects)
-    left join runs f on f.partition = w.partition and f.thread = w.thread and f.id = w.retries
-    left join lateral (
-        select array_agg(waiting.id order by waiting.num) as input
-        from (
-            select id, num from messages
-            where partition = w.partition and thread >= w.thread and thread <= w.thread
-              and run is null and role = 'user'
-            order by thread, num limit 1000
-        ) as waiting
-    ) as c on w.collects
-    returning partition, thread, id, input
+),
+collected as materialized (
+    select w.partition, w.thread, w.id as run, waiting.id, waiting.num
+    from asked w
+    cross join lateral (
+        select id, num from messages
+        where partition = w.partition and thread >= w.thread and thread <= w.thread and run is null and role = 'user'
+        order by thread, num limit 10000
+    ) as waiting
+    where w.collects
+),
+taken as (
+    update messages m set run = c.run
+    from collected c
+    where m.partition = c.partition and m.thread = c.thread and m.id = c.id and m.num = c.num
 )
-update messages m set run = a.run
-from (select partition, thread, id as run, unnest(input) as message from made) as a
-where m.partition = a.partition and m.thread = a.thread and m.id = a.message and m.run is null;
+insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
+                  completed_at, error, attempt)
+select w.partition, w.thread, w.id, w.seq, w.status, w.trigger,
+       coalesce(f.input, c.input, array_remove(array[w.input], null)),
+       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
+from asked w
+left join lateral (
+    select input from runs where partition = w.partition and thread = w.thread and id = w.retries offset 0
+) as f on true
+left join lateral (select array_agg(id order by num) as input from collected where run = w.id) as c on w.collects;
 
 -- name: amend_message
--- Metadata of one message: what is set, and the names of what is removed. Arguments: partition, thread, message, set, names.
-update messages set metadata = (coalesce(metadata, '{}') || $4::text::jsonb) - $5::text[]
-where partition = $1 and thread = $2 and id = $3;
+-- Metadata of one message: what is set, and the names of what is removed. Arguments: partition, thread, message, set,
+-- names. Found as in `edit_messages`.
+with found as materialized (
+    select partition, thread, id, num from messages
+    where partition = $1 and thread = $2 and id >= $3 and id <= $3 order by id limit 1
+)
+update messages m set metadata = (coalesce(m.metadata, '{}') || $4::text::jsonb) - $5::text[]
+from found f
+where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num;
 
 -- name: amend_thread
 -- The same of a thread, and its name where one is given. Arguments: partition, thread, name or null, set, names.
@@ -257,9 +269,15 @@ where partition = $1 and id = $2;
 
 -- name: remove_message
 -- One message, and what the log holds of it: that lies between the times of its run, or about its own. Ids begin with their
--- time in milliseconds. Arguments: partition, thread, message.
-with removed as (
-    delete from messages where partition = $1 and thread = $2 and id = $3 returning id, run, created_at
+-- time in milliseconds. Arguments: partition, thread, message. Found as in `edit_messages`.
+with found as materialized (
+    select partition, thread, id, num from messages
+    where partition = $1 and thread = $2 and id >= $3 and id <= $3 order by id limit 1
+),
+removed as (
+    delete from messages m using found f
+    where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
+    returning m.id, m.run, m.created_at
 ),
 span as (
     select m.id, coalesce(r.started_at, m.created_at) - interval '1 second' as since,
@@ -268,13 +286,22 @@ span as (
     left join lateral (
         select id, started_at, completed_at from runs where partition = $1 and thread = $2 and id = m.run offset 0
     ) as r on m.run is not null
+),
+doomed as materialized (
+    select e.partition, e.thread, e.id
+    from span s
+    cross join lateral (
+        select partition, thread, id from thread_events
+        where partition = $1 and thread = $2
+          and id >= rpad(lpad(to_hex((extract(epoch from s.since) * 1000)::bigint), 12, '0'), 32, '0')::uuid
+          and id <= rpad(lpad(to_hex((extract(epoch from s.until) * 1000)::bigint), 12, '0'), 32, 'f')::uuid
+          and (id = s.id or message = s.id)
+        offset 0
+    ) as e
 )
 delete from thread_events e
-using span s
-where e.partition = $1 and e.thread = $2
-  and e.id >= rpad(lpad(to_hex((extract(epoch from s.since) * 1000)::bigint), 12, '0'), 32, '0')::uuid
-  and e.id <= rpad(lpad(to_hex((extract(epoch from s.until) * 1000)::bigint), 12, '0'), 32, 'f')::uuid
-  and (e.id = s.id or e.message = s.id);
+using doomed d
+where e.partition = d.partition and e.thread = d.thread and e.id = d.id;
 
 -- name: log_in_full
 -- Events of tools and permissions.
