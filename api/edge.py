@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 ID = web.RequestKey("id", str)  # of a request, for an answer that begins before its handler ends
+_CORTEX = "/api/v2/"
 _GONE = 499  # nobody reads it: the client went away before its request was whole
 
 
@@ -32,15 +33,17 @@ def edge(handle: Handler) -> Handler:
         try:
             response = await handle(request)
         except ThreadmillError as error:
-            response = _refused(error, request_id)
+            response = _refused(error, request.path, request_id)
         except web.HTTPException as error:
-            response = errors.translate(error)
+            response = errors.translate(error, request.path, request_id)
         except ConnectionError:
             response = web.Response(status=_GONE)
         except Exception:  # whatever it is, the client gets our envelope and the log the reason
             log.exception("request failed", request_id=request_id, method=request.method)
-            response = errors.envelope(InternalError())
+            response = errors.envelope(InternalError(), request.path, request_id)
         response.headers[negotiation.REQUEST_ID] = request_id  # of a stream it is long gone
+        if request.path.startswith(_CORTEX):
+            response.headers[negotiation.CORTEX_REQUEST_ID] = request_id
         _counter(response.status).inc()
         quiet.debug("answered", request_id=request_id, method=request.method, status=response.status)
         return response
@@ -48,8 +51,8 @@ def edge(handle: Handler) -> Handler:
     return answer
 
 
-def _refused(error: ThreadmillError, request_id: str) -> web.Response:
-    response = errors.envelope(error)
+def _refused(error: ThreadmillError, path: str, request_id: str) -> web.Response:
+    response = errors.envelope(error, path, request_id)
     say = log.warning if error.status >= 500 else log.info
     say("request refused", request_id=request_id, status=error.status, code=error.code)
     if error.status in (408, 413):

@@ -1,9 +1,15 @@
-"""Spells errors: the service's own tree and aiohttp's, as one envelope, `{"error": {"code", "message"}}`."""
+"""Spells errors: the service's own tree and aiohttp's, as the dialect of the path says them."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from aiohttp import web
 from aiohttp.hdrs import ALLOW, RETRY_AFTER, WWW_AUTHENTICATE
 
 from api import replies
+from api.dialects.cortex import errors as cortex
+from api.dialects.mosoo import errors as mosoo
+from api.dialects.openai import errors as openai
 from shared.errors import (
     InternalError,
     InvalidRequest,
@@ -15,6 +21,14 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 
+Spelling: TypeAlias = Callable[[ThreadmillError, str], tuple[int, Any]]  # of an error, and the id of its request
+
+_SPELLINGS: tuple[tuple[str, Spelling], ...] = (
+    ("/api/v1/", mosoo.spell),
+    ("/api/v2/", cortex.spell),
+    ("/v1/", openai.spell),
+    ("/threads", openai.spell),
+)
 # aiohttp's refusals by status. What is not here is 400 or 500, by its class.
 _FOREIGN: dict[int, ThreadmillError] = {
     404: NotFound("There is no such route."),
@@ -24,9 +38,11 @@ _FOREIGN: dict[int, ThreadmillError] = {
 }
 
 
-def envelope(error: ThreadmillError, status: int | None = None) -> web.Response:
-    """The response of an error; `status` where the protocol asks for another one than the error's own."""
-    response = replies.document({"error": {"code": error.code, "message": error.message}}, status or error.status)
+def envelope(error: ThreadmillError, path: str, request_id: str, status: int | None = None) -> web.Response:
+    """The response of an error; `status` where the protocol asks for another one than the dialect's own."""
+    spell = next((spell for prefix, spell in _SPELLINGS if path.startswith(prefix)), mosoo.spell)
+    own, document = spell(error, request_id)
+    response = replies.document(document, status or own)
     if error.retry_after is not None:
         response.headers[RETRY_AFTER] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
@@ -34,10 +50,10 @@ def envelope(error: ThreadmillError, status: int | None = None) -> web.Response:
     return response
 
 
-def translate(error: web.HTTPException) -> web.Response:
+def translate(error: web.HTTPException, path: str, request_id: str) -> web.Response:
     """aiohttp's own refusal (unknown route, method, expectation) in our envelope, with its `Allow`."""
     default = InvalidRequest(f"{error.reason}.") if error.status < 500 else InternalError()
-    response = envelope(_FOREIGN.get(error.status, default), error.status)
+    response = envelope(_FOREIGN.get(error.status, default), path, request_id, error.status)
     if ALLOW in error.headers:
         response.headers[ALLOW] = error.headers[ALLOW]
     return response

@@ -17,6 +17,7 @@ from api.submission import Idempotency
 from shared.errors import InvalidRequest
 
 REQUEST_ID = "X-Request-Id"
+CORTEX_REQUEST_ID = "X-Snowflake-Request-Id"
 _PROCESS = secrets.token_hex(6)  # ids of ours: of this process, and counted
 _numbers = count(1)
 _SANE = re.compile(r"[\w.:/+=@-]{1,128}\Z", re.ASCII)

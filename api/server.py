@@ -68,9 +68,10 @@ class _Connection(web.RequestHandler):
             exc.__traceback__ = None  # it holds the frame that holds it, and with them the whole connection
         if request.writer.output_size > 0:
             raise ConnectionError("The answer has begun; it can't be changed any more.")
+        made = request_id(request.headers)
         error = InvalidRequest("The request is not valid HTTP.") if status < 500 else InternalError()
-        response = errors.envelope(error, status)
-        response.headers[REQUEST_ID] = request_id(request.headers)
+        response = errors.envelope(error, "", made, status)
+        response.headers[REQUEST_ID] = made
         response.force_close()
         return response
 

@@ -41,6 +41,10 @@ class InvalidRequest(ThreadmillError):
     status = 400
     code = "invalid_request"
 
+    def __init__(self, message: str | None = None, *, retry_after: int | None = None, param: str | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.param = param  # the field that is wrong, for the dialects that name it apart
+
 
 class InvalidJson(InvalidRequest):
     """The body is not valid JSON."""

@@ -38,9 +38,7 @@ class Plan:
     outcomes: list[Outcome] = field(default_factory=list)
     blocked: list[Batch] = field(default_factory=list)
     lifted: list[tuple[int, ThreadId]] = field(default_factory=list)
-    ready: list[State] = field(
-        default_factory=list
-    )  # threads whose run waits since this drain, and may start
+    ready: list[State] = field(default_factory=list)  # threads whose run waits since this drain, and may start
 
 
 def settle(

@@ -15,7 +15,7 @@ from shared.db.statements import statements
 from shared.settings import Settings
 
 MANY = 20_000
-NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream")
+NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages")
 BIG = {"batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"}
 
 FILL = """
@@ -195,6 +195,12 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("reads", "events_after", (1, THREAD, None, 100), {"thread_events_pkey"}),
         ("reads", "events_before", (1, THREAD, None, 100), {"thread_events_pkey"}),
         ("reads", "deltas_before", (1, THREAD, late, 100, [ACCOUNT]), {"thread_events_pkey"}),
+        ("messages", "newest", (1, THREAD, 0, 2**62, 20), {"messages_by_number"}),
+        ("messages", "oldest", (1, THREAD, 500, 2**62, 20), {"messages_by_number"}),
+        ("messages", "newest_of_run", (1, THREAD, 0, 2**62, 20, late), {"messages_by_run"}),
+        ("messages", "oldest_of_run", (1, THREAD, 0, 2**62, 20, late), {"messages_by_run"}),
+        ("messages", "one", (1, THREAD, late), {"messages_pkey"}),
+        ("messages", "numbered", (1, THREAD, 500), {"messages_by_number"}),
         ("execute", "lock_free", ([1], [THREAD]), {"threads_pkey"}),
         ("execute", "lease", ([1], [THREAD], [THREAD], ACCOUNT, 6, 60), {"threads_pkey", "runs_pkey", "agents_pkey"}),
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),

@@ -1,0 +1,82 @@
+"""Messages of a thread as dialects list them: by number, which is the order of their commits, a page at a time.
+
+A page costs the same wherever in a thread it lies. Refused here: writing, and the log (`shared.history`).
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared.db.statements import statements
+from shared.ids import MessageId, RunId, ThreadId
+from shared.reads import Source
+
+SQL = statements("messages")
+
+_LAST = 2**63 - 1  # beyond every number
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    id: MessageId
+    num: int
+    role: str
+    parts: list[dict[str, Any]]
+    parent: int | None  # the number of the message it follows, 0 for none; None: the one before it
+    run: RunId | None  # that said it, or answers it
+    metadata: dict[str, str]
+    request_id: str | None
+    created_at: datetime
+    incomplete: str | None  # why its run could not finish it
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
+
+
+async def page(
+    source: Source,
+    partition: int,
+    thread: ThreadId,
+    limit: int,
+    *,
+    above: int = 0,
+    below: int = _LAST,
+    descending: bool = True,
+    run: RunId | None = None,
+) -> list[MessageView]:
+    """At most `limit` messages with numbers between the two (exclusive), in this order; of a run what it said."""
+    name = "newest" if descending else "oldest"
+    bounds = (partition, thread, above, below, limit)
+    if run is None:
+        rows = await source.fetch(SQL[name], *bounds)
+    else:
+        rows = await source.fetch(SQL[f"{name}_of_run"], *bounds, run)
+    return [_view(row) for row in rows]
+
+
+async def one(source: Source, partition: int, thread: ThreadId, id_: MessageId) -> MessageView | None:
+    row = await source.fetchrow(SQL["one"], partition, thread, id_)
+    return None if row is None else _view(row)
+
+
+async def numbered(source: Source, partition: int, thread: ThreadId, num: int) -> MessageView | None:
+    row = await source.fetchrow(SQL["numbered"], partition, thread, num)
+    return None if row is None else _view(row)
+
+
+def _view(row: Any) -> MessageView:
+    return MessageView(
+        id=row["id"],
+        num=row["num"],
+        role=row["role"],
+        parts=from_json(row["parts"]),
+        parent=row["parent"],
+        run=row["run"],
+        metadata=from_json(row["metadata"] or "{}"),
+        request_id=row["request_id"],
+        created_at=row["created_at"],
+        incomplete=row["incomplete_reason"],
+    )
