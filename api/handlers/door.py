@@ -1,5 +1,6 @@
 """What every handler needs, and the steps that all of them begin with, in the order of their checks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -16,9 +17,11 @@ from api.submission import (
     Applied,
     Archived,
     Held,
+    Idempotency,
     InFlight,
     Mismatch,
     Missing,
+    NewThread,
     Parked,
     Passes,
     Pending,
@@ -64,13 +67,29 @@ class Door:
         self, caller: Caller, thread: ThreadId, event: Event, wait: float, passes: Passes = Passes.NOTHING
     ) -> Applied | Pending:
         """One event as a batch of its own, in the thread's order. Raises what `taken` raises."""
+        return await self.submit(caller, thread, (event,), wait, passes=passes)
+
+    async def submit(
+        self,
+        caller: Caller,
+        thread: ThreadId,
+        batch: Sequence[Event],
+        wait: float,
+        *,
+        new: NewThread | None = None,
+        idempotency: Idempotency | None = None,
+        passes: Passes = Passes.NOTHING,
+    ) -> Applied | Pending:
+        """A batch, in the thread's order; with `new` it makes the thread. Raises what `taken` raises."""
         submission = Submission(
             ref=BatchRef(ids.mint()),
             partition=await self.postgres.partition_of(thread),
             thread=thread,
             account=caller.account,
             token=caller.token,
-            events=events.dump((event,)),
+            events=events.dump(batch),
+            new=new,
+            idempotency=idempotency,
             passes=passes,
             reply=wait > 0,
         )

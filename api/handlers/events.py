@@ -5,10 +5,9 @@ from aiohttp import web
 from api import negotiation, replies
 from api.dialects.mosoo import decode, encode
 from api.handlers import paths
-from api.handlers.door import REPLAYED, Door, taken
-from api.submission import Applied, Pending, Submission
-from shared import events, history, ids
-from shared.ids import BatchRef
+from api.handlers.door import REPLAYED, Door
+from api.submission import Applied, Pending
+from shared import history
 from shared.models import BusyPolicy
 from shared.views import Caller
 
@@ -25,17 +24,8 @@ class Events:
         thread = paths.thread_id(request)
         batch = decode.batch(await self._door.body(request))
         wait = self._door.wait(request)
-        submission = Submission(
-            ref=BatchRef(ids.mint()),
-            partition=await self._door.postgres.partition_of(thread),
-            thread=thread,
-            account=caller.account,
-            token=caller.token,
-            events=events.dump(batch.events),
-            idempotency=negotiation.idempotency(request, f"POST /threads/{thread}/events", batch.document),
-            reply=wait > 0,
-        )
-        answer = taken(await self._door.inbox.submit(submission, wait))
+        key = negotiation.idempotency(request, f"POST /threads/{thread}/events", batch.document)
+        answer = await self._door.submit(caller, thread, batch.events, wait, idempotency=key)
         policy = await self._policy(answer, caller) if isinstance(answer, Pending) else BusyPolicy.QUEUE
         headers = REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.sent(answer, batch.events, policy), 200, headers)

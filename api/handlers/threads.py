@@ -9,10 +9,10 @@ from api.dialects.mosoo import decode, encode
 from api.dialects.mosoo.decode import Creation
 from api.handlers import paths
 from api.handlers.door import REPLAYED, Door, taken
-from api.submission import Applied, Idempotency, NewThread, Passes, Submission
+from api.submission import Applied, Idempotency, NewThread, Passes, Pending
 from shared import events, ids, reads
 from shared.errors import AgentNotPublished, NotFound
-from shared.ids import BatchRef, ThreadId
+from shared.ids import ThreadId
 from shared.models import Thread
 from shared.views import AgentView, Caller
 
@@ -33,36 +33,14 @@ class Threads:
         key = negotiation.idempotency(request, route, creation.document)
         agent = await self._door.agents.of_account(agent_id, caller.account)
         wait = self._door.wait(request)
+        answer: Applied | Pending
         if agent.published:
-            submission = await self._submission(caller, agent, creation, key, wait)
-            answer = taken(await self._door.inbox.submit(submission, wait))
+            new, thread = _new(caller, agent, creation), ThreadId(ids.mint())
+            answer = await self._door.submit(caller, thread, creation.events, wait, new=new, idempotency=key)
         else:
             answer = await self._recalled(caller, key)
         headers = REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.created(answer, creation.events), 201, headers)
-
-    async def _submission(
-        self, caller: Caller, agent: AgentView, creation: Creation, key: Idempotency | None, wait: float
-    ) -> Submission:
-        thread = ThreadId(ids.mint())
-        return Submission(
-            ref=BatchRef(ids.mint()),
-            partition=await self._door.postgres.partition_of(thread),
-            thread=thread,
-            account=caller.account,
-            token=caller.token,
-            events=events.dump(creation.events),
-            new=NewThread(
-                agent=agent.id,
-                created_by_kind=caller.kind,
-                kind=agent.kind,
-                user_id=creation.user_id,
-                client_external_ref=creation.client_external_ref,
-                attributed_user=creation.attributed_user,
-            ),
-            idempotency=key,
-            reply=wait > 0,
-        )
 
     async def _recalled(self, caller: Caller, key: Idempotency | None) -> Applied:
         """What the key stands for: a replay wins over an agent that was closed meanwhile."""
@@ -125,3 +103,14 @@ class Threads:
         if isinstance(answer, Applied) and encode.was_deleted(answer):
             raise NotFound
         return replies.text(encode.done(answer))
+
+
+def _new(caller: Caller, agent: AgentView, creation: Creation) -> NewThread:
+    return NewThread(
+        agent=agent.id,
+        created_by_kind=caller.kind,
+        kind=agent.kind,
+        user_id=creation.user_id,
+        client_external_ref=creation.client_external_ref,
+        attributed_user=creation.attributed_user,
+    )
