@@ -277,7 +277,8 @@ with said as (
 kept as (
     update runs r
     set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coalesce(w.place, r.resume_after),
-        attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
+        attempt = case when w.checkpoint is null or w.checkpoint::jsonb is not distinct from r.checkpoint then r.attempt
+                       else least(r.attempt, 1) end,
         usage = coalesce(w.usage::jsonb, r.usage)
     from unnest($11::smallint[], $12::uuid[], $13::uuid[], $14::text[], $15::uuid[], $16::text[])
          as w (partition, thread, id, checkpoint, place, usage)
