@@ -84,8 +84,13 @@ async def test_a_run_that_takes_its_workers_along_fails_whatever_it_checkpoints(
 ) -> None:
     await stage.become(function)
     thread, run = await stage.start()
-    for said in range(1, lost):
-        await stage.said(run, "and on" if function == "checks_the_same" else f"from {said} on")
+
+    async def checked(number: int) -> bool:
+        stored = await stage.service.pool.fetchval("select checkpoint::text from runs where id = $1", run)
+        return bool(stored == str(number))
+
+    for number in range(1, lost):
+        await until(partial(checked, 1 if function == "checks_the_same" else number))
         await stage.lose(run)
 
     async def failed_for_good() -> bool:
