@@ -79,10 +79,10 @@ def test_a_checkpoint_lies_behind_what_was_yielded_before_it() -> None:
 def test_a_checkpoint_counts_as_the_first_attempt_and_losses_count_from_there() -> None:
     story = Story()
     run = story.running()
-    for number in range(5):
+    for place in range(5):
         story.tell(AttemptLost(run.id))
         story.running()
-        story.tell(output(run.id, f'{{"n":{number}}}'))
+        story.tell(output(run.id, f'{{"n":{place}}}'))
     assert story.run(run.id).attempt == 1
 
 
