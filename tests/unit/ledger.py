@@ -173,6 +173,7 @@ class Ledger:
                 assert run.id not in self.runs
                 if collects:
                     messages = self._collect(run.id)
+                if collects or retries in self.requested:
                     self.requested.add(run.id)
                 if retries is not None:
                     assert self.runs[retries].terminal
