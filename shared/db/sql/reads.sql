@@ -16,6 +16,12 @@ select *
 from threads
 where partition = $1 and id = $2 and account = $3 and deleted_at is null;
 
+-- name: metadata
+-- What a thread's owner keeps with it. Arguments: partition, id, account.
+select metadata
+from threads
+where partition = $1 and id = $2 and account = $3 and deleted_at is null;
+
 -- name: cursor
 -- A thread of an account, deleted or not. Arguments: partition, thread, account.
 select * from threads where partition = $1 and id = $2 and account = $3;
