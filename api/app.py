@@ -15,6 +15,8 @@ from api.handlers.door import Door
 from api.handlers.events import Events
 from api.handlers.health import Health
 from api.handlers.openai_messages import Messages
+from api.handlers.openai_runs import OpenAIRuns
+from api.handlers.openai_stream import RunStreams
 from api.handlers.openai_threads import OpenAIThreads
 from api.handlers.runs import Runs
 from api.handlers.stream import EventStream
@@ -61,6 +63,6 @@ def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, he
 
     app = web.Application()
     app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), Document(), health))
-    app.add_routes(openai_routes(OpenAIThreads(door), Messages(door)))
+    app.add_routes(openai_routes(OpenAIThreads(door), Messages(door), OpenAIRuns(door, RunStreams(door, hub))))
     app.on_shutdown.append(drain)
     return app

@@ -6,6 +6,7 @@ from api.handlers.document import Document
 from api.handlers.events import Events
 from api.handlers.health import Health
 from api.handlers.openai_messages import Messages
+from api.handlers.openai_runs import OpenAIRuns
 from api.handlers.openai_threads import OpenAIThreads
 from api.handlers.runs import Runs
 from api.handlers.stream import EventStream
@@ -40,15 +41,21 @@ def routes(
     ]
 
 
-def openai_routes(threads: OpenAIThreads, messages: Messages) -> list[web.RouteDef]:
+def openai_routes(threads: OpenAIThreads, messages: Messages, runs: OpenAIRuns) -> list[web.RouteDef]:
     """Messages have two addresses: AIML's without a prefix, and OpenAI's."""
     return [
         web.post("/v1/threads", threads.create),
+        web.post("/v1/threads/runs", runs.create_with_thread),
         web.get(OPENAI, threads.read),
         web.post(OPENAI, threads.edit),
         web.delete(OPENAI, threads.delete),
         *_messages("/threads/{threadId}/messages", messages),
         *_messages(f"{OPENAI}/messages", messages),
+        web.post(f"{OPENAI}/runs", runs.create),
+        web.get(f"{OPENAI}/runs", runs.list),
+        web.get(f"{OPENAI}/runs/{{runId}}", runs.read),
+        web.post(f"{OPENAI}/runs/{{runId}}/cancel", runs.cancel),
+        web.post(f"{OPENAI}/runs/{{runId}}/submit_tool_outputs", runs.submit_tool_outputs),
     ]
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from shared.effects import EventLogged
-from shared.ids import AccountId, AgentId, MessageId, RunId, ThreadId, TokenId, Ulid
+from shared.ids import AccountId, AgentId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
 from shared.models import BusyPolicy, Run, TokenKind
 
 
@@ -52,6 +52,23 @@ class RunView:
     run: Run
     place: int | None  # among the runs that are not finished: 0 is the current one
     output: str | None  # the text of the last assistant message of a completed run
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A permission that a run waits for."""
+
+    id: RequestId
+    title: str
+    tool: str | None
+    input: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    run: Run
+    usage: dict[str, int] | None  # tokens: input_tokens, output_tokens, total_tokens
+    requests: tuple[OpenRequest, ...] = ()  # those that it waits for
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ which the answer names as `param`.
 """
 
 import json
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from api.dialects.openai import models
 from shared import ids
 from shared.errors import InvalidRequest, NotFound
 from shared.events import MessageAdded, PermissionDecision
-from shared.ids import AgentId, MessageId
+from shared.ids import AgentId, MessageId, RequestId
 
 _PHRASES = {
     "missing": "is required",
@@ -44,13 +45,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What was decided of permission requests, by the ids of their calls as they were sent."""
+    """What was decided of permission requests, whose ids are those of the calls, in the order sent."""
 
-    decisions: dict[str, bool]
+    decisions: dict[RequestId, bool]
     stream: bool
 
-    def events(self) -> tuple[PermissionDecision, ...]:
-        return tuple(PermissionDecision(call.upper(), allow) for call, allow in self.decisions.items())
+    def events(self, known: Container[RequestId]) -> tuple[PermissionDecision, ...]:
+        """Raises InvalidRequest where one of them names no call that waits for its output."""
+        for n, call in enumerate(self.decisions):
+            if call not in known:
+                raise _no_call(n)
+        return tuple(PermissionDecision(call, allow) for call, allow in self.decisions.items())
 
 
 def message(body: Any) -> MessageAdded:
@@ -92,12 +97,24 @@ def opening_and_request(body: Any) -> tuple[Opening, Request]:
 def outputs(body: Any) -> Outputs:
     """Raises InvalidRequest."""
     document = _taken(models.TOOL_OUTPUTS, body)
-    decisions: dict[str, bool] = {}
+    decisions: dict[RequestId, bool] = {}
     for n, given in enumerate(document["tool_outputs"]):
-        if given["tool_call_id"] in decisions:
-            raise InvalidRequest("A tool call has two outputs.", param=f"tool_outputs.{n}.tool_call_id")
-        decisions[given["tool_call_id"]] = _decision(given["output"], f"tool_outputs.{n}.output")
+        call = ids.parse(given["tool_call_id"])
+        if call is None:
+            raise _no_call(n)
+        if call in decisions:
+            raise InvalidRequest("A tool call has two outputs.", param=_place(n, "tool_call_id"))
+        decisions[RequestId(call)] = _decision(given["output"], _place(n, "output"))
     return Outputs(decisions, bool(document.get("stream")))
+
+
+def _place(n: int, name: str) -> str:
+    return f"tool_outputs.{n}.{name}"
+
+
+def _no_call(n: int) -> InvalidRequest:
+    place = _place(n, "tool_call_id")
+    return InvalidRequest(f"{place} names no call that waits for its output.", param=place)
 
 
 def _decision(output: str, place: str) -> bool:

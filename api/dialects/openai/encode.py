@@ -11,8 +11,9 @@ from typing import Any
 from pydantic_core import to_json
 
 from shared.events import MessageAdded
-from shared.ids import AgentId, MessageId, ThreadId
-from shared.views import MessageView
+from shared.ids import AgentId, MessageId, RunId, ThreadId
+from shared.models import Run, RunStatus, Trigger
+from shared.views import MessageView, OpenRequest, RunRecord
 
 Document = dict[str, Any]
 
@@ -22,6 +23,35 @@ _INCOMPLETE = {
     "session.archived": "run_cancelled",
     "run.expired": "run_expired",
     "permission.expired": "run_expired",
+}
+
+_STATUS = {
+    RunStatus.QUEUED: "queued",
+    RunStatus.BOOTING: "in_progress",
+    RunStatus.RUNNING: "in_progress",
+    RunStatus.WAITING_INPUT: "requires_action",
+    RunStatus.COMPLETED: "completed",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELLED: "cancelled",
+    RunStatus.EXPIRED: "expired",
+}
+PERMISSION = "request_permission"  # the function that a run calls to ask its thread's user
+# What every run of OpenAI's has, and its clients read, and is the agent's own affair here.
+_UNSET: Document = {
+    "object": "thread.run",
+    "incomplete_details": None,
+    "instructions": "",
+    "max_completion_tokens": None,
+    "max_prompt_tokens": None,
+    "metadata": {},
+    "model": "",
+    "parallel_tool_calls": True,
+    "response_format": "auto",
+    "temperature": None,
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation_strategy": {"type": "auto", "last_messages": None},
 }
 
 
@@ -43,25 +73,25 @@ def message(view: MessageView, thread: ThreadId, agent: AgentId | None) -> Docum
     """`agent` is the thread's. Only what a run said names the run: clients find a run's answer by that."""
     said = view.run is not None and view.role == "assistant"
     at, whole = seconds(view.created_at), view.incomplete is None
-    return _message(
-        view,
-        thread,
-        created_at=at,
-        assistant_id=agent if said else None,
-        run_id=view.run if said else None,
-        status="completed" if whole else "incomplete",
-        completed_at=at if whole else None,
-        incomplete_at=None if whole else at,
-        incomplete_details=None if whole else {"reason": _INCOMPLETE.get(str(view.incomplete), "run_failed")},
-    )
+    known = {
+        "created_at": at,
+        "assistant_id": agent if said else None,
+        "run_id": view.run if said else None,
+        "status": "completed" if whole else "incomplete",
+        "completed_at": at if whole else None,
+        "incomplete_at": None if whole else at,
+        "incomplete_details": None if whole else {"reason": _INCOMPLETE.get(str(view.incomplete), "run_failed")},
+    }
+    return unsaid(view, thread, known)
 
 
 def expected(event: MessageAdded, thread: ThreadId, accepted_at: datetime) -> Document:
     """A message that is accepted and not in the thread yet."""
-    return _message(event, thread, created_at=seconds(accepted_at), status="in_progress")
+    return unsaid(event, thread, {"created_at": seconds(accepted_at), "status": "in_progress"})
 
 
-def _message(source: MessageView | MessageAdded, thread: ThreadId, **known: Any) -> Document:
+def unsaid(source: MessageView | MessageAdded, thread: ThreadId, known: Document) -> Document:
+    """A message with what is known of it, and null for the rest."""
     return {
         "id": source.id if isinstance(source, MessageView) else source.message,
         "object": "thread.message",
@@ -76,6 +106,70 @@ def _message(source: MessageView | MessageAdded, thread: ThreadId, **known: Any)
         "incomplete_at": None,
         "incomplete_details": None,
     } | known
+
+
+def queued(run: RunId, created_at: datetime) -> RunRecord:
+    """A run as it is when it was made, or is expected to be."""
+    return RunRecord(Run(run, 0, RunStatus.QUEUED, Trigger.USER_PROMPT, created_at, None, created_at, None), None)
+
+
+def run_status(record: RunRecord) -> str:
+    """A run whose permissions are all decided waits for a worker, and for no client."""
+    if record.run.status is RunStatus.WAITING_INPUT and not record.requests:
+        return "queued"
+    return _STATUS[record.run.status]
+
+
+def run(record: RunRecord, thread: ThreadId, agent: AgentId | None, **known: Any) -> Document:
+    """`agent` is the thread's. What its agent decides and clients may not (tools, a model) is empty."""
+    it, ended = record.run, seconds(record.run.completed_at)
+    return (
+        _UNSET
+        | {
+            "id": it.id,
+            "created_at": seconds(it.created_at),
+            "thread_id": thread,
+            "assistant_id": agent,
+            "status": run_status(record),
+            "started_at": seconds(it.started_at),
+            "completed_at": ended if it.status is RunStatus.COMPLETED else None,
+            "failed_at": ended if it.status is RunStatus.FAILED else None,
+            "cancelled_at": ended if it.status is RunStatus.CANCELLED else None,
+            "expires_at": ended if it.status is RunStatus.EXPIRED else None,
+            "last_error": _last_error(it),
+            "required_action": _required_action(record.requests),
+            "usage": _usage(record) if it.terminal else None,
+        }
+        | known
+    )
+
+
+def _last_error(run: Run) -> Document | None:
+    """Clients know three codes; ours stands in the message."""
+    if run.error is None:
+        return None
+    code = "rate_limit_exceeded" if "rate_limit" in run.error.code else "server_error"
+    return {"code": code, "message": f"{run.error.code}: {run.error.message}"}
+
+
+def _required_action(requests: Sequence[OpenRequest]) -> Document | None:
+    if not requests:
+        return None
+    calls = [
+        {"id": request.id, "type": "function", "function": {"name": PERMISSION, "arguments": _arguments(request)}}
+        for request in requests
+    ]
+    return {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": calls}}
+
+
+def _arguments(request: OpenRequest) -> str:
+    return to_json({"title": request.title, "tool": request.tool, "input": request.input}).decode()
+
+
+def _usage(record: RunRecord) -> Document:
+    used = record.usage or {}
+    prompt, completion = used.get("input_tokens", 0), used.get("output_tokens", 0)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def text(value: str) -> Document:
