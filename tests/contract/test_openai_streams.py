@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import openai
@@ -43,6 +43,15 @@ async def opened(threads: Any, text: str = "hello") -> str:
     return str((await threads.create(messages=[{"role": "user", "content": text}])).id)
 
 
+async def follow(stream: Any, events: list[Any], at_delta: Callable[[], Awaitable[object]] | None = None) -> None:
+    """Adds to `events` what a stream tells until it ends; something may be done at its first delta."""
+    async with asyncio.timeout(20), stream as handler:
+        async for event in handler:
+            if at_delta is not None and event.event == SAID[2] and SAID[2] not in outline(events):
+                await at_delta()
+            events.append(event)
+
+
 def outline(events: list[Any]) -> list[str]:
     """The names of events, deltas in a row as one."""
     names = [event.event for event in events]
@@ -72,11 +81,10 @@ async def test_a_run_is_streamed_from_its_making_to_its_end(threads: Any, client
 
 async def test_what_is_put_together_of_the_deltas_is_the_message(threads: Any, client: Client) -> None:
     thread = await opened(threads, "one two\nthree")
-    snapshots = []
     async with threads.runs.stream(thread_id=thread, assistant_id=client.agent) as stream:
-        async for event in stream:
-            if event.event == SAID[2]:
-                snapshots.append(stream.current_message_snapshot.content[0].text)
+        snapshots = [
+            stream.current_message_snapshot.content[0].text async for event in stream if event.event == SAID[2]
+        ]
     assert (snapshots[-1].value, snapshots[-1].annotations) == ("one two\nthree", [])
 
 
@@ -146,25 +154,18 @@ async def test_each_message_of_a_run_has_its_beginning_and_its_end(
 
 async def test_a_run_that_is_cancelled_meanwhile_says_so(stage: Stage, threads: Any) -> None:
     await stage.become("hangs")
-    thread = await opened(threads)
-    async with threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent) as stream:
-        events = []
-        async for event in stream:
-            events.append(event)
-            if event.event == SAID[2]:
-                await threads.runs.cancel(events[0].data.id, thread_id=thread)
+    thread, events = await opened(threads), list[Any]()
+    stream = threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent)
+    await follow(stream, events, lambda: threads.runs.cancel(events[0].data.id, thread_id=thread))
     assert outline(events)[-2:] == ["thread.message.incomplete", "thread.run.cancelled"]
     assert events[-2].data.incomplete_details.reason == "run_cancelled"
 
 
 async def test_other_runs_of_the_thread_are_not_in_it(threads: Any, client: Client) -> None:
     thread = await opened(threads, "/slow 1")
-    async with threads.runs.stream(thread_id=thread, assistant_id=client.agent) as stream:
-        events = []
-        async for event in stream:
-            events.append(event)
-            if event.event == "thread.run.in_progress":
-                await client.send(thread, message("another"))
+    events: list[Any] = []
+    stream = threads.runs.stream(thread_id=thread, assistant_id=client.agent)
+    await follow(stream, events, lambda: client.send(thread, message("another")))
     assert {event.data.id for event in events if "run" in event.event} == {events[0].data.id}
     assert "another" not in told(events)
 
@@ -188,26 +189,19 @@ async def test_a_client_that_goes_away_does_not_stop_the_run(
 
 async def test_a_thread_that_is_deleted_ends_the_stream_of_its_run(stage: Stage, threads: Any) -> None:
     await stage.become("hangs")
-    thread = await opened(threads)
-    names = []
-    async with threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent) as stream:
-        async with asyncio.timeout(15):
-            async for event in stream:
-                names.append(event.event)
-                if event.event == SAID[2]:
-                    await threads.delete(thread)
-    assert names[-1] == "thread.run.cancelled"
+    thread, events = await opened(threads), list[Any]()
+    stream = threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent)
+    await follow(stream, events, lambda: threads.delete(thread))
+    assert outline(events)[-1] == "thread.run.cancelled"
 
 
 async def test_a_token_that_is_revoked_ends_the_stream_with_an_error(stage: Stage, threads: Any) -> None:
     await stage.become("hangs")
-    thread = await opened(threads)
+    thread, events = await opened(threads), list[Any]()
+    stream = threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent)
     with pytest.raises(openai.APIError, match="token"):
-        async with threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent) as stream:
-            async with asyncio.timeout(20):
-                async for event in stream:
-                    if event.event == SAID[2]:
-                        await stage.service.pool.execute("update tokens set revoked_at = now()")
+        await follow(stream, events, lambda: stage.service.pool.execute("update tokens set revoked_at = now()"))
+    assert outline(events)[-1] == SAID[2]
 
 
 async def test_what_is_refused_is_refused_before_a_stream_begins(threads: Any, client: Client) -> None:
@@ -245,9 +239,7 @@ async def test_without_an_apply_in_time_the_stream_says_so_and_ends(settings: Se
         client = await service.client("acme")
         async with sdk(client, max_retries=0) as made:
             threads: Any = made.beta.threads
-            names = []
+            events: list[Any] = []
             with pytest.raises(openai.APIError, match="ask for it"):
-                async with threads.create_and_run_stream(assistant_id=client.agent) as stream:
-                    async for event in stream:
-                        names.append(event.event)
-    assert names == ["thread.created", "thread.run.created", "thread.run.queued"]
+                await follow(threads.create_and_run_stream(assistant_id=client.agent), events)
+    assert outline(events) == ["thread.created", "thread.run.created", "thread.run.queued"]
