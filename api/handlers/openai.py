@@ -134,6 +134,8 @@ async def submit(
     passes: Passes = Passes.NOTHING,
 ) -> Applied | Pending:
     """Sends a batch, and waits for its outcome as long as a request may: this dialect has no word for a pending one.
+
+    What it made is told from the outcome, and not read again: a read that fails would be a 503, which clients repeat.
     Raises what the door raises; NotFound, ReadinessBlocked where an event had no effect.
     """
     answer = await door.submit(caller, thread, batch, door.settings.wait_limit, new=new, passes=passes)
@@ -141,6 +143,11 @@ async def submit(
         for warning in from_json(answer.outcome)["warnings"]:
             raise NotFound if warning["code"] in _GONE else ReadinessBlocked(warning["message"])
     return answer
+
+
+def applied_at(answer: Applied) -> datetime:
+    """When the last event of a batch that changed its thread was applied."""
+    return datetime.fromisoformat(from_json(answer.outcome)["thread"]["updated_at"])
 
 
 def thread_made_at(answer: Applied | Pending) -> datetime:

@@ -9,10 +9,11 @@ from api.dialects.openai import decode, encode
 from api.handlers import openai
 from api.handlers.door import Door
 from api.handlers.openai import Window
+from api.submission import Pending
 from shared import messages, reads
 from shared.errors import NotFound
 from shared.events import MessageDeleted, MessageEdited
-from shared.ids import MessageId, RunId, ThreadId, Ulid
+from shared.ids import MessageId, RunId, Ulid
 from shared.models import Thread
 from shared.views import MessageView
 
@@ -57,17 +58,16 @@ class Messages:
         thread = openai.thread_id(request)
         event = decode.message(await self._door.body(request))
         answer = await openai.submit(self._door, caller, thread, (event,))
-        found = await self._find(thread, event.message)
-        if found is None:  # not applied yet, or removed since
+        if isinstance(answer, Pending):
             return openai.made(request, encode.expected(event, thread, answer.accepted_at))
-        return openai.made(request, encode.message(found, thread, None))
+        return openai.made(request, encode.added(event, thread, openai.applied_at(answer)))
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /threads/{threadId}/messages/{messageId}"""
         caller = await self._door.tokens.caller(request)
         thread_id, id_ = openai.thread_id(request), openai.message_id(request)
         thread = await self._door.thread(caller, thread_id)
-        return replies.document(encode.message(await self._one(thread.id, id_), thread.id, thread.agent))
+        return replies.document(encode.message(await self._one(thread, id_), thread.id, thread.agent))
 
     async def edit(self, request: web.Request) -> web.Response:
         """POST /threads/{threadId}/messages/{messageId}"""
@@ -75,27 +75,24 @@ class Messages:
         thread_id, id_ = openai.thread_id(request), openai.message_id(request)
         metadata = decode.metadata(await self._door.body(request))
         thread = await self._door.thread(caller, thread_id)
-        decode.merged((await self._one(thread.id, id_)).metadata, metadata)
+        decode.merged((await self._one(thread, id_)).metadata, metadata)
         if metadata:
             answer = await openai.submit(self._door, caller, thread.id, (MessageEdited(id_, metadata),))
             openai.settled(answer)
-        return replies.document(encode.message(await self._one(thread.id, id_), thread.id, thread.agent))
+        return replies.document(encode.message(await self._one(thread, id_), thread.id, thread.agent))
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /threads/{threadId}/messages/{messageId}"""
         caller = await self._door.tokens.caller(request)
         thread_id, id_ = openai.thread_id(request), openai.message_id(request)
         thread = await self._door.thread(caller, thread_id)
-        await self._one(thread.id, id_)
+        await self._one(thread, id_)
         await openai.submit(self._door, caller, thread.id, (MessageDeleted(id_),))
         return replies.text(encode.deleted(id_, "thread.message"))
 
-    async def _one(self, thread: ThreadId, id_: MessageId) -> MessageView:
+    async def _one(self, thread: Thread, id_: MessageId) -> MessageView:
         """Raises NotFound."""
-        found = await self._find(thread, id_)
+        found = await messages.one(self._door.postgres, thread.partition, thread.id, id_)
         if found is None:
             raise NotFound("There is no such message.")
         return found
-
-    async def _find(self, thread: ThreadId, id_: MessageId) -> MessageView | None:
-        return await messages.one(self._door.postgres, await self._door.postgres.partition_of(thread), thread, id_)

@@ -1,7 +1,5 @@
 """Runs of the OpenAI dialect: ask for one, list, read, cancel, decide what it asks."""
 
-from datetime import datetime
-
 from aiohttp import web
 from pydantic_core import from_json
 
@@ -37,7 +35,7 @@ class OpenAIRuns:
         event = RunRequested(RunId(ids.mint()), asked.agent, asked.messages)
         answer = await openai.submit(self._door, caller, thread.id, (event,))
         place = Place(thread.partition, thread.id, asked.agent)
-        record = encode.queued(event.run, _made_at(answer))
+        record = _made(event.run, answer)
         if asked.stream:
             return await self._streams.follow(request, caller, place, record, answer)
         return replies.document(encode.run(record, thread.id, asked.agent))
@@ -50,7 +48,7 @@ class OpenAIRuns:
         new, thread = NewThread(None, caller.kind, metadata=opening.metadata), ThreadId(ids.mint())
         event = RunRequested(RunId(ids.mint()), asked.agent)
         answer = await openai.submit(self._door, caller, thread, (*opening.messages, event), new)
-        record = encode.queued(event.run, _made_at(answer))
+        record = _made(event.run, answer)
         if asked.stream:
             place = Place(await self._door.postgres.partition_of(thread), thread, asked.agent)
             made = encode.thread(thread, openai.thread_made_at(answer), opening.metadata)
@@ -104,10 +102,11 @@ class OpenAIRuns:
         caller = await self._door.tokens.caller(request)
         thread_id, run_id = openai.thread_id(request), openai.run_id(request)
         thread = await self._door.thread(caller, thread_id)
-        await self._one(thread, run_id)
+        record = await self._one(thread, run_id)
         answer = await openai.submit(self._door, caller, thread.id, (UserInterrupt(run_id),))
-        known = {} if isinstance(answer, Applied) else {"status": "cancelling"}
-        return replies.document(encode.run(await self._one(thread, run_id), thread.id, thread.agent, **known))
+        if isinstance(answer, Pending):
+            return replies.document(encode.run(record, thread.id, thread.agent, status="cancelling"))
+        return replies.document(encode.run(_as_of(answer, record.usage), thread.id, thread.agent))
 
     async def submit_tool_outputs(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/threads/{threadId}/runs/{runId}/submit_tool_outputs"""
@@ -120,13 +119,12 @@ class OpenAIRuns:
             raise InvalidRequest(f"The run is {encode.run_status(record)}: it waits for no tool outputs.")
         decisions = given.events({one.id for one in record.requests})
         answer = await openai.submit(self._door, caller, thread.id, decisions)
-        after = await self._one(thread, run_id)
+        left = tuple(request for request in record.requests if request.id not in given.decisions)
+        decided = RunRecord(record.run, None, left)  # also where that is not applied yet: nobody is to decide it twice
         if given.stream:
             place = Place(thread.partition, thread.id, thread.agent)
-            return await self._streams.follow(request, caller, place, _decided(record, after), answer)
-        # one that is not applied yet must not look as if it waited for the same outputs again
-        known = {} if isinstance(answer, Applied) else {"status": "queued", "required_action": None}
-        return replies.document(encode.run(after, thread.id, thread.agent, **known))
+            return await self._streams.follow(request, caller, place, decided, answer)
+        return replies.document(encode.run(decided, thread.id, thread.agent))
 
     async def _one(self, thread: Thread, run: RunId) -> RunRecord:
         """Raises NotFound."""
@@ -139,14 +137,13 @@ class OpenAIRuns:
         return await runs.one(self._door.postgres, thread.partition, thread.id, run)
 
 
-def _decided(before: RunRecord, after: RunRecord) -> RunRecord:
-    """The run as it was right after a decision, whatever it has done since: what is left of the requests before it."""
-    left = tuple(request for request in after.requests if request in before.requests)
-    return RunRecord(before.run, None, left)
-
-
-def _made_at(answer: Applied | Pending) -> datetime:
-    """When the run that a batch ends with was made."""
+def _made(run: RunId, answer: Applied | Pending) -> RunRecord:
+    """The run that a batch ends with."""
     if isinstance(answer, Pending):
-        return answer.accepted_at
-    return datetime.fromisoformat(from_json(answer.outcome)["events"][-1]["run"]["createdAt"])
+        return encode.queued(run, answer.accepted_at)
+    return _as_of(answer, None)
+
+
+def _as_of(answer: Applied, usage: dict[str, int] | None) -> RunRecord:
+    """The run that the last event of a batch was about, as it was right after it."""
+    return encode.as_of(from_json(answer.outcome)["events"][-1]["run"], usage)

@@ -1,6 +1,7 @@
 """Runs by OpenAI's own client: asked for, polled, decided, cancelled, listed; what is refused, and as which error."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -10,7 +11,8 @@ from shared import accounts, ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.openai_client import call, refusal, sdk
-from tests.service import Client, message, running_service
+from tests.service import Client, message, running_api, running_service
+from tests.watch import until
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated")
 
@@ -316,3 +318,24 @@ async def test_without_an_apply_in_time_the_minted_ids_are_the_answer(settings: 
         assert (run["status"], run["assistant_id"]) == ("queued", client.agent)
         assert refusal(await call(client, "POST", path, {"metadata": {"b": "2"}}))[0] == 503
         assert (await call(client, "DELETE", path)).json["deleted"] is True
+
+
+async def test_what_is_decided_or_cancelled_and_not_applied_yet_is_not_asked_for_again(
+    stage: Stage, threads: Any, client: Client, settings: Settings
+) -> None:
+    thread, run = await asking(stage, threads, "asks_two")
+    path = f"/v1/threads/{thread}/runs/{run.id}"
+    given = {"tool_outputs": outputs(run, "allow", "allow")}
+    async with running_api(settings.model_copy(update={"wait_limit": 0.2})) as url:
+        hasty = replace(client, url=url)
+        await stage.service.pool.execute("update partitions set paused = true")
+        decided = (await call(hasty, "POST", f"{path}/submit_tool_outputs", given)).json
+        assert (decided["status"], decided["required_action"]) == ("queued", None)
+        assert (await call(hasty, "POST", f"{path}/cancel")).json["status"] == "cancelling"
+        assert (await call(hasty, "GET", path)).json["status"] == "requires_action"
+        await stage.service.pool.execute("update partitions set paused = false")
+
+    async def cancelled() -> bool:
+        return bool((await call(client, "GET", path)).json["status"] == "cancelled")
+
+    await until(cancelled)

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from shared.events import MessageAdded
 from shared.ids import AgentId, MessageId, RunId, ThreadId
-from shared.models import Run, RunStatus, Trigger
+from shared.models import Run, RunError, RunStatus, Trigger
 from shared.views import MessageView, OpenRequest, RunRecord
 
 Document = dict[str, Any]
@@ -90,6 +90,12 @@ def expected(event: MessageAdded, thread: ThreadId, accepted_at: datetime) -> Do
     return unsaid(event, thread, {"created_at": seconds(accepted_at), "status": "in_progress"})
 
 
+def added(event: MessageAdded, thread: ThreadId, applied_at: datetime) -> Document:
+    """A message that was just added."""
+    at = seconds(applied_at)
+    return unsaid(event, thread, {"created_at": at, "completed_at": at, "status": "completed"})
+
+
 def unsaid(source: MessageView | MessageAdded, thread: ThreadId, known: Document) -> Document:
     """A message with what is known of it, and null for the rest."""
     return {
@@ -109,8 +115,29 @@ def unsaid(source: MessageView | MessageAdded, thread: ThreadId, known: Document
 
 
 def queued(run: RunId, created_at: datetime) -> RunRecord:
-    """A run as it is when it was made, or is expected to be."""
+    """A run that is accepted and not made yet."""
     return RunRecord(Run(run, 0, RunStatus.QUEUED, Trigger.USER_PROMPT, created_at, None, created_at, None), None)
+
+
+def as_of(outcome: Document, usage: dict[str, int] | None) -> RunRecord:
+    """A run as the outcome of a batch shows it, where it asks for nothing."""
+    error = outcome["error"]
+    run = Run(
+        id=outcome["id"],
+        seq=0,
+        status=RunStatus(outcome["status"]),
+        trigger=Trigger(outcome["trigger"]),
+        created_at=datetime.fromisoformat(outcome["createdAt"]),
+        started_at=_moment(outcome["startedAt"]),
+        updated_at=datetime.fromisoformat(outcome["updatedAt"]),
+        completed_at=_moment(outcome["completedAt"]),
+        error=None if error is None else RunError(**error),
+    )
+    return RunRecord(run, usage)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def run_status(record: RunRecord) -> str:
