@@ -1,34 +1,15 @@
 """OpenAI's own client, unmodified, and plain HTTP beside it, against a service that executes runs."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from openai import AsyncOpenAI
 
-from tests.agents import Stage
 from tests.service import Client, Reply
 
 
-@dataclass(slots=True)
-class Openai:
-    """`beta` is what the client calls what this dialect is."""
-
-    stage: Stage
-    client: Client
-    sdk: AsyncOpenAI
-
-    @property
-    def beta(self) -> Any:
-        """Not typed: its methods are marked as deprecated, and the types say nothing that the tests do not."""
-        return self.sdk.beta
-
-    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        """One request by plain HTTP; the path is whole."""
-        return await call(self.client, method, path, body, **headers)
-
-
 async def call(client: Client, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+    """One request by plain HTTP; the path is whole, the rest as in `Client.call`."""
     fields = {"Authorization": f"Bearer {client.token}"}
     fields |= {name.replace("_", "-"): value for name, value in headers.items()}
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()

@@ -1,7 +1,10 @@
 """Runs by OpenAI's own client: asked for, polled, decided, cancelled, listed; what is refused, and as which error."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -339,3 +342,26 @@ async def test_what_is_decided_or_cancelled_and_not_applied_yet_is_not_asked_for
         return bool((await call(client, "GET", path)).json["status"] == "cancelled")
 
     await until(cancelled)
+
+
+async def test_the_quick_start_of_the_page_works_as_it_stands(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Path(__file__).parents[2] / "docs" / "dialects.md"
+    (program, *_) = re.findall(
+        r"^```python\n(import os\n\nfrom openai .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.setenv("THREADMILL_URL", client.url)
+    monkeypatch.setenv("THREADMILL_TOKEN", client.token)
+    monkeypatch.setenv("THREADMILL_AGENT", client.agent)
+    capsys.readouterr()
+    await asyncio.to_thread(exec, compile(program, str(page), "exec"), {})
+    shown = [line for line in capsys.readouterr().out.splitlines() if "answered" not in line]
+    assert shown == [
+        "completed",
+        "And as a stream?",
+        "user: Hello, Threadmill!",
+        "assistant: Hello, Threadmill!",
+        "user: And as a stream?",
+        "assistant: And as a stream?",
+    ]
