@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import openai
 import pytest
 
+from api import streams
 from shared.settings import Settings
 from tests import odd_runners
 from tests.agents import Stage, running_stage
@@ -159,6 +161,38 @@ async def test_a_run_that_is_cancelled_meanwhile_says_so(stage: Stage, threads: 
     await follow(stream, events, lambda: threads.runs.cancel(events[0].data.id, thread_id=thread))
     assert outline(events)[-2:] == ["thread.message.incomplete", "thread.run.cancelled"]
     assert events[-2].data.incomplete_details.reason == "run_cancelled"
+
+
+async def test_a_run_that_loses_its_worker_goes_on_in_the_same_stream(stage: Stage, threads: Any) -> None:
+    """What its first attempt said and the second one says otherwise is a message of its own, and not whole."""
+    await stage.become("differs")
+    thread, events = await opened(threads), list[Any]()
+    stream = threads.runs.stream(thread_id=thread, assistant_id=stage.client.agent)
+    await follow(stream, events, lambda: stage.lose(events[0].data.id))
+    cut, whole = "thread.message.incomplete", "thread.message.completed"
+    assert outline(events) == [*BEGUN, *SAID, cut, *SAID, whole, "thread.run.completed"]
+    assert told(events) == "attempt 1attempt 2"
+
+
+async def test_who_reads_slower_than_the_run_speaks_gets_all_of_it(
+    stage: Stage, threads: Any, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into the stream's queue is read from the log."""
+    monkeypatch.setattr(odd_runners, "FLOOD", 100_000)
+    monkeypatch.setattr(streams, "FRAMES", 1)
+    await stage.become("flood")
+    thread = await opened(threads)
+    body = {"assistant_id": client.agent, "stream": True}
+    headers = {"Authorization": f"Bearer {client.token}"}
+    async with client.session.post(f"{client.url}/v1/threads/{thread}/runs", json=body, headers=headers) as response:
+        run = (await threads.runs.list(thread)).data[0]
+        await threads.runs.poll(run.id, thread_id=thread)
+        lines = (await response.text()).splitlines()
+    said = [json.loads(line[6:]) for name, line in pairwise(lines) if name == "event: thread.message.delta"]
+    (message,) = (await threads.messages.list(thread, run_id=run.id)).data
+    text = "".join(delta["delta"]["content"][0]["text"]["value"] for delta in said)
+    assert (len(text), text == message.content[0].text.value) == (odd_runners.FLOOD, True)
+    assert lines[-3:-1] == ["event: done", "data: [DONE]"]
 
 
 async def test_other_runs_of_the_thread_are_not_in_it(threads: Any, client: Client) -> None:
