@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.effects import EventLogged
-from shared.ids import AccountId, AgentId, RunId, ThreadId, TokenId, Ulid
+from shared.ids import AccountId, AgentId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
 from shared.models import BusyPolicy, Run, TokenKind
 
 
@@ -52,6 +52,41 @@ class RunView:
     run: Run
     place: int | None  # among the runs that are not finished: 0 is the current one
     output: str | None  # the text of the last assistant message of a completed run
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A permission that a run waits for."""
+
+    id: RequestId
+    title: str
+    tool: str | None
+    input: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    run: Run
+    usage: dict[str, int] | None  # tokens: input_tokens, output_tokens, total_tokens
+    requests: tuple[OpenRequest, ...] = ()  # those that it waits for
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    id: MessageId
+    num: int
+    role: str
+    parts: list[dict[str, Any]]
+    parent: int | None  # the number of the message it follows, 0 for none; None: the one before it
+    run: RunId | None  # that said it, or answers it
+    metadata: dict[str, str]
+    request_id: str | None
+    created_at: datetime
+    incomplete: str | None  # why its run could not finish it
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
 
 
 @dataclass(frozen=True, slots=True)

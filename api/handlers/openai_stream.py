@@ -1,0 +1,127 @@
+"""One run of the OpenAI dialect as a stream: what it logs from its batch on, until it is over or asks.
+
+A client that goes away does not stop the run. Refused here: spelling any of it (`Telling` does).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from aiohttp import web
+
+from api import edge, sse
+from api.dialects.openai import encode
+from api.dialects.openai import stream as spelling
+from api.follow import Hub
+from api.handlers.door import Door
+from api.handlers.openai_telling import Place, Telling
+from api.postgres import Postgres
+from api.sse import COMMENT, PIECE, Outlet
+from api.streams import Stream
+from api.submission import Applied, Pending
+from shared import ids
+from shared import stream as logs
+from shared.effects import EventLogged
+from shared.errors import InternalError, NotFound, ServiceInactive, ThreadmillError
+from shared.ids import EventId
+from shared.views import Caller, RunRecord
+
+log = structlog.get_logger()
+
+_ROWS, _SIZE = 5_000, 128 << 10  # of one read of the log, as in the native stream
+_TRY_LATER = "The stream ends here, the run does not: ask for it."
+
+
+class RunStreams:
+    def __init__(self, door: Door, hub: Hub) -> None:
+        self._door = door
+        self._hub = hub
+
+    async def follow(
+        self,
+        request: web.Request,
+        caller: Caller,
+        place: Place,
+        record: RunRecord,
+        answer: Applied | Pending,
+        made: encode.Document | None = None,
+    ) -> web.StreamResponse:
+        """Tells of the run what it logs behind the batch of `answer`; `made`: its thread, where that is new."""
+        response = sse.response(request)
+        writer = await response.prepare(request)
+        if writer is None or request.transport is None:
+            return response
+        outlet = Outlet(writer, request.transport)
+        telling = Telling(self._door.postgres, place, record)
+        try:
+            await outlet.send(telling.beginning(made))
+            if isinstance(answer, Pending):
+                await outlet.send(spelling.error(ServiceInactive(_TRY_LATER), request[edge.ID]))
+            elif not telling.over:
+                await self._feed(request, _opened(caller, place, answer, outlet), telling)
+        except ConnectionError as gone:
+            log.debug("stream lost", thread=place.thread, error=repr(gone))
+        return response
+
+    async def _feed(self, request: web.Request, stream: Stream, telling: Telling) -> None:
+        """Sends until the run is over or asks. The answer has begun: what fails is told within it."""
+        self._hub.follow(stream)
+        try:
+            await self._send(stream, telling)
+        except ThreadmillError as error:
+            stream.stop(error)
+        except ConnectionError:
+            raise
+        except Exception:  # whatever it is, the client gets our envelope and the log the reason
+            log.exception("stream failed", thread=stream.thread)
+            stream.stop(InternalError())
+        finally:
+            self._hub.leave(stream)
+        if not telling.over:
+            await stream.outlet.send(spelling.error(stream.error or ServiceInactive(_TRY_LATER), request[edge.ID]))
+
+    async def _send(self, stream: Stream, telling: Telling) -> None:
+        async for piece in _pieces(stream, self._door.postgres):
+            said = [await telling.tell(event) for event in piece] if piece else [COMMENT]
+            if data := b"".join(said):
+                await stream.outlet.send(data)
+                stream.spoke_at = stream.now()
+            if telling.over:
+                return
+
+
+def _opened(caller: Caller, place: Place, answer: Applied, outlet: Outlet) -> Stream:
+    """A stream from the moment when the batch was accepted; it begins by reading the log."""
+    cursor = EventId(ids.earliest(answer.accepted_at))
+    since = EventId(ids.successor(cursor))
+    return Stream(place.partition, place.thread, caller.token, outlet, cursor=cursor, since=since)
+
+
+async def _pieces(stream: Stream, postgres: Postgres) -> AsyncIterator[Sequence[EventLogged]]:
+    """What the thread logs, in order, until the stream is ended; an empty piece where it is time for a comment."""
+    while not stream.stopped:
+        stream.settle()
+        if stream.behind:
+            if piece := await _replay(stream, postgres):
+                yield piece
+                stream.cursor = piece[-1].id
+        elif frames := stream.take(PIECE):
+            yield [frame.event for frame in frames]
+            stream.cursor = frames[-1].id
+        elif stream.ended:
+            return
+        elif stream.take_silence():
+            yield ()
+        else:
+            await stream.wait()
+
+
+async def _replay(stream: Stream, postgres: Postgres) -> Sequence[EventLogged]:
+    """The next piece of the log, read for this stream alone."""
+    place = logs.Place(stream.partition, stream.thread, stream.cursor)
+    piece = (await logs.behind(postgres, [place], _ROWS, _SIZE)).get(stream.thread)
+    if piece is not None and piece.events:
+        return list(logs.folded(piece.events))
+    if piece is not None and piece.deleted:
+        raise NotFound("The thread was deleted.")
+    stream.catch_up()
+    return ()
