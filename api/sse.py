@@ -46,11 +46,12 @@ class Frame(NamedTuple):
     id: EventId
     data: bytes
     ends: RunId | None  # the run that it is the last event of
+    event: EventLogged  # for the dialects that say it otherwise
 
 
 def frame(event: EventLogged) -> Frame:
     data = b"event: thread.event\nid: %b\ndata: %b\n\n" % (event.id.encode(), to_json(encode.event(event)))
-    return Frame(event.id, data, event.run if event.type in _ENDS else None)
+    return Frame(event.id, data, event.run if event.type in _ENDS else None, event)
 
 
 def batches(frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:

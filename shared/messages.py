@@ -3,8 +3,6 @@
 A page costs the same wherever in a thread it lies. Refused here: writing, and the log (`shared.history`).
 """
 
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from pydantic_core import from_json
@@ -12,28 +10,11 @@ from pydantic_core import from_json
 from shared.db.statements import statements
 from shared.ids import MessageId, RunId, ThreadId
 from shared.reads import Source
+from shared.views import MessageView
 
 SQL = statements("messages")
 
-_LAST = 2**63 - 1  # beyond every number
-
-
-@dataclass(frozen=True, slots=True)
-class MessageView:
-    id: MessageId
-    num: int
-    role: str
-    parts: list[dict[str, Any]]
-    parent: int | None  # the number of the message it follows, 0 for none; None: the one before it
-    run: RunId | None  # that said it, or answers it
-    metadata: dict[str, str]
-    request_id: str | None
-    created_at: datetime
-    incomplete: str | None  # why its run could not finish it
-
-    @property
-    def text(self) -> str:
-        return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
+FIRST, LAST = 0, 2**63 - 1  # before every number, and beyond
 
 
 async def page(
@@ -42,8 +23,8 @@ async def page(
     thread: ThreadId,
     limit: int,
     *,
-    above: int = 0,
-    below: int = _LAST,
+    above: int = FIRST,
+    below: int = LAST,
     descending: bool = True,
     run: RunId | None = None,
 ) -> list[MessageView]:
