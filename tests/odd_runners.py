@@ -286,3 +286,9 @@ async def nests_custom(ctx: Context) -> AsyncIterator[Output]:
 async def nests_request(ctx: Context) -> AsyncIterator[Output]:
     if not ctx.decisions:
         yield PermissionRequest("a", "May I?", tool="t", input=nest(int(ctx.messages[-1].text)))
+
+
+async def recalls(ctx: Context) -> AsyncIterator[Output]:
+    """Tells all of the history before its message, in brackets."""
+    history = await ctx.history()
+    yield TextDelta(f"[{'|'.join(f'{message.role}:{message.text}' for message in history)}]")
