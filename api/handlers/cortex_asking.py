@@ -64,7 +64,8 @@ class Asking:
         """A run goes on from what an assistant said."""
         if not body.parent:
             return
-        found = await messages.numbered(self._door.postgres, place.partition, place.id, body.parent)
+        num = min(body.parent, messages.LAST)  # of 19 digits not all are one of Postgres' integers
+        found = await messages.numbered(self._door.postgres, place.partition, place.id, num)
         if found is None:
             raise NotFound("parent_message_id: the thread has no such message.")
         if found.role != "assistant":

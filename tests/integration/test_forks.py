@@ -28,9 +28,10 @@ async def asked(cortex: Cortex, thread: int, parent: int | None, text: str) -> t
 async def test_a_fork_is_told_only_what_leads_up_to_it(stage: Stage) -> None:
     cortex = Cortex(stage.client)
     thread = await cortex.new()
-    assert (first := await asked(cortex, thread, 0, "one"))[0] == "[]"
-    assert (second := await asked(cortex, thread, first[1], "two"))[0] == "[user:one|assistant:[]]"
-    assert (fork := await asked(cortex, thread, first[1], "other"))[0] == second[0]
+    first = await asked(cortex, thread, 0, "one")
+    second = await asked(cortex, thread, first[1], "two")
+    fork = await asked(cortex, thread, first[1], "other")
+    assert [first[0], second[0], fork[0]] == ["[]", "[user:one|assistant:[]]", "[user:one|assistant:[]]"]
     told, _ = await asked(cortex, thread, fork[1], "on")
     assert told == f"[user:one|assistant:[]|user:other|assistant:{fork[0]}]"
     told, _ = await asked(cortex, thread, second[1], "back")

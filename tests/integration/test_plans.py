@@ -15,7 +15,7 @@ from shared.db.statements import statements
 from shared.settings import Settings
 
 MANY = 20_000
-NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages")
+NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers")
 BIG = {"batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"}
 
 FILL = """
