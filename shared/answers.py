@@ -46,8 +46,7 @@ async def question(source: Source, partition: int, thread: ThreadId, run: RunId)
 async def open_requests(source: Source, partition: int, thread: ThreadId, run: RunId) -> list[OpenRequest]:
     """Permissions that a run waits for, oldest first."""
     rows = await source.fetch(SQL["open_requests"], partition, thread, run)
-    found = [OpenRequest(row["id"], row["title"], row["tool_name"], _input(row["tool_input"])) for row in rows]
-    return sorted(found, key=lambda one: one.id)
+    return [OpenRequest(row["id"], row["title"], row["tool_name"], _input(row["tool_input"])) for row in rows]
 
 
 async def requests_of(source: Source, partition: int, thread: ThreadId, runs: Collection[RunId]) -> dict[RunId, str]:

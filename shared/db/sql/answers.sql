@@ -22,9 +22,14 @@ limit $5;
 -- name: open_requests
 -- Permissions that a run waits for. Arguments: partition, thread, run.
 select id, title, tool_name, tool_input
-from permission_requests
-where partition = $1 and thread = $2 and run >= $3 and run <= $3 and state = 'pending'
-order by run
+from (
+    select * from permission_requests
+    where partition = $1 and thread = $2 and run >= $3 and run <= $3
+    order by run
+    limit 100000
+) as asked
+where state = 'pending'
+order by id
 limit 1000;
 
 -- name: requests_of

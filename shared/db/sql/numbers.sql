@@ -1,15 +1,16 @@
 -- name: thread
--- The thread that has a number, where it is the account's; deleted or not. Arguments: number, account.
+-- The thread that has a number, where it is the account's; deleted or not. By its whole key: joined, the planner may read
+-- all threads of the account. Arguments: number, account.
 select t.partition, t.id, t.agent
 from thread_numbers n
-join threads t on t.partition = n.partition and t.id = n.thread
+cross join lateral (select * from threads where partition = n.partition and id = n.thread offset 0) as t
 where n.num = $1 and t.account = $2;
 
 -- name: described
 -- What its owner sees of a thread that has a number and is not deleted. Arguments: number, account.
 select t.partition, t.id, n.num, t.name, t.origin_application, t.created_at, t.updated_at
 from thread_numbers n
-join threads t on t.partition = n.partition and t.id = n.thread
+cross join lateral (select * from threads where partition = n.partition and id = n.thread offset 0) as t
 where n.num = $1 and t.account = $2 and t.deleted_at is null;
 
 -- name: listed
