@@ -11,6 +11,8 @@ from shared import accounts
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, deciding, frames, texts
+from tests.odd_runners import RECITED
+from tests.service import running_service
 from tests.watch import until
 
 ECHO = {"function": "worker.runners.demo:echo"}
@@ -308,3 +310,50 @@ async def test_messages_follow_each_other_on_a_thread_that_goes_on(cortex: Corte
         parent = answer["metadata"]["assistant_message_id"]
     messages = (await cortex.describe(thread))["messages"]
     assert all(later["parent_id"] == earlier["message_id"] for later, earlier in pairwise(messages))
+
+
+async def test_who_reads_late_gets_every_word_in_its_order(stage: Stage, cortex: Cortex) -> None:
+    await stage.become("recites")
+    async with cortex.streaming(asking("go"), path=RUN) as response:
+
+        async def over() -> bool:
+            return bool(await stage.service.pool.fetchval("select status = 'completed' from runs"))
+
+        await until(over)
+        heard = frames((await response.read()).decode())
+    deltas = [data["text"] for name, data in heard if name == "response.text.delta"]
+    whole = "".join(f"{n} " for n in range(RECITED))
+    assert "".join(deltas) == whole
+    assert texts(heard[-1][1]) == [whole]
+
+
+async def test_a_thread_is_the_same_in_the_native_dialect(stage: Stage, cortex: Cortex) -> None:
+    thread = await cortex.new(origin_application="my_app")
+    native = await stage.service.pool.fetchval("select id from threads")
+    path = f"/threads/{native}"
+    made = (await stage.client.call("GET", path)).json["thread"]
+    assert (made["agent_id"], made["title"], made["status"]) == (None, None, "IDLE")
+    answer = await cortex.ask("hello", thread_id=thread)
+    found = (await stage.client.call("GET", path)).json
+    assert (found["thread"]["agent_id"], found["thread"]["title"]) == (stage.client.agent, "hello")
+    assert (found["run"]["id"], found["run"]["status"]) == (answer["metadata"]["run_id"], "completed")
+    assert (await stage.client.call("POST", f"{path}/archive")).status == 200
+    for reply in (
+        await cortex.call("POST", RUN, asking("more", thread_id=thread)),
+        await cortex.call("POST", f"{THREADS}/{thread}", {"thread_name": "closed"}),
+    ):
+        assert (reply.status, reply.json["error_code"]) == (409, "readiness_blocked")
+    assert len((await cortex.describe(thread))["messages"]) == 2
+    assert (await stage.client.call("DELETE", path)).status == 200
+    assert (await cortex.call("GET", f"{THREADS}/{thread}")).status == 404
+
+
+async def test_what_is_not_applied_in_time_is_told_as_such(settings: Settings) -> None:
+    async with running_service(settings, worker=False) as service:
+        cortex = Cortex(await service.client("acme"))
+        thread = int((await cortex.call("POST", THREADS, {}, Prefer="wait=0")).json)
+        reply = await cortex.call("POST", RUN, asking("hi", thread_id=thread), Prefer="wait=0")
+        assert (reply.status, reply.json["code"]) == (503, "399503")
+        for call in (("POST", {"thread_name": "later"}), ("DELETE", None)):
+            assert (await cortex.call(call[0], f"{THREADS}/{thread}", call[1], Prefer="wait=0")).status == 200
+        assert await service.pool.fetchval("select count(*) from batches") == 4
