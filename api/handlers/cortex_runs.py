@@ -12,6 +12,7 @@ from api import answering, edge, negotiation, replies, sse
 from api.answering import Asked
 from api.dialects.cortex import decode, encode, frames, outcomes
 from api.dialects.cortex.decode import RunAsked
+from api.dialects.cortex.errors import spell
 from api.follow import Hub
 from api.handlers import cortex_paths as paths
 from api.handlers.cortex_asking import Asking
@@ -65,8 +66,8 @@ class CortexRuns:
             async for _ in pieces:
                 pass
         said = await answering.answer(asked, self._door.postgres)
-        if (error := encode.failure(said)) is not None:
-            return replies.document(encode.failed(error, request[edge.ID]), error.status, replayed(answer))
+        if (why := encode.failure(said)) is not None:
+            return replies.document(encode.failed(why, request[edge.ID]), why.status, replayed(answer))
         return replies.document(encode.response(said, num, asked.run), 200, replayed(answer))
 
     async def _streamed(self, request: web.Request, asked: Asked, num: int, answer: Applied) -> web.StreamResponse:
@@ -91,12 +92,12 @@ class CortexRuns:
             places = await self._tell_live(asked, outlet)
             last = _last(await answering.answer(asked, self._door.postgres), asked, num, places, request_id)
         except ThreadmillError as error:
-            last = frames.frame("error", encode.failed(error, request_id))
+            last = frames.frame("error", spell(error, request_id)[1])
         except ConnectionError:
             raise
         except Exception:  # whatever it is, the client gets our envelope and the log the reason
             log.exception("stream failed", thread=asked.thread)
-            last = frames.frame("error", encode.failed(InternalError(), request_id))
+            last = frames.frame("error", spell(InternalError(), request_id)[1])
         await outlet.send(last)
 
     async def _tell_live(self, asked: Asked, outlet: Outlet) -> frames.Places:
@@ -111,8 +112,8 @@ class CortexRuns:
 
 def _last(said: RunAnswer, asked: Asked, num: int, places: frames.Places, request_id: str) -> bytes:
     """What stands behind the pieces: each text whole, the message that was made, the response; or why there is none."""
-    if (error := encode.failure(said)) is not None:
-        return frames.frame("error", encode.failed(error, request_id))
+    if (why := encode.failure(said)) is not None:
+        return frames.frame("error", encode.failed(why, request_id))
     texts = [frames.text(places.of(str(one.id)), one.text) for one in said.said]
     made = [frames.metadata("assistant", num, said.said[-1].num)] if said.said else []
     return b"".join([*texts, *made, frames.frame("response", encode.response(said, num, asked.run))])

@@ -6,13 +6,12 @@ clients were written against. Source: the wire contract, section 2.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic_core import to_json
 
-from api.dialects.cortex.errors import spell
+from api.dialects.cortex.errors import document
 from api.dialects.cortex.outcomes import Made
-from shared.errors import InternalError, ReadinessBlocked, ThreadmillError
 from shared.ids import RunId
 from shared.models import RunStatus
 from shared.views import Described, MessageView, OpenRequest, RunAnswer
@@ -20,15 +19,15 @@ from shared.views import Described, MessageView, OpenRequest, RunAnswer
 Document = dict[str, Any]
 Shapes = Literal["documented", "live"]
 
-_CANCELLED = "The run was cancelled."
+_CANCELLED = ("run.cancelled", "The run was cancelled.")  # by a user, who leaves no error
 
 
-class RunFailed(InternalError):
-    """The run failed; its own code and words are told."""
+class Failure(NamedTuple):
+    """Why a run has no answer: a status, and its own code and words."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = code
+    status: int
+    code: str
+    message: str
 
 
 def created(made: Made, num: int, origin_application: str | None, shapes: Shapes) -> str | Document:
@@ -75,21 +74,17 @@ def response(answer: RunAnswer, thread: int, run: RunId) -> Document:
     }
 
 
-def failure(answer: RunAnswer) -> ThreadmillError | None:
-    """Why a run has no answer; None where it has one, or may still get one."""
-    if answer.status in (RunStatus.FAILED, RunStatus.EXPIRED) and answer.error is not None:
-        return RunFailed(answer.error.code, answer.error.message)
-    if answer.status is RunStatus.CANCELLED:
-        return ReadinessBlocked(answer.error.message if answer.error else _CANCELLED)
-    return None
+def failure(answer: RunAnswer) -> Failure | None:
+    """Why a run has no answer; None where it has one, or may still get one. Nobody should repeat a cancelled one."""
+    if answer.status not in (RunStatus.FAILED, RunStatus.EXPIRED, RunStatus.CANCELLED):
+        return None
+    status = 409 if answer.status is RunStatus.CANCELLED else 500
+    error = answer.error
+    return Failure(status, error.code, error.message) if error else Failure(status, *_CANCELLED)
 
 
-def failed(error: ThreadmillError, request_id: str) -> Document:
-    """As `spell` says it; a run's own code where it failed."""
-    _, document = spell(error, request_id)
-    if isinstance(error, RunFailed):
-        document["error_code"] = error.reason
-    return dict(document)
+def failed(why: Failure, request_id: str) -> Document:
+    return document(why.status, why.code, why.message, request_id)
 
 
 def _metadata(
