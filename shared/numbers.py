@@ -38,7 +38,14 @@ async def of(source: Source, places: Sequence[tuple[int, ThreadId]]) -> dict[Thr
     """The numbers of these threads, given now where they had none."""
     if not places:
         return {}
-    await source.fetch(SQL["number"], [partition for partition, _ in places], [thread for _, thread in places])
+    found = await _known(source, places)
+    if missing := [place for place in places if place[1] not in found]:
+        await source.fetch(SQL["number"], *map(list, zip(*missing, strict=True)))
+        found |= await _known(source, missing)
+    return found
+
+
+async def _known(source: Source, places: Sequence[tuple[int, ThreadId]]) -> dict[ThreadId, int]:
     rows = await source.fetch(SQL["numbers"], [thread for _, thread in places])
     return {row["thread"]: row["num"] for row in rows}
 

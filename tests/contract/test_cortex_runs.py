@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from api import follow
 from shared import accounts
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, deciding, frames, texts
 from tests.odd_runners import RECITED
-from tests.service import running_service
+from tests.service import running_api, running_service
 from tests.watch import until
 
 ECHO = {"function": "worker.runners.demo:echo"}
@@ -357,3 +361,32 @@ async def test_what_is_not_applied_in_time_is_told_as_such(settings: Settings) -
         for call in (("POST", {"thread_name": "later"}), ("DELETE", None)):
             assert (await cortex.call(call[0], f"{THREADS}/{thread}", call[1], Prefer="wait=0")).status == 200
         assert await service.pool.fetchval("select count(*) from batches") == 4
+
+
+async def test_a_process_that_ends_says_so_and_the_run_goes_on(stage: Stage) -> None:
+    count = partial(stage.service.pool.fetchval, "select count(*) = 2 from runs where status = $1")
+    async with AsyncExitStack() as clients:
+        async with running_api(stage.service.settings) as url:
+            cortex = Cortex(replace(stage.client, url=url))
+            whole = asyncio.create_task(cortex.call("POST", RUN, asking("/slow 2 whole", stream=False)))
+            response = await clients.enter_async_context(cortex.streaming(asking("/slow 2 streamed")))
+            while await response.content.readline() != b"event: response.text.delta\n":
+                pass
+            await until(partial(count, "running"))
+        heard = frames("event: response.text.delta\n" + (await response.read()).decode())
+    assert (heard[-1][0], heard[-1][1]["code"]) == ("error", "399503")
+    assert (await whole).json["error_code"] == "service_inactive"
+    await until(partial(count, "completed"))
+
+
+async def test_a_revoked_token_ends_its_answer(stage: Stage, cortex: Cortex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "TOKENS", 0.1)
+    monkeypatch.setattr(follow, "INTERVAL", 0.1)
+    await stage.become("hangs")
+    async with cortex.streaming(asking("first")) as response:
+        while await response.content.readline() != b"event: response.text.delta\n":
+            pass
+        async with stage.service.pool.acquire() as db:
+            await accounts.revoke_token(db, stage.client.token_id)
+        heard = frames("event: response.text.delta\n" + (await response.read()).decode())
+    assert (heard[-1][0], heard[-1][1]["code"]) == ("error", "399401")

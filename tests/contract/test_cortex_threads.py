@@ -1,5 +1,6 @@
 """The five calls of Cortex threads, field by field as their pages have them, in both shapes."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -212,3 +213,12 @@ async def test_an_empty_body_is_an_empty_object(cortex: Cortex) -> None:
     assert (await cortex.call("POST", THREADS)).json == str(FIRST)
     assert (await cortex.call("POST", THREADS, {"origin_application": None})).json == str(FIRST + 1)
     assert (await cortex.call("POST", THREADS, {"origin_application": "ä" * 8})).status == 200
+
+
+async def test_lists_that_meet_give_each_thread_one_number(stage: Stage, cortex: Cortex) -> None:
+    for _ in range(20):
+        await stage.client.create(None, Prefer="respond-async")
+    lists = await asyncio.gather(*(cortex.call("GET", THREADS) for _ in range(8)))
+    seen = [{one["thread_id"] for one in reply.json} for reply in lists]
+    assert all(numbers == seen[0] for numbers in seen)
+    assert len(seen[0]) == await stage.service.pool.fetchval("select count(*) from thread_numbers") == 20
