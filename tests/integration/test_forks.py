@@ -1,5 +1,6 @@
 """Which messages a runner is told of where a thread has forks: those that lead up to the message it goes on from."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
@@ -20,8 +21,7 @@ async def stage(settings: Settings) -> AsyncIterator[Stage]:
 
 async def asked(cortex: Cortex, thread: int, parent: int | None, text: str) -> tuple[str, int]:
     """What the runner was told before this message, and the number of its answer."""
-    fields = {} if parent is None else {"parent_message_id": parent}
-    answer = await cortex.ask(text, thread_id=thread, **fields)
+    answer = await cortex.ask(text, thread_id=thread, parent_message_id=parent)
     return "".join(texts(answer)), answer["metadata"]["assistant_message_id"]
 
 
@@ -66,15 +66,34 @@ async def test_a_parent_that_comes_after_its_child_does_not_make_the_chain_endle
     assert (await asked(cortex, thread, first, "two"))[0] == "[user:one|assistant:[]]"
 
 
+async def written(stage: Stage, texts: list[str], answered: bool) -> int:
+    """Messages of both roles in turn, in the only thread; the number of the last one."""
+    row = await stage.service.pool.fetchrow("select partition, thread from thread_numbers")
+    assert row is not None
+    run = ids.mint() if answered else None
+    parts = [json.dumps([{"type": "text", "text": text}]) for text in texts]
+    said = [(*row, ids.mint(), ROLES[n % 2], part, run) for n, part in enumerate(parts)]
+    await stage.service.pool.executemany(
+        "insert into messages (partition, thread, id, role, parts, run, created_at)"
+        " values ($1, $2, $3, $4, $5, $6, now())",
+        said,
+    )
+    last: int = await stage.service.pool.fetchval("select max(num) from messages")
+    return last
+
+
 async def test_a_long_chain_is_told_by_its_latest_messages(stage: Stage) -> None:
     cortex = Cortex(stage.client)
     thread = await cortex.new()
-    row = await stage.service.pool.fetchrow("select partition, thread from thread_numbers")
-    assert row is not None
-    said = [(*row, ids.mint(), ROLES[n % 2], f'[{{"type": "text", "text": "m{n}"}}]') for n in range(400)]
-    await stage.service.pool.executemany(
-        "insert into messages (partition, thread, id, role, parts, created_at) values ($1, $2, $3, $4, $5, now())", said
-    )
-    last = await stage.service.pool.fetchval("select max(num) from messages")
+    last = await written(stage, [f"m{n}" for n in range(400)], answered=True)
     told, _ = await asked(cortex, thread, last, "next")
     assert told == f"[{'|'.join(f'{ROLES[n % 2]}:m{n}' for n in range(300, 400))}]"
+
+
+async def test_what_the_run_answers_is_not_told_twice(stage: Stage) -> None:
+    """A message of another dialect waited for a run, and lies before the one that the run goes on from."""
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    last = await written(stage, ["waits", "aside"], answered=False)
+    told, _ = await asked(cortex, thread, last, "next")
+    assert told == "[assistant:aside]"

@@ -226,7 +226,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("answers", "open_requests", (1, THREAD, THREAD), {"permission_requests_by_run"}),
         ("answers", "requests_of", (1, THREAD, [THREAD]), {"runs_pkey", "messages_pkey"}),
         ("reads", "agent_named", (ACCOUNT, "echo"), set()),
-        ("execute", "lineage", (1, THREAD, MANY - 5, 20, 20), {"messages_by_number"}),
+        ("execute", "lineage", (1, THREAD, MANY - 5, 20, 20, [THREAD]), {"messages_by_number"}),
         ("execute", "lock_free", ([1], [THREAD]), {"threads_pkey"}),
         ("execute", "lease", ([1], [THREAD], [THREAD], ACCOUNT, 6, 60), {"threads_pkey", "runs_pkey", "agents_pkey"}),
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),

@@ -148,16 +148,12 @@ async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int
     """The latest messages of the thread before those of the run, oldest first: where the run goes on from a message of
     its own choice, those that lead up to that one.
     """
-    if briefing.parent is not None:
-        asked = (*briefing.lease.where, briefing.parent, limit, _BEHIND)
-        return [_message(row) for row in reversed(await connection.fetch(SQL["lineage"], *asked))]
-    return await _latest(connection, briefing, limit)
-
-
-async def _latest(connection: asyncpg.Connection, briefing: Briefing, limit: int) -> list[Message]:
     own = [message.id for message in briefing.messages]
-    asked = (*briefing.lease.where, briefing.seq, limit, own, briefing.first or 0, _BEHIND)
-    return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
+    if briefing.parent is None:
+        asked = (*briefing.lease.where, briefing.seq, limit, own, briefing.first or 0, _BEHIND)
+        return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
+    chain = (*briefing.lease.where, briefing.parent, limit, _BEHIND, own)
+    return [_message(row) for row in reversed(await connection.fetch(SQL["lineage"], *chain))]
 
 
 def _message(row: asyncpg.Record) -> Message:

@@ -174,8 +174,9 @@ limit $4;
 
 -- name: lineage
 -- At most $4 messages that lead up to the message with a number, that one first: each follows the one that it names, else
--- the one before it. Where such a message was removed, the next one before it stands for it. What a lost attempt said is
--- left out, for which $5 further ones are looked through. Arguments: partition, thread, number, limit, further ones.
+-- the one before it. Where such a message was removed, the next one before it stands for it. What a lost attempt said and the
+-- run's own messages are left out, for which $5 further ones are looked through. Arguments: partition, thread, number, limit,
+-- further ones, own messages.
 with recursive chain as (
     (select num, parent, id, role, parts, created_at, incomplete_reason, 1 as steps
      from messages
@@ -196,7 +197,7 @@ with recursive chain as (
 )
 select id, role, parts::text as parts, created_at, incomplete_reason
 from chain
-where incomplete_reason is distinct from 'runner.restarted'
+where incomplete_reason is distinct from 'runner.restarted' and id <> all($6::uuid[])
 order by steps
 limit $4;
 
