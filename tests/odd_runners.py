@@ -164,6 +164,18 @@ async def asks_slowly(ctx: Context) -> AsyncIterator[Output]:
     yield PermissionRequest(str(len(ctx.decisions)), "Go on?")
 
 
+async def recalls(ctx: Context) -> AsyncIterator[Output]:
+    """Tells all of the history before its message, in brackets."""
+    history = await ctx.history()
+    yield TextDelta(f"[{'|'.join(f'{message.role}:{message.text}' for message in history)}]")
+
+
+async def recites(ctx: Context) -> AsyncIterator[Output]:
+    """More than fits between a run and a client that does not read."""
+    for n in range(RECITED):
+        yield TextDelta(f"{n} ")
+
+
 async def remembers(ctx: Context) -> AsyncIterator[Output]:
     """Tells the history before its message."""
     history = await ctx.history(2)
@@ -287,15 +299,3 @@ async def nests_custom(ctx: Context) -> AsyncIterator[Output]:
 async def nests_request(ctx: Context) -> AsyncIterator[Output]:
     if not ctx.decisions:
         yield PermissionRequest("a", "May I?", tool="t", input=nest(int(ctx.messages[-1].text)))
-
-
-async def recalls(ctx: Context) -> AsyncIterator[Output]:
-    """Tells all of the history before its message, in brackets."""
-    history = await ctx.history()
-    yield TextDelta(f"[{'|'.join(f'{message.role}:{message.text}' for message in history)}]")
-
-
-async def recites(ctx: Context) -> AsyncIterator[Output]:
-    """More than fits between a run and a client that does not read."""
-    for n in range(RECITED):
-        yield TextDelta(f"{n} ")
