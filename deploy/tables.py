@@ -89,6 +89,7 @@ def show_run(found: RunDetail) -> None:
         "deadline": _moment(found.deadline, found.deadline_in),
         "checkpoint": None if found.checkpoint_bytes is None else f"{found.checkpoint_bytes} bytes",
         "usage": found.usage,
+        "lost workers": found.losses or None,
         "input": words.short(found.input, 200) or None,
         "next step": found.next_step,
     }

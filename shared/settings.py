@@ -4,6 +4,7 @@ Every setting is an environment variable: `DATABASE_URL`, `REDIS_URL`, else `THR
 """
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -77,6 +78,11 @@ class Settings(BaseSettings):
         schemes = _SCHEMES[info.field_name or ""]
         if not url.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
+        try:
+            parts = urlsplit(url)
+            _ = parts.hostname if "," in parts.netloc else parts.port  # Postgres may have several hosts
+        except ValueError as error:
+            raise ValueError(f"is no address: {error}") from None
         return url
 
     @model_validator(mode="after")

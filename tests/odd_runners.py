@@ -206,6 +206,18 @@ async def checks(ctx: Context) -> AsyncIterator[Output]:
         await asyncio.sleep(0.1)
 
 
+async def checks_the_same(ctx: Context) -> AsyncIterator[Output]:
+    """The same checkpoint at each attempt, and no end."""
+    yield Checkpoint(1)
+    await asyncio.Event().wait()
+
+
+async def checks_another(ctx: Context) -> AsyncIterator[Output]:
+    """Another checkpoint at each attempt, and no end."""
+    yield Checkpoint((ctx.state or 0) + 1)
+    await asyncio.Event().wait()
+
+
 async def shouts_at_once(ctx: Context) -> AsyncIterator[Output]:
     """Speaks when the gate is opened, and goes on until it is to end: what it says is not its last append."""
     gate.waiting.append(ctx.messages[-1].text)
@@ -299,3 +311,30 @@ async def nests_custom(ctx: Context) -> AsyncIterator[Output]:
 async def nests_request(ctx: Context) -> AsyncIterator[Output]:
     if not ctx.decisions:
         yield PermissionRequest("a", "May I?", tool="t", input=nest(int(ctx.messages[-1].text)))
+
+
+async def says_slowly(ctx: Context) -> AsyncIterator[Output]:
+    """A word, and after what an append may take the rest."""
+    yield TextDelta("once")
+    await asyncio.sleep(2)
+    yield TextDelta(", and no more")
+
+
+async def waits_for_a_word(ctx: Context) -> AsyncIterator[Output]:
+    """Says what it answers; goes on for ever unless it is steered."""
+    yield TextDelta(ctx.messages[-1].text)
+    await ctx.steer.take()
+
+
+_at_work = 0  # runs of this process that are under way
+
+
+async def counts_those_at_work(ctx: Context) -> AsyncIterator[Output]:
+    """How many are."""
+    global _at_work  # noqa: PLW0603 - of all runs of this process, which is what it counts
+    _at_work += 1
+    try:
+        await asyncio.sleep(0.05)
+        yield TextDelta(str(_at_work))
+    finally:
+        _at_work -= 1

@@ -41,7 +41,7 @@ async def execute(ctx: dict[str, Any], thread: str) -> None:
     found = ids.parse(thread) if isinstance(thread, str) else None
     if found is None or crew.executor is None:
         raise ValueError(f"no thread: {thread!r}")
-    crew.executor.desk.offer([(ids.partition_of(found, crew.partitions), ThreadId(found))])
+    crew.executor.desk.hear([(ids.partition_of(found, crew.partitions), ThreadId(found))])
 
 
 async def start(ctx: dict[str, Any]) -> None:

@@ -32,8 +32,8 @@ def event_after(request: web.Request) -> EventId | None:
 
 def stream_cursor(request: web.Request) -> EventId | None:
     """The id that a stream goes on behind: `Last-Event-ID`, else `after`, which is for those who can't set headers."""
-    given = request.headers.get("Last-Event-ID")
-    return event_after(request) if given is None else EventId(_id(given.strip(), "Last-Event-ID"))
+    given = request.headers.get("Last-Event-ID", "").strip()
+    return EventId(_id(given, "Last-Event-ID")) if given else event_after(request)
 
 
 def until_run(request: web.Request) -> bool:

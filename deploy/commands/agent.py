@@ -127,6 +127,8 @@ def try_(
     as_json: context.JsonOption = False,
 ) -> None:
     """Try an agent: one run in this process, shown as it goes. Nothing is stored: no thread, no run, no event."""
+    if not text.strip():
+        raise typer.BadParameter("must not be blank.", param_hint="TEXT")
     trial.perform(lambda: _find(data, account, agent), text, trial.Wishes(decide, timeout, as_json, data))
 
 

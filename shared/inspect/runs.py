@@ -61,6 +61,7 @@ class RunDetail:
     requests: list[PendingRequest]
     checkpoint_bytes: int | None
     usage: dict[str, Any] | None
+    losses: int  # workers that were lost with it, in all
     input: str | None  # its beginning
     next_step: str
 
@@ -93,6 +94,7 @@ def _detail(found: ThreadRun, row: asyncpg.Record, requests: list[PendingRequest
         requests=requests,
         checkpoint_bytes=row["checkpoint_bytes"],
         usage=None if row["usage"] is None else from_json(row["usage"]),
+        losses=row["losses"],
         input=row["input"],
         next_step=next_step(found.run, row["place"] or 0, lease, requests, ready_at),
     )

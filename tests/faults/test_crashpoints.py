@@ -46,15 +46,18 @@ async def test_what_an_api_committed_before_it_was_killed_is_applied_and_replaye
         assert await s.violations() == []
 
 
+@pytest.mark.parametrize("role", ["apply", "all"])  # with `all` runs are leased in the same transaction
 @pytest.mark.parametrize("point", APPLYING)
-async def test_what_a_worker_had_in_hand_when_it_was_killed_is_applied_once(stack: Stack, point: str) -> None:
+async def test_what_a_worker_had_in_hand_when_it_was_killed_is_applied_once(
+    stack: Stack, point: str, role: str
+) -> None:
     stack.api()
     async with scene(stack) as s:
         requests = [s.request() for _ in range(3)]
         for request in requests:
             assert (await s.sender().send(request, prefer=ASYNC)).status == 200
-        assert await stack.worker(testing=f"crash:{point}").died() == CRASHED
-        stack.worker()
+        assert await stack.worker(role=role, testing=f"crash:{point}").died() == CRASHED
+        stack.worker(role=role)
         await s.settled(*requests)
         assert await s.violations() == []
 

@@ -11,6 +11,7 @@ from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.pipeline import running_crew
 from tests.watch import until
+from worker.execute.recovery import MOST_LOST
 
 
 @pytest.fixture
@@ -75,6 +76,30 @@ async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage:
     await until(failed_for_good)
     failed = await stage.until(thread, run, "failed")
     assert (failed["error"]["code"], failed["error"]["retryable"]) == ("runtime.lost", True)
+
+
+@pytest.mark.parametrize(("function", "lost"), [("checks_the_same", 3), ("checks_another", MOST_LOST)])
+async def test_a_run_that_takes_its_workers_along_fails_whatever_it_checkpoints(
+    stage: Stage, function: str, lost: int
+) -> None:
+    await stage.become(function)
+    thread, run = await stage.start()
+
+    async def checked(number: int) -> bool:
+        stored = await stage.service.pool.fetchval("select checkpoint::text from runs where id = $1", run)
+        return bool(stored == str(number))
+
+    for number in range(1, lost):
+        await until(partial(checked, 1 if function == "checks_the_same" else number))
+        await stage.lose(run)
+
+    async def failed_for_good() -> bool:
+        await stage.lose_leases()
+        return bool((await stage.run(thread, run))["completedAt"])
+
+    await until(failed_for_good)
+    assert (await stage.until(thread, run, "failed"))["error"]["code"] == "runtime.lost"
+    assert await stage.service.pool.fetchval("select losses from runs where id = $1", run) >= lost
 
 
 async def test_a_worker_whose_lease_was_taken_writes_nothing_any_more(stage: Stage, settings: Settings) -> None:

@@ -115,6 +115,7 @@ class Ledger:
         self.removed: set[MessageId] = set()
         self.name: str | None = None
         self.metadata: dict[str, str] = {}
+        self.progressed: set[RunId] = set()  # runs with another checkpoint than before
 
     @property
     def active(self) -> list[Run]:
@@ -156,7 +157,7 @@ class Ledger:
             state = done.state
         for done in steps:
             self.write(done.state.thread, done.effects)
-        self._count_anew([effect for done in steps for effect in done.effects])
+        self._count_anew()
         return steps
 
     def write(self, thread: Thread, effects: Sequence[Effect]) -> None:
@@ -235,6 +236,8 @@ class Ledger:
         before = self.kept.get(kept.run, RunKept(kept.run, None, None, None))
         if kept.place is not None:
             assert self.log[-1].id == kept.place, "its place is the end of the log"
+        if kept.checkpoint not in (None, before.checkpoint):
+            self.progressed.add(kept.run)
         self.kept[kept.run] = RunKept(
             kept.run,
             before.checkpoint if kept.checkpoint is None else kept.checkpoint,
@@ -242,12 +245,11 @@ class Ledger:
             before.usage if kept.usage is None else kept.usage,
         )
 
-    def _count_anew(self, effects: Sequence[Effect]) -> None:
-        """The same statement, which comes behind the moves: from a checkpoint on, only its own attempt counts."""
-        for effect in effects:
-            if isinstance(effect, RunKept) and effect.checkpoint is not None:
-                run = self.runs[effect.run]
-                self.runs[effect.run] = run._replace(attempt=min(run.attempt, 1))
+    def _count_anew(self) -> None:
+        """The same statement, which comes behind the moves: from another checkpoint on, only its own attempt counts."""
+        for of in self.progressed:
+            self.runs[of] = self.runs[of]._replace(attempt=min(self.runs[of].attempt, 1))
+        self.progressed.clear()
 
     def _edit(self, message: MessageId, text: str) -> None:
         assert not [run for run, read in self.inputs.items() if message in read and self.runs[run].started_at]

@@ -49,6 +49,16 @@ async def test_a_runner_that_returns_has_completed() -> None:
     assert await all_of(run) == [Yielded(TextDelta("R")), Ended("completed")]
 
 
+async def test_the_requests_of_one_call_are_bounded_in_all() -> None:
+    async def run(_: Context) -> AsyncIterator[Output]:
+        for number in range(5):
+            yield PermissionRequest(f"r{number}", "May I?", input={"text": "x" * ((1 << 20) - 100)})
+
+    ended = await the_end_of(run)
+    assert ended.error is not None
+    assert (ended.error.code, "more than 4 MiB" in ended.error.message) == ("runner.invalid_output", True)
+
+
 async def test_a_run_waits_for_all_its_requests_and_goes_on_from_its_checkpoint() -> None:
     seen: list[Context] = []
 

@@ -6,7 +6,7 @@ from shared import ids
 from shared.events import Tokens
 from shared.ids import RunId
 from worker.execute.tape import Tape, TooLong
-from worker.runners import MessageEnd, TextDelta, ThinkingDelta
+from worker.runners import Checkpoint, MessageEnd, TextDelta, ThinkingDelta, ToolStarted
 
 LIMIT = 8 << 20  # characters
 PIECE = "x" * (1 << 20)
@@ -33,6 +33,24 @@ def test_each_thought_is_counted_by_itself(tape: Tape) -> None:
             tape.take()
         tape.add(TextDelta("said"), 0.0)
         tape.add(MessageEnd(), 0.0)
+
+
+def test_what_a_run_says_since_its_checkpoint_has_an_end(tape: Tape) -> None:
+    """All of it is read by the next attempt; inputs of tools count as texts do."""
+    for _ in range(2):
+        for number in range(63):
+            tape.add(ToolStarted(f"call {number}", "read", {"text": PIECE}), 0.0)
+            tape.take()
+        tape.add(Checkpoint({}), 0.0)
+    for number in range(63):
+        tape.add(ToolStarted(f"call {number}", "read", {"text": PIECE}), 0.0)
+    with pytest.raises(TooLong, match="64 MiB since its last checkpoint"):
+        tape.add(ToolStarted("one more", "read", {"text": PIECE}), 0.0)
+
+
+def test_what_waits_is_measured_with_the_inputs_of_tools(tape: Tape) -> None:
+    tape.add(ToolStarted("call", "read", {"text": PIECE}), 0.0)
+    assert tape.size > len(PIECE)
 
 
 def test_a_message_of_many_small_pieces_is_kept_in_few(tape: Tape) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import asyncpg
 import structlog
@@ -41,7 +41,13 @@ SQL = statements("execute")
 AGAIN = 0.002  # seconds; whoever has a thread locked is done in about as long
 SETTLE = 3  # turns of the loop in which a runner that has no more to say comes to its end: one append less
 AT_MOST = 0.1  # seconds, if not
+MOST = 4 << 20  # characters of one append, about: encoding them keeps the loop, and the transaction waits for it
 PAUSE = 0.2  # seconds after an error of Postgres' state
+
+
+Key: TypeAlias = tuple[
+    ThreadId, int
+]  # a thread and the epoch of a lease: two leases of a thread may end beside each other
 
 
 class Append(NamedTuple):
@@ -51,6 +57,11 @@ class Append(NamedTuple):
     events: Sequence[RunnerEvent]
     ends: bool = False  # the run says nothing more
     releases: bool = False  # its lease ends with it
+    size: int = 0  # characters, about
+
+    @property
+    def key(self) -> Key:
+        return self.lease.key
 
 
 class Fate(Enum):
@@ -63,6 +74,10 @@ class Source(Protocol):
     """A run that is being executed, as the writer sees it."""
 
     lease: Lease
+
+    @property
+    def size(self) -> int:
+        """Characters that wait to be collected."""
 
     def collect(self) -> Append | None:
         """All that is to be written, and no longer the source's; None where there is nothing."""
@@ -79,9 +94,9 @@ class Writer:
     url: str
     announce: Callable[[Sequence[ThreadId], Sequence[Where]], None]  # threads that changed, those that are ready
     _line: Line = field(init=False)
-    _sources: dict[ThreadId, Source] = field(default_factory=dict)  # with something to write
-    _held: dict[ThreadId, tuple[Source, Append]] = field(default_factory=dict)  # collected, not settled
-    _first: dict[ThreadId, tuple[EventId, RunId, str]] = field(default_factory=dict)  # of those that may be written
+    _sources: dict[Key, Source] = field(default_factory=dict)  # with something to write
+    _held: dict[Key, tuple[Source, Append]] = field(default_factory=dict)  # collected, not settled
+    _first: dict[Key, tuple[EventId, RunId, str]] = field(default_factory=dict)  # of those that may be written
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -89,7 +104,7 @@ class Writer:
 
     def add(self, source: Source) -> None:
         """The source has something to write."""
-        self._sources[source.lease.where[1]] = source
+        self._sources[source.lease.key] = source
         self._arrived.set()
 
     async def run(self) -> None:
@@ -119,7 +134,6 @@ class Writer:
         if not self._held:
             return False
         connection = await self._line.get()
-        await self._forget_written(connection)
         appends = [append for _, append in self._held.values()]
         try:
             fates = await self._append(connection, appends)
@@ -131,76 +145,82 @@ class Writer:
         return all(fate is Fate.BUSY for fate in fates.values())
 
     def _collect(self) -> None:
-        """What a source says later waits until what it said before is settled."""
+        """What a source says later waits until what it said before is settled; what is much, for the next append."""
         self._arrived.clear()
-        for thread in [thread for thread in self._sources if thread not in self._held]:
-            source = self._sources.pop(thread)
+        size = sum(append.size for _, append in self._held.values())
+        for key in [key for key in self._sources if key not in self._held]:
+            if size >= MOST:
+                self._arrived.set()
+                return
+            source = self._sources.pop(key)
+            size += (said := source.size)
             append = source.collect()
             if append is not None:
-                self._held[thread] = (source, append)
+                self._held[key] = (source, append._replace(size=said))
 
-    def _settle(self, fates: dict[ThreadId, Fate]) -> None:
-        for thread, fate in fates.items():
+    def _settle(self, fates: dict[Key, Fate]) -> None:
+        for key, fate in fates.items():
             if fate is Fate.BUSY:
                 continue
-            source, append = self._held.pop(thread)
-            self._first.pop(thread, None)
+            source, append = self._held.pop(key)
+            self._first.pop(key, None)
             source.settle(append, fate)
-            if thread in self._sources:
+            if key in self._sources:
                 self._arrived.set()
 
-    async def _forget_written(self, connection: asyncpg.Connection) -> None:
-        """Settles what the last append wrote where its commit's answer was lost: it must not be written twice."""
-        if not self._first:
-            return
-        asked = [(*self._held[thread][1].lease.where, *first) for thread, first in self._first.items()]
-        rows = await connection.fetch(SQL["logged"], *zip(*asked, strict=True))
-        self._first.clear()
-        written = [row["thread"] for row in rows]
-        self.announce(written, [])
-        self._settle(dict.fromkeys(written, Fate.WRITTEN))
-
-    async def _append(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[ThreadId, Fate]:
+    async def _append(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[Key, Fate]:
         """One transaction for all of them."""
         APPEND_SIZE.observe(len(appends))
-        fates = {append.lease.where[1]: Fate.BUSY for append in appends}
+        fates = {append.key: Fate.BUSY for append in appends}
         async with transaction(connection):
-            free, now = await lock_free(connection, [append.lease.where for append in appends])
+            free, now = await lock_free(connection, sorted({append.lease.where for append in appends}))
             if now is None:
                 return fates
             mine = [append for append in appends if append.lease.where in free]
+            fates |= dict.fromkeys(before := await self._written(connection, mine), Fate.WRITTEN)
+            mine = [append for append in mine if append.key not in before]
             states = await load_states(connection, [_want(append) for append in mine])
             plan = _Plan(now, Changes(states.hooked))
             for append in mine:
-                thread = append.lease.where[1]
-                held = states.epochs.get(thread) == append.lease.epoch or armed("ignore_epoch")
-                fates[thread] = plan.add(append, states[thread]) if held else Fate.REFUSED
+                held = states.epochs.get(append.key[0]) == append.lease.epoch or armed("ignore_epoch")
+                fates[append.key] = plan.add(append, states[append.key[0]]) if held else Fate.REFUSED
             self._first.update(plan.first)
             if plan.changes.threads or plan.changes.ended:
                 await write(connection, plan.changes, plan.statuses, (), plan.now)
             crash("worker.before_append")
         crash("worker.after_append")
-        self._first.clear()
-        if plan.changes.threads:
-            self.announce(list(plan.changes.threads), plan.ready())
+        for key in (*before, *(append.key for append in mine)):
+            self._first.pop(key, None)
+        if plan.changes.threads or before:
+            self.announce([*plan.changes.threads, *(thread for thread, _ in before)], plan.ready())
         return fates
 
-    async def _one_by_one(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[ThreadId, Fate]:
+    async def _written(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> set[Key]:
+        """Those that an append wrote whose commit had no answer: they must not be written twice. It is asked under the
+        locks of the threads, which a commit that is still under way holds.
+        """
+        asked = [(append, first) for append in appends if (first := self._first.get(append.key)) is not None]
+        if not asked:
+            return set()
+        columns = zip(*((*append.lease.where, *first) for append, first in asked), strict=True)
+        rows = await connection.fetch(SQL["logged"], *columns)
+        found = {(row["thread"], row["id"]) for row in rows}
+        return {append.key for append, first in asked if (append.key[0], first[0]) in found}
+
+    async def _one_by_one(self, connection: asyncpg.Connection, appends: Sequence[Append]) -> dict[Key, Fate]:
         """Something in one of them is refused by Postgres: it must not fail its neighbours."""
-        busy: dict[ThreadId, Fate] = {}
+        busy: dict[Key, Fate] = {}
         for append in appends:
-            thread = append.lease.where[1]
-            self._first.pop(thread, None)
             try:
                 fates = await self._append(connection, [append])
                 self._settle(fates)  # each by itself: the next one may lose the connection
-                busy |= {thread: fate for thread, fate in fates.items() if fate is Fate.BUSY}
+                busy |= {key: fate for key, fate in fates.items() if fate is Fate.BUSY}
             except Exception as error:
                 if poison.is_state(error):
                     raise
                 log.error("outputs of a run can't be written", run=append.lease.run, error=repr(error))
-                source, _ = self._held.pop(thread)
-                self._first.pop(thread, None)
+                source, _ = self._held.pop(append.key)
+                self._first.pop(append.key, None)
                 source.spoil(append, error)
         return busy
 
@@ -215,7 +235,7 @@ class _Plan:
     now: datetime
     changes: Changes
     statuses: dict[RunId, RunStatus] = field(default_factory=dict)
-    first: dict[ThreadId, tuple[EventId, RunId, str]] = field(default_factory=dict)
+    first: dict[Key, tuple[EventId, RunId, str]] = field(default_factory=dict)
 
     def add(self, append: Append, state: State) -> Fate:
         """Steps one run through what it says; REFUSED where it is not its thread's current run any more, or is over."""
@@ -224,13 +244,13 @@ class _Plan:
         if current is None or current.id != lease.run or current.status not in EXECUTING:
             return Fate.REFUSED
         self.statuses.update({run.id: run.status for run in (*state.queue, *state.others.values())})
-        fresh, thread = EventId(ids.at(self.now)), lease.where[1]
+        fresh = EventId(ids.at(self.now))
         for event in append.events:
             taken = step(state, event, self.now, fresh)
             state = taken.state
             self.changes.add(lease.where, taken.effects)
-            if thread not in self.first:
-                self._note_first(thread, lease.run, taken.effects)
+            if lease.key not in self.first:
+                self._note_first(lease, taken.effects)
         self.changes.change(before.thread, state.thread)
         if append.releases:
             row = (*lease.where, lease.epoch)
@@ -238,10 +258,10 @@ class _Plan:
             self.changes.interrupted += [row] if _still_current(state, lease.run) else []
         return Fate.WRITTEN
 
-    def _note_first(self, thread: ThreadId, run: RunId, effects: Sequence[Effect]) -> None:
+    def _note_first(self, lease: Lease, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, EventLogged) and effect.run == run:
-                self.first[thread] = (effect.id, run, effect.type)
+            if isinstance(effect, EventLogged) and effect.run == lease.run:
+                self.first[lease.key] = (effect.id, lease.run, effect.type)
                 return
 
     def ready(self) -> list[Where]:

@@ -171,7 +171,7 @@ class Offer(NamedTuple):
 
 async def offers(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Offer]:
     """Messages that were offered to these runs and not taken yet."""
-    columns = zip(*(lease.where for lease in leases), strict=True)
+    columns = zip(*((*lease.where, lease.run) for lease in leases), strict=True)
     rows = await connection.fetch(SQL["offers"], *columns)
     return [
         Offer(row["thread"], row["run"], Message(row["event"], "user", row["text"], row["created_at"])) for row in rows

@@ -1,9 +1,13 @@
 """The desk of an executor: which threads are offered to it, which of its drains' leases are to be begun, how much room
 there is. Refused here: any I/O.
+
+Who has waited for long goes first: while threads are offered that wait, drains get no room for what became ready just
+now, and what the sweep finds stands before what was offered since.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from shared.ids import ThreadId, Ulid
@@ -11,6 +15,7 @@ from worker.execute.leases import Lease
 from worker.load import Where
 
 MOST = 50  # runs of one take
+MOST_LOOKED_AT = 1_000  # offers of one look at which of them still wait
 MOST_WANTED = 10_000  # threads remembered; the sweep finds the rest
 
 
@@ -22,59 +27,109 @@ class Desk:
     call: Callable[[Sequence[ThreadId]], None]  # rings for other workers
     closed: asyncio.Event = field(default_factory=asyncio.Event)  # nothing more is taken
     filled: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to take, or to begin
-    _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of offers
+    _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of their turns
     _again: dict[ThreadId, int] = field(default_factory=dict)  # offered while their last run was being put away
     _leased: list[Lease] = field(default_factory=list)
     _reserved: int = 0  # room that drains may use
+    _in_hand: int = 0  # room of runs that are being taken, or begun
 
     @property
     def room(self) -> int:
         if self.closed.is_set():
             return 0
-        return max(0, self.capacity - len(self.running) - len(self._leased) - self._reserved)
+        return max(0, self.capacity - len(self.running) - len(self._leased) - self._reserved - self._in_hand)
+
+    @property
+    def pending(self) -> bool:
+        """Whether runs are being leased, or are leased and not begun."""
+        return bool(self._leased or self._reserved or self._in_hand)
+
+    @property
+    def waiting(self) -> Sequence[Lease]:
+        """Leases of runs that are not begun."""
+        return tuple(self._leased)
 
     def offer(self, where: Iterable[Where]) -> None:
-        """Threads whose run waits for a worker, as far as is known; any number of times."""
-        new = [(thread, partition) for partition, thread in where if thread not in self._wanted]
-        if self.capacity and not self.closed.is_set():
-            self._wanted.update(new[: max(MOST_WANTED - len(self._wanted), 0)])
+        """Threads whose run waits for a worker since now: others are told where there is no room for them here."""
+        new = self._want(where)
+        if new and len(self._wanted) > self.room:
+            self.call(new)
+
+    def hear(self, where: Iterable[Where]) -> None:
+        """Threads whose run waits, as somebody else said, who may be wrong by now. Nobody else is told again."""
+        self._want(where)
+
+    def find(self, where: Iterable[Where]) -> None:
+        """Threads whose run has waited for long, the longest first: they are before all others."""
+        found = {thread: partition for partition, thread in where}
+        if found and self.capacity and not self.closed.is_set():
+            self._wanted = found | {thread: at for thread, at in self._wanted.items() if thread not in found}
             self.filled.set()
-        if new and len(self._wanted) >= self.room:
-            self.call([thread for thread, _ in new])
+
+    def _want(self, where: Iterable[Where]) -> list[ThreadId]:
+        """Those that were not known, as far as they are remembered or others are to be told."""
+        new = {thread: partition for partition, thread in where if thread not in self._wanted}
+        if self.capacity and new and not self.closed.is_set():
+            self._wanted.update(list(new.items())[: max(MOST_WANTED - len(self._wanted), 0)])
+            self.filled.set()
+        return list(new)
 
     def reserve(self, wanted: int) -> int:
-        """Room for as many of so many runs as there is; `cancel` gives it back, also what was begun meanwhile."""
-        reserved = min(wanted, self.room)
+        """Room for as many of so many runs as there is, and nobody waits for; `cancel` gives it back, also what was
+        begun meanwhile.
+        """
+        reserved = 0 if self._wanted else min(wanted, self.room)
         self._reserved += reserved
         return reserved
 
     def cancel(self, reserved: int) -> None:
         self._reserved -= reserved
+        self._wake()
 
     def begin(self, leases: Sequence[Lease]) -> None:
-        """Runs that this worker's drains leased are to be driven."""
+        """Runs whose leases are committed are to be driven."""
         self._leased += leases
         self.filled.set()
 
-    def leased(self) -> list[Lease]:
-        """Those, and no longer the desk's."""
+    @contextmanager
+    def leased(self) -> Iterator[list[Lease]]:
+        """Those: no longer the desk's, and in hand until they are driven."""
         leased, self._leased = self._leased, []
-        return leased
+        with self._hold(len(leased)):
+            yield leased
 
-    def wanted(self) -> list[Where]:
-        """As many of the offered threads as there is room for, and no longer the desk's."""
-        some = list(self._wanted.items())[: min(self.room, MOST)]
+    @contextmanager
+    def wanted(self) -> Iterator[tuple[list[Where], int]]:
+        """Offered threads, no longer the desk's, and how many of them may be taken: that room is in hand until they are
+        driven. Where there are more, somebody must look first which of them still wait.
+        """
+        some = list(self._wanted.items())[: MOST_LOOKED_AT if self.room else 0]
         for thread, partition in some:
             del self._wanted[thread]
             if thread in self.running:
                 self._again[thread] = partition
         if not self._leased and not (self._wanted and some):
             self.filled.clear()
-        return [(partition, thread) for thread, partition in some if thread not in self._again]
+        free = [(partition, thread) for thread, partition in some if thread not in self._again]
+        room = min(len(free), self.room, MOST)
+        with self._hold(room):
+            yield free, room
 
     def free(self, thread: ThreadId) -> None:
         """A run was put away: there is room, and what was offered of its thread meanwhile may be taken."""
         if (partition := self._again.pop(thread, None)) is not None:
-            self.offer([(partition, thread)])
-        if self._wanted:
+            self.hear([(partition, thread)])
+        self._wake()
+
+    @contextmanager
+    def _hold(self, room: int) -> Iterator[None]:
+        self._in_hand += room
+        try:
+            yield
+        finally:
+            self._in_hand -= room
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._leased or (self._wanted and self.room > 0):
             self.filled.set()

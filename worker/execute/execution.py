@@ -30,7 +30,6 @@ MOST_EVENTS = 1_000  # events of one run that wait
 BREATH = 32  # outputs after which a runner that awaits nothing lets others run
 
 _BLOCKED = RunError("runner.invalid_output", "The database refused what the runner yielded.", retryable=False)
-_TOO_LONG = RunError("runner.invalid_output", "text: a message, or a thought, is longer than 8 MiB.", retryable=False)
 
 
 class Told(Enum):
@@ -188,7 +187,7 @@ class Execution:
         if isinstance(error, ConfigError):
             return RunError("runner.misconfigured", str(error), retryable=False)
         if isinstance(error, TooLong):
-            return _TOO_LONG
+            return RunError("runner.invalid_output", str(error), retryable=False)
         if not isinstance(error, RunnerError):
             log.warning("a runner failed", run=self.lease.run, thread=self.lease.where[1], exc_info=error)
         told = failure(error)
@@ -229,6 +228,10 @@ class Execution:
         if releases:
             await self.let_go(self.lease)
         return "refused"
+
+    @property
+    def size(self) -> int:
+        return self.tape.size
 
     def collect(self) -> Append | None:
         """For the writer."""

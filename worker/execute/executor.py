@@ -6,8 +6,8 @@ which finds all that nobody rang for. What there is no room for is rung for othe
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 
 import asyncpg
@@ -26,14 +26,14 @@ from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.execute import briefing, leases
 from worker.execute.apart import apart
-from worker.execute.append import Writer
+from worker.execute.append import Key, Writer
 from worker.execute.archive import Archive
 from worker.execute.briefing import Briefing
 from worker.execute.desk import Desk
 from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
-from worker.execute.leases import Lease
+from worker.execute.leases import LIFE, Lease
 from worker.execute.recovery import recover
 from worker.execute.tape import Tape
 from worker.load import Where
@@ -51,6 +51,9 @@ SWEEP = 0.4  # seconds between looks for runs that nobody rang for, and for leas
 LATE = 0.5  # seconds that a run may wait for its bell
 AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
+MARGIN = 2.0  # seconds that a lease must have left where its run is begun late
+LOOK = 0.02  # seconds between looks whether a drain has leased something
+REMEMBERED = 10_000  # leases; one that is so old is over
 STOPPING = 2.0  # seconds of the drain that are left for runs to be handed over
 
 
@@ -72,6 +75,7 @@ class Executor:
     _runs: dict[ThreadId, Execution] = field(default_factory=dict)
     _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
     _orphans: set[asyncio.Task[object]] = field(default_factory=set)
+    _begun: dict[Key, None] = field(default_factory=dict)  # leases that were driven lately: never twice
 
     def __post_init__(self) -> None:
         url = self.settings.database_url
@@ -98,7 +102,7 @@ class Executor:
         return [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
 
     def _called(self, threads: Collection[ThreadId]) -> None:
-        self.desk.offer([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
+        self.desk.hear([(ids.partition_of(thread, self.aftermath.partitions), thread) for thread in threads])
 
     def _hear_of(self, threads: Collection[str]) -> None:
         if not self._runs.keys().isdisjoint(threads):
@@ -133,18 +137,24 @@ class Executor:
     async def take_once(self) -> bool:
         """Takes as many of the offered threads as there is room for; True where one was locked by somebody else."""
         connection = await self._take_line.get()
-        if leased := self.desk.leased():
+        with self.desk.leased() as leased:
             await self._begin(connection, leased)
-        wanted = self.desk.wanted()
-        if not wanted:
-            return False
-        taken, locked = await self._take(connection, wanted)
-        self.aftermath.announce([lease.where[1] for lease in taken])
-        if taken:
+        with self.desk.wanted() as (wanted, room):
+            chosen = wanted if len(wanted) <= room else await self._choose(connection, wanted, room)
+            if not chosen:
+                return False
+            taken, locked = await self._take(connection, chosen)
+            self.aftermath.announce([lease.where[1] for lease in taken])
             await self._begin(connection, taken)
-        if locked:
-            self.desk.offer([(partition, thread) for partition, thread in wanted if thread in locked])
+        self.desk.hear([(partition, thread) for partition, thread in chosen if thread in locked])
         return bool(locked)
+
+    async def _choose(self, connection: asyncpg.Connection, wanted: Sequence[Where], room: int) -> list[Where]:
+        """Those that have waited the longest of those that still wait; the rest of these comes back to the desk."""
+        rows = await connection.fetch(SQL["waiting"], *zip(*wanted, strict=True))
+        waiting = [(row["partition"], row["id"]) for row in rows]
+        self.desk.find(waiting[room:])
+        return waiting[:room]
 
     async def _take(
         self, connection: asyncpg.Connection, wanted: Sequence[Where]
@@ -154,20 +164,40 @@ class Executor:
         return [lease for taken, _ in found for lease in taken], [thread for _, locked in found for thread in locked]
 
     async def _begin(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> None:
+        if not taken:
+            return
         crash("worker.after_lease")
         try:
             briefings = await briefing.brief(connection, taken)
-        except BaseException:
-            log.warning("runs were taken and can't be begun; their leases run out", runs=len(taken))
+        except Exception:
+            again = [lease for lease in taken if lease.age < LIFE - MARGIN]
+            self.desk.begin(again)
+            log.warning("leased runs are not begun yet", again=len(again), left=len(taken) - len(again))
             raise
         for one in briefings:
-            execution = self._execution(one)
-            thread = one.lease.where[1]
-            self._runs[thread] = execution
-            self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {one.lease.run}")
+            self._drive(self._execution(one))
         EXECUTING_RUNS.set(len(self._runs))
         if any(one.place is not None for one in briefings):
             await self._offer_steers(taken)
+
+    def _drive(self, execution: Execution) -> None:
+        """The thread's last run may be here still, over or without its lease: it is told, and goes by itself."""
+        thread = execution.lease.where[1]
+        if (last := self._runs.get(thread)) is not None:
+            if last.lease.epoch == execution.lease.epoch:
+                return
+            last.tell(Told.LOST)
+            self._orphans.add(task := self._tasks[thread])
+            task.add_done_callback(self._bury)
+        self._remember(execution.lease)
+        self._runs[thread] = execution
+        self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {execution.lease.run}")
+
+    def _remember(self, lease: Lease) -> None:
+        self._begun[lease.key] = None
+        if len(self._begun) > REMEMBERED:
+            for key in list(self._begun)[: REMEMBERED // 2]:
+                del self._begun[key]
 
     def _execution(self, one: Briefing) -> Execution:
         lease, archive = one.lease, self._reads()
@@ -181,7 +211,7 @@ class Executor:
             state=one.state,
             decisions=one.decisions,
             deadline=lease.deadline,
-            ahead=lease.now - datetime.now(UTC),
+            ahead=lease.ahead,
             config=one.config,
             stopping=self.desk.closed,
             read_history=partial(archive.history, one),
@@ -220,7 +250,8 @@ class Executor:
         asyncio.get_running_loop().call_soon(self.desk.offer, ready)  # behind the end of this run's task
 
     def _leases(self) -> list[Lease]:
-        return [execution.lease for execution in list(self._runs.values())]
+        """For the heartbeat, in its thread."""
+        return [*self.desk.waiting, *(execution.lease for execution in list(self._runs.values()))]
 
     def _hear(self, beaten: list[Beaten]) -> None:
         """What a heartbeat found out."""
@@ -261,20 +292,37 @@ class Executor:
         connection = await self._sweep_line.get()
         changed, ready = await recover(connection, self.settings.run_attempts)
         self.aftermath.announce(changed)
-        self.desk.offer(ready)
+        self.desk.find(ready)
         if self.desk.room > 0:
             rows = await connection.fetch(SQL["ready"], LATE, self.desk.room, timeout=5)
-            self.desk.offer([(row["partition"], row["id"]) for row in rows])
+            self.desk.find([(row["partition"], row["id"]) for row in rows])
+        await self._find_own(connection)
+
+    async def _find_own(self, connection: asyncpg.Connection) -> None:
+        """Begins what this worker has leased and does not know of: the answer to the commit was lost."""
+        if not self.executes or self.desk.pending:
+            return
+        rows = await connection.fetch(SQL["own"], self.owner, LATE, timeout=5)
+        found = [lease for lease in leases.read(rows) if lease.key not in self._begun]
+        if found and not self.desk.pending:
+            log.warning("runs are begun whose lease was not known", runs=[lease.run for lease in found])
+            self.desk.begin(found)
 
     async def stop(self, timeout: float) -> None:
-        """Lets runs end, or come to a checkpoint; hands over what still runs shortly before the time is up."""
+        """Lets runs end, or come to a checkpoint; hands over what still runs shortly before the time is up.
+
+        What drains are leasing is begun first.
+        """
         self.desk.closed.set()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=max(timeout - GRACE - STOPPING, 0))
+        patience = max(timeout - GRACE - STOPPING, timeout / 3)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while self._tasks or self.desk.pending:
+                    await (asyncio.wait(list(self._tasks.values())) if self._tasks else asyncio.sleep(LOOK))
         for execution in self._runs.values():
             execution.tell(Told.RELEASED)
         if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=GRACE + STOPPING)
+            await asyncio.wait(list(self._tasks.values()), timeout=timeout - patience)
 
     async def close(self) -> None:
         """Behind the loops' end."""

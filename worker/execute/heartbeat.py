@@ -37,6 +37,7 @@ class Beaten(NamedTuple):
     held: bool
     over: bool
     steered: bool
+    passed: bool  # not renewed, because somebody had its row locked
 
 
 class Heartbeat:
@@ -106,4 +107,4 @@ class Heartbeat:
         if self._home is not None:
             with suppress(RuntimeError):  # the worker's loop has ended
                 self._home.call_soon_threadsafe(self._tell, [Beaten(*row) for row in rows])
-        return BEAT
+        return RETRY if any(row["passed"] for row in rows) else BEAT

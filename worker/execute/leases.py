@@ -6,7 +6,7 @@ lease was taken by another one can't write any more. The caller locks nothing; i
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import asyncpg
@@ -34,13 +34,27 @@ class Lease:
     run: RunId
     epoch: int
     deadline: datetime  # of Postgres' clock
-    now: datetime  # when it was taken, of the same clock
+    taken_at: datetime  # of the same clock
+    ahead: timedelta  # how far that clock is ahead of this machine's
     fresh: bool = True  # nobody had its run before
 
     @property
+    def key(self) -> tuple[ThreadId, int]:
+        """No other lease has it."""
+        return self.where[1], self.epoch
+
+    @property
     def left(self) -> float:
-        """Seconds of the run when it was taken."""
-        return (self.deadline - self.now).total_seconds()
+        """Seconds that the run has."""
+        return (self.deadline - self._now()).total_seconds()
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was taken."""
+        return (self._now() - self.taken_at).total_seconds()
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 class Starter(Protocol):
@@ -101,7 +115,7 @@ async def lease(
     asked = sorted((state.thread.partition, state.thread.id, state.queue[0].id) for state, _ in started)
     rows = await connection.fetch(SQL["lease"], *zip(*asked, strict=True), owner, LIFE, run_timeout)
     fresh = {state.thread.id for state, _ in started if state.queue[0].status is RunStatus.QUEUED}
-    leases = {row["thread"]: _lease(row, now, fresh) for row in rows}
+    leases = {one.where[1]: one for one in read(rows, fresh)}
     for state, (after, effects) in started:
         if state.thread.id in leases:
             changes.change(state.thread, after.thread)
@@ -125,9 +139,21 @@ def _started(state: State, now: datetime) -> tuple[State, list[Effect]] | None:
     return (state, effects) if state.queue[0].status is RunStatus.RUNNING else None
 
 
-def _lease(row: asyncpg.Record, now: datetime, fresh: Collection[ThreadId]) -> Lease:
-    thread = row["thread"]
-    return Lease((row["partition"], thread), row["run"], row["epoch"], row["deadline"], now, thread in fresh)
+def read(rows: Sequence[asyncpg.Record], fresh: Collection[ThreadId] = ()) -> list[Lease]:
+    """Rows of leases that were read just now."""
+    read_at = datetime.now(UTC)
+    return [
+        Lease(
+            where=(row["partition"], row["thread"]),
+            run=row["run"],
+            epoch=row["epoch"],
+            deadline=row["deadline"],
+            taken_at=row["now"],
+            ahead=row["now"] - read_at,
+            fresh=row["thread"] in fresh,
+        )
+        for row in rows
+    ]
 
 
 async def let_go(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Where]:

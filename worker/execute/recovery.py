@@ -4,7 +4,7 @@ A run whose worker is lost waits for another one, or fails where it has had its 
 as `expired`, though whoever has it may hang.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import asyncpg
@@ -25,6 +25,8 @@ from worker.transaction import transaction
 from worker.write import write
 
 log = structlog.get_logger()
+
+MOST_LOST = 10  # workers that one run may lose in all, however many checkpoints it makes between
 SQL = statements("execute")
 
 
@@ -52,7 +54,8 @@ async def _settle(
     connection: asyncpg.Connection, out: Sequence[asyncpg.Record], attempts: int
 ) -> tuple[list[ThreadId], list[Where]]:
     now = out[0]["now"]
-    events = {row["thread"]: _event(row, attempts) for row in out}
+    losses = await _count(connection, [row for row in out if row["lost"]])
+    events = {row["thread"]: _event(row, attempts, losses) for row in out}
     states = await load_states(
         connection, [Want(row["partition"], row["thread"], (events[row["thread"]],)) for row in out]
     )
@@ -75,8 +78,19 @@ async def _settle(
     return list(changes.threads), ready
 
 
-def _event(row: asyncpg.Record, attempts: int) -> RunnerEvent:
-    return AttemptLost(row["run"], attempts) if row["lost"] else RunExpired(row["run"])
+async def _count(connection: asyncpg.Connection, lost: Sequence[asyncpg.Record]) -> dict[ThreadId, int]:
+    """How many workers each of these runs has lost, with the one of now."""
+    if not lost:
+        return {}
+    columns = zip(*((row["partition"], row["thread"], row["run"]) for row in lost), strict=True)
+    return {row["thread"]: row["losses"] for row in await connection.fetch(SQL["count_losses"], *columns)}
+
+
+def _event(row: asyncpg.Record, attempts: int, losses: Mapping[ThreadId, int]) -> RunnerEvent:
+    if not row["lost"]:
+        return RunExpired(row["run"])
+    enough = losses.get(row["thread"], 0) >= MOST_LOST
+    return AttemptLost(row["run"], 0 if enough else attempts)
 
 
 def _runs(state: State) -> list[Run]:

@@ -28,11 +28,12 @@ MERGED = 4096  # characters of one event up to which deltas that wait are put to
 TEXT = "agent.message.delta"
 THINKING = "agent.thinking.delta"
 _MESSAGE_LIMIT = 8 << 20  # characters of one message, and of one thought
+_LOG_LIMIT = 64 << 20  # characters of a run since its last checkpoint: all of it is read by the next attempt
 _PIECES = 4_096  # of a message that are kept as they came: each costs more than its text
 
 
 class TooLong(Exception):
-    """A message is longer than 8 MiB of text."""
+    """A message is longer than 8 MiB of text, or all since a checkpoint than 64 MiB. Says which."""
 
 
 @dataclass(slots=True)
@@ -49,7 +50,7 @@ class Speech:
             self.pieces = ["".join(self.pieces)]
         self.size += len(text)
         if self.size > _MESSAGE_LIMIT:
-            raise TooLong
+            raise TooLong("text: a message is longer than 8 MiB.")
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ class Tape:
     _entries: list[Entry] = field(default_factory=list)
     _messages: list[Spoken] = field(default_factory=list)
     _thought: int = 0  # characters of the thought under way
+    _logged: int = 0  # characters since the last checkpoint
     _counted: bool = False  # whether `used` changed since the last report
     _started: dict[str, float] = field(default_factory=dict)  # tool calls under way -> when they began
 
@@ -79,11 +81,12 @@ class Tape:
                 self.end_message()
             case ToolStarted(id, name, input):
                 self._started[id] = now
-                self._log(Entry("tool.use.started", None, "available", id, name, input))
+                self._log(Entry("tool.use.started", None, "available", id, name, input), len(to_json(input)))
             case ToolCompleted():
                 self._complete(output, now)
             case PermissionRequest():
                 self.asks.append(_ask(output))
+                self._grow(len(output.title) + len(to_json(output.input)))
             case Checkpoint(state):
                 self._check(state)
             case Usage(input_tokens, output_tokens):
@@ -134,21 +137,27 @@ class Tape:
             self.thinking, self._thought = EventId(ids.mint()), 0
         self._thought += len(text)
         if self._thought > _MESSAGE_LIMIT:
-            raise TooLong
+            raise TooLong("text: a thought is longer than 8 MiB.")
         self._say(THINKING, text, self.thinking)
 
     def _say(self, kind: str, text: str, message: EventId) -> None:
         last = self._entries[-1] if self._entries else None
         if last is not None and last.type == kind and last.message == message and len(last.content or "") < MERGED:
             self._entries[-1] = last._replace(content=f"{last.content}{text}")
-            self.size += len(text)
+            self._grow(len(text))
         else:
             self._log(Entry(kind, text, message=message))
 
-    def _log(self, entry: Entry) -> None:
+    def _log(self, entry: Entry, more: int = 0) -> None:
         self._entries.append(entry)
-        self.size += len(entry.content or "")
         self.count += 1
+        self._grow(len(entry.content or "") + more)
+
+    def _grow(self, size: int) -> None:
+        self.size += size
+        self._logged += size
+        if self._logged > _LOG_LIMIT:
+            raise TooLong("The run yielded more than 64 MiB since its last checkpoint.")
 
     def _complete(self, output: ToolCompleted, now: float) -> None:
         began = self._started.pop(output.id, None)
@@ -166,6 +175,7 @@ class Tape:
         """A checkpoint lies between what came before it and what comes after."""
         text = to_json(state).decode()
         self._cut(text)
+        self._logged = 0
         self.size += len(text)
         self.count += 1
 

@@ -1,6 +1,7 @@
 """An agent's configuration as its author writes it: a YAML or JSON object.
 
-YAML's safe subset only. Refused: more than one document, a key twice, a value that JSON has no word for.
+YAML's safe subset only. Refused: more than one document, a key twice, an alias (a short text could stand for a huge
+value), a value that JSON has no word for.
 """
 
 import json
@@ -17,6 +18,12 @@ _DATE = "tag:yaml.org,2002:timestamp"
 
 class _Loader(yaml.SafeLoader):
     """Dates stay text, as they would in JSON."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it out
+            raise yaml.composer.ComposerError(None, None, "an alias: write the value out", event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
+from pydantic_core import to_json
+
 from worker.runners.context import Context, Decision, Verdict
 from worker.runners.outputs import Checkpoint, Output, PermissionRequest, checked, invalid
 from worker.runners.protocol import Runner, RunnerError
 
 GRACE = 5.0  # seconds that an interrupted runner gets to clean up
 MOST_REQUESTS = 1_000  # of one call: they are opened, and closed, in one transaction each
+MOST_ASKED = 4 << 20  # characters of all requests of one call
 _CODE = re.compile(r"[a-z_.]{1,64}")
 _MESSAGE_LIMIT = 1_000  # characters: it stands in a table and on a client's screen
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -67,6 +70,7 @@ class Turn:
     decided: Collection[str] = ()
     state: Any = None
     asked: dict[str, PermissionRequest] = field(default_factory=dict)
+    _size: int = 0  # characters of them
 
     def take(self, output: object) -> Output:
         """The output, as it may be stored. Raises RunnerError `runner.invalid_output`."""
@@ -83,6 +87,9 @@ class Turn:
         if request.id in self.asked or request.id in self.decided:
             was = "asked already" if request.id in self.asked else "decided: it stands in ctx.decisions"
             raise AskedTwice(invalid(f"the request {request.id!r} was {was}").message, code="runner.invalid_output")
+        self._size += len(request.title) + len(to_json(request.input))
+        if self._size > MOST_ASKED:
+            raise invalid(f"its permission requests have more than {MOST_ASKED >> 20} MiB in all")
         self.asked[request.id] = request
 
 

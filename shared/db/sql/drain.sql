@@ -353,7 +353,8 @@ with said as (
 kept as (
     update runs r
     set checkpoint = coalesce(w.checkpoint::jsonb, r.checkpoint), resume_after = coalesce(w.place, r.resume_after),
-        attempt = case when w.checkpoint is null then r.attempt else least(r.attempt, 1) end,
+        attempt = case when w.checkpoint is null or w.checkpoint::jsonb is not distinct from r.checkpoint then r.attempt
+                       else least(r.attempt, 1) end,
         usage = coalesce(w.usage::jsonb, r.usage)
     from unnest($12::smallint[], $13::uuid[], $14::uuid[], $15::text[], $16::uuid[], $17::text[])
          as w (partition, thread, id, checkpoint, place, usage)

@@ -11,8 +11,8 @@ for no key update of t skip locked;
 -- threads. Arguments: partitions, threads, runs, owner, life of a lease (s), time that a run has where its agent says
 -- nothing (s). A run that was lost keeps the deadline it had, one that waited has the time
 -- it had left; one that was made in this transaction is not there yet.
-insert into leases (partition, thread, run, owner, expires_at, deadline)
-select w.partition, w.thread, w.run, $4, clock_timestamp() + make_interval(secs => $5),
+insert into leases (partition, thread, run, owner, taken_at, expires_at, deadline)
+select w.partition, w.thread, w.run, $4, clock_timestamp(), clock_timestamp() + make_interval(secs => $5),
        case when r.status = 'booting' and r.deadline is not null then r.deadline
             when r.status = 'waiting_input' and r.deadline is not null
             then clock_timestamp() + (r.deadline - r.updated_at)  -- since when it waits
@@ -25,10 +25,10 @@ left join lateral (
 ) as r on true
 left join agents a on a.id = t.agent
 on conflict (partition, thread) do update
-set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, expires_at = excluded.expires_at,
-    deadline = excluded.deadline
+set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, taken_at = excluded.taken_at,
+    expires_at = excluded.expires_at, deadline = excluded.deadline
 where leases.expires_at <= clock_timestamp()
-returning partition, thread, run, epoch, deadline;
+returning partition, thread, run, epoch, deadline, clock_timestamp() as now;
 
 -- name: let_go
 -- Ends leases whose runs have ended before; returns the threads whose next run may begin.
@@ -47,23 +47,54 @@ where t.ready_at is not null;
 
 -- name: beat
 -- Makes these leases last for another $4 seconds, but for those whose runs are over: they have as long as is left. Says of
--- each whether it is still there, how its run is, and whether messages were offered to it.
-with mine as (
-    select l.partition, l.thread, l.run, l.epoch, r.completed_at is not null as over
+-- each whether it is still there, how its run is, whether messages were offered to it, and whether it was passed over because
+-- somebody else has its row locked: nobody waits for one here, the others would run out meanwhile.
+with mine as materialized (
+    select l.partition, l.thread, l.run, l.epoch, r.over
     from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
     join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
-    join runs r on r.partition = l.partition and r.thread = l.thread and r.id = l.run
+    cross join lateral (
+        select completed_at is not null as over from runs
+        where partition = w.partition and thread = w.thread and id = l.run offset 0
+    ) as r
+),
+free as materialized (
+    select l.partition, l.thread, l.epoch
+    from mine m
+    join leases l on l.partition = m.partition and l.thread = m.thread and l.epoch = m.epoch
+    where not m.over
+    for no key update of l skip locked
 ),
 beaten as (
     update leases l set expires_at = clock_timestamp() + make_interval(secs => $4)
-    from mine m
-    where l.partition = m.partition and l.thread = m.thread and l.epoch = m.epoch and not m.over
+    from free f
+    where l.partition = f.partition and l.thread = f.thread and l.epoch = f.epoch
 )
 select w.thread, w.epoch, m.run is not null as held, coalesce(m.over, false) as over,
        exists (select from steers s
-               where s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = m.run) as steered
+               where s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = m.run) as steered,
+       m.run is not null and not m.over and f.thread is null as passed
 from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
-left join mine m on m.partition = w.partition and m.thread = w.thread;
+left join mine m on m.partition = w.partition and m.thread = w.thread and m.epoch = w.epoch
+left join free f on f.partition = w.partition and f.thread = w.thread and f.epoch = w.epoch;
+
+-- name: own
+-- The leases of runs at work that a worker has, with those that it may not know of: of a commit whose answer was lost.
+-- Arguments: owner, and how old they are at least (s).
+select l.partition, l.thread, l.run, l.epoch, l.deadline, clock_timestamp() as now
+from leases l
+cross join lateral (
+    select status from runs where partition = l.partition and thread = l.thread and id = l.run offset 0
+) as r
+where l.owner = $1 and l.expires_at > clock_timestamp() and l.taken_at < clock_timestamp() - make_interval(secs => $2)
+  and r.status = 'running';
+
+-- name: count_losses
+-- Counts a lost worker for each of these runs; returns how many each has lost in all.
+update runs r set losses = r.losses + 1
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, id)
+where r.partition = w.partition and r.thread = w.thread and r.id = w.id
+returning r.thread, r.losses;
 
 -- name: run_out
 -- Leases that ran out, and runs whose time is up: both are few among the few that execute.
@@ -89,6 +120,18 @@ where t.ready_at < now() - make_interval(secs => $1)
                   where l.partition = t.partition and l.thread = t.id and l.expires_at > clock_timestamp())
 order by t.ready_at
 limit $2;
+
+-- name: waiting
+-- Those of these threads whose current run waits for a worker still, the longest first. Arguments: partitions, threads.
+select w.partition, w.id
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+cross join lateral (
+    select ready_at from threads where partition = w.partition and id = w.id offset 0
+) as t
+where t.ready_at is not null
+  and not exists (select from leases l
+                  where l.partition = w.partition and l.thread = w.id and l.expires_at > clock_timestamp())
+order by t.ready_at;
 
 -- name: briefing
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
@@ -202,10 +245,10 @@ order by steps
 limit $4;
 
 -- name: offers
--- Messages offered to these runs that no runner has acknowledged.
+-- Messages offered to these runs that no runner has acknowledged. Arguments: partitions, threads, runs.
 select s.thread, s.run, s.event, s.text, m.created_at
-from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
-join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
+join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = w.run
 cross join lateral (
     select created_at from messages
     where partition = s.partition and thread = s.thread and id >= s.event and id <= s.event
@@ -215,7 +258,7 @@ order by s.event;
 
 -- name: logged
 -- Which of these events are in the log, of these runs and types.
-select e.thread
+select e.thread, e.id
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[]) as w (partition, thread, id, run, type)
 join thread_events e
     on e.partition = w.partition and e.thread = w.thread and e.id = w.id and e.run = w.run and e.type = w.type;

@@ -285,7 +285,7 @@ select case when r.completed_at is null
        extract(epoch from case when l.run = r.id then l.deadline when r.status = 'booting' then r.deadline end
                           - clock_timestamp())::float8 as deadline_in,
        octet_length(r.checkpoint::text) as checkpoint_bytes,
-       r.usage,
+       r.usage, r.losses,
        said.input,
        l.run as lease_run, l.owner, l.epoch, l.expires_at,
        extract(epoch from l.expires_at - clock_timestamp())::float8 as expires_in,

@@ -10,18 +10,23 @@ join threads t on t.partition = f.partition and t.id = f.thread
 left join lateral (
     select *
     from (
-        select *, sum(size) over (order by id rows between unbounded preceding and current row) - size as before
+        select *, sum(octet_length(tool_input::text)) over (order by id rows between unbounded preceding and 1 preceding)
+                  as unpacked
         from (
-            select *,
-                   coalesce(octet_length(content), 0) + coalesce(pg_column_size(tool_input), 0)
-                   + case when type like 'agent.%.delta' then 0 else 300 end as size
-            from thread_events
-            where partition = f.partition and thread = f.thread and id > f.cursor
-            order by id
-            limit $4
-        ) as sized
-    ) as summed
-    where before < $5
+            select *, sum(size) over (order by id rows between unbounded preceding and current row) - size as before
+            from (
+                select *,
+                       coalesce(octet_length(content), 0) + coalesce(pg_column_size(tool_input), 0)
+                       + case when type like 'agent.%.delta' then 0 else 300 end as size
+                from thread_events
+                where partition = f.partition and thread = f.thread and id > f.cursor
+                order by id
+                limit $4
+            ) as sized
+        ) as summed
+        where before < $5  -- as they are stored, compressed: what is unpacked for the next sum is bounded by that
+    ) as unpacked
+    where coalesce(unpacked, 0) < $5
 ) e on true
 where t.last_event_id > f.cursor or t.deleted_at is not null
 order by f.n, e.id;
