@@ -16,12 +16,16 @@ from api.handlers.document import Document
 from api.handlers.door import Door
 from api.handlers.events import Events
 from api.handlers.health import Health
+from api.handlers.openai_messages import Messages
+from api.handlers.openai_runs import OpenAIRuns
+from api.handlers.openai_stream import RunStreams
+from api.handlers.openai_threads import OpenAIThreads
 from api.handlers.runs import Runs
 from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
 from api.inbox import Inbox
 from api.postgres import Postgres
-from api.routes import cortex_routes, routes
+from api.routes import cortex_routes, openai_routes, routes
 from shared.db.connect import open_pool
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -62,5 +66,6 @@ def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, he
     app = web.Application()
     app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), Document(), health))
     app.add_routes(cortex_routes(CortexThreads(door), CortexRuns(door, hub)))
+    app.add_routes(openai_routes(OpenAIThreads(door), Messages(door), OpenAIRuns(door, RunStreams(door, hub))))
     app.on_shutdown.append(drain)
     return app

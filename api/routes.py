@@ -7,6 +7,9 @@ from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
 from api.handlers.events import Events
 from api.handlers.health import Health
+from api.handlers.openai_messages import Messages
+from api.handlers.openai_runs import OpenAIRuns
+from api.handlers.openai_threads import OpenAIThreads
 from api.handlers.runs import Runs
 from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
@@ -15,6 +18,9 @@ AGENT = "/api/v1/agents/{agentId}"
 THREAD = "/api/v1/threads/{threadId}"
 CORTEX = "/api/v2/cortex"
 CORTEX_AGENT = "/api/v2/databases/{database}/schemas/{schema}/agents/{name}"
+
+
+OPENAI = "/v1/threads/{threadId}"
 
 
 def routes(
@@ -55,3 +61,31 @@ def cortex_routes(threads: CortexThreads, runs: CortexRuns) -> list[web.RouteDef
             web.post(f"{CORTEX_AGENT}:run{slash}", runs.of_named),
         ]
     return found
+
+
+def openai_routes(threads: OpenAIThreads, messages: Messages, runs: OpenAIRuns) -> list[web.RouteDef]:
+    """Messages have two addresses: AIML's without a prefix, and OpenAI's."""
+    return [
+        web.post("/v1/threads", threads.create),
+        web.post("/v1/threads/runs", runs.create_with_thread),
+        web.get(OPENAI, threads.read),
+        web.post(OPENAI, threads.edit),
+        web.delete(OPENAI, threads.delete),
+        *_messages("/threads/{threadId}/messages", messages),
+        *_messages(f"{OPENAI}/messages", messages),
+        web.post(f"{OPENAI}/runs", runs.create),
+        web.get(f"{OPENAI}/runs", runs.list),
+        web.get(f"{OPENAI}/runs/{{runId}}", runs.read),
+        web.post(f"{OPENAI}/runs/{{runId}}/cancel", runs.cancel),
+        web.post(f"{OPENAI}/runs/{{runId}}/submit_tool_outputs", runs.submit_tool_outputs),
+    ]
+
+
+def _messages(path: str, messages: Messages) -> list[web.RouteDef]:
+    return [
+        web.get(path, messages.list),
+        web.post(path, messages.create),
+        web.get(f"{path}/{{messageId}}", messages.read),
+        web.post(f"{path}/{{messageId}}", messages.edit),
+        web.delete(f"{path}/{{messageId}}", messages.delete),
+    ]

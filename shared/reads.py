@@ -51,6 +51,12 @@ async def thread(source: Source, partition: int, id_: ThreadId, account: Account
     return None if row is None else thread_of(row)
 
 
+async def metadata(source: Source, partition: int, id_: ThreadId, account: AccountId) -> dict[str, str] | None:
+    """The metadata of a thread; None where there is no such thread."""
+    row = await source.fetchrow(SQL["metadata"], partition, id_, account)
+    return None if row is None else from_json(row["metadata"])
+
+
 async def cursor(source: Source, partition: int, id_: ThreadId, account: AccountId) -> Thread | None:
     """A thread that a page ended with, also where it was deleted since."""
     row = await source.fetchrow(SQL["cursor"], partition, id_, account)

@@ -55,6 +55,23 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A permission that a run waits for."""
+
+    id: RequestId
+    title: str
+    tool: str | None
+    input: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    run: Run
+    usage: dict[str, int] | None  # tokens: input_tokens, output_tokens, total_tokens
+    requests: tuple[OpenRequest, ...] = ()  # those that it waits for
+
+
+@dataclass(frozen=True, slots=True)
 class MessageView:
     id: MessageId
     num: int
@@ -111,14 +128,6 @@ class Said:
     @property
     def text(self) -> str:
         return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
-
-
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
-    id: RequestId
-    title: str
-    tool: str | None
-    input: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from shared.db.statements import statements
 from shared.settings import Settings
 
 MANY = 20_000
-NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers")
+NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers", "runs")
 BIG = {
     *("batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"),
     "thread_numbers",
@@ -209,6 +209,17 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("reads", "events_after", (1, THREAD, None, 100), {"thread_events_pkey"}),
         ("reads", "events_before", (1, THREAD, None, 100), {"thread_events_pkey"}),
         ("reads", "deltas_before", (1, THREAD, late, 100, [ACCOUNT]), {"thread_events_pkey"}),
+        ("reads", "thread", (1, THREAD, ACCOUNT), {"threads_pkey"}),
+        ("reads", "metadata", (1, THREAD, ACCOUNT), {"threads_pkey"}),
+        ("runs", "newest", (1, THREAD, THREAD, late, 20), {"runs_pkey"}),
+        ("runs", "oldest", (1, THREAD, THREAD, late, 20), {"runs_pkey"}),
+        ("runs", "one", (1, THREAD, THREAD), {"runs_pkey"}),
+        (
+            "runs",
+            "open_requests",
+            (1, THREAD, THREAD, 100),
+            {"permission_requests_by_run", "permission_requests_open"},  # the latter has few of a thread
+        ),
         ("messages", "newest", (1, THREAD, 0, 2**62, 20), {"messages_by_number"}),
         ("messages", "oldest", (1, THREAD, 500, 2**62, 20), {"messages_by_number"}),
         ("messages", "newest_of_run", (1, THREAD, 0, 2**62, 20, late), {"messages_by_run"}),

@@ -26,10 +26,17 @@ order by agents.id = accounts.default_agent desc nulls last, agents.created_at, 
 limit 1;
 
 -- name: thread
--- A thread of the account that is not deleted. Arguments: partition, id, account.
+-- A thread of the account that is not deleted. By its key, in a subquery that the planner must not take apart: it would
+-- take the index of an account's threads as well, and read all of them. Arguments: partition, id, account.
 select *
-from threads
-where partition = $1 and id = $2 and account = $3 and deleted_at is null;
+from (select * from threads where partition = $1 and id = $2 offset 0) as t
+where account = $3 and deleted_at is null;
+
+-- name: metadata
+-- What a thread's owner keeps with it, by its key as in `thread`. Arguments: partition, id, account.
+select metadata
+from (select * from threads where partition = $1 and id = $2 offset 0) as t
+where account = $3 and deleted_at is null;
 
 -- name: cursor
 -- A thread of an account, deleted or not. Arguments: partition, thread, account.

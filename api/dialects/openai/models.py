@@ -1,0 +1,128 @@
+"""The requests of the AIML / OpenAI dialect as models: what they must have, and every limit.
+
+Keys that the service has no use for are ignored: clients send many (`tools`, `temperature`), and run against endpoints
+that know only some of them. Null is the same as absent. Source: the wire contract, section 3.
+"""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, with_config
+from pydantic.functional_validators import BeforeValidator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+PAIRS = 16  # of one object's metadata
+KEY_LIMIT = 64  # characters
+VALUE_LIMIT = 512  # characters
+TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one message: as many as a native one may have
+MESSAGES_LIMIT = 100  # of one request: as many events as a native batch may have
+OUTPUT_LIMIT = 10_000  # of one request; a run may ask for many permissions at once
+
+OPEN = ConfigDict(extra="ignore", strict=True)
+
+
+def _metadata(value: Any) -> dict[str, str | None]:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("metadata", "must be an object")
+    if len(value) > PAIRS:
+        raise PydanticCustomError("metadata", "has more than {most} pairs", {"most": PAIRS})
+    for key, given in value.items():
+        if len(key) > KEY_LIMIT:
+            raise PydanticCustomError("metadata", "has a key of more than {most} characters", {"most": KEY_LIMIT})
+        if given is not None and not isinstance(given, str):
+            raise PydanticCustomError("metadata", "must have strings as values: {key} has another", {"key": key})
+        if given is not None and len(given) > VALUE_LIMIT:
+            words = "must have values of at most {most} characters: {key} has a longer one"
+            raise PydanticCustomError("metadata", words, {"most": VALUE_LIMIT, "key": key})
+    return value
+
+
+def _parts(value: Any) -> list[dict[str, Any]]:
+    """The parts of a message as they are stored."""
+    texts = [value] if isinstance(value, str) else _texts(value)
+    if all(not text or text.isspace() for text in texts):
+        raise PydanticCustomError("content", "must not be blank")
+    if sum(len(text.encode()) for text in texts) > TEXT_LIMIT:
+        raise PydanticCustomError("content", "is longer than {most} bytes", {"most": TEXT_LIMIT})
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise PydanticCustomError("content", "must be a string or a list of text parts")
+    for part in value:
+        if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+            raise PydanticCustomError("content", "must hold parts of type text with a text, and no others")
+    return [part["text"] for part in value]
+
+
+def _no_files(value: Any) -> None:
+    if value:
+        raise PydanticCustomError("attachments", "must be empty: there are no files yet")
+
+
+def _no_null(value: Any) -> Any:
+    return [] if value is None else value
+
+
+Metadata = Annotated[dict[str, str | None], PlainValidator(_metadata)]
+
+
+@with_config(OPEN)
+class Message(TypedDict):
+    role: Literal["user", "assistant"]
+    content: Annotated[list[dict[str, Any]], PlainValidator(_parts)]
+    metadata: NotRequired[Metadata | None]
+    attachments: NotRequired[Annotated[None, PlainValidator(_no_files)]]
+
+
+Messages = Annotated[list[Message], Field(max_length=MESSAGES_LIMIT, fail_fast=True), BeforeValidator(_no_null)]
+
+
+@with_config(OPEN)
+class NewThread(TypedDict):
+    messages: NotRequired[Messages]
+    metadata: NotRequired[Metadata | None]
+
+
+@with_config(OPEN)
+class Edit(TypedDict):
+    """Of a message, of a thread."""
+
+    metadata: NotRequired[Metadata | None]
+
+
+@with_config(OPEN)
+class NewRun(TypedDict):
+    assistant_id: str
+    additional_messages: NotRequired[Messages]
+    metadata: NotRequired[Metadata | None]
+    stream: NotRequired[bool | None]
+
+
+@with_config(OPEN)
+class NewThreadAndRun(TypedDict):
+    assistant_id: str
+    thread: NotRequired[NewThread | None]
+    metadata: NotRequired[Metadata | None]
+    stream: NotRequired[bool | None]
+
+
+@with_config(OPEN)
+class ToolOutput(TypedDict):
+    tool_call_id: str
+    output: str
+
+
+@with_config(OPEN)
+class ToolOutputs(TypedDict):
+    tool_outputs: Annotated[list[ToolOutput], Field(min_length=1, max_length=OUTPUT_LIMIT, fail_fast=True)]
+    stream: NotRequired[bool | None]
+
+
+MESSAGE = TypeAdapter(Message)
+NEW_THREAD = TypeAdapter(NewThread)
+EDIT = TypeAdapter(Edit)
+NEW_RUN = TypeAdapter(NewRun)
+NEW_THREAD_AND_RUN = TypeAdapter(NewThreadAndRun)
+TOOL_OUTPUTS = TypeAdapter(ToolOutputs)

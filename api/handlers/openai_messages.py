@@ -1,0 +1,98 @@
+"""Messages of the AIML / OpenAI dialect: list, add, read, change what is kept with one, remove."""
+
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from api import replies
+from api.dialects.openai import decode, encode
+from api.handlers import openai
+from api.handlers.door import Door
+from api.handlers.openai import Window
+from api.submission import Pending
+from shared import messages, reads
+from shared.errors import NotFound
+from shared.events import MessageDeleted, MessageEdited
+from shared.ids import MessageId, RunId, Ulid
+from shared.models import Thread
+from shared.views import MessageView
+
+
+class Messages:
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def list(self, request: web.Request) -> web.Response:
+        """GET /threads/{threadId}/messages"""
+        caller = await self._door.tokens.caller(request)
+        thread_id, window, run = openai.thread_id(request), openai.window(request), openai.run_filter(request)
+        thread = await self._door.thread(caller, thread_id)
+        if run is not None and await reads.run(self._door.postgres, thread.partition, thread.id, run) is None:
+            raise NotFound("There is no such run.")
+        page, more = window.shown(await self._page(thread, window, run))
+        return openai.listed(request, [encode.message(view, thread.id, thread.agent) for view in page], more)
+
+    async def _page(self, thread: Thread, window: Window, run: RunId | None) -> Sequence[MessageView]:
+        lower, upper = window.bounds
+        return await messages.page(
+            self._door.postgres,
+            thread.partition,
+            thread.id,
+            window.limit + 1,
+            above=messages.FIRST if lower is None else await self._number(thread, lower, window),
+            below=messages.LAST if upper is None else await self._number(thread, upper, window),
+            descending=window.reads_descending,
+            run=run,
+        )
+
+    async def _number(self, thread: Thread, cursor: Ulid, window: Window) -> int:
+        """The number of a message that is a cursor. Raises InvalidRequest where there is none."""
+        found = await messages.one(self._door.postgres, thread.partition, thread.id, MessageId(cursor))
+        if found is None:
+            raise openai.unknown("after" if cursor == window.after else "before")
+        return found.num
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /threads/{threadId}/messages"""
+        caller = await self._door.tokens.caller(request)
+        thread = openai.thread_id(request)
+        event = decode.message(await self._door.body(request))
+        answer = await openai.submit(self._door, caller, thread, (event,))
+        if isinstance(answer, Pending):
+            return openai.made(request, encode.expected(event, thread, answer.accepted_at))
+        return openai.made(request, encode.added(event, thread, openai.applied_at(answer)))
+
+    async def read(self, request: web.Request) -> web.Response:
+        """GET /threads/{threadId}/messages/{messageId}"""
+        caller = await self._door.tokens.caller(request)
+        thread_id, id_ = openai.thread_id(request), openai.message_id(request)
+        thread = await self._door.thread(caller, thread_id)
+        return replies.document(encode.message(await self._one(thread, id_), thread.id, thread.agent))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        """POST /threads/{threadId}/messages/{messageId}"""
+        caller = await self._door.tokens.caller(request)
+        thread_id, id_ = openai.thread_id(request), openai.message_id(request)
+        metadata = decode.metadata(await self._door.body(request))
+        thread = await self._door.thread(caller, thread_id)
+        decode.merged((await self._one(thread, id_)).metadata, metadata)
+        if metadata:
+            answer = await openai.submit(self._door, caller, thread.id, (MessageEdited(id_, metadata),))
+            openai.settled(answer)
+        return replies.document(encode.message(await self._one(thread, id_), thread.id, thread.agent))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """DELETE /threads/{threadId}/messages/{messageId}"""
+        caller = await self._door.tokens.caller(request)
+        thread_id, id_ = openai.thread_id(request), openai.message_id(request)
+        thread = await self._door.thread(caller, thread_id)
+        await self._one(thread, id_)
+        await openai.submit(self._door, caller, thread.id, (MessageDeleted(id_),))
+        return replies.text(encode.deleted(id_, "thread.message"))
+
+    async def _one(self, thread: Thread, id_: MessageId) -> MessageView:
+        """Raises NotFound."""
+        found = await messages.one(self._door.postgres, thread.partition, thread.id, id_)
+        if found is None:
+            raise NotFound("There is no such message.")
+        return found

@@ -1,0 +1,112 @@
+"""Hostile input to the AIML / OpenAI dialect: each gets its 4xx in the dialect's envelope, and stores nothing."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from shared import ids
+from tests import hostile
+from tests.contract.openai_client import call, refusal
+from tests.hostile import REQUESTS
+from tests.service import Client, Service
+
+SQL = [
+    "'; drop table batches; --",
+    "$1 $2 %s %(a)s {0} {key} :name",
+    "' union select secret from tokens --",
+    "\\x00 \\0 \\u0041 E'\\\\' \"quoted\" `ticks`",
+    "\u202eright to left\u202c \U0001f600 \x7f \x01",
+]
+ODD: list[Any] = [None, [], "x", 7, True, [{}], {"role": []}, {"metadata": "x"}, {"messages": {"role": "user"}}]
+ODD += [{"messages": [None]}, {"messages": "x", "thread": 7, "tool_outputs": 7, "assistant_id": 7, "metadata": 7}]
+ODD += [{"assistant_id": {}, "thread": {"messages": 7}, "tool_outputs": [7], "metadata": {"a": {}}, "messages": 7}]
+
+
+async def stored(service: Service) -> list[int]:
+    """How many rows there are of what a request may store."""
+    tables = ("threads", "batches", "messages", "runs")
+    return [await service.pool.fetchval(f"select count(*) from {table}") for table in tables]  # noqa: S608 - the names stand above
+
+
+@pytest.mark.parametrize("path", ["/v1/threads/{}/messages", "/threads/{}/messages", "/v1/threads/{}/runs"])
+async def test_every_hostile_request_gets_its_refusal_and_stores_nothing(
+    service: Service, client: Client, path: str
+) -> None:
+    thread = await client.new_thread()
+    before = await stored(service)
+    native, ours = f"/api/v1/threads/{thread}/events", path.format(thread)
+    for name, row in REQUESTS.items():
+        data = hostile.request(row, client.token, thread).replace(native.encode(), ours.encode(), 1)
+        status, body = await asyncio.to_thread(hostile.exchange, service.url, data)
+        assert (name, status) == (name, row.status)
+        error = json.loads(body)["error"]
+        assert error["code"] in {row.code, "invalid_request"}, name
+        assert client.token not in error["message"]
+    assert await stored(service) == before
+
+
+async def test_bodies_of_other_shapes_are_refused_everywhere(service: Service, client: Client) -> None:
+    thread = await client.new_thread()
+    body = {"role": "user", "content": "a"}
+    message = (await call(client, "POST", f"/v1/threads/{thread}/messages", body)).json["id"]
+    before = await stored(service)
+    for path in (
+        f"/v1/threads/{thread}/messages",
+        f"/v1/threads/{thread}/runs",
+        f"/v1/threads/{thread}/runs/{ids.mint()}/submit_tool_outputs",
+        "/v1/threads/runs",
+    ):
+        for odd in ODD:
+            assert (path, odd, refusal(await call(client, "POST", path, b"null" if odd is None else odd))[0]) == (
+                path,
+                odd,
+                400,
+            )
+    for path in ("/v1/threads", f"/v1/threads/{thread}", f"/v1/threads/{thread}/messages/{message}"):
+        for odd in (b"null", [], "x", 7, {"metadata": "x"}, {"metadata": [1]}, {"metadata": {"a": {}}}):
+            assert refusal(await call(client, "POST", path, odd))[0] == 400
+    assert await stored(service) == before
+
+
+async def test_sql_in_every_string_is_text_and_reads_back_equal(client: Client) -> None:
+    for text in SQL:
+        metadata = {text[:64]: text}
+        body = {"messages": [{"role": "user", "content": text, "metadata": metadata}], "metadata": metadata}
+        thread = (await call(client, "POST", "/v1/threads", body)).json
+        assert thread["metadata"] == metadata
+        (message,) = (await call(client, "GET", f"/threads/{thread['id']}/messages")).json
+        assert (message["content"][0]["text"]["value"], message["metadata"]) == (text, metadata)
+        for path in (f"/v1/threads/{thread['id']}", f"/v1/threads/{thread['id']}/messages/{message['id']}"):
+            assert (await call(client, "POST", path, {"metadata": {text[:64]: None}})).json["metadata"] == {}
+
+
+async def test_sql_in_paths_and_queries_is_refused(client: Client) -> None:
+    thread = await client.new_thread()
+    for path in (
+        "/threads/'%20or%201=1--/messages",
+        f"/v1/threads/{thread}/messages/';--",
+        f"/v1/threads/{thread}/runs/%00",
+    ):
+        assert refusal(await call(client, "GET", path))[0] == 404
+    for query in ("after=' or 1=1--", "before=%00", "limit=1;--", "order=desc;--", "limit=1e1", "limit=٣"):
+        assert refusal(await call(client, "GET", f"/v1/threads/{thread}/messages?{query}"))[0] == 400
+
+
+async def test_unknown_routes_and_methods_answer_in_the_same_envelope(client: Client) -> None:
+    thread = await client.new_thread()
+    for method, path, status in (
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/threads", 404),
+        ("PUT", "/v1/threads", 405),
+        ("PATCH", f"/threads/{thread}/messages", 405),
+    ):
+        assert (path, refusal(await call(client, method, path))[0]) == (path, status)
+
+
+async def test_the_token_is_looked_at_before_anything_else(client: Client) -> None:
+    unknown = client.using("nonsense")
+    for method, path in (("GET", "/threads/nonsense/messages"), ("POST", "/v1/threads"), ("GET", "/v1/threads/x/runs")):
+        reply = await call(unknown, method, path, b"{" if method == "POST" else None)
+        assert (refusal(reply)[0], reply.json["error"]["code"]) == (401, "invalid_api_key")
