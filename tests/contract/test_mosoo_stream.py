@@ -175,7 +175,6 @@ async def test_a_revoked_token_ends_its_streams_and_no_others(
     [
         ("?after=x", {}, "after"),
         ("", {"Last_Event_ID": "x"}, "Last-Event-ID"),
-        ("", {"Last_Event_ID": ""}, "Last-Event-ID"),
         (f"?after={'0' * 26}", {"Last_Event_ID": "\u00e9" * 26}, "Last-Event-ID"),
         ("?limit=0", {}, "limit"),
         ("?limit=1001", {}, "limit"),

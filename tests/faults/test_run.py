@@ -1,5 +1,7 @@
 """The fault run, short: what `make faults` does for minutes, for some seconds."""
 
+import pytest
+
 from tests.faults.run import Plan, fault_run
 from tests.faults.servers import Servers
 
@@ -14,6 +16,7 @@ SHORT = Plan(
 )
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_duplicated_or_reordered_under_faults(servers: Servers) -> None:
     report = await fault_run(SHORT, servers)
     assert report.too_quiet == [], report.line()

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from api.submission import Passes
 from shared.events import PermissionDecision, ThreadDeleted, UserInterrupt
 from shared.ids import BatchRef, RunId, ThreadId
@@ -14,6 +16,8 @@ from shared.settings import Settings
 from tests.driver import Driver
 from tests.pipeline import message
 from tests.races import Race, racing
+
+pytestmark = pytest.mark.slow  # a thousand of each
 
 ROUNDS, THREADS = 8, 125  # a thousand threads, each an interleaving of its own
 SEEN = 5  # of each way it may end: fewer mean that nothing raced

@@ -78,7 +78,10 @@ async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage:
     assert (failed["error"]["code"], failed["error"]["retryable"]) == ("runtime.lost", True)
 
 
-@pytest.mark.parametrize(("function", "lost"), [("checks_the_same", 3), ("checks_another", MOST_LOST)])
+@pytest.mark.parametrize(
+    ("function", "lost"),
+    [("checks_the_same", 3), pytest.param("checks_another", MOST_LOST, marks=pytest.mark.slow)],
+)
 async def test_a_run_that_takes_its_workers_along_fails_whatever_it_checkpoints(
     stage: Stage, function: str, lost: int
 ) -> None:

@@ -11,11 +11,14 @@ import pytest
 from redis.asyncio import Redis
 
 from api import follow, sse
+from shared import ids
+from shared import stream as logs
 from shared.effects import EventLogged
 from shared.events import RunFinished
 from shared.keys import Keys
 from shared.metrics import OPEN_STREAMS
 from shared.settings import Settings
+from tests.pipeline import PARTITIONS
 from tests.proxy import wire_to
 from tests.service import Client, message, running_api
 from tests.stage import Follower, Stage, following, running_stage, said
@@ -257,3 +260,23 @@ async def test_a_long_log_comes_whole_and_in_bounded_pieces(stage: Stage, client
         while follower.heard[-1].data["content"] != "y" * 100_000:
             await follower.event()
     assert len(follower.heard) < 50
+
+
+async def test_inputs_of_tools_count_as_they_are_sent(stage: Stage, client: Client) -> None:
+    """A mebibyte of one letter is a few kilobytes in the table; a piece of a stream is bounded by what it unpacks."""
+    thread, run = await stage.executing(client)
+    partition = ids.partition_of(thread, PARTITIONS)
+    db = await stage.line.get()
+    await db.execute(
+        "insert into thread_events (partition, thread, id, run, type, tool_input, occurred_at)"
+        " select $1, $2, ('7fff' || lpad(to_hex(n), 28, '0'))::uuid, $3, 'tool.use.started',"
+        " jsonb_build_object('text', repeat('x', 1000000)), now() from generate_series(1, 20) n",
+        *(partition, thread, run),
+    )
+    await db.execute("update threads set last_event_id = ('7fff' || lpad('14', 28, '0'))::uuid where id = $1", thread)
+    cursor, sizes = logs.START, []
+    while pieces := await logs.behind(db, [logs.Place(partition, thread, cursor)], follow.ROWS, follow.SIZE):
+        events = pieces[thread].events
+        sizes.append(sum(event.tool_input is not None for event in events))
+        cursor = events[-1].id
+    assert (sum(sizes), max(sizes)) == (20, 1)

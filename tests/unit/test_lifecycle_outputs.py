@@ -79,11 +79,21 @@ def test_a_checkpoint_lies_behind_what_was_yielded_before_it() -> None:
 def test_a_checkpoint_counts_as_the_first_attempt_and_losses_count_from_there() -> None:
     story = Story()
     run = story.running()
-    for _ in range(5):
+    for place in range(5):
         story.tell(AttemptLost(run.id))
         story.running()
-        story.tell(output(run.id, "{}"))
+        story.tell(output(run.id, f'{{"n":{place}}}'))
     assert story.run(run.id).attempt == 1
+
+
+def test_the_same_checkpoint_again_counts_no_attempt_anew() -> None:
+    story = Story()
+    run = story.running()
+    story.tell(output(run.id, "{}"))
+    story.tell(AttemptLost(run.id))
+    story.running()
+    story.tell(output(run.id, "{}"))
+    assert story.run(run.id).attempt == 2
 
 
 def test_a_run_that_waits_keeps_the_place_where_it_stopped() -> None:

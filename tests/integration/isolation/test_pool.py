@@ -18,8 +18,9 @@ from shared.settings import Settings
 from tests.agents import running_stage
 from tests.integration.isolation.children import children, context, custom, fails, gone, isolated, started, stream
 from tests.runs import collect
+from tests.stage import following
 from tests.watch import until
-from worker.runners import Custom, Output, RunnerError, TextDelta
+from worker.runners import Custom, Output, RunnerError
 from worker.runners.demo import echo
 from worker.runners.isolation import isolate
 from worker.runners.pool import Pool
@@ -47,24 +48,30 @@ async def test_the_worker_s_own_loop_runs_children_too(tmp_path: Path) -> None:
     assert (tmp_path / "done").read_text() == "tidy"
 
 
-async def test_a_child_that_blocks_its_loop_leaves_the_deltas_of_others_alone(pool: Pool) -> None:
-    blocked = [stream(isolated("block", pool), context()) for _ in range(2)]
-    for outputs in blocked:
-        await anext(outputs)
-    waiting = [asyncio.create_task(anext(outputs)) for outputs in blocked]
-    gaps, last = [], None
-    async for output in isolate("worker.runners.demo:echo", pool)(context("/slow 3")):
-        now = time.monotonic()
-        if last is not None and isinstance(output, TextDelta):
-            gaps.append(now - last - 0.1)  # echo waits a tenth of a second between its numbers
-        last = now
-    assert len(gaps) >= 29
-    assert sorted(gaps)[math.ceil(0.99 * len(gaps)) - 1] < DELTA_P99
-    assert not any(task.done() for task in waiting)
-    await pool.close()
-    for task in waiting:
-        with pytest.raises(RunnerError):
-            await task
+async def test_a_run_that_blocks_its_loop_leaves_the_streams_of_others_alone(settings: Settings) -> None:
+    """From the runner to the client: through the worker's writer, the log and a stream."""
+    async with running_stage(settings) as stage:
+        child = json.dumps({"function": "tests.isolated:block", "isolation": "process"})
+        await stage.become("tests.isolated:block", config=child)
+        blocked = [await stage.start() for _ in range(2)]
+        for _, run in blocked:
+            await stage.said(run, "blocking")
+        await stage.become("worker.runners.demo:echo")
+        thread, _ = await stage.start("/slow 4")
+        late, first = [], None
+        async with following(stage.client, thread, "?until=run") as follower:
+            while (heard := await follower.next()) is not None:
+                number = heard.data["content"] or ""
+                if heard.data["type"] == "agent.message.delta" and number.strip().isdigit():
+                    now = time.monotonic() - int(number) * 0.1  # echo says ten a second
+                    first = now if first is None else min(first, now)
+                    late.append(now)
+        assert len(late) >= 30
+        assert sorted(late)[math.ceil(0.99 * len(late)) - 1] - (first or 0) < DELTA_P99
+        for of in blocked:
+            assert (await stage.run(*of))["status"] == "running"
+            await stage.interrupt(of[0])
+            await stage.until(*of, "cancelled")
 
 
 async def test_a_pool_has_children_ready_and_makes_new_ones() -> None:
