@@ -8,7 +8,8 @@ from api.dialects.openai import decode, encode
 from api.handlers import openai
 from api.handlers.door import Door
 from api.handlers.openai import Window
-from api.handlers.openai_stream import Place, RunStreams
+from api.handlers.openai_stream import RunStreams
+from api.handlers.openai_telling import Place
 from api.submission import Applied, NewThread, Pending
 from shared import ids, runs
 from shared.errors import AgentNotPublished, Forbidden, InvalidRequest, NotFound

@@ -1,23 +1,15 @@
 """Threads and messages by OpenAI's own client: made, listed page by page, read, changed, removed."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
 import pytest
 
 from shared import ids
-from tests.contract.openai_client import call, refusal, sdk
+from tests.contract.openai_client import call, refusal
 from tests.service import Client, message
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated")
-
-
-@pytest.fixture
-async def threads(client: Client) -> AsyncIterator[Any]:
-    """`beta.threads` of a client; not typed, because all of it is marked as deprecated."""
-    async with sdk(client, max_retries=0) as made:
-        yield made.beta.threads
 
 
 async def texts(client: Client, path: str) -> list[str]:

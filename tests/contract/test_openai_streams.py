@@ -34,13 +34,6 @@ async def client(stage: Stage) -> Client:
     return stage.client
 
 
-@pytest.fixture
-async def threads(client: Client) -> AsyncIterator[Any]:
-    """`beta.threads` of a client; not typed, because all of it is marked as deprecated."""
-    async with sdk(client, max_retries=0) as made:
-        yield made.beta.threads
-
-
 async def opened(threads: Any, text: str = "hello") -> str:
     return str((await threads.create(messages=[{"role": "user", "content": text}])).id)
 
