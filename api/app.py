@@ -10,6 +10,8 @@ from aiohttp import web
 from api.agents import Agents
 from api.auth import Tokens
 from api.follow import Hub
+from api.handlers.cortex_runs import CortexRuns
+from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
 from api.handlers.door import Door
 from api.handlers.events import Events
@@ -23,7 +25,7 @@ from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
 from api.inbox import Inbox
 from api.postgres import Postgres
-from api.routes import openai_routes, routes
+from api.routes import cortex_routes, openai_routes, routes
 from shared.db.connect import open_pool
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -63,6 +65,7 @@ def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, he
 
     app = web.Application()
     app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), Document(), health))
+    app.add_routes(cortex_routes(CortexThreads(door), CortexRuns(door, hub)))
     app.add_routes(openai_routes(OpenAIThreads(door), Messages(door), OpenAIRuns(door, RunStreams(door, hub))))
     app.on_shutdown.append(drain)
     return app

@@ -25,14 +25,17 @@ _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _PLAIN = bytes(set(range(256)) - set(b"[]{},"))
 
 
-async def read_json(request: web.Request, limit: int, timeout: float) -> Any:
-    """The request's body as JSON. `limit` in bytes, `timeout` in seconds for the whole body.
+async def read_json(request: web.Request, limit: int, timeout: float, empty: Any = None) -> Any:
+    """The request's body as JSON. `limit` in bytes, `timeout` in seconds for the whole body; `empty` is what a body
+    without a byte means, where it means something.
 
     Raises TooLarge, UnsupportedMediaType, InvalidJson, InvalidRequest.
     """
     _check_encoding(request)
     body = await _read(request, limit, timeout)
     if not body:
+        if empty is not None:
+            return empty
         raise InvalidJson("The body is empty; a JSON object is expected.")
     _check_type(request)
     return decode(body)

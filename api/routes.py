@@ -2,6 +2,8 @@
 
 from aiohttp import web
 
+from api.handlers.cortex_runs import CortexRuns
+from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
 from api.handlers.events import Events
 from api.handlers.health import Health
@@ -14,6 +16,10 @@ from api.handlers.threads import Threads
 
 AGENT = "/api/v1/agents/{agentId}"
 THREAD = "/api/v1/threads/{threadId}"
+CORTEX = "/api/v2/cortex"
+CORTEX_AGENT = "/api/v2/databases/{database}/schemas/{schema}/agents/{name}"
+
+
 OPENAI = "/v1/threads/{threadId}"
 
 
@@ -39,6 +45,22 @@ def routes(
         web.get("/readyz", health.ready),
         web.get("/metrics", health.metrics),
     ]
+
+
+def cortex_routes(threads: CortexThreads, runs: CortexRuns) -> list[web.RouteDef]:
+    """Each with and without a slash behind it."""
+    found: list[web.RouteDef] = []
+    for slash in ("", "/"):
+        found += [
+            web.post(f"{CORTEX}/threads{slash}", threads.create),
+            web.get(f"{CORTEX}/threads{slash}", threads.list),
+            web.get(f"{CORTEX}/threads/{{id}}{slash}", threads.describe),
+            web.post(f"{CORTEX}/threads/{{id}}{slash}", threads.update),
+            web.delete(f"{CORTEX}/threads/{{id}}{slash}", threads.delete),
+            web.post(f"{CORTEX}/agent:run{slash}", runs.of_default),
+            web.post(f"{CORTEX_AGENT}:run{slash}", runs.of_named),
+        ]
+    return found
 
 
 def openai_routes(threads: OpenAIThreads, messages: Messages, runs: OpenAIRuns) -> list[web.RouteDef]:

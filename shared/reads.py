@@ -34,10 +34,16 @@ async def caller(source: Source, digest: bytes) -> Caller | None:
 
 async def agent(source: Source, id_: AgentId) -> AgentView | None:
     """The agent, whoever's it is."""
-    row = await source.fetchrow(SQL["agent"], id_)
-    if row is None:
-        return None
-    return AgentView(**{**row, "busy_policy": BusyPolicy(row["busy_policy"])})
+    return _agent_view(await source.fetchrow(SQL["agent"], id_))
+
+
+async def agent_named(source: Source, account: AccountId, name: str) -> AgentView | None:
+    return _agent_view(await source.fetchrow(SQL["agent_named"], account, name))
+
+
+async def default_agent(source: Source, account: AccountId) -> AgentView | None:
+    """The account's choice, else its first; None where it has no agent."""
+    return _agent_view(await source.fetchrow(SQL["default_agent"], account))
 
 
 async def thread(source: Source, partition: int, id_: ThreadId, account: AccountId) -> Thread | None:
@@ -86,6 +92,10 @@ async def runs(
     """At most `limit` runs, the newest first; those behind `after`, where one is given."""
     rows = await source.fetch(SQL["runs"], partition, thread, limit, after)
     return [_run_view(row) for row in rows]
+
+
+def _agent_view(row: Any) -> AgentView | None:
+    return None if row is None else AgentView(**{**row, "busy_policy": BusyPolicy(row["busy_policy"])})
 
 
 def _run_view(row: Any) -> RunView:

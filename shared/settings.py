@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     wait_default: float = Field(default=2.0, ge=0, description="seconds a POST waits for its outcome")
     wait_limit: float = Field(default=30.0, ge=0, description="the most that `Prefer: wait=N` may ask for, seconds")
     drain_timeout: float = Field(default=25.0, gt=0, description="seconds for open requests to end after SIGTERM")
+    cortex_shapes: Literal["documented", "live"] = Field(
+        default="documented", description="the Cortex answers as its pages have them, or as the live service gives them"
+    )
     token_cache: float = Field(default=10.0, ge=0, le=30, description="seconds a token is trusted without a look-up")
     backlog_limit: int = Field(default=5_000_000, gt=0, description="waiting batches above which accepts get 503")
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from shared.effects import EventLogged
 from shared.ids import AccountId, AgentId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
-from shared.models import BusyPolicy, Run, TokenKind
+from shared.models import BusyPolicy, Run, RunError, RunStatus, TokenKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +95,46 @@ class HistoryPage:
 
     entries: tuple[EventLogged, ...]
     truncated: bool  # there are more: older ones, or behind a cursor newer ones
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Where a thread lies, and the agent that it is bound to."""
+
+    partition: int
+    id: ThreadId
+    agent: AgentId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the owner of a thread calls it, and when it changed."""
+
+    partition: int
+    id: ThreadId
+    num: int
+    name: str | None
+    origin_application: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    id: MessageId
+    num: int
+    parts: list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
+
+
+@dataclass(frozen=True, slots=True)
+class RunAnswer:
+    status: RunStatus
+    error: RunError | None
+    usage: dict[str, int] | None
+    question: int | None  # the number of the message that it answers
+    said: list[Said]  # oldest first
+    requests: list[OpenRequest]

@@ -22,6 +22,7 @@ from worker.runners import (
 )
 
 FLOOD = 1_000_000  # deltas
+RECITED = 60_000
 
 
 @dataclass(slots=True)
@@ -161,6 +162,18 @@ async def asks_slowly(ctx: Context) -> AsyncIterator[Output]:
     """Works for 0.8 s, asks, works, asks, for ever."""
     await asyncio.sleep(0.8)
     yield PermissionRequest(str(len(ctx.decisions)), "Go on?")
+
+
+async def recalls(ctx: Context) -> AsyncIterator[Output]:
+    """Tells all of the history before its message, in brackets."""
+    history = await ctx.history()
+    yield TextDelta(f"[{'|'.join(f'{message.role}:{message.text}' for message in history)}]")
+
+
+async def recites(ctx: Context) -> AsyncIterator[Output]:
+    """More than fits between a run and a client that does not read."""
+    for n in range(RECITED):
+        yield TextDelta(f"{n} ")
 
 
 async def remembers(ctx: Context) -> AsyncIterator[Output]:

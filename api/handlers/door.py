@@ -47,9 +47,11 @@ class Door:
     tokens: Tokens
     agents: Agents
 
-    async def body(self, request: web.Request) -> Any:
-        """The request's JSON. Raises TooLarge, UnsupportedMediaType, InvalidJson, InvalidRequest."""
-        return await read_json(request, self.settings.body_limit, self.settings.body_timeout)
+    async def body(self, request: web.Request, empty: Any = None) -> Any:
+        """The request's JSON; `empty` where it has none and that is taken. Raises TooLarge, UnsupportedMediaType,
+        InvalidJson, InvalidRequest.
+        """
+        return await read_json(request, self.settings.body_limit, self.settings.body_timeout, empty)
 
     def wait(self, request: web.Request) -> float:
         """Seconds that the client wants to wait for the outcome."""

@@ -15,11 +15,11 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 CONVERSATION = README.split("## A conversation")[1].split("\n## ")[0]
 
 
-def commands() -> list[str]:
+def commands(page: str = CONVERSATION) -> list[str]:
     """What stands behind `$ `, with the lines that go on with it."""
     found: list[str] = []
     open_ = False
-    for line in CONVERSATION.splitlines():
+    for line in page.splitlines():
         text = line.removeprefix("    ")
         if line.startswith("    $ "):
             found.append(text.removeprefix("$ "))

@@ -15,8 +15,11 @@ from shared.db.statements import statements
 from shared.settings import Settings
 
 MANY = 20_000
-NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "runs")
-BIG = {"batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"}
+NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers", "runs")
+BIG = {
+    *("batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"),
+    "thread_numbers",
+}
 
 FILL = """
 insert into accounts (id, name) select '00000000-0000-0000-0000-000000000001', 'acme';
@@ -58,11 +61,17 @@ from generate_series(1, {many}) n;
 insert into permission_requests (partition, thread, id, run, state, title, created_at, decided_at)
 select 1, lpad('1', 32, '0')::uuid, gen_random_uuid(), gen_random_uuid(), 'allowed', '', now(), now()
 from generate_series(1, {many}) n;
+insert into thread_numbers (partition, thread) select partition, id from threads;
+insert into accounts (id, name) values (lpad('2', 32, '0')::uuid, 'globex');
+insert into threads (partition, id, account, created_by, created_by_kind)
+select 2, gen_random_uuid(), lpad('2', 32, '0')::uuid, gen_random_uuid(), 'human_pat' from generate_series(1, 20) n;
 update threads set ready_at = now() where id <> lpad('1', 32, '0')::uuid;
 """
 
 THREAD = ids.from_bytes((1).to_bytes(16, "big"))
 ACCOUNT = ids.from_bytes((1).to_bytes(16, "big"))
+SMALL = ids.from_bytes((2).to_bytes(16, "big"))  # an account of 20 threads, without numbers
+NUM = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +197,12 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             {"permission_requests_open", "threads_pkey", "batches_waiting", "batches_blocked"},
         ),
         ("sweep", "tombstones", (), {"threads_to_purge"}),
-        ("sweep", "forget_threads", (24.0,), {"threads_to_forget", "threads_pkey", "batches_blocked"}),
+        (
+            "sweep",
+            "forget_threads",
+            (24.0,),
+            {"threads_to_forget", "threads_pkey", "batches_blocked", "thread_numbers_thread_key"},
+        ),
         ("sweep", "gone", ([1], [1]), {"batches_pkey"}),
         ("sweep", "unrung", (2.0, 10, [1], [ACCOUNT], [0]), {"batches_waiting"}),
         ("reads", "events_after", (1, THREAD, late, 100), {"thread_events_pkey"}),
@@ -212,6 +226,18 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("messages", "oldest_of_run", (1, THREAD, 0, 2**62, 20, late), {"messages_by_run"}),
         ("messages", "one", (1, THREAD, late), {"messages_pkey"}),
         ("messages", "numbered", (1, THREAD, 500), {"messages_by_number"}),
+        ("numbers", "thread", (NUM, ACCOUNT), {"thread_numbers_pkey", "threads_pkey"}),
+        ("numbers", "described", (NUM, ACCOUNT), {"thread_numbers_pkey", "threads_pkey"}),
+        ("numbers", "listed", (SMALL, None, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed", (SMALL, "mine", 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "number", ([1], [THREAD]), {"thread_numbers_thread_key"}),
+        ("numbers", "numbers", ([THREAD],), {"thread_numbers_thread_key"}),
+        ("answers", "run", (1, THREAD, THREAD), {"runs_pkey", "messages_pkey"}),
+        ("answers", "said", (1, THREAD, THREAD, datetime.now(UTC), 1_000), {"messages_by_run"}),
+        ("answers", "open_requests", (1, THREAD, THREAD), {"permission_requests_by_run"}),
+        ("answers", "requests_of", (1, THREAD, [THREAD]), {"runs_pkey", "messages_pkey"}),
+        ("reads", "agent_named", (ACCOUNT, "echo"), set()),
+        ("execute", "lineage", (1, THREAD, MANY - 5, 20, 20, [THREAD]), {"messages_by_number"}),
         ("execute", "lock_free", ([1], [THREAD]), {"threads_pkey"}),
         ("execute", "lease", ([1], [THREAD], [THREAD], ACCOUNT, 6, 60), {"threads_pkey", "runs_pkey", "agents_pkey"}),
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),

@@ -175,8 +175,10 @@ async def test_a_tombstone_goes_once_nobody_can_ask_for_it(driver: Driver, upkee
         "update threads set purged_at = now() - case when id = $1 then interval '25 hours' else interval '1 hour' end",
         old,
     )
+    await driver.pool.execute("insert into thread_numbers (partition, thread) select partition, id from threads")
     await upkeep.forget_once()
-    assert [row["id"] for row in await driver.pool.fetch("select id from threads")] == [young]
+    for column, table in (("id", "threads"), ("thread", "thread_numbers")):
+        assert await ids_in(driver, column, table) == [young]
 
 
 async def test_notes_of_those_who_left_long_ago_are_forgotten(driver: Driver, upkeep: Upkeep) -> None:

@@ -47,6 +47,7 @@ class Briefing:
     place: EventId | None  # where the last attempt's checkpoint lies; None where this is the first one
     seq: int  # its place in the thread's order of execution: history is what comes before
     first: int | None  # the number of the first new message
+    parent: int | None  # the number of the message that the new ones follow, 0 for none; None: the last one before
     readable: bool = True  # if not, the rest is empty
 
     async def refuse(self) -> Runner:
@@ -85,6 +86,7 @@ def _unreadable(lease: Lease, row: asyncpg.Record) -> Briefing:
         place=None,
         seq=0,
         first=None,
+        parent=None,
         readable=False,
     )
 
@@ -105,6 +107,7 @@ def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
         place=None if lease.fresh else EventId(since),
         seq=row["seq"],
         first=row["first"],
+        parent=row["parent"],
     )
 
 
@@ -142,10 +145,15 @@ async def replay(connection: asyncpg.Connection, briefing: Briefing) -> Replay |
 
 
 async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int) -> list[Message]:
-    """The latest messages of the thread before those of the run, oldest first."""
+    """The latest messages of the thread before those of the run, oldest first: where the run goes on from a message of
+    its own choice, those that lead up to that one.
+    """
     own = [message.id for message in briefing.messages]
-    asked = (*briefing.lease.where, briefing.seq, limit, own, briefing.first or 0, _BEHIND)
-    return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
+    if briefing.parent is None:
+        asked = (*briefing.lease.where, briefing.seq, limit, own, briefing.first or 0, _BEHIND)
+        return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
+    chain = (*briefing.lease.where, briefing.parent, limit, _BEHIND, own)
+    return [_message(row) for row in reversed(await connection.fetch(SQL["lineage"], *chain))]
 
 
 def _message(row: asyncpg.Record) -> Message:

@@ -10,9 +10,9 @@ from shared.errors import ThreadmillError
 
 def spell(error: ThreadmillError, request_id: str) -> tuple[int, Any]:
     """Status and body."""
-    return error.status, {
-        "message": error.message,
-        "code": f"399{error.status}",
-        "error_code": error.code,
-        "request_id": request_id,
-    }
+    return error.status, document(error.status, error.code, error.message, request_id)
+
+
+def document(status: int, code: str, message: str, request_id: str) -> dict[str, Any]:
+    """Also of what is no error of ours: a run that failed."""
+    return {"message": message, "code": f"399{status}", "error_code": code, "request_id": request_id}

@@ -138,7 +138,7 @@ order by t.ready_at;
 -- what became of permissions. Each is looked up by its whole key, in a subquery that the planner must not take apart, or by a
 -- range of one that leads the order: it would take an index by thread as well, and read all that the thread ever had.
 select t.id as thread, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
-       a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, p.keys, p.states, p.notes
+       a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, m.parent, p.keys, p.states, p.notes
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join threads t on t.partition = w.partition and t.id = w.thread
 cross join lateral (
@@ -147,7 +147,8 @@ cross join lateral (
 left join agents a on a.id = t.agent
 cross join lateral (
     select array_agg(id order by num) as ids, array_agg(parts::text order by num) as parts,
-           array_agg(created_at order by num) as moments, min(num) as first
+           array_agg(created_at order by num) as moments, min(num) as first,
+           (array_agg(parent order by num desc) filter (where parent is not null))[1] as parent
     from unnest(r.input) as i (message)
     cross join lateral (
         select * from messages
@@ -212,6 +213,35 @@ from placed
 where id <> all($5::uuid[]) and incomplete_reason is distinct from 'runner.restarted'
   and case when seq is null then num < $6 else seq < $3 end
 order by place desc, num desc
+limit $4;
+
+-- name: lineage
+-- At most $4 messages that lead up to the message with a number, that one first: each follows the one that it names, else
+-- the one before it. Where such a message was removed, the next one before it stands for it. What a lost attempt said and the
+-- run's own messages are left out, for which $5 further ones are looked through. Arguments: partition, thread, number, limit,
+-- further ones, own messages.
+with recursive chain as (
+    (select num, parent, id, role, parts, created_at, incomplete_reason, 1 as steps
+     from messages
+     where partition = $1 and thread = $2 and num <= $3
+     order by num desc
+     limit 1)
+    union all
+    select m.*, c.steps + 1
+    from chain c
+    cross join lateral (
+        select num, parent, id, role, parts, created_at, incomplete_reason
+        from messages
+        where partition = $1 and thread = $2 and num <= coalesce(c.parent, c.num - 1) and num < c.num
+        order by num desc
+        limit 1
+    ) as m
+    where c.steps < $4::int + $5::int
+)
+select id, role, parts::text as parts, created_at, incomplete_reason
+from chain
+where incomplete_reason is distinct from 'runner.restarted' and id <> all($6::uuid[])
+order by steps
 limit $4;
 
 -- name: offers

@@ -10,6 +10,21 @@ select id, account, name, kind, busy_policy, published
 from agents
 where id = $1;
 
+-- name: agent_named
+-- The same of an account's agent by its name. Arguments: account, name.
+select id, account, name, kind, busy_policy, published
+from agents
+where account = $1 and name = $2;
+
+-- name: default_agent
+-- The same of the agent that an account chose, else of its first. Argument: account.
+select agents.id, agents.account, agents.name, kind, busy_policy, published
+from accounts
+join agents on agents.account = accounts.id
+where accounts.id = $1
+order by agents.id = accounts.default_agent desc nulls last, agents.created_at, agents.id
+limit 1;
+
 -- name: thread
 -- A thread of the account that is not deleted. By its key, in a subquery that the planner must not take apart: it would
 -- take the index of an account's threads as well, and read all of them. Arguments: partition, id, account.

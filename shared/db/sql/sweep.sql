@@ -88,19 +88,23 @@ delete from runs where (partition, thread, id) in (
 -- The small tables of a deleted thread.
 with requests as (delete from permission_requests where partition = $1 and thread = $2),
      offers as (delete from steers where partition = $1 and thread = $2),
-     numbers as (delete from thread_numbers where partition = $1 and thread = $2),
      seen as (delete from client_requests where partition = $1 and thread = $2)
 update threads set purged_at = clock_timestamp(), metadata = '{}', user_id = null, client_external_ref = null,
-                   title = null
+                   title = null, name = null, origin_application = null
 where partition = $1 and id = $2;
 
 -- name: forget_threads
--- Tombstones that nobody can ask for any more: their batches and keys have had their time.
-delete from threads t where (t.partition, t.id) in (
-    select partition, id from threads
-    where purged_at < now() - $1::float8 * interval '1 hour' limit 1000)
-  and not exists (select from batches b where b.partition = t.partition and b.thread = t.id and b.applied_at is null
-                                           and b.blocked);
+-- Tombstones that nobody can ask for any more: their batches and keys have had their time. Their numbers go with them, and
+-- not before: a retry of the request that made a thread is answered with its number.
+with forgotten as (
+    delete from threads t where (t.partition, t.id) in (
+        select partition, id from threads
+        where purged_at < now() - $1::float8 * interval '1 hour' limit 1000)
+      and not exists (select from batches b where b.partition = t.partition and b.thread = t.id and b.applied_at is null
+                                               and b.blocked)
+    returning t.id
+)
+delete from thread_numbers n using forgotten f where n.thread = f.id;
 
 -- name: forget_notes
 -- Notes of owners that have not worked for an hour; what such a note still names has been settled or waits for its

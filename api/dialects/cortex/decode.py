@@ -1,0 +1,143 @@
+"""Requests of Cortex as the service's own events, and what their retries are recognised by.
+
+`document` is what the model took: unknown keys make no other request of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from api.dialects.cortex import models
+from shared import ids
+from shared.errors import InvalidRequest
+from shared.events import MessageAdded, PermissionDecision, RunRequested, ThreadEdited
+from shared.ids import AgentId, MessageId, RunId
+
+Document = dict[str, Any]
+
+_PHRASES = {
+    "missing": "is required",
+    "union_tag_not_found": "needs a `type`",
+    "union_tag_invalid": "has an unknown `type`",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+}
+_WORDS = {"allow": True, "allow_once": True, "deny": False, "reject": False, "reject_once": False}
+_NOTE = 2000  # characters, as in the native dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    document: Document
+    origin_application: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    document: Document
+    event: ThreadEdited
+
+
+@dataclass(frozen=True, slots=True)
+class RunAsked:
+    """A message to answer, or decisions on what a run waits for: one of the two is empty."""
+
+    document: Document
+    thread: int | None
+    parent: int | None  # the message it goes on from, 0: from none; None: from the last one
+    texts: Sequence[str]
+    decisions: Sequence[PermissionDecision]
+    stream: bool
+
+    def request(self, agent: AgentId | None, request_id: str) -> RunRequested:
+        parts = [{"type": "text", "text": text} for text in self.texts]
+        message = MessageAdded(MessageId(ids.mint()), "user", parts, request_id=request_id)
+        return RunRequested(RunId(ids.mint()), agent, (message,), self.parent)
+
+
+def creation(body: Any) -> Creation:
+    """Raises InvalidRequest, which names the field."""
+    document = _taken(models.CREATE_THREAD, body)
+    return Creation(document, document.get("origin_application") or None)
+
+
+def update(body: Any) -> Update:
+    """Raises InvalidRequest, which names the field."""
+    document = _taken(models.UPDATE_THREAD, body)
+    return Update(document, ThreadEdited(document.get("thread_name")))
+
+
+def run(body: Any) -> RunAsked:
+    """Raises InvalidRequest, which names the field."""
+    document = _taken(models.RUN_AGENT, body)
+    content = document["messages"][0]["content"]
+    results = [part["tool_result"] for part in content if part["type"] == "tool_result"]
+    if results and len(results) < len(content):
+        raise InvalidRequest("messages.0.content: a tool_result stands without text.", param="messages")
+    asked = RunAsked(
+        document=document,
+        thread=document.get("thread_id"),
+        parent=document.get("parent_message_id"),
+        texts=() if results else _texts(content),
+        decisions=[_decision(result, index) for index, result in enumerate(results)],
+        stream=document.get("stream") is not False,
+    )
+    if asked.thread is None and (asked.decisions or asked.parent):
+        raise InvalidRequest("thread_id is required with a tool_result or a parent_message_id.", param="thread_id")
+    return asked
+
+
+def _texts(content: Sequence[Document]) -> list[str]:
+    texts = [part["text"] for part in content]
+    joined = "\n".join(texts)
+    if not joined or joined.isspace():
+        raise InvalidRequest("messages.0.content must not be blank.", param="messages")
+    if len(joined.encode()) > models.TEXT_LIMIT:
+        raise InvalidRequest(f"messages.0.content is longer than {models.TEXT_LIMIT} bytes.", param="messages")
+    return texts
+
+
+def _decision(result: Document, index: int) -> PermissionDecision:
+    """A word, or an object with one as `decision`, which may be JSON within a text."""
+    part = result["content"][0]
+    given = part["json"] if part["type"] == "json" else _said(part["text"])
+    word, note = given.get("decision"), given.get("note")
+    place = f"messages.0.content.{index}.tool_result.content"
+    if not isinstance(word, str) or word not in _WORDS:
+        raise InvalidRequest(f'{place}: a `decision` is required, "allow" or "deny".', param="messages")
+    if note is not None and not (isinstance(note, str) and len(note) <= _NOTE):
+        raise InvalidRequest(f"{place}: `note` must be a text of at most {_NOTE} characters.", param="messages")
+    return PermissionDecision(result["tool_use_id"], _WORDS[word], note)
+
+
+def _said(text: str) -> Document:
+    word = text.strip()
+    if not word.startswith("{"):
+        return {"decision": word}
+    try:
+        value = from_json(word)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _taken(model: TypeAdapter[Any], body: Any) -> Document:
+    """What the model takes of a body: a copy, without nulls. Raises InvalidRequest with the first thing wrong."""
+    try:
+        document: Document = model.validate_python(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _refusal(error: ValidationError) -> InvalidRequest:
+    """`messages.0.role is required.`"""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("int", "str"))[:300]
+    text = _PHRASES.get(first["type"]) or first["msg"]
+    if text[0].isupper():
+        text = f"is not valid: {text}"
+    return InvalidRequest(f"{place or 'The body'} {text}.", param=place or None)

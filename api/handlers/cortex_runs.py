@@ -1,0 +1,119 @@
+"""agent:run: a message is answered, or a permission decided; the answer is streamed or given whole.
+
+The run is the service's, not the request's: a client that goes away does not stop it.
+"""
+
+from contextlib import aclosing
+
+import structlog
+from aiohttp import web
+
+from api import answering, edge, negotiation, replies, sse
+from api.answering import Asked
+from api.dialects.cortex import decode, encode, frames, outcomes
+from api.dialects.cortex.decode import RunAsked
+from api.dialects.cortex.errors import spell
+from api.follow import Hub
+from api.handlers import cortex_paths as paths
+from api.handlers.cortex_asking import Asking
+from api.handlers.cortex_threads import replayed
+from api.handlers.door import Door
+from api.sse import COMMENT, Outlet
+from api.submission import Applied
+from shared import numbers
+from shared.errors import InternalError, ThreadmillError
+from shared.views import RunAnswer
+
+log = structlog.get_logger()
+
+
+class CortexRuns:
+    def __init__(self, door: Door, hub: Hub) -> None:
+        self._door = door
+        self._hub = hub
+        self._asking = Asking(door)
+
+    async def of_default(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/v2/cortex/agent:run"""
+        return await self._run(request, None)
+
+    async def of_named(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/v2/databases/{database}/schemas/{schema}/agents/{name}:run"""
+        return await self._run(request, paths.agent_name(request))
+
+    async def _run(self, request: web.Request, name: str | None) -> web.StreamResponse:
+        caller = await self._door.tokens.caller(request)
+        agent = None if name is None else await self._asking.named(caller, name)
+        body: RunAsked = decode.run(await self._door.body(request, empty={}))
+        route = "POST agent:run" if agent is None else f"POST {agent.id}:run"
+        key = negotiation.idempotency(request, route, body.document)
+        answer = await self._asking.ask(request, caller, agent, body, key)
+        run = outcomes.run_of(answer)
+        thread = outcomes.made(answer).id
+        partition = await self._door.postgres.partition_of(thread)
+        num = (await numbers.of(self._door.postgres, [(partition, thread)]))[thread]
+        asked = Asked(partition, thread, run, answer.accepted_at, caller.token)
+        if body.stream:
+            return await self._streamed(request, asked, num, answer)
+        return await self._whole(request, asked, num, answer)
+
+    async def _whole(self, request: web.Request, asked: Asked, num: int, answer: Applied) -> web.Response:
+        """The answer once it is there."""
+        if request.transport is None:
+            raise ConnectionResetError("The client is gone.")
+        outlet = Outlet(request.writer, request.transport)
+        async with aclosing(answering.pieces(asked, self._door.postgres, self._hub, outlet)) as pieces:
+            async for _ in pieces:
+                pass
+        said = await answering.answer(asked, self._door.postgres)
+        if (why := encode.failure(said)) is not None:
+            return replies.document(encode.failed(why, request[edge.ID]), why.status, replayed(answer))
+        return replies.document(encode.response(said, num, asked.run), 200, replayed(answer))
+
+    async def _streamed(self, request: web.Request, asked: Asked, num: int, answer: Applied) -> web.StreamResponse:
+        """The answer as it comes."""
+        question = await answering.question(asked, self._door.postgres)
+        response = sse.response(request)
+        response.headers.update({negotiation.CORTEX_REQUEST_ID: request[edge.ID]} | (replayed(answer) or {}))
+        writer = await response.prepare(request)
+        if writer is None or request.transport is None:
+            return response
+        outlet = Outlet(writer, request.transport)
+        try:
+            await outlet.send(frames.metadata("user", num, question) + frames.status(frames.QUEUED))
+            await self._tell(asked, num, outlet, request[edge.ID])
+        except ConnectionError as gone:
+            log.debug("stream lost", thread=asked.thread, error=repr(gone))
+        return response
+
+    async def _tell(self, asked: Asked, num: int, outlet: Outlet, request_id: str) -> None:
+        """All of the answer. What fails from here on is told within it."""
+        try:
+            places = await self._tell_live(asked, outlet)
+            last = _last(await answering.answer(asked, self._door.postgres), asked, num, places, request_id)
+        except ThreadmillError as error:
+            last = frames.frame("error", spell(error, request_id)[1])
+        except ConnectionError:
+            raise
+        except Exception:  # whatever it is, the client gets our envelope and the log the reason
+            log.exception("stream failed", thread=asked.thread)
+            last = frames.frame("error", spell(InternalError(), request_id)[1])
+        await outlet.send(last)
+
+    async def _tell_live(self, asked: Asked, outlet: Outlet) -> frames.Places:
+        places = frames.Places()
+        async with aclosing(answering.pieces(asked, self._door.postgres, self._hub, outlet)) as pieces:
+            async for events in pieces:
+                shown = b"".join(frames.live(event, places) for event in events)
+                if shown or not events:
+                    await outlet.send(shown or COMMENT)
+        return places
+
+
+def _last(said: RunAnswer, asked: Asked, num: int, places: frames.Places, request_id: str) -> bytes:
+    """What stands behind the pieces: each text whole, the message that was made, the response; or why there is none."""
+    if (why := encode.failure(said)) is not None:
+        return frames.frame("error", encode.failed(why, request_id))
+    texts = [frames.text(places.of(str(one.id)), one.text) for one in said.said]
+    made = [frames.metadata("assistant", num, said.said[-1].num)] if said.said else []
+    return b"".join([*texts, *made, frames.frame("response", encode.response(said, num, asked.run))])

@@ -1,0 +1,61 @@
+"""What a run has answered so far: its messages, what it used, why it failed, which permissions it waits for.
+
+For the dialects in which a run is one request with one answer. Refused here: waiting for more, and writing.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared.db.records import run_error_of
+from shared.db.statements import statements
+from shared.ids import RunId, ThreadId
+from shared.models import RunStatus
+from shared.reads import Source
+from shared.views import OpenRequest, RunAnswer, Said
+
+SQL = statements("answers")
+
+_MOST = 1_000  # messages of one answer: the newest ones of a run that says more
+
+
+async def answer(source: Source, partition: int, thread: ThreadId, run: RunId, since: datetime) -> RunAnswer | None:
+    """The run, with what it said from a moment on; None where there is no such run."""
+    row = await source.fetchrow(SQL["run"], partition, thread, run)
+    if row is None:
+        return None
+    said = await source.fetch(SQL["said"], partition, thread, run, since, _MOST)
+    return RunAnswer(
+        status=RunStatus(row["status"]),
+        error=run_error_of(row["error"]),
+        usage=None if row["usage"] is None else from_json(row["usage"]),
+        question=row["question"],
+        said=[Said(one["id"], one["num"], from_json(one["parts"])) for one in reversed(said)],
+        requests=await open_requests(source, partition, thread, run),
+    )
+
+
+async def question(source: Source, partition: int, thread: ThreadId, run: RunId) -> int | None:
+    """The number of the message that a run answers."""
+    row = await source.fetchrow(SQL["run"], partition, thread, run)
+    return None if row is None else row["question"]
+
+
+async def open_requests(source: Source, partition: int, thread: ThreadId, run: RunId) -> list[OpenRequest]:
+    """Permissions that a run waits for, oldest first."""
+    rows = await source.fetch(SQL["open_requests"], partition, thread, run)
+    return [OpenRequest(row["id"], row["title"], row["tool_name"], _input(row["tool_input"])) for row in rows]
+
+
+async def requests_of(source: Source, partition: int, thread: ThreadId, runs: Collection[RunId]) -> dict[RunId, str]:
+    """The ids of the requests that started these runs, where they are known."""
+    if not runs:
+        return {}
+    rows = await source.fetch(SQL["requests_of"], partition, thread, list(runs))
+    return {row["run"]: row["request_id"] for row in rows}
+
+
+def _input(text: str | None) -> dict[str, Any] | None:
+    return None if text is None else from_json(text)

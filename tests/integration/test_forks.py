@@ -1,0 +1,99 @@
+"""Which messages a runner is told of where a thread has forks: those that lead up to the message it goes on from."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared import ids
+from shared.settings import Settings
+from tests.agents import Stage, running_stage
+from tests.contract.cortex_client import Cortex, texts
+
+ROLES = ("user", "assistant")
+
+
+@pytest.fixture
+async def stage(settings: Settings) -> AsyncIterator[Stage]:
+    async with running_stage(settings, "tests.odd_runners:recalls") as stage:
+        yield stage
+
+
+async def asked(cortex: Cortex, thread: int, parent: int | None, text: str) -> tuple[str, int]:
+    """What the runner was told before this message, and the number of its answer."""
+    answer = await cortex.ask(text, thread_id=thread, parent_message_id=parent)
+    return "".join(texts(answer)), answer["metadata"]["assistant_message_id"]
+
+
+async def test_a_fork_is_told_only_what_leads_up_to_it(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    first = await asked(cortex, thread, 0, "one")
+    second = await asked(cortex, thread, first[1], "two")
+    fork = await asked(cortex, thread, first[1], "other")
+    assert [first[0], second[0], fork[0]] == ["[]", "[user:one|assistant:[]]", "[user:one|assistant:[]]"]
+    told, _ = await asked(cortex, thread, fork[1], "on")
+    assert told == f"[user:one|assistant:[]|user:other|assistant:{fork[0]}]"
+    told, _ = await asked(cortex, thread, second[1], "back")
+    assert told == f"[user:one|assistant:[]|user:two|assistant:{second[0]}]"
+    assert (await asked(cortex, thread, 0, "anew"))[0] == "[]"
+
+
+async def test_a_thread_without_forks_is_told_its_latest_messages(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    first, _ = await asked(cortex, thread, None, "one")
+    second, _ = await asked(cortex, thread, None, "two")
+    assert (first, second) == ("[]", "[user:one|assistant:[]]")
+    told, _ = await asked(cortex, thread, None, "three")
+    assert told == f"[user:one|assistant:[]|user:two|assistant:{second}]"
+
+
+async def test_where_a_message_of_the_chain_was_removed_the_one_before_it_stands_for_it(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    _, first = await asked(cortex, thread, 0, "one")
+    told, second = await asked(cortex, thread, first, "two")
+    await stage.service.pool.execute("delete from messages where num = $1", first)
+    assert (await asked(cortex, thread, second, "three"))[0] == f"[user:one|user:two|assistant:{told}]"
+
+
+async def test_a_parent_that_comes_after_its_child_does_not_make_the_chain_endless(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    _, first = await asked(cortex, thread, 0, "one")
+    await stage.service.pool.execute("update messages set parent = num + 7 where role = 'user'")
+    assert (await asked(cortex, thread, first, "two"))[0] == "[user:one|assistant:[]]"
+
+
+async def written(stage: Stage, texts: list[str], answered: bool) -> int:
+    """Messages of both roles in turn, in the only thread; the number of the last one."""
+    row = await stage.service.pool.fetchrow("select partition, thread from thread_numbers")
+    assert row is not None
+    run = ids.mint() if answered else None
+    parts = [json.dumps([{"type": "text", "text": text}]) for text in texts]
+    said = [(*row, ids.mint(), ROLES[n % 2], part, run) for n, part in enumerate(parts)]
+    await stage.service.pool.executemany(
+        "insert into messages (partition, thread, id, role, parts, run, created_at)"
+        " values ($1, $2, $3, $4, $5, $6, now())",
+        said,
+    )
+    last: int = await stage.service.pool.fetchval("select max(num) from messages")
+    return last
+
+
+async def test_a_long_chain_is_told_by_its_latest_messages(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    last = await written(stage, [f"m{n}" for n in range(400)], answered=True)
+    told, _ = await asked(cortex, thread, last, "next")
+    assert told == f"[{'|'.join(f'{ROLES[n % 2]}:m{n}' for n in range(300, 400))}]"
+
+
+async def test_what_the_run_answers_is_not_told_twice(stage: Stage) -> None:
+    """A message of another dialect waited for a run, and lies before the one that the run goes on from."""
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    last = await written(stage, ["waits", "aside"], answered=False)
+    told, _ = await asked(cortex, thread, last, "next")
+    assert told == "[assistant:aside]"
