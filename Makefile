@@ -19,7 +19,7 @@ dev: install ## start Postgres, Redis, the api and a worker; prints a curl to tr
 	@$(BIN)/threadmill dev $(ARGS)
 
 test: install ## all tests that take seconds, on embedded Postgres and Redis
-	@$(BIN)/pytest -n 4 --dist loadgroup -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow" $(ARGS)
 
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
 	@$(BIN)/pytest -n 3 -m slow $(ARGS)

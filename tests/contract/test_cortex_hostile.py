@@ -12,6 +12,8 @@ from tests.contract.test_mosoo_hostile import SQL, stored
 from tests.hostile import REQUESTS
 from tests.service import Client, Service
 
+pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
+
 ENVELOPE = {"message", "code", "error_code", "request_id"}
 # What is wrong whatever a route expects; an empty body is none of it here.
 BODIES = {

@@ -19,6 +19,8 @@ from tests.odd_runners import RECITED
 from tests.service import running_api, running_service
 from tests.watch import until
 
+pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
+
 ECHO = {"function": "worker.runners.demo:echo"}
 NAMED = "/api/v2/databases/SALES/schemas/PUBLIC/agents/{}:run"
 

@@ -12,6 +12,8 @@ from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import THREADS, Cortex
 
+pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
+
 PAGE = json.loads((Path(__file__).parent / "golden" / "cortex" / "threads.json").read_text(encoding="utf-8"))
 FIRST = 1_000_000_000
 

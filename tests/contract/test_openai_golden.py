@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.contract.openai_client import call, refusal
 from tests.contract.shapes import differences
 from tests.service import Client
+
+pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
 PAGE: dict[str, Any] = json.loads(
     (Path(__file__).parent / "golden" / "openai" / "messages.json").read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ from tests.contract.openai_client import call, refusal
 from tests.hostile import REQUESTS
 from tests.service import Client, Service
 
+pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
+
 SQL = [
     "'; drop table batches; --",
     "$1 $2 %s %(a)s {0} {key} :name",

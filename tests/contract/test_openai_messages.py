@@ -9,7 +9,11 @@ from shared import ids
 from tests.contract.openai_client import call, refusal
 from tests.service import Client, message
 
-pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The Assistants API is deprecated"),
+    pytest.mark.slow,
+    pytest.mark.dialect,
+]
 
 
 async def texts(client: Client, path: str) -> list[str]:

@@ -14,7 +14,11 @@ from tests.contract.openai_client import call, refusal
 from tests.service import Client, running_api
 from tests.watch import until
 
-pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The Assistants API is deprecated"),
+    pytest.mark.slow,
+    pytest.mark.dialect,
+]
 
 
 @pytest.fixture

@@ -17,7 +17,11 @@ from tests.agents import Stage, running_stage
 from tests.contract.openai_client import call, refusal, sdk
 from tests.service import Client, message, running_service
 
-pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The Assistants API is deprecated"),
+    pytest.mark.slow,
+    pytest.mark.dialect,
+]
 
 
 @pytest.fixture

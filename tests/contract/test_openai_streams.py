@@ -17,7 +17,11 @@ from tests.contract.openai_client import call, sdk
 from tests.odd_runners import Gate
 from tests.service import Client, message, running_service
 
-pytestmark = pytest.mark.filterwarnings("ignore:The Assistants API is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The Assistants API is deprecated"),
+    pytest.mark.slow,
+    pytest.mark.dialect,
+]
 
 SAID = ["thread.message.created", "thread.message.in_progress", "thread.message.delta"]
 BEGUN = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"]

@@ -247,7 +247,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         (
             "execute",
             "briefing",
-            ([1], [THREAD], [THREAD]),
+            ([1], [THREAD], [THREAD], [1]),
             {"threads_pkey", "runs_pkey", "agents_pkey", "messages_pkey", "permission_requests_by_run"},
         ),
         ("execute", "tail", (1, THREAD, THREAD, late), {"thread_events_pkey"}),

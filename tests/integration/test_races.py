@@ -1,6 +1,7 @@
 """A thousand interleavings of each pair that may meet, the tables checked after them."""
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -19,7 +20,7 @@ from tests.races import Race, racing
 
 pytestmark = pytest.mark.slow  # a thousand of each
 
-ROUNDS, THREADS = 8, 125  # a thousand threads, each an interleaving of its own
+ROUNDS, THREADS = int(os.environ.get("RACE_ROUNDS", "8")), 125  # a thousand threads, each an interleaving of its own
 SEEN = 5  # of each way it may end: fewer mean that nothing raced
 SOON, LATER = 0.05, 0.2  # seconds that an actor may hesitate: about what the drains of a round take
 

@@ -104,9 +104,16 @@ def test_a_thread_whose_last_run_is_still_here_comes_again_when_that_is_put_away
         assert wanted == [(1, of)]
 
 
-def test_a_closed_desk_takes_nothing(office: Office) -> None:
+def test_a_worker_that_executes_nothing_rings_for_all_that_it_makes_ready() -> None:
+    office, ready = Office(0), thread()
+    office.desk.offer([(1, ready)])
+    assert office.called == [ready]
+
+
+def test_a_closed_desk_takes_nothing_and_rings_for_others(office: Office) -> None:
     office.desk.closed.set()
-    office.desk.offer([(1, thread())])
+    office.desk.offer([(1, ready := thread())])
+    assert office.called == [ready]
     assert (office.desk.room, office.desk.reserve(1)) == (0, 0)
     with office.desk.wanted() as (wanted, _):
         assert wanted == []

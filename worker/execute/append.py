@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 import asyncpg
 import structlog
@@ -29,7 +29,7 @@ from shared.metrics import APPEND_SIZE, POSTGRES_ERRORS
 from shared.models import EXECUTING, RunStatus
 from worker import poison
 from worker.changes import Changes
-from worker.execute.leases import Lease, lock_free
+from worker.execute.leases import Key, Lease, lock_free
 from worker.load import Want, Where, load_states
 from worker.transaction import BOUNDED, transaction
 from worker.write import write
@@ -43,11 +43,6 @@ SETTLE = 3  # turns of the loop in which a runner that has no more to say comes 
 AT_MOST = 0.1  # seconds, if not
 MOST = 4 << 20  # characters of one append, about: encoding them keeps the loop, and the transaction waits for it
 PAUSE = 0.2  # seconds after an error of Postgres' state
-
-
-Key: TypeAlias = tuple[
-    ThreadId, int
-]  # a thread and the epoch of a lease: two leases of a thread may end beside each other
 
 
 class Append(NamedTuple):
@@ -147,7 +142,7 @@ class Writer:
     def _collect(self) -> None:
         """What a source says later waits until what it said before is settled; what is much, for the next append."""
         self._arrived.clear()
-        size = sum(append.size for _, append in self._held.values())
+        size = 0  # of what is new: what is held may be somebody else's for long, and must not keep the others
         for key in [key for key in self._sources if key not in self._held]:
             if size >= MOST:
                 self._arrived.set()

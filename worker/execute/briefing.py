@@ -56,10 +56,10 @@ class Briefing:
 
 
 async def brief(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Briefing]:
-    """One query for all of them."""
-    columns = zip(*((*lease.where, lease.run) for lease in leases), strict=True)
-    of = {lease.where[1]: lease for lease in leases}
-    return [_readable(of[row["thread"]], row) for row in await connection.fetch(SQL["briefing"], *columns)]
+    """One query for all of them. What was lost meanwhile is left out."""
+    columns = zip(*((*lease.where, lease.run, lease.epoch) for lease in leases), strict=True)
+    of = {lease.epoch: lease for lease in leases}
+    return [_readable(of[row["epoch"]], row) for row in await connection.fetch(SQL["briefing"], *columns)]
 
 
 def _readable(lease: Lease, row: asyncpg.Record) -> Briefing:

@@ -15,7 +15,7 @@ from worker.execute.leases import Lease
 from worker.load import Where
 
 MOST = 50  # runs of one take
-MOST_LOOKED_AT = 1_000  # offers of one look at which of them still wait
+LOOKED_AT = 20  # offers for each place, of one look at which of them still wait
 MOST_WANTED = 10_000  # threads remembered; the sweep finds the rest
 
 
@@ -52,7 +52,7 @@ class Desk:
     def offer(self, where: Iterable[Where]) -> None:
         """Threads whose run waits for a worker since now: others are told where there is no room for them here."""
         new = self._want(where)
-        if new and len(self._wanted) > self.room:
+        if new and (self.room == 0 or len(self._wanted) > self.room):
             self.call(new)
 
     def hear(self, where: Iterable[Where]) -> None:
@@ -103,7 +103,7 @@ class Desk:
         """Offered threads, no longer the desk's, and how many of them may be taken: that room is in hand until they are
         driven. Where there are more, somebody must look first which of them still wait.
         """
-        some = list(self._wanted.items())[: MOST_LOOKED_AT if self.room else 0]
+        some = list(self._wanted.items())[: LOOKED_AT * min(self.room, MOST)]
         for thread, partition in some:
             del self._wanted[thread]
             if thread in self.running:

@@ -16,7 +16,6 @@ import structlog
 from shared import ids
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
-from shared.db.statements import statements
 from shared.ids import ThreadId, Ulid
 from shared.logs import Seldom
 from shared.metrics import EXECUTING_RUNS, FINISHED_RUNS, POSTGRES_ERRORS
@@ -26,17 +25,18 @@ from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.execute import briefing, leases
 from worker.execute.apart import apart
-from worker.execute.append import Key, Writer
+from worker.execute.append import Writer
 from worker.execute.archive import Archive
 from worker.execute.briefing import Briefing
 from worker.execute.desk import Desk
 from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
-from worker.execute.leases import LIFE, Lease
-from worker.execute.recovery import recover
+from worker.execute.leases import LIFE, Key, Lease
+from worker.execute.lookout import Lookout
 from worker.execute.tape import Tape
 from worker.load import Where
+from worker.poison import is_state
 from worker.runners import Context
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
@@ -45,10 +45,6 @@ from worker.write import Disturbed
 
 log = structlog.get_logger()
 warn = Seldom(log)
-SQL = statements("execute")
-
-SWEEP = 0.4  # seconds between looks for runs that nobody rang for, and for leases that ran out
-LATE = 0.5  # seconds that a run may wait for its bell
 AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
 MARGIN = 2.0  # seconds that a lease must have left where its run is begun late
@@ -69,12 +65,14 @@ class Executor:
     heartbeat: Heartbeat = field(init=False)
     _openers: Openers = field(init=False)
     _take_line: Line = field(init=False)
-    _sweep_line: Line = field(init=False)
+    _lookout: Lookout = field(init=False)
     _ear: Ear = field(init=False)
     _archive: Archive | None = None
     _runs: dict[ThreadId, Execution] = field(default_factory=dict)
     _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
     _orphans: set[asyncio.Task[object]] = field(default_factory=set)
+    _beginning: tuple[Lease, ...] = ()  # leases whose briefing is read
+    _handing_over: bool = False  # the worker stops: what begins now is given back at once
     _begun: dict[Key, None] = field(default_factory=dict)  # leases that were driven lately: never twice
 
     def __post_init__(self) -> None:
@@ -83,9 +81,9 @@ class Executor:
         self.heartbeat = Heartbeat(url, self._leases, self._hear)
         self._openers = Openers(self.settings)
         self._take_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill take")
-        self._sweep_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill recovery")
         capacity = self.settings.concurrency if self.executes else 0
         self.desk = Desk(self.owner, capacity, self._runs.keys(), self.aftermath.call)
+        self._lookout = Lookout(url, self.desk, self.settings.run_attempts, self._begun.keys(), self.aftermath.announce)
         self._ear = Ear(self.settings, self.queue, lambda: self.desk.room, self._called, self._hear_of)
 
     @property
@@ -95,7 +93,7 @@ class Executor:
     async def start(self) -> list[asyncio.Task[None]]:
         """The loops, for the crew to own."""
         self._archive = await Archive.open(self.settings.database_url)
-        loops = [self.sweep] if self.settings.sweep else []
+        loops = [self._lookout.run] if self.settings.sweep else []
         if self.executes:
             self.heartbeat.start()
             loops += [self.take, self.writer.run, self._ear.answer, self._ear.listen]
@@ -139,8 +137,10 @@ class Executor:
         connection = await self._take_line.get()
         with self.desk.leased() as leased:
             await self._begin(connection, leased)
-        with self.desk.wanted() as (wanted, room):
-            chosen = wanted if len(wanted) <= room else await self._choose(connection, wanted, room)
+        with self.desk.wanted() as (offered, room):
+            waiting = offered if len(offered) <= room else await leases.still_waiting(connection, offered)
+            chosen = waiting[:room]
+            self.desk.find(waiting[room:])
             if not chosen:
                 return False
             taken, locked = await self._take(connection, chosen)
@@ -148,13 +148,6 @@ class Executor:
             await self._begin(connection, taken)
         self.desk.hear([(partition, thread) for partition, thread in chosen if thread in locked])
         return bool(locked)
-
-    async def _choose(self, connection: asyncpg.Connection, wanted: Sequence[Where], room: int) -> list[Where]:
-        """Those that have waited the longest of those that still wait; the rest of these comes back to the desk."""
-        rows = await connection.fetch(SQL["waiting"], *zip(*wanted, strict=True))
-        waiting = [(row["partition"], row["id"]) for row in rows]
-        self.desk.find(waiting[room:])
-        return waiting[:room]
 
     async def _take(
         self, connection: asyncpg.Connection, wanted: Sequence[Where]
@@ -168,9 +161,12 @@ class Executor:
             return
         crash("worker.after_lease")
         try:
-            briefings = await briefing.brief(connection, taken)
-        except Exception:
-            again = [lease for lease in taken if lease.age < LIFE - MARGIN]
+            briefings = await self._brief(connection, taken)
+        except Exception as error:
+            again = [lease for lease in taken if is_state(error) and lease.age < LIFE - MARGIN]
+            for lease in taken:
+                if lease not in again:
+                    self._remember(lease)  # it runs out, which counts an attempt: nobody is to find it anew
             self.desk.begin(again)
             log.warning("leased runs are not begun yet", again=len(again), left=len(taken) - len(again))
             raise
@@ -179,6 +175,27 @@ class Executor:
         EXECUTING_RUNS.set(len(self._runs))
         if any(one.place is not None for one in briefings):
             await self._offer_steers(taken)
+
+    async def _brief(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> list[Briefing]:
+        """Of all at once; of each by itself where one of them can't be read, which then runs out. Renewed meanwhile."""
+        self._beginning = tuple(taken)
+        try:
+            return await briefing.brief(connection, taken)
+        except asyncpg.PostgresError as error:
+            if is_state(error) or len(taken) == 1:
+                raise
+        finally:
+            self._beginning = ()
+        found: list[Briefing] = []
+        for lease in taken:
+            try:
+                found += await briefing.brief(connection, [lease])
+            except asyncpg.PostgresError as error:
+                if is_state(error):
+                    raise
+                log.warning("a leased run can't be begun", run=lease.run, error=repr(error))
+                self._remember(lease)
+        return found
 
     def _drive(self, execution: Execution) -> None:
         """The thread's last run may be here still, over or without its lease: it is told, and goes by itself."""
@@ -192,12 +209,16 @@ class Executor:
         self._remember(execution.lease)
         self._runs[thread] = execution
         self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {execution.lease.run}")
+        if self._handing_over:
+            execution.tell(Told.RELEASED)
 
     def _remember(self, lease: Lease) -> None:
         self._begun[lease.key] = None
         if len(self._begun) > REMEMBERED:
+            driven = {execution.lease.key for execution in self._runs.values()}
             for key in list(self._begun)[: REMEMBERED // 2]:
-                del self._begun[key]
+                if key not in driven:
+                    del self._begun[key]
 
     def _execution(self, one: Briefing) -> Execution:
         lease, archive = one.lease, self._reads()
@@ -251,7 +272,7 @@ class Executor:
 
     def _leases(self) -> list[Lease]:
         """For the heartbeat, in its thread."""
-        return [*self.desk.waiting, *(execution.lease for execution in list(self._runs.values()))]
+        return [*self.desk.waiting, *self._beginning, *(execution.lease for execution in list(self._runs.values()))]
 
     def _hear(self, beaten: list[Beaten]) -> None:
         """What a heartbeat found out."""
@@ -277,37 +298,6 @@ class Executor:
                 execution.steers[offer.message.id] = offer.run
                 execution.context.steer.offer(offer.message)
 
-    async def sweep(self) -> None:
-        """Finds what nobody rang for, and what ran out, until it is cancelled."""
-        while True:
-            try:
-                await self.sweep_once()
-            except (*AWAY, asyncpg.PostgresError, Disturbed) as error:
-                POSTGRES_ERRORS.labels("recovery").inc()
-                warn("a look for runs was given up; the next one comes", error=repr(error))
-                await self._sweep_line.drop()
-            await asyncio.sleep(SWEEP)
-
-    async def sweep_once(self) -> None:
-        connection = await self._sweep_line.get()
-        changed, ready = await recover(connection, self.settings.run_attempts)
-        self.aftermath.announce(changed)
-        self.desk.find(ready)
-        if self.desk.room > 0:
-            rows = await connection.fetch(SQL["ready"], LATE, self.desk.room, timeout=5)
-            self.desk.find([(row["partition"], row["id"]) for row in rows])
-        await self._find_own(connection)
-
-    async def _find_own(self, connection: asyncpg.Connection) -> None:
-        """Begins what this worker has leased and does not know of: the answer to the commit was lost."""
-        if not self.executes or self.desk.pending:
-            return
-        rows = await connection.fetch(SQL["own"], self.owner, LATE, timeout=5)
-        found = [lease for lease in leases.read(rows) if lease.key not in self._begun]
-        if found and not self.desk.pending:
-            log.warning("runs are begun whose lease was not known", runs=[lease.run for lease in found])
-            self.desk.begin(found)
-
     async def stop(self, timeout: float) -> None:
         """Lets runs end, or come to a checkpoint; hands over what still runs shortly before the time is up.
 
@@ -319,10 +309,13 @@ class Executor:
             async with asyncio.timeout(patience):
                 while self._tasks or self.desk.pending:
                     await (asyncio.wait(list(self._tasks.values())) if self._tasks else asyncio.sleep(LOOK))
+        self._handing_over = True
         for execution in self._runs.values():
             execution.tell(Told.RELEASED)
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=timeout - patience)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout - patience):
+                while self._tasks:
+                    await asyncio.wait(list(self._tasks.values()))
 
     async def close(self) -> None:
         """Behind the loops' end."""
@@ -334,8 +327,8 @@ class Executor:
         await self._openers.close()
         if self._archive is not None:
             self._archive.close()
-        for line in (self._take_line, self._sweep_line):
-            await line.close()
+        await self._take_line.close()
+        await self._lookout.close()
         await self.writer.close()
         await self._ear.close()
 

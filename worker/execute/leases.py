@@ -7,7 +7,7 @@ lease was taken by another one can't write any more. The caller locks nothing; i
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import asyncpg
 
@@ -28,6 +28,9 @@ SQL = statements("execute")
 LIFE = 6.0  # seconds of a lease; three heartbeats
 
 
+Key: TypeAlias = tuple[ThreadId, int]  # a thread and an epoch: two leases of a thread may end beside each other
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     where: Where
@@ -39,7 +42,7 @@ class Lease:
     fresh: bool = True  # nobody had its run before
 
     @property
-    def key(self) -> tuple[ThreadId, int]:
+    def key(self) -> Key:
         """No other lease has it."""
         return self.where[1], self.epoch
 
@@ -76,6 +79,11 @@ async def lock_free(connection: asyncpg.Connection, where: Sequence[Where]) -> t
     rows = await connection.fetch(SQL["lock_free"], *_columns(where))
     partitions = {thread: partition for partition, thread in where}
     return [(partitions[row["id"]], row["id"]) for row in rows], rows[0]["now"] if rows else None
+
+
+async def still_waiting(connection: asyncpg.Connection, where: Sequence[Where]) -> list[Where]:
+    """Those of these threads whose current run waits for a worker, the longest first."""
+    return [(row["partition"], row["id"]) for row in await connection.fetch(SQL["waiting"], *_columns(where))]
 
 
 async def take(
@@ -148,7 +156,7 @@ def read(rows: Sequence[asyncpg.Record], fresh: Collection[ThreadId] = ()) -> li
             run=row["run"],
             epoch=row["epoch"],
             deadline=row["deadline"],
-            taken_at=row["now"],
+            taken_at=row["taken_at"],
             ahead=row["now"] - read_at,
             fresh=row["thread"] in fresh,
         )

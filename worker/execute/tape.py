@@ -108,6 +108,7 @@ class Tape:
         self.thinking = None
         speech, self.speech = self.speech, None
         if speech is not None:
+            self.size += speech.size
             self._messages.append(Spoken(MessageId(speech.id), "".join(speech.pieces), incomplete))
 
     def take(self) -> list[RunnerEvent]:

@@ -28,7 +28,7 @@ on conflict (partition, thread) do update
 set run = excluded.run, owner = excluded.owner, epoch = excluded.epoch, taken_at = excluded.taken_at,
     expires_at = excluded.expires_at, deadline = excluded.deadline
 where leases.expires_at <= clock_timestamp()
-returning partition, thread, run, epoch, deadline, clock_timestamp() as now;
+returning partition, thread, run, epoch, deadline, taken_at, clock_timestamp() as now;
 
 -- name: let_go
 -- Ends leases whose runs have ended before; returns the threads whose next run may begin.
@@ -81,7 +81,7 @@ left join free f on f.partition = w.partition and f.thread = w.thread and f.epoc
 -- name: own
 -- The leases of runs at work that a worker has, with those that it may not know of: of a commit whose answer was lost.
 -- Arguments: owner, and how old they are at least (s).
-select l.partition, l.thread, l.run, l.epoch, l.deadline, clock_timestamp() as now
+select l.partition, l.thread, l.run, l.epoch, l.deadline, l.taken_at, clock_timestamp() as now
 from leases l
 cross join lateral (
     select status from runs where partition = l.partition and thread = l.thread and id = l.run offset 0
@@ -137,9 +137,10 @@ order by t.ready_at;
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
 -- what became of permissions. Each is looked up by its whole key, in a subquery that the planner must not take apart, or by a
 -- range of one that leads the order: it would take an index by thread as well, and read all that the thread ever had.
-select t.id as thread, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
+select t.id as thread, w.epoch, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
        a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, m.parent, p.keys, p.states, p.notes
-from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[]) as w (partition, thread, run, epoch)
+join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
 join threads t on t.partition = w.partition and t.id = w.thread
 cross join lateral (
     select * from runs where partition = w.partition and thread = w.thread and id = w.run offset 0
