@@ -5,22 +5,21 @@ and what does not fit is read from the log again. Refused here: spelling any of 
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
+from api import tail
 from api.follow import Hub
 from api.postgres import Postgres
-from api.sse import PIECE, Outlet
+from api.sse import Outlet
 from api.streams import Stream
 from shared import answers, ids
-from shared import stream as logs
 from shared.effects import EventLogged
 from shared.errors import NotFound, ServiceInactive
 from shared.ids import EventId, RunId, ThreadId, TokenId
-from shared.stream import Place
 from shared.views import RunAnswer
 
-_ROWS, _SIZE = 5_000, 128 << 10  # of one read of the log, as in the native stream
 _ENDS = frozenset({"run.completed", "run.failed"})
 _ASKS = "tool.confirmation.required"
 
@@ -46,17 +45,20 @@ async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> 
     stream = Stream(asked.partition, asked.thread, asked.token, outlet, cursor, EventId(ids.successor(cursor)))
     hub.follow(stream)
     try:
-        while True:
-            piece = await _next(stream, postgres)
-            events = [event for event in piece if event.run == asked.run]
-            if events or not piece:
-                yield events
-            if any(event.type in _ENDS for event in events):
-                return
-            if any(event.type == _ASKS for event in events) and await _waits(asked, postgres):
-                return
+        async with aclosing(tail.pieces(stream, postgres)) as found:
+            async for piece in found:
+                events = [event for event in piece if event.run == asked.run]
+                if events or not piece:
+                    yield events
+                if any(event.type in _ENDS for event in events):
+                    return
+                if any(event.type == _ASKS for event in events) and await _waits(asked, postgres):
+                    return
     finally:
         hub.leave(stream)
+    if outlet.closed:
+        raise ConnectionResetError("The client is gone.")
+    raise stream.error or ServiceInactive("This process ends; the run goes on, its thread has what it says.")
 
 
 async def question(asked: Asked, postgres: Postgres) -> int | None:
@@ -74,38 +76,3 @@ async def answer(asked: Asked, postgres: Postgres) -> RunAnswer:
 
 async def _waits(asked: Asked, postgres: Postgres) -> bool:
     return bool(await answers.open_requests(postgres, asked.partition, asked.thread, asked.run))
-
-
-async def _next(stream: Stream, postgres: Postgres) -> list[EventLogged]:
-    """The next events of the thread; none where it is time to say that the stream lives."""
-    while not stream.stopped:
-        stream.settle()
-        if stream.behind:
-            if piece := await _replay(stream, postgres):
-                return piece
-        elif frames := stream.take(PIECE):
-            stream.cursor, stream.spoke_at = frames[-1].id, stream.now()
-            return [frame.event for frame in frames]
-        elif stream.ended:
-            break
-        elif stream.take_silence():
-            stream.spoke_at = stream.now()
-            return []
-        else:
-            await stream.wait()
-    if stream.outlet.closed:
-        raise ConnectionResetError("The client is gone.")
-    raise stream.error or ServiceInactive("This process ends; the run goes on, its thread has what it says.")
-
-
-async def _replay(stream: Stream, postgres: Postgres) -> list[EventLogged]:
-    """The next piece of the log, read for this stream alone."""
-    place = Place(stream.partition, stream.thread, stream.cursor)
-    piece = (await logs.behind(postgres, [place], _ROWS, _SIZE)).get(stream.thread)
-    if piece is None or not piece.events:
-        if piece is not None and piece.deleted:
-            raise NotFound("The thread was deleted.")
-        stream.catch_up()
-        return []
-    stream.cursor, stream.spoke_at = piece.events[-1].id, stream.now()
-    return list(logs.folded(piece.events))

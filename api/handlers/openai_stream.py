@@ -3,31 +3,27 @@
 A client that goes away does not stop the run. Refused here: spelling any of it (`Telling` does).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 import structlog
 from aiohttp import web
 
-from api import edge, sse
+from api import edge, sse, tail
 from api.dialects.openai import encode
 from api.dialects.openai import stream as spelling
 from api.follow import Hub
 from api.handlers.door import Door
 from api.handlers.openai_telling import Place, Telling
-from api.postgres import Postgres
-from api.sse import COMMENT, PIECE, Outlet
+from api.sse import COMMENT, Outlet
 from api.streams import Stream
 from api.submission import Applied, Pending
 from shared import ids
-from shared import stream as logs
-from shared.effects import EventLogged
-from shared.errors import InternalError, NotFound, ServiceInactive, ThreadmillError
+from shared.errors import InternalError, ServiceInactive, ThreadmillError
 from shared.ids import EventId
 from shared.views import Caller, RunRecord
 
 log = structlog.get_logger()
 
-_ROWS, _SIZE = 5_000, 128 << 10  # of one read of the log, as in the native stream
 _TRY_LATER = "The stream ends here, the run does not: ask for it."
 
 
@@ -80,13 +76,13 @@ class RunStreams:
             await stream.outlet.send(spelling.error(stream.error or ServiceInactive(_TRY_LATER), request[edge.ID]))
 
     async def _send(self, stream: Stream, telling: Telling) -> None:
-        async for piece in _pieces(stream, self._door.postgres):
-            said = [await telling.tell(event) for event in piece] if piece else [COMMENT]
-            if data := b"".join(said):
-                await stream.outlet.send(data)
-                stream.spoke_at = stream.now()
-            if telling.over:
-                return
+        async with aclosing(tail.pieces(stream, self._door.postgres)) as pieces:
+            async for piece in pieces:
+                said = [await telling.tell(event) for event in piece] if piece else [COMMENT]
+                if data := b"".join(said):
+                    await stream.outlet.send(data)
+                if telling.over:
+                    return
 
 
 def _opened(caller: Caller, place: Place, answer: Applied, outlet: Outlet) -> Stream:
@@ -94,34 +90,3 @@ def _opened(caller: Caller, place: Place, answer: Applied, outlet: Outlet) -> St
     cursor = EventId(ids.earliest(answer.accepted_at))
     since = EventId(ids.successor(cursor))
     return Stream(place.partition, place.thread, caller.token, outlet, cursor=cursor, since=since)
-
-
-async def _pieces(stream: Stream, postgres: Postgres) -> AsyncIterator[Sequence[EventLogged]]:
-    """What the thread logs, in order, until the stream is ended; an empty piece where it is time for a comment."""
-    while not stream.stopped:
-        stream.settle()
-        if stream.behind:
-            if piece := await _replay(stream, postgres):
-                yield piece
-                stream.cursor = piece[-1].id
-        elif frames := stream.take(PIECE):
-            yield [frame.event for frame in frames]
-            stream.cursor = frames[-1].id
-        elif stream.ended:
-            return
-        elif stream.take_silence():
-            yield ()
-        else:
-            await stream.wait()
-
-
-async def _replay(stream: Stream, postgres: Postgres) -> Sequence[EventLogged]:
-    """The next piece of the log, read for this stream alone."""
-    place = logs.Place(stream.partition, stream.thread, stream.cursor)
-    piece = (await logs.behind(postgres, [place], _ROWS, _SIZE)).get(stream.thread)
-    if piece is not None and piece.events:
-        return list(logs.folded(piece.events))
-    if piece is not None and piece.deleted:
-        raise NotFound("The thread was deleted.")
-    stream.catch_up()
-    return ()

@@ -3,24 +3,21 @@
 import structlog
 from aiohttp import web
 
-from api import sse
+from api import sse, tail
 from api.follow import Hub
 from api.handlers import paths
 from api.handlers.door import Door
 from api.sse import COMMENT, CONNECTED, PIECE, Frame, Outlet
 from api.streams import Stream
 from shared import stream as logs
-from shared.errors import InternalError, NotFound, ThreadmillError
+from shared.errors import InternalError, ThreadmillError
 from shared.models import Thread
-from shared.stream import START, Place
+from shared.stream import START
 from shared.views import Caller
 
 log = structlog.get_logger()
 
 MOST = 1_000  # entries that a stream begins with
-# Of one read of the log: a message of thousands of deltas is one entry, and what is kept while a slow client takes it
-# stays small.
-_ROWS, _SIZE = 5_000, 128 << 10
 
 
 class EventStream:
@@ -89,17 +86,8 @@ class EventStream:
 
     async def _replay(self, stream: Stream) -> bool:
         """The next piece of the log, read for this stream alone."""
-        place = Place(stream.partition, stream.thread, stream.cursor)
-        pieces = await logs.behind(self._door.postgres, [place], _ROWS, _SIZE)
-        piece = pieces.get(stream.thread)
-        if piece is None or not piece.events:
-            if piece is not None and piece.deleted:
-                raise NotFound("The thread was deleted.")
-            stream.catch_up()
-            return True
-        frames = [sse.frame(event) for event in logs.folded(piece.events)]
-        del piece, pieces
-        return await _send(stream, frames)
+        events = await tail.replay(stream, self._door.postgres)
+        return await _send(stream, [sse.frame(event) for event in events]) if events else True
 
 
 def _opened(caller: Caller, thread: Thread, outlet: Outlet) -> Stream:
