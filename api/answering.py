@@ -14,7 +14,7 @@ from api.follow import Hub
 from api.postgres import Postgres
 from api.sse import Outlet
 from api.streams import Stream
-from shared import answers, ids
+from shared import answers, ids, runs
 from shared.effects import EventLogged
 from shared.errors import NotFound, ServiceInactive
 from shared.ids import EventId, RunId, ThreadId, TokenId
@@ -39,7 +39,7 @@ async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> 
     """What the run logs, in order; an empty list where it has long been silent. Ends behind the run's last event, or
     where it waits for a permission. Raises NotFound, Unauthenticated, ServiceInactive, ConnectionError.
     """
-    if await answers.open_requests(postgres, asked.partition, asked.thread, asked.run):
+    if await runs.open_requests(postgres, asked.partition, asked.thread, asked.run):
         return
     cursor = EventId(ids.earliest(asked.since))
     stream = Stream(asked.partition, asked.thread, asked.token, outlet, cursor, EventId(ids.successor(cursor)))
@@ -75,4 +75,4 @@ async def answer(asked: Asked, postgres: Postgres) -> RunAnswer:
 
 
 async def _waits(asked: Asked, postgres: Postgres) -> bool:
-    return bool(await answers.open_requests(postgres, asked.partition, asked.thread, asked.run))
+    return bool(await runs.open_requests(postgres, asked.partition, asked.thread, asked.run))

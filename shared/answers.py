@@ -5,7 +5,6 @@ For the dialects in which a run is one request with one answer. Refused here: wa
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
 
 from pydantic_core import from_json
 
@@ -14,7 +13,8 @@ from shared.db.statements import statements
 from shared.ids import RunId, ThreadId
 from shared.models import RunStatus
 from shared.reads import Source
-from shared.views import OpenRequest, RunAnswer, Said
+from shared.runs import open_requests
+from shared.views import RunAnswer, Said
 
 SQL = statements("answers")
 
@@ -43,19 +43,9 @@ async def question(source: Source, partition: int, thread: ThreadId, run: RunId)
     return None if row is None else row["question"]
 
 
-async def open_requests(source: Source, partition: int, thread: ThreadId, run: RunId) -> list[OpenRequest]:
-    """Permissions that a run waits for, oldest first."""
-    rows = await source.fetch(SQL["open_requests"], partition, thread, run)
-    return [OpenRequest(row["id"], row["title"], row["tool_name"], _input(row["tool_input"])) for row in rows]
-
-
 async def requests_of(source: Source, partition: int, thread: ThreadId, runs: Collection[RunId]) -> dict[RunId, str]:
     """The ids of the requests that started these runs, where they are known."""
     if not runs:
         return {}
     rows = await source.fetch(SQL["requests_of"], partition, thread, list(runs))
     return {row["run"]: row["request_id"] for row in rows}
-
-
-def _input(text: str | None) -> dict[str, Any] | None:
-    return None if text is None else from_json(text)

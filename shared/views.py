@@ -137,4 +137,4 @@ class RunAnswer:
     usage: dict[str, int] | None
     question: int | None  # the number of the message that it answers
     said: list[Said]  # oldest first
-    requests: list[OpenRequest]
+    requests: tuple[OpenRequest, ...]

@@ -234,7 +234,6 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("numbers", "numbers", ([THREAD],), {"thread_numbers_thread_key"}),
         ("answers", "run", (1, THREAD, THREAD), {"runs_pkey", "messages_pkey"}),
         ("answers", "said", (1, THREAD, THREAD, datetime.now(UTC), 1_000), {"messages_by_run"}),
-        ("answers", "open_requests", (1, THREAD, THREAD), {"permission_requests_by_run"}),
         ("answers", "requests_of", (1, THREAD, [THREAD]), {"runs_pkey", "messages_pkey"}),
         ("reads", "agent_named", (ACCOUNT, "echo"), set()),
         ("execute", "lineage", (1, THREAD, MANY - 5, 20, 20, [THREAD]), {"messages_by_number"}),

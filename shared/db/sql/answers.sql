@@ -19,19 +19,6 @@ where partition = $1 and thread = $2 and run >= $3 and run <= $3 and role = 'ass
 order by run desc, num desc
 limit $5;
 
--- name: open_requests
--- Permissions that a run waits for. Arguments: partition, thread, run.
-select id, title, tool_name, tool_input
-from (
-    select * from permission_requests
-    where partition = $1 and thread = $2 and run >= $3 and run <= $3
-    order by run
-    limit 100000
-) as asked
-where state = 'pending'
-order by id
-limit 1000;
-
 -- name: requests_of
 -- The request ids of the messages that runs answer. Arguments: partition, thread, runs.
 select w.run, said.request_id
