@@ -11,10 +11,11 @@ import asyncpg
 from api.submission import Pending
 from shared import ids
 from shared.db.connect import Line
-from shared.events import Ask, Event, RunLeased, RunnerEvent, RunStarted, RunWaits
+from shared.events import Event
 from shared.ids import BatchRef, EventId, RequestId, RunId, ThreadId
 from shared.lifecycle import step
 from shared.models import BusyPolicy, RunStatus
+from shared.reports import Ask, RunLeased, RunnerEvent, RunStarted, RunWaits
 from shared.settings import Settings
 from tests.pipeline import PARTITIONS, Caller, message, new_caller, running_inbox
 from worker.apply import Drained, Drainer

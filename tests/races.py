@@ -14,10 +14,11 @@ from api.submission import Missing, NewThread, Passes, Pending
 from shared import ids
 from shared.db.connect import open_pool
 from shared.effects import EventLogged
-from shared.events import Ask, Event, RunFinished, RunLeased, RunnerEvent, RunStarted, RunWaits
+from shared.events import Event
 from shared.ids import BatchRef, EventId, RequestId, RunId, ThreadId
 from shared.lifecycle import step
 from shared.models import TokenKind
+from shared.reports import Ask, RunFinished, RunLeased, RunnerEvent, RunStarted, RunWaits
 from shared.settings import Settings
 from tests.driver import Driver, drain_all, report_all
 from tests.pipeline import PARTITIONS, message, running_inbox

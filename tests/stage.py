@@ -11,10 +11,10 @@ import aiohttp
 
 from shared import ids
 from shared.db.connect import Line
-from shared.events import RunLeased, RunnerEvent, RunStarted
 from shared.ids import RunId, ThreadId
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
+from shared.reports import RunLeased, RunnerEvent, RunStarted
 from shared.settings import Settings
 from tests.driver import ALL, drain_all, report
 from tests.pipeline import PARTITIONS

@@ -9,11 +9,9 @@ import asyncpg
 from standardwebhooks import Webhook
 
 from shared import accounts, ids, webhooks
-from shared.events import (
-    RunFinished,
-)
 from shared.ids import AgentId, RunId, ThreadId, Ulid
 from shared.models import RunError
+from shared.reports import RunFinished
 from shared.tasks import end
 from tests.driver import Driver
 from tests.pipeline import message

@@ -12,10 +12,10 @@ import asyncpg
 
 from shared import ids
 from shared.db.statements import statements
-from shared.events import RequestExpired, RunExpired, RunnerEvent
 from shared.ids import EventId, RequestId, ThreadId
 from shared.lifecycle import State, step
 from shared.models import Run, RunError
+from shared.reports import RequestExpired, RunExpired, RunnerEvent
 from worker.changes import Changes, ready_of
 from worker.load import Want, Where, load_states, lock_threads
 from worker.transaction import transaction

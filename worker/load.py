@@ -11,10 +11,11 @@ import asyncpg
 
 from shared.db.records import queued_run_of, request_of, run_of, steer_of, thread_of
 from shared.db.statements import statements
-from shared.events import Event, RunnerEvent
+from shared.events import Event
 from shared.ids import RequestId, RunId, ThreadId
 from shared.lifecycle import ALL_RUNS, Names, State, may_meet_requests, names, needed_runs
 from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, RunStatus, Steer, Thread
+from shared.reports import RunnerEvent
 
 SQL = statements("drain")
 

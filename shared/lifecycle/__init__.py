@@ -10,26 +10,14 @@ from typing import assert_never
 
 from shared.effects import Result, WarningCode
 from shared.events import (
-    AttemptLost,
     Event,
     MessageAdded,
     MessageDeleted,
     MessageEdited,
     PermissionDecision,
-    RequestExpired,
     RunEdited,
-    RunExpired,
-    RunFinished,
-    RunLeased,
-    RunnerEvent,
-    RunOutput,
-    RunReleased,
     RunRequested,
-    RunResumed,
     RunRetried,
-    RunStarted,
-    RunWaits,
-    SteerAcknowledged,
     ThreadArchived,
     ThreadDeleted,
     ThreadEdited,
@@ -45,6 +33,20 @@ from shared.lifecycle.messages import title_of
 from shared.lifecycle.state import State, Step
 from shared.lifecycle.table import ALL_RUNS, QUEUE_LIMIT
 from shared.lifecycle.warnings import NOTICES, warned
+from shared.reports import (
+    AttemptLost,
+    RequestExpired,
+    RunExpired,
+    RunFinished,
+    RunLeased,
+    RunnerEvent,
+    RunOutput,
+    RunReleased,
+    RunResumed,
+    RunStarted,
+    RunWaits,
+    SteerAcknowledged,
+)
 
 __all__ = [
     "ALL_RUNS",

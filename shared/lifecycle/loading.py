@@ -4,16 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from shared.events import (
-    AttemptLost,
     Event,
     PermissionDecision,
-    RequestExpired,
-    RunExpired,
-    RunFinished,
-    RunnerEvent,
-    RunOutput,
     RunRetried,
-    RunStarted,
     ThreadArchived,
     ThreadDeleted,
     UserInterrupt,
@@ -22,6 +15,7 @@ from shared.events import (
 from shared.ids import RequestId, RunId, parse
 from shared.lifecycle.table import ALL_RUNS
 from shared.models import BusyPolicy
+from shared.reports import AttemptLost, RequestExpired, RunExpired, RunFinished, RunnerEvent, RunOutput, RunStarted
 
 _ENDS_ONE = (UserInterrupt, RunFinished, RunExpired, AttemptLost)
 _ENDS_ALL = (ThreadArchived, ThreadDeleted)

@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from shared.effects import Result, WarningCode
-from shared.events import PermissionDecision, RequestExpired
+from shared.events import PermissionDecision
 from shared.ids import RequestId, parse
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.table import PERMISSION_DECISION, REQUEST_EXPIRED
 from shared.lifecycle.warnings import warned
 from shared.models import PermissionRequest, RequestState
+from shared.reports import RequestExpired
 
 
 def decide(draft: Draft, event: PermissionDecision) -> Result:

@@ -3,20 +3,6 @@
 from datetime import timedelta
 
 from shared.effects import EventLogged, MessageWritten, RequestOpened, Result, RunKept
-from shared.events import (
-    AttemptLost,
-    Entry,
-    RunExpired,
-    RunFinished,
-    RunLeased,
-    RunOutput,
-    RunReleased,
-    RunResumed,
-    RunStarted,
-    RunWaits,
-    SteerAcknowledged,
-    Tokens,
-)
 from shared.ids import RunId
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import end, settle_steer
@@ -31,6 +17,20 @@ from shared.lifecycle.table import (
     RUN_WAITS,
 )
 from shared.models import PermissionRequest, RequestState, Run, RunError, RunStatus
+from shared.reports import (
+    AttemptLost,
+    Entry,
+    RunExpired,
+    RunFinished,
+    RunLeased,
+    RunOutput,
+    RunReleased,
+    RunResumed,
+    RunStarted,
+    RunWaits,
+    SteerAcknowledged,
+    Tokens,
+)
 
 _LOST = RunError("runtime.lost", "The workers that executed the run were lost.", retryable=True)
 _EXPIRED = RunError("run.expired", "The run did not finish before its deadline.", retryable=True)

@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 
 from api.dialects.mosoo import answers, models
 from shared import deadletters, ids
-from shared.events import RunLeased, RunRetried, UserInterrupt, dump
+from shared.events import RunRetried, UserInterrupt, dump
 from shared.ids import RunId, ThreadId, Ulid
+from shared.reports import RunLeased
 from tests.contract.shapes import differences
 from tests.driver import report
 from tests.pipeline import PARTITIONS

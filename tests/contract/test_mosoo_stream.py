@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 from api import follow
 from api.dialects.mosoo import answers
 from shared import accounts, ids
-from shared.events import RunFinished
 from shared.models import TokenKind
+from shared.reports import RunFinished
 from shared.settings import Settings
 from tests.service import Client, message
 from tests.stage import SOON, Stage, following, running_stage, said

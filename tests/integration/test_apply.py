@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from shared import ids
-from shared.events import MessageAdded, RunFinished, SteerAcknowledged, UserInterrupt
+from shared.events import MessageAdded, UserInterrupt
 from shared.ids import MessageId, RunId
 from shared.models import BusyPolicy, RunError, RunStatus
+from shared.reports import RunFinished, SteerAcknowledged
 from shared.settings import Settings
 from tests.driver import Driver, codes, running_driver
 from tests.pipeline import message

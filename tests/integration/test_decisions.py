@@ -1,9 +1,10 @@
 """Decisions on permission requests, from the inbox through to the tables."""
 
 from shared import ids
-from shared.events import Ask, PermissionDecision
+from shared.events import PermissionDecision
 from shared.ids import RequestId
 from shared.models import BusyPolicy
+from shared.reports import Ask
 from tests.driver import Driver, codes
 from tests.pipeline import message
 

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from shared import ids
-from shared.events import RunEdited, RunFinished, RunLeased, RunRetried, UserInterrupt
+from shared.events import RunEdited, RunRetried, UserInterrupt
 from shared.ids import RunId, ThreadId
 from shared.models import BusyPolicy
+from shared.reports import RunFinished, RunLeased
 from tests.driver import Driver, codes
 from tests.pipeline import message
 

@@ -7,10 +7,11 @@ import pytest
 
 from shared import ids
 from shared.errors import InvalidRequest, NotFound
-from shared.events import Ask, RunEdited, RunFinished, RunLeased, RunRetried, RunStarted, RunWaits, UserInterrupt
+from shared.events import RunEdited, RunRetried, UserInterrupt
 from shared.ids import RequestId, RunId, ThreadId, Ulid
 from shared.inspect import runs, threads
 from shared.models import RunError, RunStatus
+from shared.reports import Ask, RunFinished, RunLeased, RunStarted, RunWaits
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message
 from tests.plans import plan_of, rows_read

@@ -8,19 +8,10 @@ from pydantic import TypeAdapter
 from api.dialects.mosoo import encode
 from api.dialects.mosoo.answers import Told
 from shared import ids, reads
-from shared.events import (
-    Ask,
-    RunExpired,
-    RunFinished,
-    RunLeased,
-    RunResumed,
-    RunWaits,
-    ThreadArchived,
-    ThreadDeleted,
-    UserInterrupt,
-)
+from shared.events import ThreadArchived, ThreadDeleted, UserInterrupt
 from shared.ids import RequestId
 from shared.models import RunError
+from shared.reports import Ask, RunExpired, RunFinished, RunLeased, RunResumed, RunWaits
 from tests.driver import Driver, report_all
 from tests.pipeline import PARTITIONS, message
 from tests.telling import finished, told

@@ -4,20 +4,10 @@ import json
 from typing import Any
 
 from shared import ids
-from shared.events import Entry as Said
-from shared.events import (
-    MessageAdded,
-    MessageDeleted,
-    MessageEdited,
-    RunFinished,
-    RunLeased,
-    RunOutput,
-    RunRequested,
-    RunStarted,
-    Spoken,
-    ThreadEdited,
-)
+from shared.events import MessageAdded, MessageDeleted, MessageEdited, RunRequested, ThreadEdited
 from shared.ids import AgentId, EventId, MessageId, RunId
+from shared.reports import Entry as Said
+from shared.reports import RunFinished, RunLeased, RunOutput, RunStarted, Spoken
 from tests.driver import Driver, codes
 from tests.pipeline import message
 

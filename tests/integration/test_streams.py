@@ -14,9 +14,9 @@ from api import follow, sse
 from shared import ids
 from shared import stream as logs
 from shared.effects import EventLogged
-from shared.events import RunFinished
 from shared.keys import Keys
 from shared.metrics import OPEN_STREAMS
+from shared.reports import RunFinished
 from shared.settings import Settings
 from tests.pipeline import PARTITIONS
 from tests.proxy import wire_to

@@ -8,10 +8,11 @@ import pytest
 
 from shared import ids
 from shared.db.connect import connect
-from shared.events import Ask, PermissionDecision
+from shared.events import PermissionDecision
 from shared.ids import BatchRef, RequestId, ThreadId
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
+from shared.reports import Ask
 from shared.settings import Settings
 from tests.driver import Driver, codes
 from tests.pipeline import PARTITIONS, message

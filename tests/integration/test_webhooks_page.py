@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from shared import webhooks
-from shared.events import RunFinished
+from shared.reports import RunFinished
 from shared.settings import Settings
 from tests.driver import Driver
 from tests.pipeline import message

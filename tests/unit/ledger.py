@@ -25,7 +25,7 @@ from shared.effects import (
     SteerSettled,
     ThreadAmended,
 )
-from shared.events import Event, RunnerEvent
+from shared.events import Event
 from shared.ids import AccountId, AgentId, EventId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
 from shared.lifecycle import ALL_RUNS, QUEUE_LIMIT, State, Step, names, needed_runs, step
 from shared.models import (
@@ -41,6 +41,7 @@ from shared.models import (
     ThreadStatus,
     TokenKind,
 )
+from shared.reports import RunnerEvent
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 FIXED = frozenset(  # what no step changes of a thread

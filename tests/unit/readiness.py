@@ -1,19 +1,11 @@
 """What `ready_at` of a thread must say after each step, worked out beside the core from what was reported so far."""
 
 from shared.effects import RunMoved
-from shared.events import (
-    AttemptLost,
-    Event,
-    RunLeased,
-    RunnerEvent,
-    RunReleased,
-    RunResumed,
-    RunStarted,
-    RunWaits,
-)
+from shared.events import Event
 from shared.ids import RunId
 from shared.lifecycle import State, Step
 from shared.models import RequestState, Run, RunStatus
+from shared.reports import AttemptLost, RunLeased, RunnerEvent, RunReleased, RunResumed, RunStarted, RunWaits
 
 TAKES = RunLeased | RunStarted | RunResumed
 GIVES_UP = AttemptLost | RunReleased | RunWaits

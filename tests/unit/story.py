@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 
 from shared.effects import Effect, EventLogged, Result
-from shared.events import Ask, Event, RunFinished, RunLeased, RunnerEvent, RunStarted, RunWaits, UserMessage
+from shared.events import Event, UserMessage
 from shared.ids import RequestId, RunId, Ulid
 from shared.lifecycle import Step
 from shared.models import BusyPolicy, PermissionRequest, Run, RunStatus, Thread
+from shared.reports import Ask, RunFinished, RunLeased, RunnerEvent, RunStarted, RunWaits
 from tests.unit.ledger import NOON, Ledger, number
 
 

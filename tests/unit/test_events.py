@@ -14,7 +14,6 @@ from shared.events import (
     MessageEdited,
     PermissionDecision,
     RunEdited,
-    RunLeased,
     RunRequested,
     RunRetried,
     ThreadArchived,
@@ -26,6 +25,7 @@ from shared.events import (
 )
 from shared.ids import AgentId, MessageId, RunId, from_bytes
 from shared.models import BusyPolicy
+from shared.reports import RunLeased
 from tests.unit.ledger import number
 
 IDS = st.binary(min_size=16, max_size=16).map(from_bytes)

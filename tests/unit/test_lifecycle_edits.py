@@ -3,10 +3,11 @@
 import pytest
 
 from shared.effects import InputEdited, RunCreated, RunMoved
-from shared.events import RunEdited, RunFinished, RunLeased, RunRetried, ThreadArchived, UserInterrupt
+from shared.events import RunEdited, RunRetried, ThreadArchived, UserInterrupt
 from shared.ids import MessageId, RunId
 from shared.lifecycle import QUEUE_LIMIT
 from shared.models import BusyPolicy, RunError, RunStatus, Trigger
+from shared.reports import RunFinished, RunLeased
 from tests.unit.ledger import number
 from tests.unit.story import Story, codes, logged, some
 

@@ -4,13 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from shared.events import (
-    PermissionDecision,
-    RunFinished,
-    UserInterrupt,
-)
+from shared.events import PermissionDecision, UserInterrupt
 from shared.ids import RunId
 from shared.models import RequestState, RunStatus
+from shared.reports import RunFinished
 from tests.unit.ledger import number
 from tests.unit.story import Story, codes, logged, some
 

@@ -3,16 +3,10 @@
 import pytest
 
 from shared.events import (
-    AttemptLost,
     Event,
     MessageAdded,
     PermissionDecision,
-    RequestExpired,
     RunEdited,
-    RunExpired,
-    RunFinished,
-    RunLeased,
-    RunnerEvent,
     RunRetried,
     ThreadArchived,
     ThreadDeleted,
@@ -22,6 +16,7 @@ from shared.events import (
 from shared.ids import MessageId, RequestId, RunId
 from shared.lifecycle import ALL_RUNS, names, needed_runs
 from shared.models import BusyPolicy
+from shared.reports import AttemptLost, RequestExpired, RunExpired, RunFinished, RunLeased, RunnerEvent
 from tests.unit.ledger import number
 
 RUN = RunId(number(50))

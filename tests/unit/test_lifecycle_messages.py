@@ -9,10 +9,11 @@ from shared.effects import (
     RunCreated,
     RunMoved,
 )
-from shared.events import MessageAdded, RunFinished, ThreadArchived, UserInterrupt, UserMessage
+from shared.events import MessageAdded, ThreadArchived, UserInterrupt, UserMessage
 from shared.ids import MessageId, RunId, successor
 from shared.lifecycle import QUEUE_LIMIT, State, needed_runs, step, title_of
 from shared.models import BusyPolicy, RequestState, RunStatus, ThreadStatus
+from shared.reports import RunFinished
 from tests.unit.ledger import NOON, fresh_at, number
 from tests.unit.story import Story, codes, logged, some
 

@@ -14,38 +14,40 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from shared.effects import RunCreated, SteerSettled
 from shared.events import (
-    Ask,
-    AttemptLost,
-    Entry,
     Event,
     MessageAdded,
     MessageDeleted,
     PermissionDecision,
-    RequestExpired,
     RunEdited,
-    RunExpired,
-    RunFinished,
-    RunLeased,
-    RunnerEvent,
-    RunOutput,
-    RunReleased,
     RunRequested,
-    RunResumed,
     RunRetried,
-    RunStarted,
-    RunWaits,
-    Spoken,
-    SteerAcknowledged,
     ThreadArchived,
     ThreadDeleted,
     ThreadUnarchived,
-    Tokens,
     UserInterrupt,
     UserMessage,
 )
 from shared.ids import AgentId, MessageId, RequestId, RunId, Ulid
 from shared.lifecycle import QUEUE_LIMIT, State, Step, step
 from shared.models import BusyPolicy, RunError, RunStatus, Trigger
+from shared.reports import (
+    Ask,
+    AttemptLost,
+    Entry,
+    RequestExpired,
+    RunExpired,
+    RunFinished,
+    RunLeased,
+    RunnerEvent,
+    RunOutput,
+    RunReleased,
+    RunResumed,
+    RunStarted,
+    RunWaits,
+    Spoken,
+    SteerAcknowledged,
+    Tokens,
+)
 from tests.unit.ledger import NOON, Ledger, fresh_at, number
 from tests.unit.readiness import Readiness
 

@@ -3,11 +3,13 @@
 import pytest
 
 from shared.effects import MessageWritten, RunKept
-from shared.events import (
+from shared.events import PermissionDecision, UserInterrupt
+from shared.ids import EventId, MessageId, RequestId, RunId
+from shared.models import RequestState, RunError, RunStatus
+from shared.reports import (
     Ask,
     AttemptLost,
     Entry,
-    PermissionDecision,
     RunExpired,
     RunFinished,
     RunLeased,
@@ -17,10 +19,7 @@ from shared.events import (
     RunWaits,
     Spoken,
     Tokens,
-    UserInterrupt,
 )
-from shared.ids import EventId, MessageId, RequestId, RunId
-from shared.models import RequestState, RunError, RunStatus
 from tests.unit.ledger import number
 from tests.unit.story import Story, logged, some
 

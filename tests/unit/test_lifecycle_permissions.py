@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.effects import RequestSettled
-from shared.events import PermissionDecision, RequestExpired, RunExpired, RunResumed, UserInterrupt
+from shared.events import PermissionDecision, UserInterrupt
 from shared.ids import RequestId
 from shared.models import RequestState, RunStatus
+from shared.reports import RequestExpired, RunExpired, RunResumed
 from tests.unit.ledger import NOON, number
 from tests.unit.story import Story, codes, logged, some
 

@@ -3,10 +3,12 @@
 import pytest
 
 from shared.effects import EventLogged, RunMoved
-from shared.events import (
+from shared.events import PermissionDecision
+from shared.ids import RequestId, RunId
+from shared.models import RequestState, RunError, RunStatus, ThreadStatus
+from shared.reports import (
     Ask,
     AttemptLost,
-    PermissionDecision,
     RunExpired,
     RunFinished,
     RunLeased,
@@ -15,8 +17,6 @@ from shared.events import (
     RunStarted,
     RunWaits,
 )
-from shared.ids import RequestId, RunId
-from shared.models import RequestState, RunError, RunStatus, ThreadStatus
 from tests.unit.ledger import number
 from tests.unit.story import Story, logged, some
 

@@ -8,9 +8,10 @@ from shared.effects import (
     SteerOffered,
     SteerSettled,
 )
-from shared.events import RunFinished, SteerAcknowledged, UserInterrupt
+from shared.events import UserInterrupt
 from shared.ids import MessageId
 from shared.models import BusyPolicy, RunStatus
+from shared.reports import RunFinished, SteerAcknowledged
 from tests.unit.story import Story, codes, logged, some
 
 

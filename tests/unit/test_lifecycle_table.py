@@ -7,20 +7,10 @@ import pytest
 
 from shared.effects import RequestSettled, RunMoved, WarningCode
 from shared.events import (
-    Ask,
-    AttemptLost,
     Event,
     PermissionDecision,
     RunEdited,
-    RunExpired,
-    RunFinished,
-    RunLeased,
-    RunnerEvent,
-    RunReleased,
-    RunResumed,
     RunRetried,
-    RunStarted,
-    RunWaits,
     ThreadArchived,
     ThreadDeleted,
     UserInterrupt,
@@ -31,6 +21,18 @@ from shared.lifecycle import NOTICES
 from shared.lifecycle.page import page
 from shared.lifecycle.table import REQUEST_MOVES, RUN_ENDED, RUN_MOVES, RUNS_MAY
 from shared.models import TERMINAL, BusyPolicy, RequestState, Run, RunError, RunStatus
+from shared.reports import (
+    Ask,
+    AttemptLost,
+    RunExpired,
+    RunFinished,
+    RunLeased,
+    RunnerEvent,
+    RunReleased,
+    RunResumed,
+    RunStarted,
+    RunWaits,
+)
 from tests.unit.ledger import number
 from tests.unit.story import Story
 

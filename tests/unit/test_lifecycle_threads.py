@@ -9,8 +9,6 @@ from shared.events import (
     Event,
     MessageAdded,
     PermissionDecision,
-    RunFinished,
-    RunStarted,
     ThreadArchived,
     ThreadDeleted,
     ThreadUnarchived,
@@ -19,6 +17,7 @@ from shared.events import (
 )
 from shared.ids import MessageId, RunId
 from shared.models import BusyPolicy, RequestState, RunStatus, ThreadStatus
+from shared.reports import RunFinished, RunStarted
 from tests.unit.ledger import number
 from tests.unit.story import Story, codes, logged, some
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import ids
-from shared.events import Entry, RunOutput, Spoken
 from shared.ids import EventId, RunId
+from shared.reports import Entry, RunOutput, Spoken
 from worker.execute.replay import RESTARTED, Logged, Replay
 from worker.execute.tape import TEXT, Tape
 from worker.runners import Checkpoint, MessageEnd, Output, TextDelta, ThinkingDelta, ToolCompleted, ToolStarted

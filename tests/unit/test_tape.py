@@ -3,8 +3,8 @@
 import pytest
 
 from shared import ids
-from shared.events import Tokens
 from shared.ids import RunId
+from shared.reports import Tokens
 from worker.execute.tape import Tape, TooLong
 from worker.runners import Checkpoint, MessageEnd, TextDelta, ThinkingDelta, ToolStarted
 

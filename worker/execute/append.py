@@ -21,12 +21,12 @@ from shared.crashpoints import armed, crash
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.effects import Effect, EventLogged
-from shared.events import RunnerEvent
 from shared.ids import EventId, RunId, ThreadId
 from shared.lifecycle import State, step
 from shared.logs import Seldom
 from shared.metrics import APPEND_SIZE, POSTGRES_ERRORS
 from shared.models import EXECUTING, RunStatus
+from shared.reports import RunnerEvent
 from worker import poison
 from worker.changes import Changes
 from worker.execute.leases import Key, Lease, lock_free

@@ -10,9 +10,9 @@ from pydantic_core import from_json
 
 from shared import ids
 from shared.db.statements import statements
-from shared.events import Tokens
 from shared.ids import AccountId, AgentId, EventId, RunId, ThreadId
 from shared.lifecycle import QUEUE_LIMIT
+from shared.reports import Tokens
 from worker.execute.leases import Lease
 from worker.execute.replay import Logged, Replay
 from worker.execute.tape import Speech

@@ -12,9 +12,9 @@ from enum import Enum
 
 import structlog
 
-from shared.events import RunExpired, RunFinished, RunnerEvent, RunReleased, RunWaits
 from shared.ids import RunId
 from shared.models import RunError
+from shared.reports import RunExpired, RunFinished, RunnerEvent, RunReleased, RunWaits
 from worker.execute.append import Append, Fate, Writer
 from worker.execute.leases import Lease
 from worker.execute.replay import Replay

@@ -180,12 +180,16 @@ class Executor:
         """Of all at once; of each by itself where one of them can't be read, which then runs out. Renewed meanwhile."""
         self._beginning = tuple(taken)
         try:
+            return await self._briefed(connection, taken)
+        finally:
+            self._beginning = ()
+
+    async def _briefed(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> list[Briefing]:
+        try:
             return await briefing.brief(connection, taken)
         except asyncpg.PostgresError as error:
             if is_state(error) or len(taken) == 1:
                 raise
-        finally:
-            self._beginning = ()
         found: list[Briefing] = []
         for lease in taken:
             try:
@@ -195,6 +199,7 @@ class Executor:
                     raise
                 log.warning("a leased run can't be begun", run=lease.run, error=repr(error))
                 self._remember(lease)
+                self._beginning = tuple(one for one in self._beginning if one is not lease)
         return found
 
     def _drive(self, execution: Execution) -> None:

@@ -14,10 +14,10 @@ import asyncpg
 from shared import ids
 from shared.db.statements import statements
 from shared.effects import Effect
-from shared.events import RunLeased, RunnerEvent, RunResumed, RunStarted
 from shared.ids import EventId, RunId, ThreadId, Ulid
 from shared.lifecycle import State, step
 from shared.models import RunStatus
+from shared.reports import RunLeased, RunnerEvent, RunResumed, RunStarted
 from worker.changes import Changes
 from worker.load import Want, Where, load_states
 from worker.transaction import transaction

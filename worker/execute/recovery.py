@@ -12,11 +12,11 @@ import structlog
 
 from shared import ids
 from shared.db.statements import statements
-from shared.events import AttemptLost, RunExpired, RunnerEvent
 from shared.ids import EventId, ThreadId
 from shared.lifecycle import State, step
 from shared.metrics import LOST_LEASES
 from shared.models import Run
+from shared.reports import AttemptLost, RunExpired, RunnerEvent
 from worker.changes import Changes
 from worker.execute.apart import apart
 from worker.execute.leases import lock_free

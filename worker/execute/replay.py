@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from pydantic_core import to_json
 
-from shared.events import Spoken
 from shared.ids import EventId, MessageId
+from shared.reports import Spoken
 from worker.execute.tape import TEXT, THINKING, Speech
 from worker.runners.outputs import (
     Checkpoint,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pydantic_core import to_json
 
 from shared import ids
-from shared.events import Ask, Entry, RunnerEvent, RunOutput, Spoken, SteerAcknowledged, Tokens
 from shared.ids import EventId, MessageId, RequestId, RunId
+from shared.reports import Ask, Entry, RunnerEvent, RunOutput, Spoken, SteerAcknowledged, Tokens
 from worker.runners.outputs import (
     Checkpoint,
     Custom,
