@@ -44,7 +44,7 @@ class CortexRuns:
     async def _run(self, request: web.Request, name: str | None) -> web.StreamResponse:
         caller = await self._door.tokens.caller(request)
         agent = None if name is None else await self._asking.named(caller, name)
-        body: RunAsked = decode.run(await self._door.body(request, empty={}))
+        body: RunAsked = decode.run(await self._door.body(request, empty={}), request.query.get("thread_id"))
         route = "POST agent:run" if agent is None else f"POST {agent.id}:run"
         key = negotiation.idempotency(request, route, body.document)
         answer = await self._asking.ask(request, caller, agent, body, key)

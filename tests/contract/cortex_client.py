@@ -102,5 +102,11 @@ def frames(text: str) -> list[tuple[str, Any]]:
     return found
 
 
+def told(role: str, thread: int, message: int) -> dict[str, Any]:
+    """A frame of metadata, as the published pages have it and as clients of the live service read it."""
+    known = {"role": role, "thread_id": thread, "message_id": message}
+    return {**known, "metadata": known}
+
+
 def texts(answer: dict[str, Any]) -> list[str]:
     return [part["text"] for part in answer["content"] if part["type"] == "text"]

@@ -14,7 +14,7 @@ from api import follow
 from shared import accounts
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
-from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, deciding, frames, texts
+from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, deciding, frames, texts, told
 from tests.odd_runners import RECITED
 from tests.service import running_api, running_service
 from tests.watch import until
@@ -55,11 +55,11 @@ async def test_a_stream_has_its_frames_in_their_order(stage: Stage, cortex: Cort
     ]
     names = [name for name, _ in heard]
     assert names[:3] == ["metadata", "response.status", "response.status"]
-    assert heard[0][1] == {"role": "user", "thread_id": thread, "message_id": question}
+    assert heard[0][1] == told("user", thread, question)
     assert "".join(data["text"] for data in deltas) == "hello there"
     assert {data["content_index"] for data in deltas} == {0}
     assert heard[-3][1] == {"content_index": 0, "text": "hello there"}
-    assert heard[-2][1] == {"role": "assistant", "thread_id": thread, "message_id": answer}
+    assert heard[-2][1] == told("assistant", thread, answer)
     run = await stage.service.pool.fetchval("select id from runs")
     assert heard[-1][1] == {
         "role": "assistant",

@@ -70,8 +70,12 @@ def update(body: Any) -> Update:
     return Update(document, ThreadEdited(document.get("thread_name")))
 
 
-def run(body: Any) -> RunAsked:
-    """Raises InvalidRequest, which names the field."""
+def run(body: Any, thread: str | None = None) -> RunAsked:
+    """`thread` stands in the query, where langchain-snowflake puts it; the body's own one is before it. Raises
+    InvalidRequest, which names the field.
+    """
+    if thread and isinstance(body, dict) and body.get("thread_id") is None:
+        body = body | {"thread_id": thread}
     document = _taken(models.RUN_AGENT, body)
     content = document["messages"][0]["content"]
     results = [part["tool_result"] for part in content if part["type"] == "tool_result"]

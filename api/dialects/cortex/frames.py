@@ -26,8 +26,11 @@ def frame(name: str, data: Any) -> bytes:
 
 
 def metadata(role: str, thread: int, message: int | None) -> bytes:
-    """Which message was taken, or made."""
-    return frame("metadata", {"role": role, "thread_id": thread, "message_id": message})
+    """Which message was taken, or made: as the published pages have it, and once more as clients of the live service
+    read it, who look below `metadata`.
+    """
+    known = {"role": role, "thread_id": thread, "message_id": message}
+    return frame("metadata", known | {"metadata": known})
 
 
 def status(word: str, message: str | None = None) -> bytes:
