@@ -1,7 +1,7 @@
 """What the runners and the clock report of a run.
 
-Reports never pass the inbox: whoever drives the run hands them to `shared.lifecycle.step`. Refused here: the events of a
-batch (`shared.events`), and how a runner's outputs become reports (`worker.execute.tape`).
+Reports never pass the inbox: whoever drives the run hands them to `shared.lifecycle.step`. Refused here: the events
+of a batch (`shared.events`), and how a runner's outputs become reports (`worker.execute.tape`).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Ending tasks, and a process that lost one.
+"""Ending tasks and their waits, and a process that lost one.
 
 Refused: waiting for one that was told only once; a library may swallow a cancellation.
 """
@@ -6,12 +6,14 @@ Refused: waiting for one that was told only once; a library may swallow a cancel
 import asyncio
 import os
 import signal
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 import structlog
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 AGAIN = 0.2  # seconds after which a task that still runs is cancelled again
 
@@ -25,6 +27,36 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)  # looked at, so that asyncio does not complain
+
+
+class Rest:
+    """The wait of a loop that has nothing in hand: somebody else may end it, and every later one."""
+
+    __slots__ = ("_over", "_timeout")
+
+    def __init__(self) -> None:
+        self._over = False
+        self._timeout: asyncio.Timeout | None = None
+
+    def end(self) -> None:
+        self._over = True
+        if self._timeout is not None:
+            self._timeout.reschedule(0)  # of the loop's clock: long ago
+
+    async def of(self, wait: Callable[[], Awaitable[T]]) -> T | None:
+        """What is waited for, or None where the rest is over."""
+        if self._over:
+            return None
+        timeout = self._timeout = asyncio.timeout(None)
+        try:
+            async with timeout:
+                return await wait()
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            return None
+        finally:
+            self._timeout = None
 
 
 def stop_process(task: asyncio.Task[Any]) -> None:

@@ -12,13 +12,14 @@ from redis.asyncio import Redis
 
 from shared.db.connect import open_pool
 from shared.settings import Settings
-from tests import servers
+from tests import scratch, servers
 from tests.servers import Addresses, Session
 
 _SESSION = pytest.StashKey[Session]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    scratch.choose()
     config.stash[_SESSION] = Session()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a session as Ctrl-C does: in order
 

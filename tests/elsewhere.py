@@ -15,6 +15,7 @@ from pathlib import Path
 
 from deploy import children, embedded, ports
 from deploy.embedded import Server
+from tests import scratch
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    scratch.choose()
     with tempfile.TemporaryDirectory(prefix="threadmill-elsewhere-") as directory:
         return _run(options.command, Path(directory), options.postgres, options.redis)
 

@@ -106,7 +106,8 @@ class Crew:
         """Ends what is in hand, at most `timeout` seconds in all; then everything."""
         until = asyncio.get_running_loop().time() + timeout
         if self.doorbell is not None and self.sweep is not None:
-            self.doorbell.lanes.stopping = self.sweep.lanes.stopping = True
+            self.doorbell.stop()
+            self.sweep.stop()
         if self.executor is not None:
             self.executor.desk.closed.set()
         ending = [*self._workers, *([asyncio.create_task(self.executor.stop(timeout))] if self.executor else [])]

@@ -4,7 +4,8 @@ Without Redis this loop only tries again; the sweep works meanwhile.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import asyncpg
 import structlog
@@ -13,6 +14,7 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import APPLY, AWAY, Queue, WakeUp
+from shared.tasks import Rest
 from worker.lanes import Lanes
 from worker.write import Disturbed
 
@@ -32,10 +34,16 @@ class Doorbell:
     lanes: Lanes
     partitions: int
     workers: int = 1  # alive, this one among them: each takes its share
+    _rest: Rest = field(default_factory=Rest)
     _crowded: bool = False  # there is likely more to claim right behind a drain: the bell is not waited for
 
+    def stop(self) -> None:
+        """Lets `run` end what is in hand, and nothing more."""
+        self.lanes.stopping = True
+        self._rest.end()
+
     async def run(self) -> None:
-        """Works until its lanes are `stopping`, then ends what is in hand."""
+        """Works until it is told to stop, then ends what is in hand."""
         while not self.lanes.stopping:
             try:
                 worked = await self.run_once()
@@ -55,8 +63,8 @@ class Doorbell:
         """Waits for the bell. One that rang while the worker worked says that others will, too."""
         time = asyncio.get_running_loop().time
         started = time()
-        rung = await self.bell.wait(APPLY, NAP)
-        self._crowded = rung and time() - started < SOON
+        rung = await self._rest.of(partial(self.bell.wait, APPLY, NAP))
+        self._crowded = bool(rung) and time() - started < SOON
 
     async def run_once(self) -> bool:
         """Claims and drains a share of the wake-ups, beside a backlog that was left; False where there is neither."""

@@ -6,6 +6,7 @@ are in hand elsewhere.
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 import asyncpg
 import structlog
@@ -14,6 +15,7 @@ from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
+from shared.tasks import Rest
 from worker.expiry import expire_requests
 from worker.lanes import Lanes
 from worker.transaction import BOUNDED
@@ -32,6 +34,7 @@ class Sweep:
     database_url: str
     lanes: Lanes
     rung: Lanes | None = None  # those of the same worker that take what rings: what they have is not late
+    _rest: Rest = field(default_factory=Rest)
     _line: Line = field(init=False)
     _expiry: Line = field(init=False)
 
@@ -39,8 +42,13 @@ class Sweep:
         self._line = Line(self.database_url, **BY_INDEX, application_name="threadmill sweep")
         self._expiry = Line(self.database_url, **BY_INDEX, **BOUNDED, application_name="threadmill expiry")
 
+    def stop(self) -> None:
+        """Lets `run` end what is in hand, and nothing more."""
+        self.lanes.stopping = True
+        self._rest.end()
+
     async def run(self) -> None:
-        """Sweeps until its lanes are `stopping`, then ends what is in hand."""
+        """Sweeps until it is told to stop, then ends what is in hand."""
         while not self.lanes.stopping:
             try:
                 await self.run_once()
@@ -49,7 +57,7 @@ class Sweep:
                 warn("a sweep was given up; the next one comes", error=repr(error))
                 await self._line.drop()
                 await asyncio.sleep(INTERVAL)
-            await asyncio.sleep(0 if self.lanes.busy else INTERVAL)
+            await self._rest.of(partial(asyncio.sleep, 0 if self.lanes.busy else INTERVAL))
         await self.lanes.finish()
 
     async def run_once(self) -> int:

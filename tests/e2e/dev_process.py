@@ -35,6 +35,7 @@ class DevProcess:
         self.data = home / data
         self.mark = secrets.token_hex(8)
         self._before = set(psutil.pids())
+        self._theirs = {pid for pid in self._before if _stands_in(self.data, pid)}
         self._errors = home / f"{self.mark}.stderr"
         inherited = {name: value for name, value in os.environ.items() if name not in _SERVERS}
         with self._errors.open("wb") as errors:
@@ -108,9 +109,19 @@ class DevProcess:
         try:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return process.environ().get("MARK") == self.mark or Path(process.cwd()).is_relative_to(self.data)
+            if process.environ().get("MARK") == self.mark:
+                return True
+            # What a server of an earlier `dev` on the same data forks meanwhile is that one's.
+            return Path(process.cwd()).is_relative_to(self.data) and process.ppid() not in self._theirs
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             return False
+
+
+def _stands_in(data: Path, pid: int) -> bool:
+    try:
+        return Path(psutil.Process(pid).cwd()).is_relative_to(data)
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+        return False
 
 
 def wait_until(true: Callable[[], bool], within: float, what: str) -> None:

@@ -139,7 +139,8 @@ async def test_redis_goes_while_there_is_a_backlog_and_the_sweep_takes_it(driver
     loops = [asyncio.create_task(bell.run()), asyncio.create_task(sweep.run())]
     for ref in (*refs, await driver.accept(long, message())):
         await until(partial(is_applied, driver, ref), 3)
-    rung.stopping = swept.stopping = True
+    bell.stop()
+    sweep.stop()
     await end(loops)
     await sweep.close()
     await bell.close()
