@@ -3,6 +3,7 @@
 Effects carry the whole new record, so that of several effects on one record the last one is the truth.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +23,8 @@ class WarningCode(StrEnum):
     RUN_NOT_FOUND = "run_not_found"
     RUN_STARTED = "run_started"
     AGENT_BOUND = "agent_bound"
+    MESSAGE_NOT_FOUND = "message_not_found"
+    METADATA_FULL = "metadata_full"
     RUN_NOT_FINISHED = "run_not_finished"
     PERMISSION_NOT_FOUND = "permission_not_found"
     PERMISSION_ALREADY_DECIDED = "permission_already_decided"
@@ -97,23 +100,23 @@ class MessageWritten(NamedTuple):
 
 
 class MessageAmended(NamedTuple):
-    """Metadata of a message that may be there: what is named is set, or removed where it is None."""
+    """A message has other metadata, which are these."""
 
     id: MessageId
-    metadata: dict[str, str | None]
+    metadata: Mapping[str, str]
 
 
 class MessageRemoved(NamedTuple):
-    """A message that may be there goes, and what the log holds of it."""
+    """A message goes, and what the log holds of it; what followed it follows what it followed."""
 
     id: MessageId
 
 
 class ThreadAmended(NamedTuple):
-    """What its owner calls a thread, where that changes, and its metadata, as those of a message."""
+    """What its owner calls a thread, and its metadata, each where it changes."""
 
     name: str | None
-    metadata: dict[str, str | None]
+    metadata: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)

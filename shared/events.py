@@ -75,11 +75,11 @@ class RunRequested:
     """
 
     run: RunId  # minted where the batch was accepted
-    agent: AgentId | None = (
-        None  # becomes the thread's where that has none yet; another one than the thread's is refused
-    )
+    agent: AgentId | None = None  # the thread's from now on, where it has none; another one than its own is refused
     messages: tuple[MessageAdded, ...] = ()
-    parent: int | None = None  # the number of the message that it goes on from, 0 for none; None: from the last one
+    # The number of the message that it goes on from, 0 for none: then it has one message, and answers that alone. None:
+    # it goes on from all that there is.
+    parent: int | None = None
     type: ClassVar[str] = "run_requested"
 
 

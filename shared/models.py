@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 from shared.ids import AccountId, AgentId, EventId, RequestId, RunId, ThreadId, TokenId, Ulid
 
+METADATA_LIMIT = 16  # pairs of one message, thread or run: OpenAI's number
+
 
 class RunStatus(StrEnum):
     QUEUED = "queued"

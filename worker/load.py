@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import asyncpg
+from pydantic_core import from_json
 
 from shared.db.records import queued_run_of, request_of, run_of, steer_of, thread_of
 from shared.db.statements import statements
 from shared.events import Event
-from shared.ids import RequestId, RunId, ThreadId
+from shared.ids import AgentId, MessageId, RequestId, RunId, ThreadId
 from shared.lifecycle import ALL_RUNS, Names, State, may_meet_requests, names, needed_runs
 from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, RunStatus, Steer, Thread
 from shared.reports import RunnerEvent
@@ -57,6 +58,7 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     requests = await _requests(connection, present, waiting, named)
     others = await _named(connection, present, named, seen, queues, requests)
     steers = await _steers(connection, [where for where in executing if where[1] in found.steered])
+    metadata = await _metadata(connection, present, named)
     states = States(
         (
             thread,
@@ -68,6 +70,8 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
                 requests=requests.get(thread, {}),
                 seen=seen.get(thread, {}),
                 steers=tuple(steers.get(thread, ())),
+                metadata=metadata.get(thread, {}),
+                fallback=found.fallbacks.get(thread),
             ),
         )
         for thread, (record, policy) in threads.items()
@@ -85,6 +89,7 @@ class _Fronts:
     hooked: set[ThreadId] = field(default_factory=set)
     steered: set[ThreadId] = field(default_factory=set)
     epochs: dict[ThreadId, int] = field(default_factory=dict)
+    fallbacks: dict[ThreadId, AgentId] = field(default_factory=dict)
 
     def add(self, thread: ThreadId, row: asyncpg.Record) -> None:
         self.threads[thread] = (thread_of(row), _POLICY[row["busy_policy"]])
@@ -95,6 +100,8 @@ class _Fronts:
             self.steered.add(thread)
         if row["epoch"] is not None:
             self.epochs[thread] = row["epoch"]
+        if row["agent"] is None and row["fallback"] is not None:
+            self.fallbacks[thread] = row["fallback"]
 
 
 async def _threads(connection: asyncpg.Connection, wants: Sequence[Want]) -> _Fronts:
@@ -175,6 +182,22 @@ async def _steers(connection: asyncpg.Connection, executing: Sequence[Where]) ->
     if executing:
         for row in await connection.fetch(SQL["steers"], *_columns(executing)):
             found[row["thread"]].append(steer_of(row))
+    return found
+
+
+async def _metadata(
+    connection: asyncpg.Connection, wants: Sequence[Want], named: Mapping[ThreadId, Names]
+) -> dict[ThreadId, dict[MessageId | None, dict[str, str]]]:
+    """What edits change: metadata of messages, by their ids, and of threads."""
+    messages = [(w.partition, w.thread, message) for w in wants for message in sorted(named[w.thread].messages)]
+    threads = [(w.partition, w.thread) for w in wants if named[w.thread].metadata]
+    found: dict[ThreadId, dict[MessageId | None, dict[str, str]]] = defaultdict(dict)
+    if messages:
+        for row in await connection.fetch(SQL["message_metadata"], *zip(*messages, strict=True)):
+            found[row["thread"]][row["id"]] = from_json(row["metadata"] or "{}")
+    if threads:
+        for row in await connection.fetch(SQL["thread_metadata"], *_columns(threads)):
+            found[row["id"]][None] = from_json(row["metadata"])
     return found
 
 

@@ -130,9 +130,8 @@ def opened_row(where: Where, opened: RequestOpened) -> Row:
 
 
 def amended_row(where: Where, amended: MessageAmended | ThreadAmended) -> Row:
-    """What is set and what is removed of the metadata, behind the id of the message or the name of the thread."""
-    given = {name: value for name, value in amended.metadata.items() if value is not None}
-    return (*where, amended[0], json(given), [name for name in amended.metadata if name not in given])
+    """The metadata, behind the id of the message or the name of the thread."""
+    return (*where, amended[0], json(amended.metadata))
 
 
 def kept_row(where: Where, kept: RunKept) -> Row:

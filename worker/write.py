@@ -149,7 +149,7 @@ def _settles(before: Thread, after: Thread) -> bool:
 def _cut_short(changes: Changes, statuses: dict[RunId, RunStatus]) -> list[Row]:
     """Runs that end here though they were at work: what they were saying is kept as it is."""
     return [
-        (*where, run.id, _before(run), run.error.code if run.error else str(run.status))
+        (*where, run.id, _before(run), run.error.code if run.error else str(run.status), run.updated_at)
         for where, run in changes.moved.values()
         if statuses[run.id] in AT_WORK and run.status in _CUT
     ]

@@ -47,7 +47,8 @@ class Asking:
         if place is not None:
             await self._check_parent(place, body)
         agent = await self._agent(caller, agent, place)
-        batch = self._batch(request, agent, body)
+        parent = body.parent if body.parent is not None else await self._last(place)
+        batch = self._batch(request, agent, body, parent)
         thread, new = (place.id, None) if place else (ThreadId(ids.mint()), _new(caller, agent))
         wait = patience(request, self._door)
         return _outcome(await self._door.submit(caller, thread, batch, wait, new=new, idempotency=key))
@@ -59,6 +60,11 @@ class Asking:
         if found is None:
             raise NotFound("There is no such thread.")
         return found
+
+    async def _last(self, place: Numbered | None) -> int:
+        """What a run goes on from that names no message: the latest one, whatever forks there are."""
+        found = [] if place is None else await messages.page(self._door.postgres, place.partition, place.id, 1)
+        return found[0].num if found else 0
 
     async def _check_parent(self, place: Numbered, body: RunAsked) -> None:
         """A run goes on from what an assistant said."""
@@ -85,10 +91,10 @@ class Asking:
             raise AgentNotPublished
         return found
 
-    def _batch(self, request: web.Request, agent: AgentView | None, body: RunAsked) -> Sequence[Event]:
+    def _batch(self, request: web.Request, agent: AgentView | None, body: RunAsked, parent: int) -> Sequence[Event]:
         if body.decisions:
             return body.decisions
-        return [body.request(agent.id if agent else None, request[edge.ID])]
+        return [body.request(agent.id if agent else None, request[edge.ID], parent)]
 
 
 def _new(caller: Caller, agent: AgentView | None) -> NewThread:

@@ -16,7 +16,7 @@ from api.handlers.door import Door
 from api.submission import Applied, NewThread, Passes, Pending
 from shared import ids
 from shared.effects import WarningCode
-from shared.errors import InvalidRequest, NotFound, ReadinessBlocked, ServiceInactive
+from shared.errors import InvalidRequest, NotFound, ReadinessBlocked, ServiceInactive, ThreadmillError
 from shared.events import Event
 from shared.ids import MessageId, RunId, ThreadId, Ulid
 from shared.views import Caller
@@ -25,7 +25,7 @@ _PREFIX = "/v1/"
 _BETA = "OpenAI-Beta"  # OpenAI's clients send it with each request for a thread
 _MOST, _DEFAULT = 100, 20  # entries of a page
 _TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
-_GONE = frozenset({WarningCode.THREAD_DELETED, WarningCode.RUN_NOT_FOUND})
+_GONE = frozenset({WarningCode.THREAD_DELETED, WarningCode.RUN_NOT_FOUND, WarningCode.MESSAGE_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,14 @@ async def submit(
     answer = await door.submit(caller, thread, batch, door.settings.wait_limit, new=new, passes=passes)
     if isinstance(answer, Applied):
         for warning in from_json(answer.outcome)["warnings"]:
-            raise NotFound if warning["code"] in _GONE else ReadinessBlocked(warning["message"])
+            raise _refusal(warning["code"], warning["message"])
     return answer
+
+
+def _refusal(code: str, message: str) -> ThreadmillError:
+    if code == WarningCode.METADATA_FULL:
+        return InvalidRequest(message, param="metadata")
+    return NotFound() if code in _GONE else ReadinessBlocked(message)
 
 
 def applied_at(answer: Applied) -> datetime:

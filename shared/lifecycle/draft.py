@@ -41,6 +41,7 @@ class Draft:
         "last_event_id",
         "last_run_id",
         "last_run_seq",
+        "metadata",
         "others",
         "policy",
         "queue",
@@ -68,6 +69,7 @@ class Draft:
         self._requests: dict[RequestId, PermissionRequest] | None = None  # a copy, once something of it changed
         self.seen = state.seen
         self.steers = state.steers
+        self.metadata = state.metadata
         self.title = thread.title
         self.agent = thread.agent
         self.active_runs = thread.active_runs
@@ -151,6 +153,7 @@ class Draft:
 
     def create(self, run: RunId, *messages: MessageId, retries: RunId | None = None, collects: bool = False) -> Run:
         """A new run at the end of the queue, which answers `messages`, or those of a run, or the waiting ones."""
+        self.agent = self.agent or self.state.fallback
         self.last_run_seq += 1
         trigger = Trigger.USER_PROMPT if retries is None else Trigger.RETRY
         created = Run(run, self.last_run_seq, RunStatus.QUEUED, trigger, self.at, None, self.at, None)
@@ -261,7 +264,9 @@ class Draft:
             or self.ready_at is not thread.ready_at
         ):
             return self.state
-        return State(self._thread(status), self.policy, self.queue, self.others, self.requests, self.seen, self.steers)
+        state = self.state
+        records = (self.queue, self.others, self.requests, self.seen, self.steers, self.metadata)
+        return State(self._thread(status), self.policy, *records, state.fallback)
 
     def _thread(self, status: ThreadStatus) -> Thread:
         thread = self.thread

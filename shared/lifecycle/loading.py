@@ -5,14 +5,17 @@ from typing import NamedTuple
 
 from shared.events import (
     Event,
+    MessageDeleted,
+    MessageEdited,
     PermissionDecision,
     RunRetried,
     ThreadArchived,
     ThreadDeleted,
+    ThreadEdited,
     UserInterrupt,
     UserMessage,
 )
-from shared.ids import RequestId, RunId, parse
+from shared.ids import MessageId, RequestId, RunId, parse
 from shared.lifecycle.table import ALL_RUNS
 from shared.models import BusyPolicy
 from shared.reports import AttemptLost, RequestExpired, RunExpired, RunFinished, RunnerEvent, RunOutput, RunStarted
@@ -28,6 +31,8 @@ class Names(NamedTuple):
     runs: frozenset[RunId]
     requests: frozenset[RequestId]
     client_requests: frozenset[str]
+    messages: frozenset[MessageId] = frozenset()  # those that are edited or deleted: their metadata
+    metadata: bool = False  # whether the thread's own are edited
 
 
 def needed_runs(events: Iterable[Event | RunnerEvent], policy: BusyPolicy) -> int:
@@ -50,6 +55,8 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
     runs: set[RunId] = set()
     requests: set[RequestId] = set()
     client_requests: set[str] = set()
+    messages: set[MessageId] = set()
+    metadata = False
     for event in events:
         if isinstance(event, UserMessage):
             if event.client_request_id is not None:
@@ -60,9 +67,13 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
                 requests.add(RequestId(request))
         elif isinstance(event, RunRetried):
             runs.add(event.of)
+        elif isinstance(event, MessageEdited | MessageDeleted):
+            messages.add(event.message)
+        elif isinstance(event, ThreadEdited):
+            metadata = metadata or bool(event.metadata)
         elif (run := getattr(event, "run", None)) is not None:
             runs.add(run)
-    return Names(frozenset(runs), frozenset(requests), frozenset(client_requests))
+    return Names(frozenset(runs), frozenset(requests), frozenset(client_requests), frozenset(messages), metadata)
 
 
 def _reaches_all(event: Event | RunnerEvent, policy: BusyPolicy) -> bool:

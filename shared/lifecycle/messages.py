@@ -1,6 +1,7 @@
 """What a user message does under each policy for a busy thread; messages without a run; titles."""
 
 import re
+from collections.abc import Mapping
 
 from shared.effects import (
     ClientRequestSeen,
@@ -18,7 +19,7 @@ from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import end
 from shared.lifecycle.table import QUEUE_LIMIT, USER_MESSAGE
 from shared.lifecycle.warnings import warned
-from shared.models import EXECUTING, BusyPolicy, Run, RunStatus, Steer
+from shared.models import EXECUTING, METADATA_LIMIT, BusyPolicy, Run, RunStatus, Steer
 
 TITLE_LIMIT = 80  # characters, the contract's number; the last one is an ellipsis where something was cut
 _WORD_OR_GAP = re.compile(r"\S{1,81}|\s+")  # a longer word is cut by the title's limit anyway
@@ -51,33 +52,56 @@ def message_added(draft: Draft, event: MessageAdded) -> Result:
 
 
 def run_requested(draft: Draft, event: RunRequested) -> Result:
-    """A run for the messages that wait for one. The first run of a thread without an agent gives it one."""
+    """A run for the messages that wait for one; for its own one alone where it says what that goes on from. The first
+    run of a thread without an agent gives it one.
+    """
     if (current := draft.current) is not None:
         return Result(None, (warned(WarningCode.RUN_ACTIVE, current.id),))
     if event.agent is not None and draft.agent not in (None, event.agent):
         return Result(None, (warned(WarningCode.AGENT_BOUND),))
     draft.agent = draft.agent or event.agent
-    for n, message in enumerate(event.messages):
-        _add(draft, message, event.parent if n == 0 else None)
+    if event.parent is not None:
+        (message,) = event.messages
+        run = draft.create(event.run, message.message)
+        _add(draft, message, event.run, event.parent)
+        return Result(run)
+    for message in event.messages:
+        _add(draft, message)
     return Result(draft.create(event.run, collects=True))
 
 
 def message_edited(draft: Draft, event: MessageEdited) -> Result:
-    draft.effects.append(MessageAmended(event.message, event.metadata))
+    current = draft.metadata.get(event.message)
+    if current is None:
+        return Result(None, (warned(WarningCode.MESSAGE_NOT_FOUND),))
+    metadata = merged(current, event.metadata)
+    if len(metadata) > METADATA_LIMIT:
+        return Result(None, (warned(WarningCode.METADATA_FULL),))
+    draft.metadata = {**draft.metadata, event.message: metadata}
+    draft.effects.append(MessageAmended(event.message, metadata))
     return Result(None)
 
 
 def message_deleted(draft: Draft, event: MessageDeleted) -> Result:
+    if event.message not in draft.metadata:
+        return Result(None, (warned(WarningCode.MESSAGE_NOT_FOUND),))
+    draft.metadata = {message: kept for message, kept in draft.metadata.items() if message != event.message}
     draft.effects.append(MessageRemoved(event.message))
     return Result(None)
 
 
-def _add(draft: Draft, event: MessageAdded, parent: int | None = None) -> None:
+def merged(current: Mapping[str, str], change: Mapping[str, str | None]) -> dict[str, str]:
+    """Metadata after an edit: what is named is set, or removed where it is None."""
+    return {name: value for name, value in {**current, **change}.items() if value is not None}
+
+
+def _add(draft: Draft, event: MessageAdded, run: RunId | None = None, parent: int | None = None) -> None:
     text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
     about = (event.metadata, event.request_id, None, parent)
-    draft.effects.append(MessageWritten(event.message, event.role, event.parts, draft.at, None, *about))
+    draft.effects.append(MessageWritten(event.message, event.role, event.parts, draft.at, run, *about))
+    draft.metadata = {**draft.metadata, event.message: event.metadata}
     kind = "user.message" if event.role == "user" else "agent.message.delta"
-    draft.log(kind, None, text, message=EventId(event.message))
+    draft.log(kind, run, text, message=EventId(event.message))
     if event.role == "user":
         _entitle(draft, text)
 

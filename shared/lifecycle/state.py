@@ -1,10 +1,11 @@
 """What a step starts from, and what it comes to. Tuples, because every batch makes some (see `shared.models.Run`)."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from shared.effects import Effect, Result
-from shared.ids import RequestId, RunId
+from shared.ids import AgentId, MessageId, RequestId, RunId
 from shared.models import BusyPolicy, PermissionRequest, Run, Steer, Thread
 
 
@@ -18,6 +19,8 @@ class State(NamedTuple):
     requests: Mapping[RequestId, PermissionRequest]  # open ones of `queue`, and those that the events name
     seen: Mapping[str, RunId]  # clientRequestIds used before in this thread -> their first run
     steers: tuple[Steer, ...]  # unsettled ones
+    metadata: Mapping[MessageId | None, Mapping[str, str]] = MappingProxyType({})  # of what edits name; None: its own
+    fallback: AgentId | None = None  # who answers the first run of a thread that has no agent
 
 
 class Step(NamedTuple):

@@ -1,11 +1,13 @@
-"""Archive, unarchive, delete: a thread closes behind everything that was accepted before."""
+"""Archive, unarchive, delete: a thread closes behind everything that was accepted before. What its owner calls it."""
 
-from shared.effects import Result, ThreadAmended
+from shared.effects import Result, ThreadAmended, WarningCode
 from shared.events import ThreadEdited
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import drop_steers, end
+from shared.lifecycle.messages import merged
 from shared.lifecycle.table import THREAD_ARCHIVED, THREAD_DELETED
-from shared.models import RunError, RunStatus
+from shared.lifecycle.warnings import warned
+from shared.models import METADATA_LIMIT, RunError, RunStatus
 
 _ARCHIVED = RunError("session.archived", "The thread was archived.", retryable=False)
 _DELETED = RunError("session.archived", "The thread was deleted.", retryable=False)
@@ -20,7 +22,13 @@ def archive(draft: Draft) -> Result:
 
 
 def amend(draft: Draft, event: ThreadEdited) -> Result:
-    draft.effects.append(ThreadAmended(event.name, event.metadata))
+    metadata = None
+    if event.metadata:
+        metadata = merged(draft.metadata[None], event.metadata)
+        if len(metadata) > METADATA_LIMIT:
+            return Result(None, (warned(WarningCode.METADATA_FULL),))
+        draft.metadata = {**draft.metadata, None: metadata}
+    draft.effects.append(ThreadAmended(event.name, metadata))
     return Result(None)
 
 

@@ -62,6 +62,18 @@ NOTICES = MappingProxyType(
             "null",
             "a requested run names an agent, and the thread's first run had another one",
         ),
+        WarningCode.MESSAGE_NOT_FOUND: Notice(
+            "This thread has no such message.",
+            "",
+            "null",
+            "an edit or a deletion of another dialect names a message that this thread does not have any more",
+        ),
+        WarningCode.METADATA_FULL: Notice(
+            "There would be more than 16 pairs of metadata: nothing was changed.",
+            "",
+            "null",
+            "an edit of another dialect would leave more than 16 pairs with a message or a thread",
+        ),
         WarningCode.PERMISSION_NOT_FOUND: Notice(
             "This thread has no such permission request.",
             "",

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from shared import ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
-from tests.contract.cortex_client import Cortex, texts
+from tests.contract.cortex_client import THREADS, Cortex, texts
+from tests.contract.openai_client import call
+from tests.service import message
 
 ROLES = ("user", "assistant")
 
@@ -90,10 +93,66 @@ async def test_a_long_chain_is_told_by_its_latest_messages(stage: Stage) -> None
     assert told == f"[{'|'.join(f'{ROLES[n % 2]}:m{n}' for n in range(300, 400))}]"
 
 
-async def test_what_the_run_answers_is_not_told_twice(stage: Stage) -> None:
-    """A message of another dialect waited for a run, and lies before the one that the run goes on from."""
+async def test_what_waits_for_a_run_is_told_where_it_leads_up_to_one_and_not_answered_by_it(stage: Stage) -> None:
+    """A message of another dialect, which no run has answered yet."""
     cortex = Cortex(stage.client)
     thread = await cortex.new()
     last = await written(stage, ["waits", "aside"], answered=False)
-    told, _ = await asked(cortex, thread, last, "next")
-    assert told == "[assistant:aside]"
+    assert (await asked(cortex, thread, last, "next"))[0] == "[user:waits|assistant:aside]"
+    assert (await asked(cortex, thread, 0, "anew"))[0] == "[]"
+    waits = (await cortex.describe(thread))["messages"][-1]
+    assert (waits["message_payload"], waits["request_id"]) == ("waits", "")
+
+
+async def test_without_a_parent_a_run_goes_on_from_the_latest_message_of_its_branch(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    _, first = await asked(cortex, thread, 0, "one")
+    await asked(cortex, thread, first, "two")
+    other, fork = await asked(cortex, thread, first, "other")
+    told, _ = await asked(cortex, thread, None, "on")
+    assert told == f"[user:one|assistant:[]|user:other|assistant:{other}]"
+    newest = (await cortex.describe(thread))["messages"]
+    assert newest[1]["parent_id"] == fork
+
+
+async def test_an_answer_follows_its_question_whatever_was_said_meanwhile(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    await stage.client.new_thread()
+    thread = (await cortex.call("GET", THREADS)).json[0]["thread_id"]
+    native = str(await stage.service.pool.fetchval("select id from threads"))
+    outcome = await stage.send(native, message("one"), message("two"))
+    await stage.until(native, outcome["events"][1]["run"]["id"])
+    answers = {one["parent_id"]: one for one in await said(cortex, thread, "assistant")}
+    one, two = await said(cortex, thread, "user")
+    told, _ = await asked(cortex, thread, answers[one["message_id"]]["message_id"], "fork")
+    assert told == f"[user:one|assistant:{answers[one['message_id']]['message_payload']}]"
+    assert two["message_id"] in answers
+
+
+async def test_a_removed_message_leaves_what_followed_it_on_its_branch(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    _, first = await asked(cortex, thread, 0, "one")
+    await asked(cortex, thread, first, "two")
+    other, fork = await asked(cortex, thread, first, "other")
+    question = (await said(cortex, thread, "user"))[2]
+    await remove(stage, question["message_id"])
+    told, _ = await asked(cortex, thread, fork, "on")
+    assert told == f"[user:one|assistant:[]|assistant:{other}]"
+    await remove(stage, first)
+    parents = {one["message_id"]: one["parent_id"] for one in (await cortex.describe(thread))["messages"]}
+    assert parents[fork] == (await said(cortex, thread, "user"))[0]["message_id"]
+
+
+async def said(cortex: Cortex, thread: int, role: str) -> list[dict[str, Any]]:
+    """The messages of one side, oldest first."""
+    return [one for one in (await cortex.describe(thread))["messages"][::-1] if one["role"] == role]
+
+
+async def remove(stage: Stage, num: int) -> None:
+    """Takes a message away, as OpenAI's clients can."""
+    row = await stage.service.pool.fetchrow("select thread, id from messages where num = $1", num)
+    assert row is not None
+    reply = await call(stage.client, "DELETE", f"/v1/threads/{row['thread']}/messages/{row['id']}")
+    assert reply.status == 200, reply

@@ -1,6 +1,7 @@
 """What dialects do whose messages start nothing: they add, change and remove messages, and request the run."""
 
 import json
+from functools import partial
 from typing import Any
 
 from shared import ids
@@ -94,6 +95,40 @@ async def test_a_thread_has_a_name_and_metadata_beside_its_title(driver: Driver)
     assert row["updated_at"] > before
 
 
+async def test_edits_that_meet_leave_at_most_sixteen_pairs(driver: Driver) -> None:
+    """Each of them alone would be fine: what is left is judged where they are applied, in their order."""
+    note = added("hello", metadata={"a": "1"})
+    thread = await driver.create(note)
+    tens: list[dict[str, str | None]] = [{f"{letter}{n}": "x" for n in range(10)} for letter in "bc"]
+    for kind in (MessageEdited, partial(lambda _, metadata: ThreadEdited(None, metadata))):
+        outcome = await driver.send(thread, *(kind(note.message, ten) for ten in tens))
+        assert codes(outcome) == ["metadata_full"]
+        assert codes(await driver.send(thread, kind(note.message, tens[1]))) == ["metadata_full"]
+    kept = await driver.pool.fetchval("select metadata from messages where thread = $1", thread)
+    assert json.loads(kept) == {"a": "1"} | tens[0]
+    assert json.loads((await driver.thread(thread))["metadata"]) == tens[0]
+
+
+async def test_a_message_that_was_removed_meanwhile_is_edited_no_more(driver: Driver) -> None:
+    note = added("hello")
+    thread = await driver.create(note)
+    outcome = await driver.send(thread, MessageDeleted(note.message), MessageEdited(note.message, {"a": "1"}))
+    assert codes(outcome) == ["message_not_found"]
+
+
+async def test_a_message_of_the_native_dialect_is_for_the_default_agent_where_there_is_none(driver: Driver) -> None:
+    thread = await driver.create()
+    await driver.pool.execute("update threads set agent = null where id = $1", thread)
+    agents = await driver.pool.fetch("select id, account from agents where account = $1", driver.caller.account)
+    await driver.send(thread, message("hello"))
+    assert (await driver.thread(thread))["agent"] == agents[0]["id"]
+    closed = await driver.create()
+    await driver.pool.execute("update threads set agent = null where id = $1", closed)
+    await driver.pool.execute("update agents set published = false")
+    await driver.send(closed, message("hello"))
+    assert (await driver.thread(closed))["agent"] is None
+
+
 async def test_a_message_is_removed_with_what_the_log_holds_of_it(driver: Driver) -> None:
     said, spoken = added("mine"), EventId(ids.mint())
     thread, run = await driver.executing(message("hello"))
@@ -101,8 +136,9 @@ async def test_a_message_is_removed_with_what_the_log_holds_of_it(driver: Driver
     await driver.report(thread, RunOutput(run, deltas, (Spoken(MessageId(spoken), "Hello"),)))
     await driver.report(thread, RunFinished(run))
     await driver.send(thread, said)
-    for removed in (said.message, MessageId(spoken), MessageId(ids.mint())):
+    for removed in (said.message, MessageId(spoken)):
         assert codes(await driver.send(thread, MessageDeleted(removed))) == []
+        assert codes(await driver.send(thread, MessageDeleted(removed))) == ["message_not_found"]
     left = await driver.pool.fetch("select run from messages where thread = $1", thread)
     assert [row["run"] for row in left] == [run]
     assert [kind for kind, _ in await driver.log(thread)] == [

@@ -47,15 +47,15 @@ class RunAsked:
 
     document: Document
     thread: int | None
-    parent: int | None  # the message it goes on from, 0: from none; None: from the last one
+    parent: int | None  # the message it goes on from, 0: from none; None: nothing was said of it
     texts: Sequence[str]
     decisions: Sequence[PermissionDecision]
     stream: bool
 
-    def request(self, agent: AgentId | None, request_id: str) -> RunRequested:
+    def request(self, agent: AgentId | None, request_id: str, parent: int) -> RunRequested:
         parts = [{"type": "text", "text": text} for text in self.texts]
         message = MessageAdded(MessageId(ids.mint()), "user", parts, request_id=request_id)
-        return RunRequested(RunId(ids.mint()), agent, (message,), self.parent)
+        return RunRequested(RunId(ids.mint()), agent, (message,), parent)
 
 
 def creation(body: Any) -> Creation:

@@ -77,14 +77,15 @@ with locked as (
 select count(*) from locked;
 
 -- name: threads
--- The threads, their agents' policy for a busy one and whether they have a webhook, who has a lease, whether messages are
+-- The threads, their agents' policy for a busy one and whether they have a webhook (of a thread without an agent: the
+-- account's default one, `fallback`), who has a lease, whether messages are
 -- offered to its run, and the first runs of each queue: as many as its events may reach, all of them ($4) where any
 -- message may interrupt. A row a run, one with nulls for a thread that is idle.
 select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
        t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
        t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at, t.ready_at,
        coalesce(a.busy_policy, 'queue') as busy_policy, a.webhook_url is not null as hooked,
-       l.epoch,
+       a.id as fallback, l.epoch,
        t.active_runs > 0 and exists (select from steers s
                                      where s.partition = t.partition and s.thread = t.id and not s.settled) as steered,
        r.id as run_id, r.seq as run_seq, r.status as run_status, r.trigger as run_trigger,
@@ -92,7 +93,14 @@ select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.clie
        r.error as run_error, r.attempt as run_attempt
 from unnest($1::smallint[], $2::uuid[], $3::int[]) as w (partition, id, need)
 join threads t on t.partition = w.partition and t.id = w.id
-left join agents a on a.id = t.agent
+left join agents a on a.id = coalesce(t.agent, (
+    select g.id from accounts o
+    cross join lateral (
+        select id, published from agents where account = o.id
+        order by id = o.default_agent desc nulls last, created_at, id limit 1
+    ) as g
+    where o.id = t.account and g.published
+))
 left join leases l on t.active_runs > 0 and l.partition = t.partition and l.thread = t.id
 left join lateral (
     select * from runs r
@@ -113,6 +121,22 @@ select c.thread, c.client_request_id, c.run
 from unnest($1::smallint[], $2::uuid[], $3::text[]) as w (partition, thread, client_request_id)
 join client_requests c
     on c.partition = w.partition and c.thread = w.thread and c.client_request_id = w.client_request_id;
+
+-- name: message_metadata
+-- What is kept with messages that are about to be edited or removed. A range of one leads the order: by the key.
+select w.thread, m.id, m.metadata::text as metadata
+from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, id)
+cross join lateral (
+    select id, metadata from messages
+    where partition = w.partition and thread = w.thread and id >= w.id and id <= w.id
+    order by id limit 1
+) as m;
+
+-- name: thread_metadata
+-- The same of threads.
+select t.id, t.metadata::text as metadata
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+join threads t on t.partition = w.partition and t.id = w.id;
 
 -- name: permission_requests
 -- Open permission requests of these threads, and those that decisions name. Ranges of one lead the orders, so that each half
@@ -252,24 +276,24 @@ left join lateral (
 left join lateral (select array_agg(id order by num) as input from collected where run = w.id) as c on w.collects;
 
 -- name: amend_message
--- Metadata of one message: what is set, and the names of what is removed. Arguments: partition, thread, message, set,
--- names. Found as in `edit_messages`.
+-- Other metadata of one message. Arguments: partition, thread, message, metadata. Found as in `edit_messages`.
 with found as materialized (
     select partition, thread, id, num from messages
     where partition = $1 and thread = $2 and id >= $3 and id <= $3 order by id limit 1
 )
-update messages m set metadata = (coalesce(m.metadata, '{}') || $4::text::jsonb) - $5::text[]
+update messages m set metadata = $4::text::jsonb
 from found f
 where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num;
 
 -- name: amend_thread
--- The same of a thread, and its name where one is given. Arguments: partition, thread, name or null, set, names.
-update threads set name = coalesce($3, name), metadata = (metadata || $4::text::jsonb) - $5::text[]
+-- Of a thread: its name and its metadata, where they are given. Arguments: partition, thread, name or null, metadata or null.
+update threads set name = coalesce($3, name), metadata = coalesce($4::text::jsonb, metadata)
 where partition = $1 and id = $2;
 
 -- name: remove_message
 -- One message, and what the log holds of it: that lies between the times of its run, or about its own. Ids begin with their
--- time in milliseconds. Arguments: partition, thread, message. Found as in `edit_messages`.
+-- time in milliseconds. What followed it by name follows what it followed. Arguments: partition, thread, message. Found as in
+-- `edit_messages`.
 with found as materialized (
     select partition, thread, id, num from messages
     where partition = $1 and thread = $2 and id >= $3 and id <= $3 order by id limit 1
@@ -277,7 +301,23 @@ with found as materialized (
 removed as (
     delete from messages m using found f
     where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
-    returning m.id, m.run, m.created_at
+    returning m.id, m.num, m.parent, m.run, m.created_at
+),
+followers as materialized (
+    select f.id, f.num, coalesce(m.parent, (
+        select num from messages where partition = $1 and thread = $2 and num < m.num order by num desc limit 1
+    ), 0) as parent
+    from removed m
+    cross join lateral (
+        select id, num from messages
+        where partition = $1 and thread = $2 and parent >= m.num and parent <= m.num
+        order by parent
+    ) as f
+),
+handed as (
+    update messages m set parent = f.parent
+    from followers f
+    where m.partition = $1 and m.thread = $2 and m.id = f.id and m.num = f.num
 ),
 span as (
     select m.id, coalesce(r.started_at, m.created_at) - interval '1 second' as since,
@@ -315,14 +355,19 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
            tool_name, tool_input, request_id);
 
 -- name: keep_cut_messages
--- What a run had said of a message when it ended in the middle of it: kept, and marked. $4 is an event id before the
--- run's first one, $5 why it ended.
-insert into messages (partition, thread, id, role, parts, run, created_at, status, incomplete_reason)
+-- What a run had said of a message when it ended in the middle of it: kept, and marked; it follows what `say` says. $4 is
+-- an event id before the run's first one, $5 why it ended, $6 when.
+insert into messages (partition, thread, id, role, parts, run, created_at, status, incomplete_reason, parent)
 select w.partition, w.thread, cut.message, 'assistant',
-       jsonb_build_array(jsonb_build_object('type', 'text', 'text', cut.text)), w.run, clock_timestamp(), 'incomplete',
-       w.reason
-from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[])
-     as w (partition, thread, run, since, reason)
+       jsonb_build_array(jsonb_build_object('type', 'text', 'text', cut.text)), w.run, w.at, 'incomplete', w.reason,
+       coalesce(
+           (select num from messages
+            where partition = w.partition and thread = w.thread and run >= w.run and run <= w.run and role = 'assistant'
+            order by run desc, num desc limit 1),
+           question.num
+       )
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[])
+     as w (partition, thread, run, since, reason, at)
 cross join lateral (
     select e.message, string_agg(e.content, '' order by e.id) as text
     from thread_events e
@@ -332,22 +377,58 @@ cross join lateral (
                       where m.partition = e.partition and m.thread = e.thread and m.id = e.message)
     group by e.message
     order by e.message
-) as cut;
+) as cut
+left join lateral (
+    select q.num
+    from (select input from runs where partition = w.partition and thread = w.thread and id = w.run offset 0) as r
+    cross join lateral (
+        select num from messages
+        where partition = w.partition and thread = w.thread
+          and id >= r.input[cardinality(r.input)] and id <= r.input[cardinality(r.input)]
+        order by id limit 1
+    ) as q
+) as question on true;
 
 -- name: say
 -- What runners leave: messages that are more than a user's text, in the order of their numbers; checkpoints, the event that
 -- each was made behind, and what was used (from a checkpoint on attempts count anew, but for the one that made it); and
--- leases that end with it.
-with said as (
-    insert into messages (partition, thread, id, role, parts, run, metadata, request_id, created_at, status,
+-- leases that end with it. What a run says follows what it said before, and its first message the last one that it answers.
+with numbered as materialized (
+    select w.*, nextval('message_numbers') as num
+    from (
+        select *
+        from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
+                    $9::timestamptz[], $10::text[], $11::bigint[])
+             with ordinality as u (partition, thread, id, role, parts, run, metadata, request_id, created_at,
+                                   incomplete, parent, n)
+        order by n
+    ) as w
+),
+said as (
+    insert into messages (partition, thread, id, num, role, parts, run, metadata, request_id, created_at, status,
                           incomplete_reason, parent)
-    select partition, thread, id, role, parts::jsonb, run, metadata::jsonb, request_id, created_at,
-           case when incomplete is null then 'completed' else 'incomplete' end, incomplete, parent
-    from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[],
-                $9::timestamptz[], $10::text[], $11::bigint[])
-         with ordinality as w (partition, thread, id, role, parts, run, metadata, request_id, created_at, incomplete,
-                               parent, n)
-    order by n
+    select w.partition, w.thread, w.id, w.num, w.role, w.parts::jsonb, w.run, w.metadata::jsonb, w.request_id,
+           w.created_at, case when w.incomplete is null then 'completed' else 'incomplete' end, w.incomplete,
+           case when w.role = 'user' or w.run is null then w.parent else coalesce(
+               (select max(b.num) from numbered b where b.run = w.run and b.role = 'assistant' and b.num < w.num),
+               (select num from messages
+                where partition = w.partition and thread = w.thread and run >= w.run and run <= w.run
+                  and role = 'assistant'
+                order by run desc, num desc limit 1),
+               question.num
+           ) end
+    from numbered w
+    left join lateral (
+        select q.num
+        from (select input from runs where partition = w.partition and thread = w.thread and id = w.run offset 0) as r
+        cross join lateral (
+            select num from messages
+            where partition = w.partition and thread = w.thread
+              and id >= r.input[cardinality(r.input)] and id <= r.input[cardinality(r.input)]
+            order by id limit 1
+        ) as q
+    ) as question on w.role = 'assistant'
+    order by w.n
     on conflict (partition, thread, id) do nothing  -- written before, by an append whose answer was lost
 ),
 kept as (
