@@ -24,7 +24,9 @@ class WarningCode(StrEnum):
     RUN_STARTED = "run_started"
     AGENT_BOUND = "agent_bound"
     MESSAGE_NOT_FOUND = "message_not_found"
+    MESSAGE_IN_USE = "message_in_use"
     METADATA_FULL = "metadata_full"
+    UNANSWERED_FULL = "unanswered_full"
     RUN_NOT_FINISHED = "run_not_finished"
     PERMISSION_NOT_FOUND = "permission_not_found"
     PERMISSION_ALREADY_DECIDED = "permission_already_decided"
@@ -56,6 +58,7 @@ class RunCreated(NamedTuple):
     input: tuple[MessageId, ...]  # the messages it answers
     retries: RunId | None = None  # or those of this run
     collects: bool = False  # or all of the user's that no run has answered yet
+    overtaken: bool = False  # of those, what the tables hold is history: an assistant's message was added since
 
 
 class RunMoved(NamedTuple):

@@ -10,11 +10,12 @@ from pydantic_core import from_json
 from shared.db.statements import statements
 from shared.ids import MessageId, RunId, ThreadId
 from shared.reads import Source
-from shared.views import MessageView
+from shared.views import MessagePage, MessageView
 
 SQL = statements("messages")
 
 FIRST, LAST = 0, 2**63 - 1  # before every number, and beyond
+_SIZE = 4 << 20  # bytes of a page, but for its last message; a message may be 8 MiB
 
 
 async def page(
@@ -27,15 +28,19 @@ async def page(
     below: int = LAST,
     descending: bool = True,
     run: RunId | None = None,
-) -> list[MessageView]:
-    """At most `limit` messages with numbers between the two (exclusive), in this order; of a run what it said."""
+) -> MessagePage:
+    """At most `limit` messages with numbers between the two (exclusive), in this order, or fewer where they are large;
+    of a run what it said.
+    """
     name = "newest" if descending else "oldest"
-    bounds = (partition, thread, above, below, limit)
+    bounds = (partition, thread, above, below, limit + 1, _SIZE)
     if run is None:
         rows = await source.fetch(SQL[name], *bounds)
     else:
         rows = await source.fetch(SQL[f"{name}_of_run"], *bounds, run)
-    return [_view(row) for row in rows]
+    views = [_view(row) for row in rows]
+    more = len(views) > limit or bool(rows and rows[0]["found"] > len(rows))
+    return MessagePage(views[:-1], views[-1]) if more else MessagePage(views, None)
 
 
 async def one(source: Source, partition: int, thread: ThreadId, id_: MessageId) -> MessageView | None:

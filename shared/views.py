@@ -130,6 +130,11 @@ class Said:
         return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
 
 
+class MessagePage(NamedTuple):
+    messages: list[MessageView]  # in the order asked for
+    next: MessageView | None  # the one that follows them, where there are more
+
+
 @dataclass(frozen=True, slots=True)
 class RunAnswer:
     status: RunStatus

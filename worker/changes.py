@@ -67,7 +67,7 @@ class Changes:
                 case RunMoved(run):
                     self._move(where, run)
                 case RunCreated(run):
-                    self.created[run.id] = (where, self._resolved(effect))
+                    self.created[run.id] = (where, self._resolved(where, effect))
                 case MessageWritten():
                     self.written[effect.id] = (where, effect)
                 case _:
@@ -109,12 +109,32 @@ class Changes:
         else:
             self.moved[run.id] = (where, run)
 
-    def _resolved(self, made: RunCreated) -> RunCreated:
-        """A retry of a run that this same transaction makes: no statement finds its messages yet."""
+    def _resolved(self, where: Where, made: RunCreated) -> RunCreated:
+        """A retry of a run that this same transaction makes: no statement finds its messages yet. A run that collects
+        takes what this transaction has written of the thread so far; what comes behind it waits for the next one.
+        """
+        if made.collects:
+            return self._collected(where, made)
         if made.retries not in self.created:
             return made
         first = self.created[made.retries][1]
-        return made._replace(input=first.input, retries=first.retries, collects=first.collects)
+        return made._replace(
+            input=first.input, retries=first.retries, collects=first.collects, overtaken=first.overtaken
+        )
+
+    def _collected(self, where: Where, made: RunCreated) -> RunCreated:
+        alone = not any(at == where and one.collects for at, one in self.created.values())
+        answered: list[MessageId] = []
+        overtaken = False
+        for name, (at, message) in self.written.items():
+            if at != where or message.run is not None:
+                continue
+            if message.role == "user":
+                answered.append(name)
+                self.written[name] = (where, message._replace(run=made.run.id))
+            else:
+                answered, overtaken = [], True
+        return made._replace(input=tuple(answered), collects=alone, overtaken=overtaken)
 
 
 def ready_of(changes: Changes) -> list[Where]:

@@ -15,6 +15,7 @@ from shared.db.statements import statements
 from shared.events import Event
 from shared.ids import AgentId, MessageId, RequestId, RunId, ThreadId
 from shared.lifecycle import ALL_RUNS, Names, State, may_meet_requests, names, needed_runs
+from shared.lifecycle.state import Note, Waiting
 from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, RunStatus, Steer, Thread
 from shared.reports import RunnerEvent
 
@@ -24,6 +25,7 @@ Where = tuple[int, ThreadId]  # the key of a thread
 
 _POLICY = {policy.value: policy for policy in BusyPolicy}
 _seq = attrgetter("seq")
+NONE_WAITS = Waiting(0, 0)
 
 
 class Want(NamedTuple):
@@ -58,7 +60,8 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
     requests = await _requests(connection, present, waiting, named)
     others = await _named(connection, present, named, seen, queues, requests)
     steers = await _steers(connection, [where for where in executing if where[1] in found.steered])
-    metadata = await _metadata(connection, present, named)
+    notes = await _notes(connection, present, named)
+    unanswered = await _waiting(connection, [(w.partition, w.thread) for w in present if named[w.thread].waiting])
     states = States(
         (
             thread,
@@ -70,7 +73,8 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
                 requests=requests.get(thread, {}),
                 seen=seen.get(thread, {}),
                 steers=tuple(steers.get(thread, ())),
-                metadata=metadata.get(thread, {}),
+                notes=notes.get(thread, {}),
+                waiting=unanswered.get(thread, NONE_WAITS),
                 fallback=found.fallbacks.get(thread),
             ),
         )
@@ -185,20 +189,26 @@ async def _steers(connection: asyncpg.Connection, executing: Sequence[Where]) ->
     return found
 
 
-async def _metadata(
+async def _notes(
     connection: asyncpg.Connection, wants: Sequence[Want], named: Mapping[ThreadId, Names]
-) -> dict[ThreadId, dict[MessageId | None, dict[str, str]]]:
-    """What edits change: metadata of messages, by their ids, and of threads."""
+) -> dict[ThreadId, dict[MessageId | None, Note]]:
+    """What edits change: what is kept with messages, by their ids, and with threads."""
     messages = [(w.partition, w.thread, message) for w in wants for message in sorted(named[w.thread].messages)]
     threads = [(w.partition, w.thread) for w in wants if named[w.thread].metadata]
-    found: dict[ThreadId, dict[MessageId | None, dict[str, str]]] = defaultdict(dict)
+    found: dict[ThreadId, dict[MessageId | None, Note]] = defaultdict(dict)
     if messages:
-        for row in await connection.fetch(SQL["message_metadata"], *zip(*messages, strict=True)):
-            found[row["thread"]][row["id"]] = from_json(row["metadata"] or "{}")
+        for row in await connection.fetch(SQL["message_notes"], *zip(*messages, strict=True)):
+            found[row["thread"]][row["id"]] = Note(from_json(row["metadata"] or "{}"), row["run"])
     if threads:
-        for row in await connection.fetch(SQL["thread_metadata"], *_columns(threads)):
-            found[row["id"]][None] = from_json(row["metadata"])
+        for row in await connection.fetch(SQL["thread_notes"], *_columns(threads)):
+            found[row["id"]][None] = Note(from_json(row["metadata"]))
     return found
+
+
+async def _waiting(connection: asyncpg.Connection, where: Sequence[Where]) -> dict[ThreadId, Waiting]:
+    """How much waits for a run in each thread."""
+    rows = await connection.fetch(SQL["waiting_messages"], *_columns(where)) if where else ()
+    return {row["id"]: Waiting(row["messages"], row["size"]) for row in rows}
 
 
 def _columns(where: Sequence[Where]) -> tuple[list[int], list[ThreadId]]:

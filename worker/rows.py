@@ -48,7 +48,6 @@ def created_row(where: Where, made: RunCreated) -> Row:
         run.seq,
         run.status,
         run.trigger,
-        made.input[0] if made.input else None,
         run.created_at,
         run.started_at,
         run.updated_at,
@@ -57,6 +56,7 @@ def created_row(where: Where, made: RunCreated) -> Row:
         run.attempt,
         made.retries,
         made.collects,
+        made.overtaken,
     )
 
 

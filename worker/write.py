@@ -167,9 +167,13 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     kept = _kept_rows(changes)
     if rows.written or kept or changes.ended:
         await connection.execute(SQL["say"], *_table(rows.written, 11), *_table(kept, 6), *_table(changes.ended, 3))
+    if rows.threads:
+        await connection.execute(SQL["settle_threads"], *_table(rows.threads, 6))
+    if rows.created:
+        own = [(run, message) for run, (_, made) in changes.created.items() for message in made.input]
+        loose = [message for message, (_, one) in changes.written.items() if one.run is None]
+        await connection.execute(SQL["insert_runs"], *_table(rows.created, 15), *_table(own, 2), loose)
     rest: tuple[tuple[str, list[Row]], ...] = (
-        ("settle_threads", rows.threads),
-        ("insert_runs", rows.created),
         ("log_in_full", rows.in_full),
         ("keep_cut_messages", cut),
         ("turn_messages", _turned_rows(changes)),

@@ -63,7 +63,9 @@ class Asking:
 
     async def _last(self, place: Numbered | None) -> int:
         """What a run goes on from that names no message: the latest one, whatever forks there are."""
-        found = [] if place is None else await messages.page(self._door.postgres, place.partition, place.id, 1)
+        if place is None:
+            return 0
+        found = (await messages.page(self._door.postgres, place.partition, place.id, 1)).messages
         return found[0].num if found else 0
 
     async def _check_parent(self, place: Numbered, body: RunAsked) -> None:

@@ -43,10 +43,10 @@ class CortexThreads:
         if thread is None:
             raise NotFound
         source, place = self._door.postgres, (thread.partition, thread.id)
-        found = await messages.page(source, *place, limit + 1, below=below)
-        runs = {one.run for one in found[:limit] if one.run is not None and one.request_id is None}
+        found = await messages.page(source, *place, limit, below=below)
+        runs = {one.run for one in found.messages if one.run is not None and one.request_id is None}
         asked = await answers.requests_of(source, *place, runs)
-        return replies.document(encode.page(thread, found, limit, asked, self._door.settings.cortex_shapes))
+        return replies.document(encode.page(thread, found, asked, self._door.settings.cortex_shapes))
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /threads"""

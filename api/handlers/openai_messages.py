@@ -1,7 +1,5 @@
 """Messages of the AIML / OpenAI dialect: list, add, read, change what is kept with one, remove."""
 
-from collections.abc import Sequence
-
 from aiohttp import web
 
 from api import replies
@@ -15,7 +13,7 @@ from shared.errors import NotFound
 from shared.events import MessageDeleted, MessageEdited
 from shared.ids import MessageId, RunId, Ulid
 from shared.models import Thread
-from shared.views import MessageView
+from shared.views import MessagePage, MessageView
 
 
 class Messages:
@@ -29,16 +27,18 @@ class Messages:
         thread = await self._door.thread(caller, thread_id)
         if run is not None and await reads.run(self._door.postgres, thread.partition, thread.id, run) is None:
             raise NotFound("There is no such run.")
-        page, more = window.shown(await self._page(thread, window, run))
-        return openai.listed(request, [encode.message(view, thread.id, thread.agent) for view in page], more)
+        found = await self._page(thread, window, run)
+        page = found.messages[::-1] if window.backward else found.messages
+        views = [encode.message(view, thread.id, thread.agent) for view in page]
+        return openai.listed(request, views, found.next is not None)
 
-    async def _page(self, thread: Thread, window: Window, run: RunId | None) -> Sequence[MessageView]:
+    async def _page(self, thread: Thread, window: Window, run: RunId | None) -> MessagePage:
         lower, upper = window.bounds
         return await messages.page(
             self._door.postgres,
             thread.partition,
             thread.id,
-            window.limit + 1,
+            window.limit,
             above=messages.FIRST if lower is None else await self._number(thread, lower, window),
             below=messages.LAST if upper is None else await self._number(thread, upper, window),
             descending=window.reads_descending,

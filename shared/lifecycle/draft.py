@@ -41,7 +41,7 @@ class Draft:
         "last_event_id",
         "last_run_id",
         "last_run_seq",
-        "metadata",
+        "notes",
         "others",
         "policy",
         "queue",
@@ -52,6 +52,7 @@ class Draft:
         "steers",
         "thread",
         "title",
+        "waiting",
     )
 
     def __init__(self, state: State, now: datetime, fresh: EventId, accepted_at: datetime | None) -> None:
@@ -69,7 +70,8 @@ class Draft:
         self._requests: dict[RequestId, PermissionRequest] | None = None  # a copy, once something of it changed
         self.seen = state.seen
         self.steers = state.steers
-        self.metadata = state.metadata
+        self.notes = state.notes
+        self.waiting = state.waiting
         self.title = thread.title
         self.agent = thread.agent
         self.active_runs = thread.active_runs
@@ -265,8 +267,8 @@ class Draft:
         ):
             return self.state
         state = self.state
-        records = (self.queue, self.others, self.requests, self.seen, self.steers, self.metadata)
-        return State(self._thread(status), self.policy, *records, state.fallback)
+        records = (self.queue, self.others, self.requests, self.seen, self.steers, self.notes)
+        return State(self._thread(status), self.policy, *records, self.waiting, state.fallback)
 
     def _thread(self, status: ThreadStatus) -> Thread:
         thread = self.thread

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 from shared.events import (
     Event,
+    MessageAdded,
     MessageDeleted,
     MessageEdited,
     PermissionDecision,
+    RunRequested,
     RunRetried,
     ThreadArchived,
     ThreadDeleted,
@@ -23,6 +25,7 @@ from shared.reports import AttemptLost, RequestExpired, RunExpired, RunFinished,
 _ENDS_ONE = (UserInterrupt, RunFinished, RunExpired, AttemptLost)
 _ENDS_ALL = (ThreadArchived, ThreadDeleted)
 _OF_A_REQUEST = (PermissionDecision, RequestExpired)
+_OfMessages = MessageAdded | MessageEdited | MessageDeleted | RunRequested | ThreadEdited
 
 
 class Names(NamedTuple):
@@ -33,6 +36,7 @@ class Names(NamedTuple):
     client_requests: frozenset[str]
     messages: frozenset[MessageId] = frozenset()  # those that are edited or deleted: their metadata
     metadata: bool = False  # whether the thread's own are edited
+    waiting: bool = False  # whether messages are added that wait for a run: how many do
 
 
 def needed_runs(events: Iterable[Event | RunnerEvent], policy: BusyPolicy) -> int:
@@ -55,8 +59,7 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
     runs: set[RunId] = set()
     requests: set[RequestId] = set()
     client_requests: set[str] = set()
-    messages: set[MessageId] = set()
-    metadata = False
+    others: list[_OfMessages] = []
     for event in events:
         if isinstance(event, UserMessage):
             if event.client_request_id is not None:
@@ -67,13 +70,17 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
                 requests.add(RequestId(request))
         elif isinstance(event, RunRetried):
             runs.add(event.of)
-        elif isinstance(event, MessageEdited | MessageDeleted):
-            messages.add(event.message)
-        elif isinstance(event, ThreadEdited):
-            metadata = metadata or bool(event.metadata)
+        elif isinstance(event, _OfMessages):
+            others.append(event)
         elif (run := getattr(event, "run", None)) is not None:
             runs.add(run)
-    return Names(frozenset(runs), frozenset(requests), frozenset(client_requests), frozenset(messages), metadata)
+    return Names(frozenset(runs), frozenset(requests), frozenset(client_requests), *_of_messages(others))
+
+
+def _of_messages(events: Sequence[_OfMessages]) -> tuple[frozenset[MessageId], bool, bool]:
+    messages = frozenset(event.message for event in events if isinstance(event, MessageEdited | MessageDeleted))
+    metadata = any(isinstance(event, ThreadEdited) and event.metadata for event in events)
+    return messages, metadata, any(isinstance(event, MessageAdded | RunRequested) for event in events)
 
 
 def _reaches_all(event: Event | RunnerEvent, policy: BusyPolicy) -> bool:

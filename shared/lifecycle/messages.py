@@ -1,7 +1,7 @@
 """What a user message does under each policy for a busy thread; messages without a run; titles."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.effects import (
     ClientRequestSeen,
@@ -17,9 +17,19 @@ from shared.events import MessageAdded, MessageDeleted, MessageEdited, RunReques
 from shared.ids import EventId, MessageId, RunId
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import end
+from shared.lifecycle.state import Note, Waiting
 from shared.lifecycle.table import QUEUE_LIMIT, USER_MESSAGE
 from shared.lifecycle.warnings import warned
-from shared.models import EXECUTING, METADATA_LIMIT, BusyPolicy, Run, RunStatus, Steer
+from shared.models import (
+    EXECUTING,
+    METADATA_LIMIT,
+    UNANSWERED_LIMIT,
+    UNANSWERED_SIZE,
+    BusyPolicy,
+    Run,
+    RunStatus,
+    Steer,
+)
 
 TITLE_LIMIT = 80  # characters, the contract's number; the last one is an ellipsis where something was cut
 _WORD_OR_GAP = re.compile(r"\S{1,81}|\s+")  # a longer word is cut by the title's limit anyway
@@ -47,6 +57,8 @@ def user_message(draft: Draft, event: UserMessage) -> Result:
 
 def message_added(draft: Draft, event: MessageAdded) -> Result:
     """A message without a run: it is in the thread and in its log, and starts nothing."""
+    if not _have_room(draft, (event,)):
+        return Result(None, (warned(WarningCode.UNANSWERED_FULL),))
     _add(draft, event)
     return Result(None)
 
@@ -59,6 +71,8 @@ def run_requested(draft: Draft, event: RunRequested) -> Result:
         return Result(None, (warned(WarningCode.RUN_ACTIVE, current.id),))
     if event.agent is not None and draft.agent not in (None, event.agent):
         return Result(None, (warned(WarningCode.AGENT_BOUND),))
+    if not _have_room(draft, event.messages):
+        return Result(None, (warned(WarningCode.UNANSWERED_FULL),))
     draft.agent = draft.agent or event.agent
     if event.parent is not None:
         (message,) = event.messages
@@ -67,27 +81,44 @@ def run_requested(draft: Draft, event: RunRequested) -> Result:
         return Result(run)
     for message in event.messages:
         _add(draft, message)
+    draft.waiting = Waiting(0, 0)
     return Result(draft.create(event.run, collects=True))
 
 
 def message_edited(draft: Draft, event: MessageEdited) -> Result:
-    current = draft.metadata.get(event.message)
-    if current is None:
+    note = draft.notes.get(event.message)
+    if note is None:
         return Result(None, (warned(WarningCode.MESSAGE_NOT_FOUND),))
-    metadata = merged(current, event.metadata)
+    metadata = merged(note.metadata, event.metadata)
     if len(metadata) > METADATA_LIMIT:
         return Result(None, (warned(WarningCode.METADATA_FULL),))
-    draft.metadata = {**draft.metadata, event.message: metadata}
+    draft.notes = {**draft.notes, event.message: Note(metadata, note.run)}
     draft.effects.append(MessageAmended(event.message, metadata))
     return Result(None)
 
 
 def message_deleted(draft: Draft, event: MessageDeleted) -> Result:
-    if event.message not in draft.metadata:
+    """What a run has said stays until that is over: another worker may have to go on from it."""
+    note = draft.notes.get(event.message)
+    if note is None:
         return Result(None, (warned(WarningCode.MESSAGE_NOT_FOUND),))
-    draft.metadata = {message: kept for message, kept in draft.metadata.items() if message != event.message}
+    current = draft.current
+    if current is not None and current.id == note.run and current.status in EXECUTING:
+        return Result(None, (warned(WarningCode.MESSAGE_IN_USE),))
+    draft.notes = {message: note for message, note in draft.notes.items() if message != event.message}
     draft.effects.append(MessageRemoved(event.message))
     return Result(None)
+
+
+def _have_room(draft: Draft, messages: Sequence[MessageAdded]) -> bool:
+    """Whether so many may wait for a run, beside those that do."""
+    more = [_size(message) for message in messages if message.role == "user"]
+    count, size = draft.waiting.messages + len(more), draft.waiting.size + sum(more)
+    return not more or (count <= UNANSWERED_LIMIT and size <= UNANSWERED_SIZE)
+
+
+def _size(message: MessageAdded) -> int:
+    return sum(len(part.get("text", "").encode()) for part in message.parts)
 
 
 def merged(current: Mapping[str, str], change: Mapping[str, str | None]) -> dict[str, str]:
@@ -99,11 +130,13 @@ def _add(draft: Draft, event: MessageAdded, run: RunId | None = None, parent: in
     text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
     about = (event.metadata, event.request_id, None, parent)
     draft.effects.append(MessageWritten(event.message, event.role, event.parts, draft.at, run, *about))
-    draft.metadata = {**draft.metadata, event.message: event.metadata}
+    draft.notes = {**draft.notes, event.message: Note(event.metadata, run)}
     kind = "user.message" if event.role == "user" else "agent.message.delta"
     draft.log(kind, run, text, message=EventId(event.message))
     if event.role == "user":
         _entitle(draft, text)
+        if run is None:
+            draft.waiting = Waiting(draft.waiting.messages + 1, draft.waiting.size + _size(event))
 
 
 def title_of(text: str) -> str | None:

@@ -9,6 +9,20 @@ from shared.ids import AgentId, MessageId, RequestId, RunId
 from shared.models import BusyPolicy, PermissionRequest, Run, Steer, Thread
 
 
+class Note(NamedTuple):
+    """What is kept with a message or a thread."""
+
+    metadata: Mapping[str, str]
+    run: RunId | None = None  # that said the message, or answers it
+
+
+class Waiting(NamedTuple):
+    """Users' messages that no run has answered, and the bytes of their text."""
+
+    messages: int
+    size: int
+
+
 class State(NamedTuple):
     """One thread, and as much of its runs as the events need (`needed_runs` and `names` say how much)."""
 
@@ -19,7 +33,8 @@ class State(NamedTuple):
     requests: Mapping[RequestId, PermissionRequest]  # open ones of `queue`, and those that the events name
     seen: Mapping[str, RunId]  # clientRequestIds used before in this thread -> their first run
     steers: tuple[Steer, ...]  # unsettled ones
-    metadata: Mapping[MessageId | None, Mapping[str, str]] = MappingProxyType({})  # of what edits name; None: its own
+    notes: Mapping[MessageId | None, Note] = MappingProxyType({})  # of messages that edits name; None: the thread's own
+    waiting: Waiting = Waiting(0, 0)  # where messages are added that wait for a run
     fallback: AgentId | None = None  # who answers the first run of a thread that has no agent
 
 

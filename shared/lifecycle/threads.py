@@ -5,6 +5,7 @@ from shared.events import ThreadEdited
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import drop_steers, end
 from shared.lifecycle.messages import merged
+from shared.lifecycle.state import Note
 from shared.lifecycle.table import THREAD_ARCHIVED, THREAD_DELETED
 from shared.lifecycle.warnings import warned
 from shared.models import METADATA_LIMIT, RunError, RunStatus
@@ -24,10 +25,10 @@ def archive(draft: Draft) -> Result:
 def amend(draft: Draft, event: ThreadEdited) -> Result:
     metadata = None
     if event.metadata:
-        metadata = merged(draft.metadata[None], event.metadata)
+        metadata = merged(draft.notes[None].metadata, event.metadata)
         if len(metadata) > METADATA_LIMIT:
             return Result(None, (warned(WarningCode.METADATA_FULL),))
-        draft.metadata = {**draft.metadata, None: metadata}
+        draft.notes = {**draft.notes, None: Note(metadata)}
     draft.effects.append(ThreadAmended(event.name, metadata))
     return Result(None)
 

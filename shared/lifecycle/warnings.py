@@ -68,6 +68,18 @@ NOTICES = MappingProxyType(
             "null",
             "an edit or a deletion of another dialect names a message that this thread does not have any more",
         ),
+        WarningCode.MESSAGE_IN_USE: Notice(
+            "A run is at work on the message: it can be removed when that is over.",
+            "",
+            "null",
+            "a deletion of another dialect names a message that an executing run answers or has said",
+        ),
+        WarningCode.UNANSWERED_FULL: Notice(
+            "The messages that wait for a run would be more than 10,000, or more than 4 MiB: nothing was added.",
+            "",
+            "null",
+            "another dialect adds a user's message to a thread where too much waits for a run already",
+        ),
         WarningCode.METADATA_FULL: Notice(
             "There would be more than 16 pairs of metadata: nothing was changed.",
             "",

@@ -145,6 +145,25 @@ async def test_a_removed_message_leaves_what_followed_it_on_its_branch(stage: St
     assert parents[fork] == (await said(cortex, thread, "user"))[0]["message_id"]
 
 
+async def test_a_conversation_that_was_brought_along_is_told_in_its_order(stage: Stage) -> None:
+    """Made elsewhere, and added to a new thread: the run answers what comes behind the assistant's last message."""
+    turns = [("user", "my name is Bob"), ("assistant", "Hello Bob"), ("user", "what is my name?")]
+    told = "user:my name is Bob|assistant:Hello Bob"
+    assert await answer(stage, turns) == f"[{told}]"
+    assert await answer(stage, turns[:2]) == f"[{told}]"
+    assert await answer(stage, turns[1:2]) == "[assistant:Hello Bob]"
+
+
+async def answer(stage: Stage, turns: list[tuple[str, str]]) -> str:
+    """What the runner was told before its new messages, of a thread of these."""
+    body = {"messages": [{"role": role, "content": text} for role, text in turns]}
+    thread = (await call(stage.client, "POST", "/v1/threads", body)).json["id"]
+    asked = {"assistant_id": stage.client.agent}
+    run = (await call(stage.client, "POST", f"/v1/threads/{thread}/runs", asked)).json["id"]
+    await stage.until(thread, run)
+    return await stage.text(run)
+
+
 async def said(cortex: Cortex, thread: int, role: str) -> list[dict[str, Any]]:
     """The messages of one side, oldest first."""
     return [one for one in (await cortex.describe(thread))["messages"][::-1] if one["role"] == role]

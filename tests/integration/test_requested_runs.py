@@ -4,9 +4,10 @@ import json
 from functools import partial
 from typing import Any
 
-from shared import ids
-from shared.events import MessageAdded, MessageDeleted, MessageEdited, RunRequested, ThreadEdited
+from shared import ids, messages
+from shared.events import MessageAdded, MessageDeleted, MessageEdited, RunRequested, ThreadEdited, UserInterrupt
 from shared.ids import AgentId, EventId, MessageId, RunId
+from shared.models import UNANSWERED_SIZE
 from shared.reports import Entry as Said
 from shared.reports import RunFinished, RunLeased, RunOutput, RunStarted, Spoken
 from tests.driver import Driver, codes
@@ -28,7 +29,8 @@ async def test_a_requested_run_answers_what_no_run_has_answered_yet(driver: Driv
     outcome = await driver.send(thread, second, run)
     assert [result["run"] and result["run"]["id"] for result in outcome["events"]] == [None, run.run]
     (row,) = await driver.runs(thread)
-    assert row["input"] == [first.message, second.message, with_it.message]
+    # What stands before an assistant's message that somebody added is history.
+    assert row["input"] == [second.message, with_it.message]
     assert (row["status"], row["trigger"]) == ("queued", "user_prompt")
     rows = await driver.pool.fetch("select id, run from messages where thread = $1 order by num", thread)
     assert [(row["id"], row["run"]) for row in rows] == [
@@ -37,6 +39,40 @@ async def test_a_requested_run_answers_what_no_run_has_answered_yet(driver: Driv
         (second.message, run.run),
         (with_it.message, run.run),
     ]
+
+
+async def test_what_is_added_behind_a_request_waits_for_the_next_run(driver: Driver) -> None:
+    """All of it is applied in one drain: what a run answers is not what is there at its end."""
+    before, after = added("one"), added("two")
+    cancelled, last = requested(), requested()
+    thread = await driver.create(before, cancelled, after, UserInterrupt(), last)
+    rows = {row["id"]: row for row in await driver.runs(thread)}
+    assert rows[cancelled.run]["input"] == [before.message]
+    assert (rows[last.run]["input"], rows[last.run]["status"]) == ([after.message], "queued")
+    said = await driver.pool.fetch("select id, run from messages where thread = $1", thread)
+    assert {row["id"]: row["run"] for row in said} == {before.message: cancelled.run, after.message: last.run}
+
+
+async def test_too_much_that_waits_for_a_run_is_refused_and_a_run_makes_room(driver: Driver) -> None:
+    large = "x" * (UNANSWERED_SIZE // 4)
+    thread = await driver.create(*(added(large) for _ in range(4)))
+    assert codes(await driver.send(thread, added("y"))) == ["unanswered_full"]
+    assert codes(await driver.send(thread, added("y", "assistant"))) == []
+    assert codes(await driver.send(thread, requested(added("y")))) == ["unanswered_full"]
+    run = requested()
+    assert codes(await driver.send(thread, run)) == []
+    await driver.report(thread, RunLeased(run.run), RunStarted(run.run), RunFinished(run.run))
+    assert codes(await driver.send(thread, added(large), requested(added("y")))) == []
+
+
+async def test_a_message_of_a_run_at_work_is_removed_when_that_is_over(driver: Driver) -> None:
+    """Another worker may have to go on from what it said, and must not say it anew."""
+    thread, run = await driver.executing(message("hello"))
+    spoken = MessageId(ids.mint())
+    await driver.report(thread, RunOutput(run, (), (Spoken(spoken, "Hello"),)))
+    assert codes(await driver.send(thread, MessageDeleted(spoken))) == ["message_in_use"]
+    await driver.report(thread, RunFinished(run))
+    assert codes(await driver.send(thread, MessageDeleted(spoken))) == []
 
 
 async def test_the_next_one_answers_only_what_came_since(driver: Driver) -> None:
@@ -156,3 +192,22 @@ async def test_a_removed_message_waits_for_no_run(driver: Driver) -> None:
     await driver.send(thread, MessageDeleted(gone.message))
     await driver.send(thread, requested())
     assert (await driver.runs(thread))[0]["input"] == [kept.message]
+
+
+async def test_a_page_has_fewer_messages_where_they_are_large_and_the_next_one_goes_on(driver: Driver) -> None:
+    thread = await driver.create(*(added("x" * (900 << 10), "assistant") for _ in range(12)))
+    place = (await driver.thread(thread))["partition"], thread
+    for descending in (True, False):
+        seen: list[int] = []
+        pages = 0
+        bounds = {}
+        while True:
+            page = await messages.page(driver.pool, *place, 100, descending=descending, **bounds)
+            seen += [one.num for one in page.messages]
+            pages += 1
+            assert 0 < len(page.messages) < 6
+            if page.next is None:
+                break
+            bounds = {"below" if descending else "above": seen[-1]}
+        assert (len(seen), pages) == (12, 3)
+        assert seen == sorted(set(seen), reverse=descending)

@@ -4,7 +4,7 @@ Every write is checked against the constraints of shared/db/migrations/0002_thre
 core that goes through a ledger shows that its effects can be stored.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from shared import ids
@@ -28,6 +28,7 @@ from shared.effects import (
 from shared.events import Event
 from shared.ids import AccountId, AgentId, EventId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
 from shared.lifecycle import ALL_RUNS, QUEUE_LIMIT, State, Step, names, needed_runs, step
+from shared.lifecycle.state import Note, Waiting
 from shared.models import (
     EXECUTING,
     TERMINAL,
@@ -123,6 +124,10 @@ class Ledger:
         return sorted((run for run in self.runs.values() if not run.terminal), key=lambda run: run.seq)
 
     @property
+    def at_work(self) -> set[RunId]:
+        return {run.id for run in self.active if run.status in EXECUTING}
+
+    @property
     def open_requests(self) -> list[RequestId]:
         return [r.id for r in self.requests.values() if r.state == RequestState.PENDING]
 
@@ -140,7 +145,13 @@ class Ledger:
         wanted = {*named.runs, *seen.values(), *(request.run for request in requests.values())}
         others = {run: self.runs[run] for run in wanted & self.runs.keys() - front}
         steers = tuple(steer for steer in self.steers.values() if not steer.settled)
-        return State(self.thread, self.policy, queue, others, requests, seen, steers)
+        found = [self.messages[message] for message in named.messages if message in self.messages]
+        notes: dict[MessageId | None, Note] = {m.id: Note(m.metadata or {}, m.run) for m in found}
+        if named.metadata:
+            notes[None] = Note(self.metadata)
+        waits = [m for m in self.messages.values() if m.role == "user" and m.run is None] if named.waiting else []
+        waiting = Waiting(len(waits), sum(len(part["text"].encode()) for m in waits for part in m.parts))
+        return State(self.thread, self.policy, queue, others, requests, seen, steers, notes, waiting)
 
     def tell(
         self,
@@ -217,15 +228,14 @@ class Ledger:
                 assert name not in self.seen
                 self.seen[name] = run
             case MessageAmended(message, metadata):
-                if (known := self.messages.get(message)) is not None:
-                    self.messages[message] = known._replace(metadata=_merged(known.metadata or {}, metadata))
+                self.messages[message] = self.messages[message]._replace(metadata=dict(metadata))
             case MessageRemoved(message):
-                if self.messages.pop(message, None) is not None:
-                    self.removed.add(message)
-                    self.log = [e for e in self.log if message not in (MessageId(e.id), e.message)]
+                assert self.messages.pop(message).run not in self.at_work
+                self.removed.add(message)
+                self.log = [e for e in self.log if message not in (MessageId(e.id), e.message)]
             case ThreadAmended(name, metadata):
                 self.name = self.name if name is None else name
-                self.metadata = _merged(self.metadata, metadata)
+                self.metadata = self.metadata if metadata is None else dict(metadata)
 
     def _collect(self, run: RunId) -> tuple[MessageId, ...]:
         """The user's messages without a run, which are this run's from now on."""
@@ -289,10 +299,6 @@ class Ledger:
             assert not ready
         if current is not None and current.status == RunStatus.QUEUED:
             assert ready
-
-
-def _merged(before: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in {**before, **changes}.items() if value is not None}
 
 
 def _check_run(run: Run) -> None:

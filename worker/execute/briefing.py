@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 import asyncpg
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 SQL = statements("execute")
 
 _BEHIND = 2 * QUEUE_LIMIT  # messages of runs that wait: one each, and what was offered to them
+_LAST = 2**63 - 1  # beyond every number
 _ROLES: Mapping[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
 
 
@@ -46,6 +48,7 @@ class Briefing:
     used: Tokens
     place: EventId | None  # where the last attempt's checkpoint lies; None where this is the first one
     seq: int  # its place in the thread's order of execution: history is what comes before
+    made_at: datetime  # when the run was
     first: int | None  # the number of the first new message
     parent: int | None  # the number of the message that the new ones follow, 0 for none; None: the last one before
     readable: bool = True  # if not, the rest is empty
@@ -85,6 +88,7 @@ def _unreadable(lease: Lease, row: asyncpg.Record) -> Briefing:
         used=Tokens(0, 0),
         place=None,
         seq=0,
+        made_at=datetime.min.replace(tzinfo=UTC),
         first=None,
         parent=None,
         readable=False,
@@ -106,6 +110,7 @@ def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
         used=_used(row["usage"]),
         place=None if lease.fresh else EventId(since),
         seq=row["seq"],
+        made_at=row["created_at"],
         first=row["first"],
         parent=row["parent"],
     )
@@ -150,7 +155,8 @@ async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int
     """
     own = [message.id for message in briefing.messages]
     if briefing.parent is None:
-        asked = (*briefing.lease.where, briefing.seq, limit, own, briefing.first or 0, _BEHIND)
+        before = _LAST if briefing.first is None else briefing.first
+        asked = (*briefing.lease.where, briefing.seq, limit, own, before, _BEHIND, briefing.made_at)
         return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
     chain = (*briefing.lease.where, briefing.parent, limit, _BEHIND, own)
     return [_message(row) for row in reversed(await connection.fetch(SQL["lineage"], *chain))]

@@ -4,7 +4,7 @@ Two shapes of two of them: `documented`, as the published pages have them, and `
 clients were written against. Source: the wire contract, section 2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +14,7 @@ from api.dialects.cortex.errors import document
 from api.dialects.cortex.outcomes import Made
 from shared.ids import RunId
 from shared.models import RunStatus
-from shared.views import Described, MessageView, OpenRequest, RunAnswer
+from shared.views import Described, MessagePage, MessageView, OpenRequest, RunAnswer
 
 Document = dict[str, Any]
 Shapes = Literal["documented", "live"]
@@ -49,12 +49,10 @@ def deleted() -> Document:
     return {"success": True}
 
 
-def page(
-    thread: Described, found: Sequence[MessageView], limit: int, requests: Mapping[RunId, str], shapes: Shapes
-) -> Document:
-    """A thread with `limit` of its messages, newest first; `found` may hold one more, which the last one follows."""
-    before = [one.num for one in found[1:]] + [None]
-    messages = [_message(one, earlier, requests, shapes) for one, earlier in zip(found[:limit], before, strict=False)]
+def page(thread: Described, found: MessagePage, requests: Mapping[RunId, str], shapes: Shapes) -> Document:
+    """A thread with some of its messages, newest first; the last of them follows the next one."""
+    before = [*(one.num for one in found.messages[1:]), found.next.num if found.next else None]
+    messages = [_message(one, earlier, requests, shapes) for one, earlier in zip(found.messages, before, strict=False)]
     return {"metadata": metadata(thread), "messages": messages}
 
 

@@ -122,17 +122,28 @@ from unnest($1::smallint[], $2::uuid[], $3::text[]) as w (partition, thread, cli
 join client_requests c
     on c.partition = w.partition and c.thread = w.thread and c.client_request_id = w.client_request_id;
 
--- name: message_metadata
+-- name: message_notes
 -- What is kept with messages that are about to be edited or removed. A range of one leads the order: by the key.
-select w.thread, m.id, m.metadata::text as metadata
+select w.thread, m.id, m.metadata::text as metadata, m.run
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, id)
 cross join lateral (
-    select id, metadata from messages
+    select id, metadata, run from messages
     where partition = w.partition and thread = w.thread and id >= w.id and id <= w.id
     order by id limit 1
 ) as m;
 
--- name: thread_metadata
+-- name: waiting_messages
+-- How many of users' messages wait for a run in each thread, and how large they are: there is a limit to both.
+select w.id, count(m.size)::int as messages, coalesce(sum(m.size), 0)::bigint as size
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+left join lateral (
+    select size from messages
+    where partition = w.partition and thread >= w.id and thread <= w.id and run is null and role = 'user'
+    order by thread, num limit 10001
+) as m on true
+group by w.id;
+
+-- name: thread_notes
 -- The same of threads.
 select t.id, t.metadata::text as metadata
 from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
@@ -240,22 +251,32 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bool[], $5::timestamptz[
 where t.partition = w.partition and t.id = w.id;
 
 -- name: insert_runs
--- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did,
--- a run that was requested the user's messages that have no run: they are its own from now on.
+-- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did. A run
+-- that was requested has the user's messages that had no run, but for those of this transaction ($18), which have theirs: they
+-- are its own from now on. It answers those behind the last message of an assistant that somebody added; the others are
+-- history. $16 and $17 are runs with the messages of this transaction that they answer, in their order.
 with asked as materialized (
-    select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
-                         $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[],
-                         $13::int[], $14::uuid[], $15::bool[])
-         as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
-               error, attempt, retries, collects)
+    select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[],
+                         $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::int[], $13::uuid[],
+                         $14::bool[], $15::bool[])
+         as w (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at, completed_at, error,
+               attempt, retries, collects, overtaken)
 ),
 collected as materialized (
-    select w.partition, w.thread, w.id as run, waiting.id, waiting.num
+    select w.partition, w.thread, w.id as run, waiting.id, waiting.num,
+           not w.overtaken and waiting.num > coalesce(aside.num, 0) as new
     from asked w
+    left join lateral (
+        select num from messages
+        where partition = w.partition and thread >= w.thread and thread <= w.thread and run is null
+          and role = 'assistant' and id <> all($18::uuid[])
+        order by thread desc, num desc limit 1
+    ) as aside on true
     cross join lateral (
         select id, num from messages
         where partition = w.partition and thread >= w.thread and thread <= w.thread and run is null and role = 'user'
-        order by thread, num limit 10000
+          and id <> all($18::uuid[])
+        order by thread, num limit 10001
     ) as waiting
     where w.collects
 ),
@@ -267,13 +288,17 @@ taken as (
 insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
                   completed_at, error, attempt)
 select w.partition, w.thread, w.id, w.seq, w.status, w.trigger,
-       coalesce(f.input, c.input, array_remove(array[w.input], null)),
+       coalesce(f.input, coalesce(c.input, '{}') || array(select own.id
+                                                          from unnest($16::uuid[], $17::uuid[]) as own (run, id)
+                                                          where own.run = w.id)),
        w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
 from asked w
 left join lateral (
     select input from runs where partition = w.partition and thread = w.thread and id = w.retries offset 0
 ) as f on true
-left join lateral (select array_agg(id order by num) as input from collected where run = w.id) as c on w.collects;
+left join lateral (
+    select array_agg(id order by num) filter (where new) as input from collected where run = w.id
+) as c on w.collects;
 
 -- name: amend_message
 -- Other metadata of one message. Arguments: partition, thread, message, metadata. Found as in `edit_messages`.

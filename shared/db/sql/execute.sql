@@ -137,8 +137,8 @@ order by t.ready_at;
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
 -- what became of permissions. Each is looked up by its whole key, in a subquery that the planner must not take apart, or by a
 -- range of one that leads the order: it would take an index by thread as well, and read all that the thread ever had.
-select t.id as thread, w.epoch, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.started_at, t.account, t.agent, a.runner,
-       a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, m.parent, p.keys, p.states, p.notes
+select t.id as thread, w.epoch, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.created_at, r.started_at,
+       t.account, t.agent, a.runner, a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, m.parent, p.keys, p.states, p.notes
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[]) as w (partition, thread, run, epoch)
 join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
 join threads t on t.partition = w.partition and t.id = w.thread
@@ -193,8 +193,10 @@ select id from messages where partition = $1 and thread = $2 and run = $3 and ro
 -- name: history
 -- The latest $4 messages of a thread that come before those of a run, oldest first, in the order in which runs execute: a
 -- message that waited in the queue has a lower number than the answers it waited for. What a lost attempt said and the
--- next one said otherwise is left out. Arguments: partition, thread, the run's seq, limit, its own messages, their first
--- number, and how many further messages to look through (those of runs that wait behind it).
+-- next one said otherwise is left out. What a run has that it does not answer (its own before the last message that an
+-- assistant's client added) is history, and so is what nobody answered. Arguments: partition, thread, the run's seq, limit, its
+-- own messages, their first number, how many further messages to look through (those of runs that wait behind it), and
+-- when the run was made.
 with latest as (
     select m.id, m.num, m.run, m.role, m.parts, m.created_at, m.incomplete_reason
     from messages m
@@ -212,7 +214,7 @@ placed as (
 select id, role, parts::text as parts, created_at, incomplete_reason
 from placed
 where id <> all($5::uuid[]) and incomplete_reason is distinct from 'runner.restarted'
-  and case when seq is null then num < $6 else seq < $3 end
+  and (seq < $3 or (seq is null or seq = $3) and num < $6 and created_at <= $8)
 order by place desc, num desc
 limit $4;
 
