@@ -200,9 +200,9 @@ async def test_a_page_has_fewer_messages_where_they_are_large_and_the_next_one_g
     for descending in (True, False):
         seen: list[int] = []
         pages = 0
-        bounds = {}
+        bounds: dict[str, int] = {}
         while True:
-            page = await messages.page(driver.pool, *place, 100, descending=descending, **bounds)
+            page = await messages.page(driver.pool, *place, 100, descending=descending, **bounds)  # type: ignore[arg-type]  # no run among them
             seen += [one.num for one in page.messages]
             pages += 1
             assert 0 < len(page.messages) < 6
