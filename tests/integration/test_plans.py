@@ -1,8 +1,5 @@
 """Hot statements go by the index that was made for them, however much the tables hold."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +8,8 @@ import pytest
 
 from shared import ids
 from shared.db.connect import BY_INDEX, connect
-from shared.db.statements import statements
 from shared.settings import Settings
+from tests.prepared import Executed, execute, prepare
 
 MANY = 20_000
 NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers", "runs")
@@ -74,65 +71,17 @@ SMALL = ids.from_bytes((2).to_bytes(16, "big"))  # an account of 20 threads, wit
 NUM = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    indexes: set[str]  # of big tables
-    scanned: set[str]  # tables that were read from end to end
-    rows_read: int  # by scans of tables, in all loops
-    rows_removed: int  # of them, by filters
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
-
-
-async def plan_of(connection: asyncpg.Connection, noun: str, name: str, *arguments: object) -> Plan:
-    """How Postgres ran it, in a transaction that is rolled back."""
-    transaction = connection.transaction()
-    await transaction.start()
-    call = f"{noun}_{name}" + (f" ({', '.join(map(literal, arguments))})" if arguments else "")
-    text = await connection.fetchval(f"explain (analyze, format json) execute {call}")
-    await transaction.rollback()
-    found = list(nodes(json.loads(text)[0]["Plan"]))
-    scans = [n for n in found if "Scan" in n["Node Type"] and "Relation Name" in n]
-    return Plan(
-        {n["Index Name"] for n in scans if "Index Name" in n and n["Relation Name"] in BIG},
-        {n["Relation Name"] for n in scans if n["Node Type"] == "Seq Scan"},
-        sum(n["Actual Rows"] * n["Actual Loops"] for n in scans),
-        sum(n.get("Rows Removed by Filter", 0) * n["Actual Loops"] for n in scans),
-    )
-
-
-def literal(value: object) -> str:
-    """An argument as SQL text; Postgres knows its type."""
-    if isinstance(value, list):
-        return "'{" + ",".join("null" if one is None else f'"{_plain(one)}"' for one in value) + "}'"
-    return "null" if value is None else f"'{_plain(value)}'"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()  # in an array
-    return ids.to_bytes(value).hex() if isinstance(value, str) and ids.parse(value) else str(value)
-
-
-async def prepare(connection: asyncpg.Connection, noun: str) -> None:
-    """Plans all statements of a noun, as a session does that was there from the first day."""
-    for name, text in statements(noun).items():
-        if "{partitions}" in text:  # of several commands, without tables
-            continue
-        prepared = await connection.prepare(text)
-        nulls = ", ".join("null" for _ in prepared.get_parameters())
-        await connection.execute(f"prepare {noun}_{name} as {text}")
-        await connection.execute(f"explain execute {noun}_{name}" + (f" ({nulls})" if nulls else ""))
+def is_hot(plan: Executed, indexes: set[str]) -> bool:
+    """Whether it went by these indexes of big tables, and read little."""
+    scans = [scan for scan in plan.scans if scan.table in BIG]
+    whole = any(scan.kind == "Seq Scan" for scan in scans)
+    return {scan.index for scan in scans if scan.index} <= indexes and not whole and plan.looked_at < MANY / 20
 
 
 @pytest.fixture(params=["analyzed", "planned before"])
 async def connection(request: pytest.FixtureRequest, settings: Settings) -> Any:
     """As the loops of the service connect, to tables that are full; with plans of today, or of when they were empty."""
-    connection = await connect(settings.database_url, **BY_INDEX)
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     for noun in NOUNS:
         await prepare(connection, noun)
     await connection.execute(FILL.format(many=MANY))
@@ -270,10 +219,10 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("drain", "steers", ([1], [THREAD]), {"steers_open"}),
         ("drain", "client_requests", ([1], [THREAD], ["x"]), {"client_requests_pkey"}),
     ]
-    wrong: dict[str, Plan] = {}
+    wrong: dict[str, Executed] = {}
     for noun, name, arguments, indexes in cases:
-        plan = await plan_of(connection, noun, name, *arguments)
-        if not plan.indexes <= indexes or plan.scanned & BIG or plan.rows_read + plan.rows_removed >= MANY / 20:
+        plan = await execute(connection, noun, name, *arguments)
+        if not is_hot(plan, indexes):
             wrong[f"{noun}.{name}"] = plan
     assert not wrong, "\n".join(f"{n}: {p}" for n, p in wrong.items())
 
