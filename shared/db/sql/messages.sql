@@ -16,10 +16,13 @@ order by num
 limit $5;
 
 -- name: newest_of_run
--- What a run said, between two numbers, the highest number first. Arguments as for `newest`, then the run.
+-- What a run said, between two numbers, the highest number first. Run and number are compared as one: no other index serves
+-- that, and for a few numbers the planner would take the one of all the thread's messages. Arguments as for `newest`, then the
+-- run.
 select id, num, role, parts, parent, run, metadata, request_id, created_at, status, incomplete_reason
 from messages
-where partition = $1 and thread = $2 and run >= $6 and run <= $6 and num > $3 and num < $4 and role = 'assistant'
+where partition = $1 and thread = $2 and role = 'assistant'
+  and (run, num) > ($6, $3) and (run, num) < ($6, $4)
 order by run desc, num desc
 limit $5;
 
@@ -27,7 +30,8 @@ limit $5;
 -- The same, the lowest number first.
 select id, num, role, parts, parent, run, metadata, request_id, created_at, status, incomplete_reason
 from messages
-where partition = $1 and thread = $2 and run >= $6 and run <= $6 and num > $3 and num < $4 and role = 'assistant'
+where partition = $1 and thread = $2 and role = 'assistant'
+  and (run, num) > ($6, $3) and (run, num) < ($6, $4)
 order by run, num
 limit $5;
 
