@@ -51,6 +51,14 @@ class Heard:
         return answer, [Asked(*NAMES[text], arguments) for text, arguments in self._asked]
 
 
+def shown(answer: Any) -> list[Any]:
+    """The ids that an answer shows, whatever its dialect."""
+    if isinstance(answer, dict):
+        lists = [answer[name] for name in ("data", "messages", "runs", "threads", "events") if name in answer]
+        answer = lists[0] if lists else [answer.get("run", answer)]
+    return [entry.get("message_id", entry.get("id", entry.get("thread_id"))) for entry in answer]
+
+
 @asynccontextmanager
 async def heard_api(settings: Settings) -> AsyncIterator[Heard]:
     """The api as it is, without a worker; one connection serves its reads, and is listened to."""

@@ -5,7 +5,6 @@ the tables were empty, by a plan for any arguments, and by one for these.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
@@ -13,16 +12,16 @@ import pytest
 from shared.db.connect import connect
 from shared.ids import ThreadId
 from shared.settings import Settings
-from tests.heard import Asked, Heard, heard_api
-from tests.integration.long_thread import PAGE, fill, forms
+from tests.heard import Asked, Heard, heard_api, shown
+from tests.long_thread import PAGE, fill, forms
 from tests.prepared import Executed, execute, prepare
 from tests.service import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect, pytest.mark.timeout(300)]  # rows by the hundred thousand
 
 NOUNS = ("reads", "messages", "runs", "answers", "numbers")
-# Between two pages of one list: the row of a cursor; the one behind a page, which says that there are more; of a run its
-# question or its answer.
+# Between two pages of one list: the row of a cursor; the one behind a page, which says that there are more; what a run
+# answers or says.
 ROWS = 4
 BUFFERS = 20  # the way to a cursor; entries that lie on a block more or less
 MOST = 3 * PAGE + 10  # rows that one page looks at: its entries, and of each a row of another table or two
@@ -40,14 +39,6 @@ async def session(settings: Settings, mode: str) -> asyncpg.Connection:
     for noun in NOUNS:
         await prepare(connection, noun)
     return connection
-
-
-def given(answer: Any) -> list[Any]:
-    """The ids that an answer shows, whatever its dialect."""
-    if isinstance(answer, dict):
-        listed = [answer[name] for name in ("data", "messages", "runs") if name in answer]
-        answer = listed[0] if listed else [answer.get("run", answer)]
-    return [entry.get("message_id", entry.get("id")) for entry in answer]
 
 
 def even(pages: list[list[Executed]]) -> bool:
@@ -87,7 +78,7 @@ async def ask(heard: Heard, client: Client, thread: ThreadId) -> dict[str, list[
         asked[name] = []
         for n in (0, form.last // 2, form.last):
             answer, statements = await heard.get(client, form.path(n))
-            assert given(answer) == form.shown(n), (name, n)
+            assert shown(answer) == form.shown(n), (name, n)
             asked[name].append(statements)
     return asked
 

@@ -64,15 +64,15 @@ class Form:
     last: int  # behind how many entries the last page begins
 
 
-async def fill(client: Client, db: asyncpg.Connection) -> ThreadId:
-    """Makes the thread, and threads beside it."""
+async def fill(client: Client, db: asyncpg.Connection, fours: int = FOURS) -> ThreadId:
+    """Makes the thread, and threads beside it; with fewer messages where `forms` are not asked for."""
     thread = ThreadId(ids.mint())
     partition = ids.partition_of(thread, PARTITIONS)
     place = (partition, thread)
     await db.execute(ID_OF)
     await db.execute(THREADS, *place, client.account, OTHERS)
-    await db.execute(MESSAGES, *place, NUM, TALKER, MANY)
-    await db.execute(RUNS, *place, FOURS, TALKER)
+    await db.execute(MESSAGES, *place, NUM, TALKER, 4 * fours)
+    await db.execute(RUNS, *place, fours, TALKER)
     await db.execute(MESSAGES_BESIDE, partition, OTHERS, NUM + MANY)
     return thread
 
