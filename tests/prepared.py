@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from shared import ids
+from shared.db.connect import connect
 from shared.db.statements import statements
 
 
@@ -32,6 +33,14 @@ class Executed:
     @property
     def looked_at(self) -> float:
         return sum(scan.read + scan.removed for scan in self.scans)
+
+
+async def session(url: str, mode: str, *nouns: str) -> asyncpg.Connection:
+    """As the api's reads connect, but for how long a plan is kept (`plan_cache_mode`). All are planned at once."""
+    connection = await connect(url, command_timeout=None, plan_cache_mode=mode)
+    for noun in nouns:
+        await prepare(connection, noun)
+    return connection
 
 
 async def prepare(connection: asyncpg.Connection, noun: str) -> None:
@@ -84,4 +93,4 @@ def _plain(value: object) -> str:
         return "\\x" + value.hex()
     if isinstance(value, datetime):
         return value.isoformat()
-    return ids.to_bytes(value).hex() if isinstance(value, str) and ids.parse(value) else str(value)
+    return ids.to_bytes(value).hex() if isinstance(value, str) and ids.parse(value) else str(value).replace("'", "''")

@@ -9,12 +9,11 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from shared.db.connect import connect
 from shared.ids import ThreadId
 from shared.settings import Settings
 from tests.heard import Asked, Heard, heard_api, shown
 from tests.long_thread import PAGE, fill, forms
-from tests.prepared import Executed, execute, prepare
+from tests.prepared import Executed, execute, session
 from tests.service import Client
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect, pytest.mark.timeout(300)]  # rows by the hundred thousand
@@ -33,14 +32,6 @@ async def heard(settings: Settings) -> AsyncIterator[Heard]:
         yield heard
 
 
-async def session(settings: Settings, mode: str) -> asyncpg.Connection:
-    """As the api's reads connect, but for how long a plan is kept. All of them are planned at once."""
-    connection = await connect(settings.database_url, command_timeout=None, plan_cache_mode=mode)
-    for noun in NOUNS:
-        await prepare(connection, noun)
-    return connection
-
-
 def even(pages: list[list[Executed]]) -> bool:
     """Whether pages of one list cost the same: by the same indexes, with as many rows and buffers."""
     rows = [sum(plan.looked_at for plan in page) for page in pages]
@@ -56,14 +47,14 @@ def even(pages: list[list[Executed]]) -> bool:
 
 
 async def test_page_5000_costs_what_page_1_costs(heard: Heard, settings: Settings) -> None:
-    early = await session(settings, "force_generic_plan")
+    early = await session(settings.database_url, "force_generic_plan", *NOUNS)
     client = await heard.service.client("acme")
     thread = await fill(client, early)
     asked = await ask(heard, client, thread)
     wrong = {"planned before": await uneven(early, asked)}
     await early.execute("analyze")
     for mode in ("force_generic_plan", "force_custom_plan"):
-        later = await session(settings, mode)
+        later = await session(settings.database_url, mode, *NOUNS)
         wrong[mode] = await uneven(later, asked)
         await later.close()
     await early.close()

@@ -20,8 +20,9 @@ BIG = {
 
 FILL = """
 insert into accounts (id, name) select '00000000-0000-0000-0000-000000000001', 'acme';
-insert into threads (partition, id, account, created_by, created_by_kind)
-select n % 64, lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'human_pat'
+insert into threads (partition, id, account, origin_application, created_by, created_by_kind)
+select n % 64, lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001',
+       case n % 2 when 1 then 'mine' end, gen_random_uuid(), 'human_pat'
 from generate_series(1, {many}) n;
 insert into batches (partition, id, ref, thread, account, token, events, accepted_at, applied_at, outcome)
 select n % 64, nextval('batch_ids'), gen_random_uuid(), lpad(to_hex(n), 32, '0')::uuid,
@@ -177,8 +178,10 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("messages", "numbered", (1, THREAD, 500), {"messages_by_number"}),
         ("numbers", "thread", (NUM, ACCOUNT), {"thread_numbers_pkey", "threads_pkey"}),
         ("numbers", "described", (NUM, ACCOUNT), {"thread_numbers_pkey", "threads_pkey"}),
-        ("numbers", "listed", (SMALL, None, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
-        ("numbers", "listed", (SMALL, "mine", 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed", (SMALL, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed", (ACCOUNT, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed_of", (ACCOUNT, 100, "mine"), {"threads_by_application", "thread_numbers_thread_key"}),
+        ("numbers", "listed_of", (ACCOUNT, 100, "nobody's"), {"threads_by_application", "thread_numbers_thread_key"}),
         ("numbers", "number", ([1], [THREAD]), {"thread_numbers_thread_key"}),
         ("numbers", "numbers", ([THREAD],), {"thread_numbers_thread_key"}),
         ("answers", "run", (1, THREAD, THREAD), {"runs_pkey", "messages_pkey"}),
