@@ -59,6 +59,7 @@ class RunCreated(NamedTuple):
     retries: RunId | None = None  # or those of this run
     collects: bool = False  # or all of the user's that no run has answered yet
     overtaken: bool = False  # of those, what the tables hold is history: an assistant's message was added since
+    metadata: dict[str, str] | None = None
 
 
 class RunMoved(NamedTuple):

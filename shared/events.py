@@ -80,6 +80,7 @@ class RunRequested:
     # The number of the message that it goes on from, 0 for none: then it has one message, and answers that alone. None:
     # it goes on from all that there is.
     parent: int | None = None
+    metadata: dict[str, str] | None = None  # what its client keeps with it
     type: ClassVar[str] = "run_requested"
 
 

@@ -29,7 +29,10 @@ async def described(source: Source, num: int, account: AccountId) -> Described |
 
 async def listed(source: Source, account: AccountId, origin_application: str | None, limit: int) -> list[Described]:
     """At most `limit` threads, newest updated first; those without a number get one."""
-    rows = await source.fetch(SQL["listed"], account, origin_application, limit)
+    if origin_application is None:
+        rows = await source.fetch(SQL["listed"], account, limit)
+    else:
+        rows = await source.fetch(SQL["listed_of"], account, limit, origin_application)
     given = await of(source, [(row["partition"], row["id"]) for row in rows if row["num"] is None])
     return [_numbered(row, given) for row in rows if row["num"] is not None or row["id"] in given]
 

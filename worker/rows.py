@@ -57,6 +57,7 @@ def created_row(where: Where, made: RunCreated) -> Row:
         made.retries,
         made.collects,
         made.overtaken,
+        json(made.metadata),
     )
 
 

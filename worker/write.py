@@ -172,7 +172,7 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     if rows.created:
         own = [(run, message) for run, (_, made) in changes.created.items() for message in made.input]
         loose = [message for message, (_, one) in changes.written.items() if one.run is None]
-        await connection.execute(SQL["insert_runs"], *_table(rows.created, 15), *_table(own, 2), loose)
+        await connection.execute(SQL["insert_runs"], *_table(rows.created, 16), *_table(own, 2), loose)
     rest: tuple[tuple[str, list[Row]], ...] = (
         ("log_in_full", rows.in_full),
         ("keep_cut_messages", cut),

@@ -76,13 +76,13 @@ def run_requested(draft: Draft, event: RunRequested) -> Result:
     draft.agent = draft.agent or event.agent
     if event.parent is not None:
         (message,) = event.messages
-        run = draft.create(event.run, message.message)
+        run = draft.create(event.run, message.message, metadata=event.metadata)
         _add(draft, message, event.run, event.parent)
         return Result(run)
     for message in event.messages:
         _add(draft, message)
     draft.waiting = Waiting(0, 0)
-    return Result(draft.create(event.run, collects=True))
+    return Result(draft.create(event.run, collects=True, metadata=event.metadata))
 
 
 def message_edited(draft: Draft, event: MessageEdited) -> Result:

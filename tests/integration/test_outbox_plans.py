@@ -1,8 +1,7 @@
 """What is asked of the outbox costs the same however much one agent's dead receiver has let it grow."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -11,6 +10,7 @@ from shared import ids
 from shared.db.connect import BY_INDEX, connect
 from shared.db.statements import statements
 from shared.settings import Settings
+from tests.prepared import nodes
 
 MANY = 20_000
 DEAD, ALIVE = (ids.from_bytes(number.to_bytes(16, "big")) for number in (1, 2))
@@ -50,12 +50,6 @@ async def rows_read(connection: asyncpg.Connection, noun: str, name: str, *argum
         for node in scans
         if "Scan" in node["Node Type"]
     )
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
 
 
 async def test_the_agents_with_work_are_found_without_their_rows(connection: asyncpg.Connection) -> None:

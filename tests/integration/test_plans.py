@@ -1,8 +1,5 @@
 """Hot statements go by the index that was made for them, however much the tables hold."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,8 +8,8 @@ import pytest
 
 from shared import ids
 from shared.db.connect import BY_INDEX, connect
-from shared.db.statements import statements
 from shared.settings import Settings
+from tests.prepared import Executed, execute, prepare
 
 MANY = 20_000
 NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers", "runs")
@@ -23,8 +20,9 @@ BIG = {
 
 FILL = """
 insert into accounts (id, name) select '00000000-0000-0000-0000-000000000001', 'acme';
-insert into threads (partition, id, account, created_by, created_by_kind)
-select n % 64, lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001', gen_random_uuid(), 'human_pat'
+insert into threads (partition, id, account, origin_application, created_by, created_by_kind)
+select n % 64, lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001',
+       case n % 2 when 1 then 'mine' end, gen_random_uuid(), 'human_pat'
 from generate_series(1, {many}) n;
 insert into batches (partition, id, ref, thread, account, token, events, accepted_at, applied_at, outcome)
 select n % 64, nextval('batch_ids'), gen_random_uuid(), lpad(to_hex(n), 32, '0')::uuid,
@@ -74,65 +72,17 @@ SMALL = ids.from_bytes((2).to_bytes(16, "big"))  # an account of 20 threads, wit
 NUM = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    indexes: set[str]  # of big tables
-    scanned: set[str]  # tables that were read from end to end
-    rows_read: int  # by scans of tables, in all loops
-    rows_removed: int  # of them, by filters
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", []):
-        yield from nodes(child)
-
-
-async def plan_of(connection: asyncpg.Connection, noun: str, name: str, *arguments: object) -> Plan:
-    """How Postgres ran it, in a transaction that is rolled back."""
-    transaction = connection.transaction()
-    await transaction.start()
-    call = f"{noun}_{name}" + (f" ({', '.join(map(literal, arguments))})" if arguments else "")
-    text = await connection.fetchval(f"explain (analyze, format json) execute {call}")
-    await transaction.rollback()
-    found = list(nodes(json.loads(text)[0]["Plan"]))
-    scans = [n for n in found if "Scan" in n["Node Type"] and "Relation Name" in n]
-    return Plan(
-        {n["Index Name"] for n in scans if "Index Name" in n and n["Relation Name"] in BIG},
-        {n["Relation Name"] for n in scans if n["Node Type"] == "Seq Scan"},
-        sum(n["Actual Rows"] * n["Actual Loops"] for n in scans),
-        sum(n.get("Rows Removed by Filter", 0) * n["Actual Loops"] for n in scans),
-    )
-
-
-def literal(value: object) -> str:
-    """An argument as SQL text; Postgres knows its type."""
-    if isinstance(value, list):
-        return "'{" + ",".join("null" if one is None else f'"{_plain(one)}"' for one in value) + "}'"
-    return "null" if value is None else f"'{_plain(value)}'"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bytes):
-        return "\\\\x" + value.hex()  # in an array
-    return ids.to_bytes(value).hex() if isinstance(value, str) and ids.parse(value) else str(value)
-
-
-async def prepare(connection: asyncpg.Connection, noun: str) -> None:
-    """Plans all statements of a noun, as a session does that was there from the first day."""
-    for name, text in statements(noun).items():
-        if "{partitions}" in text:  # of several commands, without tables
-            continue
-        prepared = await connection.prepare(text)
-        nulls = ", ".join("null" for _ in prepared.get_parameters())
-        await connection.execute(f"prepare {noun}_{name} as {text}")
-        await connection.execute(f"explain execute {noun}_{name}" + (f" ({nulls})" if nulls else ""))
+def is_hot(plan: Executed, indexes: set[str]) -> bool:
+    """Whether it went by these indexes of big tables, and read little."""
+    scans = [scan for scan in plan.scans if scan.table in BIG]
+    whole = any(scan.kind == "Seq Scan" for scan in scans)
+    return {scan.index for scan in scans if scan.index} <= indexes and not whole and plan.looked_at < MANY / 20
 
 
 @pytest.fixture(params=["analyzed", "planned before"])
 async def connection(request: pytest.FixtureRequest, settings: Settings) -> Any:
     """As the loops of the service connect, to tables that are full; with plans of today, or of when they were empty."""
-    connection = await connect(settings.database_url, **BY_INDEX)
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     for noun in NOUNS:
         await prepare(connection, noun)
     await connection.execute(FILL.format(many=MANY))
@@ -177,14 +127,22 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             ([1], [THREAD], [ACCOUNT], [ACCOUNT]),
             {"messages_pkey", "messages_by_number", "thread_events_pkey"},
         ),
-        ("drain", "insert_runs", _made(), {"runs_pkey", "messages_unanswered", "messages_pkey", "messages_by_number"}),
-        ("drain", "amend_message", (1, THREAD, late, "{}", ["a"]), {"messages_pkey", "messages_by_number"}),
-        ("drain", "amend_thread", (1, THREAD, None, "{}", ["a"]), {"threads_pkey"}),
+        (
+            "drain",
+            "insert_runs",
+            _made(),
+            {"runs_pkey", "messages_unanswered", "messages_aside", "messages_pkey", "messages_by_number"},
+        ),
+        ("drain", "amend_message", (1, THREAD, late, "{}"), {"messages_pkey", "messages_by_number"}),
+        ("drain", "amend_thread", (1, THREAD, None, "{}"), {"threads_pkey"}),
+        ("drain", "message_notes", ([1], [THREAD], [late]), {"messages_pkey"}),
+        ("drain", "thread_notes", ([1], [THREAD]), {"threads_pkey"}),
+        ("drain", "waiting_messages", ([1], [THREAD]), {"messages_unanswered"}),
         (
             "drain",
             "remove_message",
             (1, THREAD, late),
-            {"messages_pkey", "messages_by_number", "runs_pkey", "thread_events_pkey"},
+            {"messages_pkey", "messages_by_number", "messages_following", "runs_pkey", "thread_events_pkey"},
         ),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked"}),
         ("sweep", "late", (0.5,), {"batches_waiting"}),
@@ -220,16 +178,18 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             (1, THREAD, THREAD, 100),
             {"permission_requests_by_run", "permission_requests_open"},  # the latter has few of a thread
         ),
-        ("messages", "newest", (1, THREAD, 0, 2**62, 20), {"messages_by_number"}),
-        ("messages", "oldest", (1, THREAD, 500, 2**62, 20), {"messages_by_number"}),
-        ("messages", "newest_of_run", (1, THREAD, 0, 2**62, 20, late), {"messages_by_run"}),
-        ("messages", "oldest_of_run", (1, THREAD, 0, 2**62, 20, late), {"messages_by_run"}),
+        ("messages", "newest", (1, THREAD, 0, 2**62, 20, 2**22), {"messages_by_number"}),
+        ("messages", "oldest", (1, THREAD, 500, 2**62, 20, 2**22), {"messages_by_number"}),
+        ("messages", "newest_of_run", (1, THREAD, 0, 2**62, 20, 2**22, late), {"messages_by_run"}),
+        ("messages", "oldest_of_run", (1, THREAD, 0, 2**62, 20, 2**22, late), {"messages_by_run"}),
         ("messages", "one", (1, THREAD, late), {"messages_pkey"}),
         ("messages", "numbered", (1, THREAD, 500), {"messages_by_number"}),
         ("numbers", "thread", (NUM, ACCOUNT), {"thread_numbers_pkey", "threads_pkey"}),
         ("numbers", "described", (NUM, ACCOUNT), {"thread_numbers_pkey", "threads_pkey"}),
-        ("numbers", "listed", (SMALL, None, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
-        ("numbers", "listed", (SMALL, "mine", 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed", (SMALL, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed", (ACCOUNT, 100), {"threads_by_agent", "thread_numbers_thread_key"}),
+        ("numbers", "listed_of", (ACCOUNT, 100, "mine"), {"threads_by_application", "thread_numbers_thread_key"}),
+        ("numbers", "listed_of", (ACCOUNT, 100, "nobody's"), {"threads_by_application", "thread_numbers_thread_key"}),
         ("numbers", "number", ([1], [THREAD]), {"thread_numbers_thread_key"}),
         ("numbers", "numbers", ([THREAD],), {"thread_numbers_thread_key"}),
         ("answers", "run", (1, THREAD, THREAD), {"runs_pkey", "messages_pkey"}),
@@ -250,7 +210,12 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             {"threads_pkey", "runs_pkey", "agents_pkey", "messages_pkey", "permission_requests_by_run"},
         ),
         ("execute", "tail", (1, THREAD, THREAD, late), {"thread_events_pkey"}),
-        ("execute", "history", (1, THREAD, 0, 20, [THREAD], 0, 20), {"messages_by_number", "runs_pkey"}),
+        (
+            "execute",
+            "history",
+            (1, THREAD, 0, 20, [THREAD], 0, 20, datetime.now(UTC)),
+            {"messages_by_number", "runs_pkey"},
+        ),
         ("execute", "ended_messages", (1, THREAD, THREAD), {"messages_by_run"}),
         ("execute", "own", (ACCOUNT, 0.5), {"leases_by_owner", "runs_pkey"}),
         ("execute", "count_losses", ([1], [THREAD], [THREAD]), {"runs_pkey"}),
@@ -262,18 +227,18 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         (
             "drain",
             "keep_cut_messages",
-            ([1], [THREAD], [THREAD], [late], ["why"]),
-            {"thread_events_pkey", "messages_pkey"},
+            ([1], [THREAD], [THREAD], [late], ["why"], [datetime.now(UTC)]),
+            {"thread_events_pkey", "messages_pkey", "messages_by_run", "runs_pkey"},
         ),
-        ("drain", "say", _said(), {"messages_pkey", "runs_pkey", "leases_pkey"}),
+        ("drain", "say", _said(), {"messages_pkey", "messages_by_run", "runs_pkey", "leases_pkey"}),
         ("drain", "settle_threads", ([1], [THREAD], [ACCOUNT], [False], [None], [None]), {"threads_pkey"}),
         ("drain", "steers", ([1], [THREAD]), {"steers_open"}),
         ("drain", "client_requests", ([1], [THREAD], ["x"]), {"client_requests_pkey"}),
     ]
-    wrong: dict[str, Plan] = {}
+    wrong: dict[str, Executed] = {}
     for noun, name, arguments, indexes in cases:
-        plan = await plan_of(connection, noun, name, *arguments)
-        if not plan.indexes <= indexes or plan.scanned & BIG or plan.rows_read + plan.rows_removed >= MANY / 20:
+        plan = await execute(connection, noun, name, *arguments)
+        if not is_hot(plan, indexes):
             wrong[f"{noun}.{name}"] = plan
     assert not wrong, "\n".join(f"{n}: {p}" for n, p in wrong.items())
 
@@ -281,8 +246,8 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
 def _made() -> tuple[object, ...]:
     """A run that retries another one, and collects what waits."""
     now = datetime.now(UTC)
-    some: list[list[object]] = [[1], [THREAD], [ids.mint()], [MANY + 1], ["queued"], ["retry"], [None]]
-    return (*some, [now], [None], [now], [None], [None], [0], [ACCOUNT], [True])
+    some: list[list[object]] = [[1], [THREAD], [ids.mint()], [MANY + 1], ["queued"], ["retry"], [now], [None], [now]]
+    return (*some, [None], [None], [0], [ACCOUNT], [True], [False], [None], [], [], [])
 
 
 def _accept() -> tuple[object, ...]:
@@ -314,6 +279,7 @@ def _written() -> tuple[object, ...]:
 
 
 def _said() -> tuple[object, ...]:
-    """A checkpoint is kept, and a lease ends."""
-    messages: list[list[object]] = [[] for _ in range(11)]
+    """A run says something, a checkpoint is kept, and a lease ends."""
+    said: list[list[object]] = [[1], [THREAD], [ids.mint()], ["assistant"], ["[]"], [THREAD], [None], [None]]
+    messages = (*said, [datetime.now(UTC)], [None], [None])
     return (*messages, [1], [THREAD], [THREAD], ["{}"], [THREAD], [None], [1], [THREAD], [1])

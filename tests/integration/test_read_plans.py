@@ -1,7 +1,6 @@
 """A page costs the same however long its thread is, or its agent's list: the plans read little more than they give."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -10,6 +9,7 @@ import pytest
 from shared import ids
 from shared.db.connect import BY_INDEX
 from shared.db.statements import statements
+from tests.prepared import nodes
 from tests.rows import Owner, Row, add_owner, add_thread
 
 LONG = 5_000  # rows of each table in one thread
@@ -61,12 +61,6 @@ async def read(db: asyncpg.Connection, name: str, *arguments: Any, noun: str = "
         for node in nodes(json.loads(text)[0]["Plan"])
         if "Scan" in node["Node Type"] and "Subquery" not in node["Node Type"] and "CTE" not in node["Node Type"]
     )
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for inner in plan.get("Plans", ()):
-        yield from nodes(inner)
 
 
 async def test_pages_read_little_more_than_they_give(db: asyncpg.Connection) -> None:

@@ -207,6 +207,7 @@ class LifeOfAThread(RuleBasedStateMachine):
             self.check_steers(event, done)
             self.check_first(event, other)
             self.check_edit(event, whole, other)
+            self.check_metadata(event, other)
             self.check_output(event, whole, other)
             self.readiness.check(event, whole, other)
             whole = other.state
@@ -245,6 +246,12 @@ class LifeOfAThread(RuleBasedStateMachine):
         editable = run is not None and run.status == RunStatus.QUEUED and run.trigger != Trigger.RETRY
         assert bool(done.effects) is editable
         assert [run.id for run in before.queue] == [run.id for run in done.state.queue]
+
+    @staticmethod
+    def check_metadata(event: Event | RunnerEvent, done: Step) -> None:
+        """A run has those that it was requested with, and any other run none."""
+        wanted = event.metadata if isinstance(event, RunRequested) else None
+        assert all(effect.metadata == wanted for effect in done.effects if isinstance(effect, RunCreated))
 
     def repeat(self, events: Sequence[Event | RunnerEvent]) -> None:
         again = [
@@ -290,7 +297,8 @@ class LifeOfAThread(RuleBasedStateMachine):
             case "requested":
                 agent = data.draw(st.sampled_from([None, self.ledger.thread.agent, AgentId(number(8))]))
                 added = MessageAdded(MessageId(self.mint()), "user", [{"type": "text", "text": "go"}])
-                return RunRequested(self.run_id(), agent, data.draw(st.sampled_from([(), (added,)])))
+                metadata = data.draw(st.sampled_from([None, {"a": "1"}]))
+                return RunRequested(self.run_id(), agent, data.draw(st.sampled_from([(), (added,)])), metadata=metadata)
             case "removed":
                 return MessageDeleted(
                     data.draw(st.sampled_from([*list(self.ledger.messages)[-3:], MessageId(number(9))]))

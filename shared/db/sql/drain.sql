@@ -252,15 +252,15 @@ where t.partition = w.partition and t.id = w.id;
 
 -- name: insert_runs
 -- Runs that were made and have moved since, or that nobody's message started; a retry answers what its first run did. A run
--- that was requested has the user's messages that had no run, but for those of this transaction ($18), which have theirs: they
+-- that was requested has the user's messages that had no run, but for those of this transaction ($19), which have theirs: they
 -- are its own from now on. It answers those behind the last message of an assistant that somebody added; the others are
--- history. $16 and $17 are runs with the messages of this transaction that they answer, in their order.
+-- history. $17 and $18 are runs with the messages of this transaction that they answer, in their order.
 with asked as materialized (
     select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[],
                          $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::int[], $13::uuid[],
-                         $14::bool[], $15::bool[])
+                         $14::bool[], $15::bool[], $16::text[])
          as w (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at, completed_at, error,
-               attempt, retries, collects, overtaken)
+               attempt, retries, collects, overtaken, metadata)
 ),
 collected as materialized (
     select w.partition, w.thread, w.id as run, waiting.id, waiting.num,
@@ -269,13 +269,13 @@ collected as materialized (
     left join lateral (
         select num from messages
         where partition = w.partition and thread >= w.thread and thread <= w.thread and run is null
-          and role = 'assistant' and id <> all($18::uuid[])
+          and role = 'assistant' and id <> all($19::uuid[])
         order by thread desc, num desc limit 1
     ) as aside on true
     cross join lateral (
         select id, num from messages
         where partition = w.partition and thread >= w.thread and thread <= w.thread and run is null and role = 'user'
-          and id <> all($18::uuid[])
+          and id <> all($19::uuid[])
         order by thread, num limit 10001
     ) as waiting
     where w.collects
@@ -286,12 +286,12 @@ taken as (
     where m.partition = c.partition and m.thread = c.thread and m.id = c.id and m.num = c.num
 )
 insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
-                  completed_at, error, attempt)
+                  completed_at, error, attempt, metadata)
 select w.partition, w.thread, w.id, w.seq, w.status, w.trigger,
        coalesce(f.input, coalesce(c.input, '{}') || array(select own.id
-                                                          from unnest($16::uuid[], $17::uuid[]) as own (run, id)
+                                                          from unnest($17::uuid[], $18::uuid[]) as own (run, id)
                                                           where own.run = w.id)),
-       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
+       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt, w.metadata::jsonb
 from asked w
 left join lateral (
     select input from runs where partition = w.partition and thread = w.thread and id = w.retries offset 0

@@ -37,14 +37,17 @@ where before < $6 or n <= 2
 order by num;
 
 -- name: newest_of_run
--- What a run said, between two numbers, the highest number first. Arguments as for `newest`, then the run.
+-- What a run said, between two numbers, the highest number first. Run and number are compared as one: no other index serves
+-- that, and for a few numbers the planner would take the one of all the thread's messages. Arguments as for `newest`, then the
+-- run.
 select id, num, role, parts, parent, run, metadata, request_id, created_at, status, incomplete_reason, found
 from (
     select *, sum(size) over behind - size as before, row_number() over behind as n, count(*) over () as found
     from (
         select id, num, role, parts, parent, run, metadata, request_id, created_at, status, incomplete_reason, size
         from messages
-        where partition = $1 and thread = $2 and run >= $7 and run <= $7 and role = 'assistant' and num > $3 and num < $4
+        where partition = $1 and thread = $2 and role = 'assistant'
+          and (run, num) > ($7, $3) and (run, num) < ($7, $4)
           and incomplete_reason is distinct from 'runner.restarted'
         order by run desc, num desc
         limit $5
@@ -62,7 +65,8 @@ from (
     from (
         select id, num, role, parts, parent, run, metadata, request_id, created_at, status, incomplete_reason, size
         from messages
-        where partition = $1 and thread = $2 and run >= $7 and run <= $7 and role = 'assistant' and num > $3 and num < $4
+        where partition = $1 and thread = $2 and role = 'assistant'
+          and (run, num) > ($7, $3) and (run, num) < ($7, $4)
           and incomplete_reason is distinct from 'runner.restarted'
         order by run, num
         limit $5
