@@ -53,6 +53,7 @@ class RunCreated(NamedTuple):
     input: tuple[MessageId, ...]  # the messages it answers
     retries: RunId | None = None  # or those of this run
     collects: bool = False  # or all of the user's that no run has answered yet
+    metadata: dict[str, str] | None = None
 
 
 class RunMoved(NamedTuple):

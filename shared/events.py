@@ -80,6 +80,7 @@ class RunRequested:
     )
     messages: tuple[MessageAdded, ...] = ()
     parent: int | None = None  # the number of the message that it goes on from, 0 for none; None: from the last one
+    metadata: dict[str, str] | None = None  # what its client keeps with it
     type: ClassVar[str] = "run_requested"
 
 

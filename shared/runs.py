@@ -55,7 +55,7 @@ async def open_requests(source: Source, partition: int, thread: ThreadId, run: R
 
 def _record(row: Any, requests: tuple[OpenRequest, ...]) -> RunRecord:
     waits = row["status"] == RunStatus.WAITING_INPUT
-    return RunRecord(run_of(row), _object(row["usage"]), requests if waits else ())
+    return RunRecord(run_of(row), _object(row["usage"]), requests if waits else (), _object(row["metadata"]))
 
 
 def _object(text: str | None) -> Any:

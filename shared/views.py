@@ -69,6 +69,7 @@ class RunRecord:
     run: Run
     usage: dict[str, int] | None  # tokens: input_tokens, output_tokens, total_tokens
     requests: tuple[OpenRequest, ...] = ()  # those that it waits for
+    metadata: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

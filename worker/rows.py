@@ -57,6 +57,7 @@ def created_row(where: Where, made: RunCreated) -> Row:
         run.attempt,
         made.retries,
         made.collects,
+        json(made.metadata),
     )
 
 

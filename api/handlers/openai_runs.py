@@ -33,10 +33,10 @@ class OpenAIRuns:
         asked = decode.request(await self._door.body(request))
         thread = await self._door.thread(caller, thread_id)
         await self._check_agent(caller, asked.agent, thread.agent)
-        event = RunRequested(RunId(ids.mint()), asked.agent, asked.messages)
+        event = RunRequested(RunId(ids.mint()), asked.agent, asked.messages, metadata=asked.metadata)
         answer = await openai.submit(self._door, caller, thread.id, (event,))
         place = Place(thread.partition, thread.id, asked.agent)
-        record = _made(event.run, answer)
+        record = _made(event, answer)
         if asked.stream:
             return await self._streams.follow(request, caller, place, record, answer)
         return replies.document(encode.run(record, thread.id, asked.agent))
@@ -47,9 +47,9 @@ class OpenAIRuns:
         opening, asked = decode.opening_and_request(await self._door.body(request))
         await self._check_agent(caller, asked.agent, None)
         new, thread = NewThread(None, caller.kind, metadata=opening.metadata), ThreadId(ids.mint())
-        event = RunRequested(RunId(ids.mint()), asked.agent)
+        event = RunRequested(RunId(ids.mint()), asked.agent, metadata=asked.metadata)
         answer = await openai.submit(self._door, caller, thread, (*opening.messages, event), new)
-        record = _made(event.run, answer)
+        record = _made(event, answer)
         if asked.stream:
             place = Place(await self._door.postgres.partition_of(thread), thread, asked.agent)
             made = encode.thread(thread, openai.thread_made_at(answer), opening.metadata)
@@ -107,7 +107,7 @@ class OpenAIRuns:
         answer = await openai.submit(self._door, caller, thread.id, (UserInterrupt(run_id),))
         if isinstance(answer, Pending):
             return replies.document(encode.run(record, thread.id, thread.agent, status="cancelling"))
-        return replies.document(encode.run(_as_of(answer, record.usage), thread.id, thread.agent))
+        return replies.document(encode.run(_as_of(answer, record.usage, record.metadata), thread.id, thread.agent))
 
     async def submit_tool_outputs(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/threads/{threadId}/runs/{runId}/submit_tool_outputs"""
@@ -121,7 +121,8 @@ class OpenAIRuns:
         decisions = given.events({one.id for one in record.requests})
         answer = await openai.submit(self._door, caller, thread.id, decisions)
         left = tuple(request for request in record.requests if request.id not in given.decisions)
-        decided = RunRecord(record.run, None, left)  # also where that is not applied yet: nobody is to decide it twice
+        # also where that is not applied yet: nobody is to decide it twice
+        decided = RunRecord(record.run, None, left, record.metadata)
         if given.stream:
             place = Place(thread.partition, thread.id, thread.agent)
             return await self._streams.follow(request, caller, place, decided, answer)
@@ -138,13 +139,13 @@ class OpenAIRuns:
         return await runs.one(self._door.postgres, thread.partition, thread.id, run)
 
 
-def _made(run: RunId, answer: Applied | Pending) -> RunRecord:
+def _made(event: RunRequested, answer: Applied | Pending) -> RunRecord:
     """The run that a batch ends with."""
     if isinstance(answer, Pending):
-        return encode.queued(run, answer.accepted_at)
-    return _as_of(answer, None)
+        return encode.queued(event.run, answer.accepted_at, event.metadata)
+    return _as_of(answer, None, event.metadata)
 
 
-def _as_of(answer: Applied, usage: dict[str, int] | None) -> RunRecord:
+def _as_of(answer: Applied, usage: dict[str, int] | None, metadata: dict[str, str] | None) -> RunRecord:
     """The run that the last event of a batch was about, as it was right after it."""
-    return encode.as_of(from_json(answer.outcome)["events"][-1]["run"], usage)
+    return encode.as_of(from_json(answer.outcome)["events"][-1]["run"], usage, metadata)

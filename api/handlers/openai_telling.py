@@ -68,7 +68,7 @@ class Telling:
         self._working = True
         run = self.record.run
         working = run._replace(status=RunStatus.RUNNING, started_at=run.started_at or event.occurred_at)
-        return spelling.run(self._document(RunRecord(working, None)))
+        return spelling.run(self._document(RunRecord(working, None, metadata=self.record.metadata)))
 
     async def _say(self, event: EventLogged, message: MessageId) -> bytes:
         said = b""

@@ -149,7 +149,14 @@ class Draft:
         self.last_event_id = self.fresh if last is None or self.fresh > last else EventId(successor(last))
         return self.last_event_id
 
-    def create(self, run: RunId, *messages: MessageId, retries: RunId | None = None, collects: bool = False) -> Run:
+    def create(
+        self,
+        run: RunId,
+        *messages: MessageId,
+        retries: RunId | None = None,
+        collects: bool = False,
+        metadata: dict[str, str] | None = None,
+    ) -> Run:
         """A new run at the end of the queue, which answers `messages`, or those of a run, or the waiting ones."""
         self.last_run_seq += 1
         trigger = Trigger.USER_PROMPT if retries is None else Trigger.RETRY
@@ -160,7 +167,7 @@ class Draft:
             self.others = {**self.others, run: created}
         self.active_runs += 1
         self.last_run_id = run
-        self.effects.append(RunCreated(created, messages, retries, collects))
+        self.effects.append(RunCreated(created, messages, retries, collects, metadata))
         return created
 
     def move(

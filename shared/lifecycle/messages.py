@@ -59,7 +59,7 @@ def run_requested(draft: Draft, event: RunRequested) -> Result:
     draft.agent = draft.agent or event.agent
     for n, message in enumerate(event.messages):
         _add(draft, message, event.parent if n == 0 else None)
-    return Result(draft.create(event.run, collects=True))
+    return Result(draft.create(event.run, collects=True, metadata=event.metadata))
 
 
 def message_edited(draft: Draft, event: MessageEdited) -> Result:

@@ -282,7 +282,7 @@ def _made() -> tuple[object, ...]:
     """A run that retries another one, and collects what waits."""
     now = datetime.now(UTC)
     some: list[list[object]] = [[1], [THREAD], [ids.mint()], [MANY + 1], ["queued"], ["retry"], [None]]
-    return (*some, [now], [None], [now], [None], [None], [0], [ACCOUNT], [True])
+    return (*some, [now], [None], [now], [None], [None], [0], [ACCOUNT], [True], [None])
 
 
 def _accept() -> tuple[object, ...]:

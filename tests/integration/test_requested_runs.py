@@ -4,7 +4,15 @@ import json
 from typing import Any
 
 from shared import ids
-from shared.events import MessageAdded, MessageDeleted, MessageEdited, RunRequested, ThreadEdited
+from shared.events import (
+    MessageAdded,
+    MessageDeleted,
+    MessageEdited,
+    RunRequested,
+    RunRetried,
+    ThreadEdited,
+    UserInterrupt,
+)
 from shared.ids import AgentId, EventId, MessageId, RunId
 from shared.reports import Entry as Said
 from shared.reports import RunFinished, RunLeased, RunOutput, RunStarted, Spoken
@@ -73,6 +81,31 @@ async def test_the_number_of_the_message_that_a_run_goes_on_from_is_kept(driver:
     thread = await driver.create()
     await driver.send(thread, requested(added("root"), parent=0))
     assert await driver.pool.fetchval("select parent from messages where thread = $1", thread) == 0
+
+
+async def test_a_run_keeps_the_metadata_that_it_was_requested_with(driver: Driver) -> None:
+    first, second, third = requested(added("one"), metadata={"a": "1"}), requested(added("two")), message("three")
+    thread = await driver.create(first)
+    await driver.report(thread, RunLeased(first.run), RunStarted(first.run), RunFinished(first.run))
+    await driver.send(thread, second)
+    await driver.report(thread, RunLeased(second.run), RunStarted(second.run), RunFinished(second.run))
+    await driver.send(thread, third)
+    kept = [row["metadata"] for row in await driver.runs(thread)]
+    assert [text and json.loads(text) for text in kept] == [{"a": "1"}, None, None]
+
+
+async def test_a_run_that_is_made_and_over_in_one_drain_keeps_its_metadata(driver: Driver) -> None:
+    run = requested(added("one"), metadata={"a": "1"})
+    thread = await driver.create(run, UserInterrupt())
+    (row,) = await driver.runs(thread)
+    assert (row["status"], json.loads(row["metadata"])) == ("cancelled", {"a": "1"})
+
+
+async def test_a_retry_is_a_run_of_its_own_without_the_metadata_of_the_first(driver: Driver) -> None:
+    run = requested(added("one"), metadata={"a": "1"})
+    thread = await driver.create(run, UserInterrupt(), RunRetried(RunId(ids.mint()), run.run))
+    first, second = await driver.runs(thread)
+    assert (first["input"], second["metadata"]) == (second["input"], None)
 
 
 async def test_metadata_are_merged_and_nulls_remove(driver: Driver) -> None:

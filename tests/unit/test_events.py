@@ -60,6 +60,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         st.none() | IDS.map(AgentId),
         st.lists(ADDED, max_size=3).map(tuple),
         st.none() | st.integers(0, 2**53),
+        st.none() | st.dictionaries(TEXTS, TEXTS, min_size=1, max_size=3),
     ),
     st.builds(MessageEdited, IDS.map(MessageId), AMENDS),
     st.builds(MessageDeleted, IDS.map(MessageId)),
@@ -103,6 +104,12 @@ def test_the_text_names_the_type_and_what_is_set() -> None:
 def test_what_dump_would_not_have_written_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the parser's and ours, whatever they say
         events.load(text)
+
+
+def test_a_request_for_a_run_without_metadata_is_stored_as_it_always_was() -> None:
+    stored = [{"type": "run_requested", "run": number(1), "messages": []}]
+    assert json.loads(events.dump([RunRequested(RunId(number(1)))])) == stored
+    assert events.load(json.dumps(stored)) == [RunRequested(RunId(number(1)))]
 
 
 def test_a_report_of_a_runner_is_not_an_event_of_a_batch() -> None:

@@ -40,6 +40,7 @@ class Request:
 
     agent: AgentId
     messages: tuple[MessageAdded, ...]
+    metadata: dict[str, str] | None
     stream: bool
 
 
@@ -82,16 +83,13 @@ def merged(current: dict[str, str], change: dict[str, str | None]) -> None:
 
 def request(body: Any) -> Request:
     """Raises InvalidRequest; NotFound where `assistant_id` spells no id."""
-    document = _taken(models.NEW_RUN, body)
-    messages = tuple(_added(item) for item in document.get("additional_messages", ()))
-    return Request(_agent(document["assistant_id"]), messages, bool(document.get("stream")))
+    return _request(_taken(models.NEW_RUN, body))
 
 
 def opening_and_request(body: Any) -> tuple[Opening, Request]:
     """Raises what `request` raises."""
     document = _taken(models.NEW_THREAD_AND_RUN, body)
-    asked = Request(_agent(document["assistant_id"]), (), bool(document.get("stream")))
-    return _opening(document.get("thread") or {}), asked
+    return _opening(document.get("thread") or {}), _request(document)
 
 
 def outputs(body: Any) -> Outputs:
@@ -129,6 +127,11 @@ def _decision(output: str, place: str) -> bool:
     if not isinstance(word, str) or word not in _WORDS:
         raise InvalidRequest(f'{place} must be {{"decision": "allow"}} or {{"decision": "deny"}}.', param=place)
     return _WORDS[word]
+
+
+def _request(document: dict[str, Any]) -> Request:
+    messages = tuple(_added(item) for item in document.get("additional_messages", ()))
+    return Request(_agent(document["assistant_id"]), messages, _kept(document) or None, bool(document.get("stream")))
 
 
 def _opening(document: dict[str, Any]) -> Opening:

@@ -43,7 +43,6 @@ _UNSET: Document = {
     "instructions": "",
     "max_completion_tokens": None,
     "max_prompt_tokens": None,
-    "metadata": {},
     "model": "",
     "parallel_tool_calls": True,
     "response_format": "auto",
@@ -114,12 +113,13 @@ def unsaid(source: MessageView | MessageAdded, thread: ThreadId, known: Document
     } | known
 
 
-def queued(run: RunId, created_at: datetime) -> RunRecord:
+def queued(run: RunId, created_at: datetime, metadata: dict[str, str] | None) -> RunRecord:
     """A run that is accepted and not made yet."""
-    return RunRecord(Run(run, 0, RunStatus.QUEUED, Trigger.USER_PROMPT, created_at, None, created_at, None), None)
+    made = Run(run, 0, RunStatus.QUEUED, Trigger.USER_PROMPT, created_at, None, created_at, None)
+    return RunRecord(made, None, metadata=metadata)
 
 
-def as_of(outcome: Document, usage: dict[str, int] | None) -> RunRecord:
+def as_of(outcome: Document, usage: dict[str, int] | None, metadata: dict[str, str] | None) -> RunRecord:
     """A run as the outcome of a batch shows it, where it asks for nothing."""
     error = outcome["error"]
     run = Run(
@@ -133,7 +133,7 @@ def as_of(outcome: Document, usage: dict[str, int] | None) -> RunRecord:
         completed_at=_moment(outcome["completedAt"]),
         error=None if error is None else RunError(**error),
     )
-    return RunRecord(run, usage)
+    return RunRecord(run, usage, metadata=metadata)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -166,6 +166,7 @@ def run(record: RunRecord, thread: ThreadId, agent: AgentId | None, **known: Any
             "last_error": _last_error(it),
             "required_action": _required_action(record.requests),
             "usage": _usage(record) if it.terminal else None,
+            "metadata": record.metadata or {},
         }
         | known
     )

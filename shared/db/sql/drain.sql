@@ -221,9 +221,9 @@ where t.partition = w.partition and t.id = w.id;
 with asked as materialized (
     select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[],
                          $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[],
-                         $13::int[], $14::uuid[], $15::bool[])
+                         $13::int[], $14::uuid[], $15::bool[], $16::text[])
          as w (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at, completed_at,
-               error, attempt, retries, collects)
+               error, attempt, retries, collects, metadata)
 ),
 collected as materialized (
     select w.partition, w.thread, w.id as run, waiting.id, waiting.num
@@ -241,10 +241,11 @@ taken as (
     where m.partition = c.partition and m.thread = c.thread and m.id = c.id and m.num = c.num
 )
 insert into runs (partition, thread, id, seq, status, trigger, input, created_at, started_at, updated_at,
-                  completed_at, error, attempt)
+                  completed_at, error, attempt, metadata)
 select w.partition, w.thread, w.id, w.seq, w.status, w.trigger,
        coalesce(f.input, c.input, array_remove(array[w.input], null)),
-       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt
+       w.created_at, w.started_at, w.updated_at, w.completed_at, w.error::jsonb, w.attempt,
+       w.metadata::jsonb
 from asked w
 left join lateral (
     select input from runs where partition = w.partition and thread = w.thread and id = w.retries offset 0
