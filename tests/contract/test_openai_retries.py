@@ -16,6 +16,7 @@ from shared import accounts, ids
 from shared.models import TokenKind
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
+from tests.contract.openai_calls import post
 from tests.contract.openai_client import call, refusal, sdk
 from tests.pipeline import running_crew
 from tests.proxy import Wire, wire_to
@@ -56,10 +57,6 @@ async def lossy(client: Client, wire: Wire) -> AsyncIterator[Any]:
     """`beta.threads` of a client whose answers get lost on the way; it repeats its requests by itself, as it comes."""
     async with sdk(replace(client, url=f"http://127.0.0.1:{urlsplit(wire.url).port}")) as made:
         yield made.beta.threads
-
-
-async def post(client: Client, path: str, body: Any = None, **headers: str) -> Reply:
-    return await call(client, "POST", path, body, **headers)
 
 
 async def settled(client: Client, path: str, body: Any, **headers: str) -> Reply:
