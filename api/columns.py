@@ -24,12 +24,16 @@ def _keys(submissions: Sequence[Submission]) -> list[list[object]]:
     return [[k and k.key for k in keyed], [k and k.route for k in keyed], [k and k.digest for k in keyed]]
 
 
+def _bases(submissions: Sequence[Submission]) -> list[object]:
+    return [s.idempotency and s.idempotency.basis for s in submissions]
+
+
 def columns_of_accepts(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
     passes: list[object] = [
         (1 if Passes.ARCHIVED in s.passes else 0) + (2 if Passes.HELD in s.passes else 0) if s.passes else 0
         for s in submissions
     ]
-    return [*_common(submissions, reply_to), passes, *_keys(submissions)]
+    return [*_common(submissions, reply_to), passes, *_keys(submissions), _bases(submissions)]
 
 
 def columns_of_creates(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
@@ -37,6 +41,7 @@ def columns_of_creates(submissions: Sequence[Submission], reply_to: str) -> list
     return [
         *_common(submissions, reply_to),
         *_keys(submissions),
+        _bases(submissions),
         [n.agent for n in new],
         [n.created_by_kind for n in new],
         [n.kind for n in new],

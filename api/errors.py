@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.hdrs import ALLOW, RETRY_AFTER, WWW_AUTHENTICATE
 
-from api import replies
+from api import negotiation, replies
 from api.dialects.cortex import errors as cortex
 from api.dialects.mosoo import errors as mosoo
 from api.dialects.openai import errors as openai
@@ -45,6 +45,8 @@ def envelope(error: ThreadmillError, path: str, request_id: str, status: int | N
     response = replies.document(document, status or own)
     if error.retry_after is not None:
         response.headers[RETRY_AFTER] = str(error.retry_after)
+    if error.replayed:
+        response.headers.update(negotiation.REPLAYED)
     if isinstance(error, Unauthenticated):
         response.headers[WWW_AUTHENTICATE] = "Bearer"
     return response

@@ -238,7 +238,7 @@ def judged(row: asyncpg.Record) -> Judged:
     if not row["same"]:
         return Mismatch()
     if row["outcome"] is not None:
-        return Replay(row["accepted_at"], row["outcome"])
+        return Replay(row["accepted_at"], row["outcome"], row["basis"])
     return Parked() if row["parked"] else InFlight()
 
 

@@ -105,7 +105,7 @@ class Inbox:
         key = idempotency
         row = await self._reads.fetchrow(SQL["judge"], [token], [key.key], [key.route], [key.digest])
         verdict = None if row is None else judged(row)
-        return Applied(verdict.accepted_at, verdict.outcome, True) if isinstance(verdict, Replay) else verdict
+        return _replayed(verdict) if isinstance(verdict, Replay) else verdict
 
     async def _refuse(self, submission: Submission) -> Answer:
         """Over the limit of the backlog only what was accepted before is answered."""
@@ -126,8 +126,8 @@ class Inbox:
                 return Applied(accepted_at, outcome, replayed=False)
             case Fresh(accepted_at=accepted_at, thread=thread):
                 return Pending(accepted_at, thread or await self._read(submission))
-            case Replay(accepted_at, text):
-                return Applied(accepted_at, text, replayed=True)
+            case Replay():
+                return _replayed(verdict)
             case _:
                 return verdict
 
@@ -136,3 +136,7 @@ class Inbox:
         if row is None:
             raise InternalError
         return thread_view_of(row)
+
+
+def _replayed(verdict: Replay) -> Applied:
+    return Applied(verdict.accepted_at, verdict.outcome, True, verdict.basis)

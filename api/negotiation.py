@@ -17,6 +17,7 @@ from api.submission import Idempotency
 from shared.errors import InvalidRequest
 
 REQUEST_ID = "X-Request-Id"
+REPLAYED = {"Idempotency-Replayed": "true"}  # in an answer that was given before
 CORTEX_REQUEST_ID = "X-Snowflake-Request-Id"
 _PROCESS = secrets.token_hex(6)  # ids of ours: of this process, and counted
 _numbers = count(1)

@@ -33,6 +33,7 @@ class Idempotency(NamedTuple):
     key: str
     route: str
     digest: bytes
+    basis: str | None = None  # what the answer is made of beside the outcome, as JSON: kept with the key
 
 
 class Passes(Flag):
@@ -69,6 +70,7 @@ class Replay(NamedTuple):
 
     accepted_at: datetime
     outcome: str
+    basis: str | None = None  # as it came with the first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Applied(NamedTuple):
     accepted_at: datetime
     outcome: str
     replayed: bool
+    basis: str | None = None  # of a replay: what was kept with its key
 
 
 class Pending(NamedTuple):

@@ -28,6 +28,7 @@ class ThreadmillError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
+    replayed = False  # whether a request with the same key was refused in these words before
 
     def __init__(self, message: str | None = None, *, retry_after: int | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").strip()

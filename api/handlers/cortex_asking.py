@@ -10,7 +10,6 @@ from aiohttp import web
 
 from api import edge
 from api.dialects.cortex.decode import RunAsked
-from api.handlers.cortex_threads import patience
 from api.handlers.door import Door, taken
 from api.submission import Applied, Idempotency, NewThread, Pending
 from shared import ids, messages, numbers, reads
@@ -50,7 +49,7 @@ class Asking:
         parent = body.parent if body.parent is not None else await self._last(place)
         batch = self._batch(request, agent, body, parent)
         thread, new = (place.id, None) if place else (ThreadId(ids.mint()), _new(caller, agent))
-        wait = patience(request, self._door)
+        wait = self._door.patience(request)
         return _outcome(await self._door.submit(caller, thread, batch, wait, new=new, idempotency=key))
 
     async def _place(self, caller: Caller, body: RunAsked) -> Numbered | None:

@@ -5,7 +5,7 @@ from aiohttp import web
 from api import negotiation, replies
 from api.dialects.cortex import decode, encode, outcomes
 from api.handlers import cortex_paths as paths
-from api.handlers.door import REPLAYED, Door
+from api.handlers.door import Door
 from api.submission import Applied, Idempotency, NewThread, Passes, Pending
 from shared import answers, ids, messages, numbers
 from shared.errors import NotFound
@@ -85,17 +85,12 @@ class CortexThreads:
         thread = await numbers.thread(self._door.postgres, num, caller.account)
         if thread is None:
             raise NotFound
-        wait = patience(request, self._door)
+        wait = self._door.patience(request)
         answer = await self._door.submit(caller, thread.id, (event,), wait, idempotency=key, passes=passes)
         if isinstance(answer, Applied):
             outcomes.had_effect(answer)
         return answer
 
 
-def patience(request: web.Request, door: Door) -> float:
-    """Seconds to wait for an outcome: all that may be asked for, because this dialect can't say that one is pending."""
-    return negotiation.wait(request.headers, door.settings.wait_limit, door.settings.wait_limit)
-
-
 def replayed(answer: Applied | Pending) -> dict[str, str] | None:
-    return REPLAYED if isinstance(answer, Applied) and answer.replayed else None
+    return negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None

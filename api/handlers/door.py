@@ -35,7 +35,6 @@ from shared.models import Thread
 from shared.settings import Settings
 from shared.views import Caller
 
-REPLAYED = {"Idempotency-Replayed": "true"}
 _TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
 
 
@@ -56,6 +55,10 @@ class Door:
     def wait(self, request: web.Request) -> float:
         """Seconds that the client wants to wait for the outcome."""
         return negotiation.wait(request.headers, self.settings.wait_default, self.settings.wait_limit)
+
+    def patience(self, request: web.Request) -> float:
+        """The same where the dialect can't say that an outcome is pending: all that may be asked for."""
+        return negotiation.wait(request.headers, self.settings.wait_limit, self.settings.wait_limit)
 
     async def thread(self, caller: Caller, thread: ThreadId) -> Thread:
         """The caller's thread. Raises NotFound."""

@@ -5,7 +5,7 @@ from aiohttp import web
 from api import negotiation, replies
 from api.dialects.mosoo import decode, encode
 from api.handlers import paths
-from api.handlers.door import REPLAYED, Door
+from api.handlers.door import Door
 from api.submission import Applied, Pending
 from shared import history
 from shared.models import BusyPolicy
@@ -27,7 +27,7 @@ class Events:
         key = negotiation.idempotency(request, f"POST /threads/{thread}/events", batch.document)
         answer = await self._door.submit(caller, thread, batch.events, wait, idempotency=key)
         policy = await self._policy(answer, caller) if isinstance(answer, Pending) else BusyPolicy.QUEUE
-        headers = REPLAYED if isinstance(answer, Applied) and answer.replayed else None
+        headers = negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.sent(answer, batch.events, policy), 200, headers)
 
     async def _policy(self, answer: Pending, caller: Caller) -> BusyPolicy:

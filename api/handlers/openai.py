@@ -1,31 +1,22 @@
 """What the handlers of the AIML / OpenAI dialect have in common: which of its two forms is spoken, ids and pages in a
-request, and what a batch came to.
+request. Refused here: writing (`openai_writes` does).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from aiohttp import web
-from pydantic_core import from_json
 
 from api import replies
 from api.dialects.openai import encode
-from api.handlers.door import Door
-from api.submission import Applied, NewThread, Passes, Pending
 from shared import ids
-from shared.effects import WarningCode
-from shared.errors import InvalidRequest, NotFound, ReadinessBlocked, ServiceInactive, ThreadmillError
-from shared.events import Event
+from shared.errors import InvalidRequest, NotFound
 from shared.ids import MessageId, RunId, ThreadId, Ulid
-from shared.views import Caller
 
 _PREFIX = "/v1/"
 _BETA = "OpenAI-Beta"  # OpenAI's clients send it with each request for a thread
 _MOST, _DEFAULT = 100, 20  # entries of a page
-_TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
-_GONE = frozenset({WarningCode.THREAD_DELETED, WarningCode.RUN_NOT_FOUND, WarningCode.MESSAGE_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +53,9 @@ def official(request: web.Request) -> bool:
     return request.path.startswith(_PREFIX) or _BETA in request.headers
 
 
-def made(request: web.Request, document: Any) -> web.Response:
+def made(request: web.Request, document: Any, headers: Mapping[str, str] | None = None) -> web.Response:
     """The answer to a create."""
-    return replies.document(document, 200 if official(request) else 201)
+    return replies.document(document, 200 if official(request) else 201, headers)
 
 
 def listed(request: web.Request, entries: Sequence[Any], more: bool) -> web.Response:
@@ -123,50 +114,3 @@ def _cursor(request: web.Request, name: str) -> Ulid | None:
 def unknown(name: str) -> InvalidRequest:
     """The cursor of this name is none."""
     return InvalidRequest(f"{name}: there is no such entry in this list.", param=name)
-
-
-async def submit(
-    door: Door,
-    caller: Caller,
-    thread: ThreadId,
-    batch: Sequence[Event],
-    new: NewThread | None = None,
-    passes: Passes = Passes.NOTHING,
-) -> Applied | Pending:
-    """Sends a batch, and waits for its outcome as long as a request may: this dialect has no word for a pending one.
-
-    What it made is told from the outcome, and not read again: a read that fails would be a 503, which clients repeat.
-    Raises what the door raises; NotFound, ReadinessBlocked where an event had no effect.
-    """
-    answer = await door.submit(caller, thread, batch, door.settings.wait_limit, new=new, passes=passes)
-    if isinstance(answer, Applied):
-        for warning in from_json(answer.outcome)["warnings"]:
-            raise _refusal(warning["code"], warning["message"])
-    return answer
-
-
-def _refusal(code: str, message: str) -> ThreadmillError:
-    if code == WarningCode.METADATA_FULL:
-        return InvalidRequest(message, param="metadata")
-    return NotFound() if code in _GONE else ReadinessBlocked(message)
-
-
-def applied_at(answer: Applied) -> datetime:
-    """When the last event of a batch that changed its thread was applied."""
-    return datetime.fromisoformat(from_json(answer.outcome)["thread"]["updated_at"])
-
-
-def thread_made_at(answer: Applied | Pending) -> datetime:
-    """When the thread of a batch was made. Raises NotFound where it is gone."""
-    if isinstance(answer, Pending):
-        return answer.thread.created_at
-    made = from_json(answer.outcome)["thread"]
-    if made is None:
-        raise NotFound
-    return datetime.fromisoformat(made["created_at"])
-
-
-def settled(answer: Applied | Pending) -> None:
-    """An edit answers with what it left, and so must be applied. Raises ServiceInactive: it may be sent again."""
-    if isinstance(answer, Pending):
-        raise ServiceInactive("The change is accepted, and not applied yet.", retry_after=_TRY_AGAIN)

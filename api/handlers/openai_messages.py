@@ -1,13 +1,15 @@
 """Messages of the AIML / OpenAI dialect: list, add, read, change what is kept with one, remove."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from api import replies
 from api.dialects.openai import decode, encode
-from api.handlers import openai
+from api.handlers import openai, openai_writes
 from api.handlers.door import Door
 from api.handlers.openai import Window
-from api.submission import Pending
+from api.handlers.openai_writes import Asked
 from shared import messages, reads
 from shared.errors import NotFound
 from shared.events import MessageDeleted, MessageEdited
@@ -57,10 +59,12 @@ class Messages:
         caller = await self._door.tokens.caller(request)
         thread = openai.thread_id(request)
         event = decode.message(await self._door.body(request))
-        answer = await openai.submit(self._door, caller, thread, (event,))
-        if isinstance(answer, Pending):
-            return openai.made(request, encode.expected(event, thread, answer.accepted_at))
-        return openai.made(request, encode.added(event, thread, openai.applied_at(answer)))
+        write = openai_writes.begin(self._door, request, caller, f"/threads/{thread}/messages", decode.said(event))
+        told = await write.submit(Asked(thread, (event,), {"message": event.message}))
+        event = replace(event, message=told.basis["message"])
+        if told.outcome is None:
+            return openai.made(request, encode.expected(event, thread, told.accepted_at))
+        return openai.made(request, encode.added(event, thread, told.applied_at), told.headers)
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /threads/{threadId}/messages/{messageId}"""
@@ -74,21 +78,33 @@ class Messages:
         caller = await self._door.tokens.caller(request)
         thread_id, id_ = openai.thread_id(request), openai.message_id(request)
         metadata = decode.metadata(await self._door.body(request))
-        thread = await self._door.thread(caller, thread_id)
-        decode.merged((await self._one(thread, id_)).metadata, metadata)
-        if metadata:
-            answer = await openai.submit(self._door, caller, thread.id, (MessageEdited(id_, metadata),))
-            openai.settled(answer)
-        return replies.document(encode.message(await self._one(thread, id_), thread.id, thread.agent))
+        path = f"/threads/{thread_id}/messages/{id_}"
+        write = openai_writes.begin(self._door, request, caller, path, {"metadata": metadata})
+        if not metadata and write.key is None:  # nothing is asked for
+            return await self.read(request)
+
+        async def prepare() -> Asked:
+            thread = await self._door.thread(caller, thread_id)
+            found = await self._one(thread, id_)
+            left = {"metadata": decode.merged(found.metadata, metadata)}
+            shown = encode.message(found, thread.id, thread.agent) | left
+            return Asked(thread.id, (MessageEdited(id_, metadata),) if metadata else (), shown)
+
+        told = await write.tell(prepare)
+        return replies.document(told.settled().basis, headers=told.headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /threads/{threadId}/messages/{messageId}"""
         caller = await self._door.tokens.caller(request)
         thread_id, id_ = openai.thread_id(request), openai.message_id(request)
-        thread = await self._door.thread(caller, thread_id)
-        await self._one(thread, id_)
-        await openai.submit(self._door, caller, thread.id, (MessageDeleted(id_),))
-        return replies.text(encode.deleted(id_, "thread.message"))
+        write = openai_writes.begin(self._door, request, caller, f"/threads/{thread_id}/messages/{id_}", {})
+
+        async def prepare() -> Asked:
+            await self._one(await self._door.thread(caller, thread_id), id_)
+            return Asked(thread_id, (MessageDeleted(id_),))
+
+        told = await write.tell(prepare)
+        return replies.text(encode.deleted(id_, "thread.message"), headers=told.headers)
 
     async def _one(self, thread: Thread, id_: MessageId) -> MessageView:
         """Raises NotFound."""

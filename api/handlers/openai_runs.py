@@ -1,16 +1,17 @@
 """Runs of the OpenAI dialect: ask for one, list, read, cancel, decide what it asks."""
 
 from aiohttp import web
-from pydantic_core import from_json
 
 from api import replies
-from api.dialects.openai import decode, encode
-from api.handlers import openai
+from api.dialects.openai import decode, encode, kept
+from api.dialects.openai.decode import Outputs, Request
+from api.handlers import openai, openai_writes
 from api.handlers.door import Door
 from api.handlers.openai import Window
 from api.handlers.openai_stream import RunStreams
 from api.handlers.openai_telling import Place
-from api.submission import Applied, NewThread, Pending
+from api.handlers.openai_writes import Asked, Told
+from api.submission import NewThread
 from shared import ids, runs
 from shared.errors import AgentNotPublished, Forbidden, InvalidRequest, NotFound
 from shared.events import RunRequested, UserInterrupt
@@ -31,30 +32,47 @@ class OpenAIRuns:
         caller = await self._door.tokens.caller(request)
         thread_id = openai.thread_id(request)
         asked = decode.request(await self._door.body(request))
-        thread = await self._door.thread(caller, thread_id)
-        await self._check_agent(caller, asked.agent, thread.agent)
-        event = RunRequested(RunId(ids.mint()), asked.agent, asked.messages, metadata=asked.metadata)
-        answer = await openai.submit(self._door, caller, thread.id, (event,))
-        place = Place(thread.partition, thread.id, asked.agent)
-        record = _made(event, answer)
-        if asked.stream:
-            return await self._streams.follow(request, caller, place, record, answer)
-        return replies.document(encode.run(record, thread.id, asked.agent))
+        write = openai_writes.begin(self._door, request, caller, f"/threads/{thread_id}/runs", asked.document)
+
+        async def prepare() -> Asked:
+            thread = await self._door.thread(caller, thread_id)
+            await self._check_agent(caller, asked.agent, thread.agent)
+            event = RunRequested(RunId(ids.mint()), asked.agent, asked.messages, metadata=asked.metadata)
+            return Asked(thread.id, (event,), {"run": event.run})
+
+        return await self._tell(request, caller, await write.tell(prepare), asked)
 
     async def create_with_thread(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/threads/runs"""
         caller = await self._door.tokens.caller(request)
         opening, asked = decode.opening_and_request(await self._door.body(request))
-        await self._check_agent(caller, asked.agent, None)
-        new, thread = NewThread(None, caller.kind, metadata=opening.metadata), ThreadId(ids.mint())
-        event = RunRequested(RunId(ids.mint()), asked.agent, metadata=asked.metadata)
-        answer = await openai.submit(self._door, caller, thread, (*opening.messages, event), new)
-        record = _made(event, answer)
+        document = {"thread": opening.document, "run": asked.document}
+        write = openai_writes.begin(self._door, request, caller, "/threads/runs", document)
+
+        async def prepare() -> Asked:
+            await self._check_agent(caller, asked.agent, None)
+            new, thread = NewThread(None, caller.kind, metadata=opening.metadata), ThreadId(ids.mint())
+            event = RunRequested(RunId(ids.mint()), asked.agent, metadata=asked.metadata)
+            return Asked(thread, (*opening.messages, event), {"run": event.run}, new)
+
+        told = await write.tell(prepare)
+        made = encode.thread(told.thread, told.thread_made_at, opening.metadata)
+        return await self._tell(request, caller, told, asked, made)
+
+    async def _tell(
+        self, request: web.Request, caller: Caller, told: Told, asked: Request, made: encode.Document | None = None
+    ) -> web.StreamResponse:
+        """The run as it was made, whatever became of it since; `made`: its thread, where that is new."""
+        if told.outcome is None:
+            record = encode.queued(told.basis["run"], told.accepted_at, asked.metadata)
+        else:
+            record = _as_of(told, None, asked.metadata)
         if asked.stream:
-            place = Place(await self._door.postgres.partition_of(thread), thread, asked.agent)
-            made = encode.thread(thread, openai.thread_made_at(answer), opening.metadata)
-            return await self._streams.follow(request, caller, place, record, answer, made)
-        return replies.document(encode.run(record, thread, asked.agent))
+            return await self._streams.follow(request, caller, await self._place(told, asked.agent), record, told, made)
+        return replies.document(encode.run(record, told.thread, asked.agent), headers=told.headers)
+
+    async def _place(self, told: Told, agent: AgentId | None) -> Place:
+        return Place(await self._door.postgres.partition_of(told.thread), told.thread, agent)
 
     async def _check_agent(self, caller: Caller, id_: AgentId, bound: AgentId | None) -> None:
         """Raises NotFound, also for another account's; AgentNotPublished, but not where it has the thread already."""
@@ -102,31 +120,37 @@ class OpenAIRuns:
         """POST /v1/threads/{threadId}/runs/{runId}/cancel"""
         caller = await self._door.tokens.caller(request)
         thread_id, run_id = openai.thread_id(request), openai.run_id(request)
-        thread = await self._door.thread(caller, thread_id)
-        record = await self._one(thread, run_id)
-        answer = await openai.submit(self._door, caller, thread.id, (UserInterrupt(run_id),))
-        if isinstance(answer, Pending):
-            return replies.document(encode.run(record, thread.id, thread.agent, status="cancelling"))
-        return replies.document(encode.run(_as_of(answer, record.usage, record.metadata), thread.id, thread.agent))
+        write = openai_writes.begin(self._door, request, caller, f"/threads/{thread_id}/runs/{run_id}/cancel", {})
+
+        async def prepare() -> Asked:
+            thread = await self._door.thread(caller, thread_id)
+            before = kept.run(await self._one(thread, run_id), thread.agent)
+            return Asked(thread.id, (UserInterrupt(run_id),), before)
+
+        told = await write.tell(prepare)
+        record, agent = kept.recalled(told.basis)
+        if told.outcome is None:
+            return replies.document(encode.run(record, thread_id, agent, status="cancelling"))
+        ended = _as_of(told, record.usage, record.metadata)
+        return replies.document(encode.run(ended, thread_id, agent), headers=told.headers)
 
     async def submit_tool_outputs(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/threads/{threadId}/runs/{runId}/submit_tool_outputs"""
         caller = await self._door.tokens.caller(request)
         thread_id, run_id = openai.thread_id(request), openai.run_id(request)
         given = decode.outputs(await self._door.body(request))
-        thread = await self._door.thread(caller, thread_id)
-        record = await self._one(thread, run_id)
-        if not record.requests:
-            raise InvalidRequest(f"The run is {encode.run_status(record)}: it waits for no tool outputs.")
-        decisions = given.events({one.id for one in record.requests})
-        answer = await openai.submit(self._door, caller, thread.id, decisions)
-        left = tuple(request for request in record.requests if request.id not in given.decisions)
-        # also where that is not applied yet: nobody is to decide it twice
-        decided = RunRecord(record.run, None, left, record.metadata)
+        path = f"/threads/{thread_id}/runs/{run_id}/submit_tool_outputs"
+        write = openai_writes.begin(self._door, request, caller, path, given.document)
+
+        async def prepare() -> Asked:
+            thread = await self._door.thread(caller, thread_id)
+            return _decided(given, await self._one(thread, run_id), thread)
+
+        told = await write.tell(prepare)
+        decided, agent = kept.recalled(told.basis)
         if given.stream:
-            place = Place(thread.partition, thread.id, thread.agent)
-            return await self._streams.follow(request, caller, place, decided, answer)
-        return replies.document(encode.run(decided, thread.id, thread.agent))
+            return await self._streams.follow(request, caller, await self._place(told, agent), decided, told)
+        return replies.document(encode.run(decided, thread_id, agent), headers=told.headers)
 
     async def _one(self, thread: Thread, run: RunId) -> RunRecord:
         """Raises NotFound."""
@@ -139,13 +163,18 @@ class OpenAIRuns:
         return await runs.one(self._door.postgres, thread.partition, thread.id, run)
 
 
-def _made(event: RunRequested, answer: Applied | Pending) -> RunRecord:
-    """The run that a batch ends with."""
-    if isinstance(answer, Pending):
-        return encode.queued(event.run, answer.accepted_at, event.metadata)
-    return _as_of(answer, None, event.metadata)
+def _decided(given: Outputs, record: RunRecord, thread: Thread) -> Asked:
+    """The decisions, and the run with what they leave open. Raises InvalidRequest.
+
+    It is shown like that also where they are not applied yet: nobody is to decide it twice.
+    """
+    if not record.requests:
+        raise InvalidRequest(f"The run is {encode.run_status(record)}: it waits for no tool outputs.")
+    decisions = given.events({one.id for one in record.requests})
+    left = tuple(request for request in record.requests if request.id not in given.decisions)
+    return Asked(thread.id, decisions, kept.run(RunRecord(record.run, None, left, record.metadata), thread.agent))
 
 
-def _as_of(answer: Applied, usage: dict[str, int] | None, metadata: dict[str, str] | None) -> RunRecord:
+def _as_of(told: Told, usage: dict[str, int] | None, metadata: dict[str, str] | None) -> RunRecord:
     """The run that the last event of a batch was about, as it was right after it."""
-    return encode.as_of(from_json(answer.outcome)["events"][-1]["run"], usage, metadata)
+    return encode.as_of(told.outcome["events"][-1]["run"], usage, metadata)

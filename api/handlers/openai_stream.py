@@ -14,9 +14,9 @@ from api.dialects.openai import stream as spelling
 from api.follow import Hub
 from api.handlers.door import Door
 from api.handlers.openai_telling import Place, Telling
+from api.handlers.openai_writes import Told
 from api.sse import COMMENT, Outlet
 from api.streams import Stream
-from api.submission import Applied, Pending
 from shared import ids
 from shared.errors import InternalError, ServiceInactive, ThreadmillError
 from shared.ids import EventId
@@ -38,11 +38,14 @@ class RunStreams:
         caller: Caller,
         place: Place,
         record: RunRecord,
-        answer: Applied | Pending,
+        told: Told,
         made: encode.Document | None = None,
     ) -> web.StreamResponse:
-        """Tells of the run what it logs behind the batch of `answer`; `made`: its thread, where that is new."""
+        """Tells of the run what it logs behind the batch of `told`, a replay all of it again; `made`: its thread, where
+        that is new.
+        """
         response = sse.response(request)
+        response.headers.update(told.headers or {})
         writer = await response.prepare(request)
         if writer is None or request.transport is None:
             return response
@@ -50,10 +53,10 @@ class RunStreams:
         telling = Telling(self._door.postgres, place, record)
         try:
             await outlet.send(telling.beginning(made))
-            if isinstance(answer, Pending):
+            if told.outcome is None:
                 await outlet.send(spelling.error(ServiceInactive(_TRY_LATER), request[edge.ID]))
             elif not telling.over:
-                await self._feed(request, _opened(caller, place, answer, outlet), telling)
+                await self._feed(request, _opened(caller, place, told, outlet), telling)
         except ConnectionError as gone:
             log.debug("stream lost", thread=place.thread, error=repr(gone))
         return response
@@ -85,8 +88,8 @@ class RunStreams:
                     return
 
 
-def _opened(caller: Caller, place: Place, answer: Applied, outlet: Outlet) -> Stream:
+def _opened(caller: Caller, place: Place, told: Told, outlet: Outlet) -> Stream:
     """A stream from the moment when the batch was accepted; it begins by reading the log."""
-    cursor = EventId(ids.earliest(answer.accepted_at))
+    cursor = EventId(ids.earliest(told.accepted_at))
     since = EventId(ids.successor(cursor))
     return Stream(place.partition, place.thread, caller.token, outlet, cursor=cursor, since=since)

@@ -4,8 +4,9 @@ from aiohttp import web
 
 from api import replies
 from api.dialects.openai import decode, encode
-from api.handlers import openai
+from api.handlers import openai, openai_writes
 from api.handlers.door import Door
+from api.handlers.openai_writes import Asked
 from api.submission import NewThread, Passes
 from shared import ids, reads
 from shared.errors import NotFound
@@ -24,36 +25,42 @@ class OpenAIThreads:
         caller = await self._door.tokens.caller(request)
         opening = decode.opening(await self._door.body(request) if request.can_read_body else {})
         new, thread = NewThread(None, caller.kind, metadata=opening.metadata), ThreadId(ids.mint())
-        answer = await openai.submit(self._door, caller, thread, opening.messages, new)
-        return openai.made(request, encode.thread(thread, openai.thread_made_at(answer), opening.metadata))
+        write = openai_writes.begin(self._door, request, caller, "/threads", opening.document)
+        told = await write.submit(Asked(thread, opening.messages, new=new))
+        return openai.made(request, encode.thread(told.thread, told.thread_made_at, opening.metadata), told.headers)
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/threads/{threadId}"""
         caller = await self._door.tokens.caller(request)
         thread = await self._door.thread(caller, openai.thread_id(request))
-        return await self._shown(caller, thread)
+        metadata = await self._metadata(caller, thread)
+        return replies.document(encode.thread(thread.id, thread.created_at, metadata))
 
     async def edit(self, request: web.Request) -> web.Response:
         """POST /v1/threads/{threadId}"""
         caller = await self._door.tokens.caller(request)
         thread_id = openai.thread_id(request)
         metadata = decode.metadata(await self._door.body(request))
-        thread = await self._door.thread(caller, thread_id)
-        decode.merged(await self._metadata(caller, thread), metadata)
-        if metadata:
-            openai.settled(await openai.submit(self._door, caller, thread.id, (ThreadEdited(None, metadata),)))
-        return await self._shown(caller, thread)
+        write = openai_writes.begin(self._door, request, caller, f"/threads/{thread_id}", {"metadata": metadata})
+        if not metadata and write.key is None:  # nothing is asked for
+            return await self.read(request)
+
+        async def prepare() -> Asked:
+            thread = await self._door.thread(caller, thread_id)
+            left = decode.merged(await self._metadata(caller, thread), metadata)
+            shown = encode.thread(thread.id, thread.created_at, left)
+            return Asked(thread.id, (ThreadEdited(None, metadata),) if metadata else (), shown)
+
+        told = await write.tell(prepare)
+        return replies.document(told.settled().basis, headers=told.headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /v1/threads/{threadId}"""
         caller = await self._door.tokens.caller(request)
         thread, passes = openai.thread_id(request), Passes.ARCHIVED | Passes.HELD
-        await openai.submit(self._door, caller, thread, (ThreadDeleted(),), passes=passes)
-        return replies.text(encode.deleted(thread, "thread"))
-
-    async def _shown(self, caller: Caller, thread: Thread) -> web.Response:
-        metadata = await self._metadata(caller, thread)
-        return replies.document(encode.thread(thread.id, thread.created_at, metadata))
+        write = openai_writes.begin(self._door, request, caller, f"/threads/{thread}", {})
+        told = await write.submit(Asked(thread, (ThreadDeleted(),), passes=passes))
+        return replies.text(encode.deleted(thread, "thread"), headers=told.headers)
 
     async def _metadata(self, caller: Caller, thread: Thread) -> dict[str, str]:
         found = await reads.metadata(self._door.postgres, thread.partition, thread.id, caller.account)

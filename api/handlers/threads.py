@@ -8,7 +8,7 @@ from api import negotiation, replies
 from api.dialects.mosoo import decode, encode
 from api.dialects.mosoo.decode import Creation
 from api.handlers import paths
-from api.handlers.door import REPLAYED, Door, taken
+from api.handlers.door import Door, taken
 from api.submission import Applied, Idempotency, NewThread, Passes, Pending
 from shared import events, ids, reads
 from shared.errors import AgentNotPublished, NotFound
@@ -39,7 +39,7 @@ class Threads:
             answer = await self._door.submit(caller, thread, creation.events, wait, new=new, idempotency=key)
         else:
             answer = await self._recalled(caller, key)
-        headers = REPLAYED if isinstance(answer, Applied) and answer.replayed else None
+        headers = negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.created(answer, creation.events), 201, headers)
 
     async def _recalled(self, caller: Caller, key: Idempotency | None) -> Applied:

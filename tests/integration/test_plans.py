@@ -252,7 +252,7 @@ def _made() -> tuple[object, ...]:
 
 def _accept() -> tuple[object, ...]:
     some: list[list[object]] = [[ids.mint()], [1], [THREAD], [ACCOUNT], [ACCOUNT], ["[]"], ["api"]]
-    return (*some, [0], ["key"], ["route"], [b"digest"])
+    return (*some, [0], ["key"], ["route"], [b"digest"], [None])
 
 
 def _written() -> tuple[object, ...]:

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
+from pydantic_core import from_json, to_json
 
-from api.dialects.openai import encode
+from api.dialects.openai import encode, kept
 from api.handlers.openai import Window
 from shared import ids
 from shared.ids import AgentId, RequestId, RunId, ThreadId
@@ -59,3 +60,16 @@ def test_a_page_before_a_cursor_is_read_from_there_and_shown_the_other_way_round
     behind = Window(2, descending, cursor, None)
     assert behind.reads_descending is descending
     assert behind.shown([1, 2]) == ([1, 2], False)
+
+
+@pytest.mark.parametrize("status", RunStatus)
+def test_a_run_that_is_kept_with_a_key_is_shown_as_it_was(status: RunStatus) -> None:
+    """What is written for a first answer is what its replay reads."""
+    request = OpenRequest(RequestId(ids.mint()), "May I?", "tool", {"n": [1, None], "é": "\u0000"})
+    error = RunError("runtime.lost", "Why.", retryable=True) if status is RunStatus.FAILED else None
+    run = record(status, request, error=error).run
+    before = RunRecord(run, {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}, (request,), {"a": "1"})
+    after, agent = kept.recalled(from_json(to_json(kept.run(before, AGENT))))
+    assert agent == AGENT
+    assert encode.run(after, THREAD, agent) == encode.run(before, THREAD, AGENT)
+    assert after.run.started_at == before.run.started_at

@@ -33,6 +33,11 @@ class Opening:
     messages: tuple[MessageAdded, ...]
     metadata: dict[str, str]
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """What is asked for, in its one form: by this a repetition is known."""
+        return {"messages": [said(message) for message in self.messages], "metadata": self.metadata}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -43,6 +48,12 @@ class Request:
     metadata: dict[str, str] | None
     stream: bool
 
+    @property
+    def document(self) -> dict[str, Any]:
+        """As that of an `Opening`."""
+        messages = [said(message) for message in self.messages]
+        return {"agent": self.agent, "messages": messages, "metadata": self.metadata or {}, "stream": self.stream}
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -50,6 +61,11 @@ class Outputs:
 
     decisions: dict[RequestId, bool]
     stream: bool
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As that of an `Opening`."""
+        return {"decisions": self.decisions, "stream": self.stream}
 
     def events(self, known: Container[RequestId]) -> tuple[PermissionDecision, ...]:
         """Raises InvalidRequest where one of them names no call that waits for its output."""
@@ -64,6 +80,11 @@ def message(body: Any) -> MessageAdded:
     return _added(_taken(models.MESSAGE, body))
 
 
+def said(event: MessageAdded) -> dict[str, Any]:
+    """What is asked for: all but the id, which is another one at each repetition."""
+    return {"role": event.role, "content": event.parts, "metadata": event.metadata}
+
+
 def opening(body: Any) -> Opening:
     """Raises InvalidRequest."""
     return _opening(_taken(models.NEW_THREAD, body))
@@ -74,11 +95,12 @@ def metadata(body: Any) -> dict[str, str | None]:
     return {key: value or None for key, value in (_taken(models.EDIT, body).get("metadata") or {}).items()}
 
 
-def merged(current: dict[str, str], change: dict[str, str | None]) -> None:
-    """Raises InvalidRequest where an edit would leave more pairs than there may be."""
+def merged(current: dict[str, str], change: dict[str, str | None]) -> dict[str, str]:
+    """What an edit leaves. Raises InvalidRequest where that is more pairs than there may be."""
     left = {key: value for key, value in (current | change).items() if value is not None}
     if len(left) > models.PAIRS:
         raise InvalidRequest(f"metadata would have more than {models.PAIRS} pairs.", param="metadata")
+    return left
 
 
 def request(body: Any) -> Request:

@@ -12,14 +12,14 @@ with incoming as materialized (
                 then nextval('batch_ids')
            end as batch
     from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                $8::smallint[], $9::text[], $10::text[], $11::bytea[])
+                $8::smallint[], $9::text[], $10::text[], $11::bytea[], $12::text[])
          with ordinality as i (ref, partition, thread, account, token, events, reply_to,
-                               passes, key, route, digest, n)
+                               passes, key, route, digest, basis, n)
     left join threads t on t.partition = i.partition and t.id = i.thread and t.account = i.account
 ),
 claimed as (
-    insert into idempotency_keys (token, key, route, hash, partition, batch)
-    select token, key, route, digest, partition, batch
+    insert into idempotency_keys (token, key, route, hash, basis, partition, batch)
+    select token, key, route, digest, basis, partition, batch
     from incoming
     where key is not null and batch is not null
     order by token, key, n  -- unsorted, two apis with the same keys deadlock; of the same key here the first one counts
@@ -48,16 +48,16 @@ order by i.n;
 with incoming as materialized (
     select i.*, nextval('batch_ids') as batch
     from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                $8::text[], $9::text[], $10::bytea[],
-                $11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::uuid[], $17::text[], $18::text[])
+                $8::text[], $9::text[], $10::bytea[], $11::text[],
+                $12::uuid[], $13::text[], $14::text[], $15::text[], $16::text[], $17::uuid[], $18::text[], $19::text[])
          with ordinality as i (ref, partition, thread, account, token, events, reply_to,
-                               key, route, digest,
+                               key, route, digest, basis,
                                agent, created_by_kind, kind, user_id, client_external_ref, attributed_user,
                                origin_application, metadata, n)
 ),
 claimed as (
-    insert into idempotency_keys (token, key, route, hash, partition, batch)
-    select token, key, route, digest, partition, batch
+    insert into idempotency_keys (token, key, route, hash, basis, partition, batch)
+    select token, key, route, digest, basis, partition, batch
     from incoming
     where key is not null
     order by token, key, n
@@ -95,7 +95,7 @@ order by i.n;
 -- What became of keyed requests that did not go in: in a statement of its own, because the snapshot of the one that
 -- lost the race cannot see the winner.
 select i.n, b.ref, k.route = i.route and k.hash = i.digest as same, b.accepted_at, b.outcome,
-       b.parked_at is not null as parked
+       b.parked_at is not null as parked, k.basis
 from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) with ordinality as i (token, key, route, digest, n)
 join idempotency_keys k on k.token = i.token and k.key = i.key
 left join batches b on b.partition = k.partition and b.id = k.batch
