@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import re
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -15,6 +13,7 @@ from shared import accounts, ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.openai_client import call, refusal, sdk
+from tests.contract.quick_start import SHOWN, program, told
 from tests.service import Client, message, running_service
 
 pytestmark = [
@@ -226,23 +225,9 @@ async def test_without_an_apply_in_time_the_minted_ids_are_the_answer(settings: 
 
 
 async def test_the_quick_start_of_the_page_works_as_it_stands(client: Client) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```python\n(import os\n\nfrom openai .*?)^```$", page, re.MULTILINE | re.DOTALL)
-    told = {"URL": client.url, "TOKEN": client.token, "AGENT": client.agent}
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        env=os.environ | {f"THREADMILL_{name}": value for name, value in told.items()},
-        stdout=asyncio.subprocess.PIPE,
+        *(sys.executable, "-c", program("python")), env=os.environ | told(client), stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(30):
         shown, _ = await process.communicate()
-    assert shown.decode().splitlines() == [
-        "completed",
-        "And as a stream?",
-        "user: Hello, Threadmill!",
-        "assistant: Hello, Threadmill!",
-        "user: And as a stream?",
-        "assistant: And as a stream?",
-    ]
+    assert shown.decode().splitlines() == SHOWN
