@@ -189,20 +189,6 @@ async def test_what_does_not_exist_is_not_found_and_what_is_missing_named(
     assert len((await threads.runs.list(thread.id)).data) == 1
 
 
-async def test_errors_are_the_classes_that_the_client_has_for_them(client: Client) -> None:
-    async with sdk(client.using("mst_" + "a" * 43), max_retries=0) as unknown:
-        with pytest.raises(openai.AuthenticationError) as refused:
-            await unknown.beta.threads.create()
-        assert (refused.value.code, refused.value.type) == ("invalid_api_key", "invalid_request_error")
-        assert refused.value.request_id
-    async with sdk(client, max_retries=0) as known:
-        with pytest.raises(openai.NotFoundError):
-            await known.beta.threads.retrieve("nonsense")
-        with pytest.raises(openai.BadRequestError) as bad:
-            await known.beta.threads.create(metadata={"a": "v" * 513})
-        assert (bad.value.param, bad.value.code) == ("metadata", "invalid_request")
-
-
 async def test_without_an_apply_in_time_the_minted_ids_are_the_answer(settings: Settings) -> None:
     """Nobody applies anything here."""
     quick = settings.model_copy(update={"wait_limit": 0.2})
