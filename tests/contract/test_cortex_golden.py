@@ -1,14 +1,11 @@
 """The published pages of Cortex threads, field by field: their requests, and what they are answered in both shapes."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.settings import Settings
-from tests.agents import running_stage
 from tests.contract.cortex_client import THREADS, Cortex
 from tests.service import Reply
 
@@ -17,19 +14,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and 
 PAGE = json.loads((Path(__file__).parent / "golden" / "cortex" / "threads.json").read_text(encoding="utf-8"))
 FIRST = 1_000_000_000
 KINDS = {"integer": int, "string": str}
-
-
-@pytest.fixture
-async def cortex(settings: Settings) -> AsyncIterator[Cortex]:
-    async with running_stage(settings) as stage:
-        yield Cortex(stage.client)
-
-
-@pytest.fixture
-async def live(settings: Settings) -> AsyncIterator[Cortex]:
-    """The same service, set to the other shapes."""
-    async with running_stage(settings.model_copy(update={"cortex_shapes": "live"})) as stage:
-        yield Cortex(stage.client)
 
 
 def kinds(document: Any) -> Any:

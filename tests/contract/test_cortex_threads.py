@@ -2,38 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.settings import Settings
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.cortex_client import THREADS, Cortex
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
 PAGE = json.loads((Path(__file__).parent / "golden" / "cortex" / "threads.json").read_text(encoding="utf-8"))
 FIRST = 1_000_000_000
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
-
-
-@pytest.fixture
-async def cortex(stage: Stage) -> Cortex:
-    return Cortex(stage.client)
-
-
-@pytest.fixture
-async def live(settings: Settings) -> AsyncIterator[Cortex]:
-    """The same service, set to the other shapes."""
-    async with running_stage(settings.model_copy(update={"cortex_shapes": "live"})) as stage:
-        yield Cortex(stage.client)
 
 
 async def test_the_request_of_a_message_is_named_also_with_its_answer(cortex: Cortex) -> None:

@@ -4,7 +4,7 @@ It runs in a thread of its own, as beside a service that is another process.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,8 +12,7 @@ import openai
 import pytest
 from openai import AssistantEventHandler, OpenAI
 
-from shared.settings import Settings
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.service import Client
 
 pytestmark = [
@@ -21,12 +20,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.dialect,
 ]
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
 
 
 @contextmanager

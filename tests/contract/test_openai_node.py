@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from shared import accounts
-from shared.settings import Settings
 from tests import node_client
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.openai_client import call
 from tests.contract.quick_start import SHOWN, program, told
 from tests.node_client import Node
@@ -34,12 +33,6 @@ NOT_FOUND = {
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
     return node_client.installed(tmp_path_factory)
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import openai
@@ -11,8 +10,8 @@ import pytest
 
 from shared import accounts, ids
 from shared.settings import Settings
-from tests.agents import Stage, running_stage
-from tests.contract.openai_client import call, refusal, sdk
+from tests.agents import Stage
+from tests.contract.openai_client import call, refusal, said, sdk
 from tests.contract.quick_start import SHOWN, program, told
 from tests.service import Client, message, running_service
 
@@ -24,19 +23,8 @@ pytestmark = [
 
 
 @pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
-
-
-@pytest.fixture
 async def client(stage: Stage) -> Client:
     return stage.client
-
-
-async def said(threads: Any, thread: str, **query: Any) -> list[tuple[str, str]]:
-    """Role and text of the messages of a thread, oldest first."""
-    return [(m.role, m.content[0].text.value) async for m in threads.messages.list(thread, order="asc", **query)]
 
 
 async def test_a_run_answers_all_that_was_said_and_its_messages_name_it(threads: Any, client: Client) -> None:
