@@ -101,6 +101,8 @@ class CortexThreads:
             if not page:
                 return found[::-1]
             found += [Line(one["role"], self._text(one), str(one["message_id"])) for one in page]
+            numbers = [int(line.id) for line in found]
+            assert numbers == sorted(set(numbers), reverse=True), numbers  # or this would not end
 
     async def delete(self, thread: str) -> None:
         reply = await self.cortex.call("DELETE", f"{THREADS}/{thread}")

@@ -119,6 +119,7 @@ class Mosoo:
             entries += page.json["events"]
             if not page.json["truncated"]:
                 return entries
+            assert entries[-1]["id"] > after, page  # or this would not end
             after = entries[-1]["id"]
 
     @asynccontextmanager

@@ -132,6 +132,8 @@ class OpenAI:
             page, more = self._page(await self._get(f"{self._messages(thread)}?limit={size}&order={order}{after}"))
             assert len(page) <= size
             found += page
+            ids = [one["id"] for one in found]
+            assert len(ids) == len(set(ids)), ids  # or this would not end
             if not more:
                 return found
 
