@@ -45,7 +45,7 @@ class Node:
 def installed(factory: pytest.TempPathFactory) -> Node:
     """In the directory that all workers of the session share; the first one that comes installs it."""
     missing = [name for name in ("node", "npm") if shutil.which(name) is None]
-    assert not missing, f"missing on this machine: {', '.join(missing)} (Node.js 20 or later, with npm)"
+    assert not missing, f"missing on this machine: {', '.join(missing)} (Node.js 18 or later, with npm)"
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent

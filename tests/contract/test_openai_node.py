@@ -47,6 +47,7 @@ async def idle(addresses: Addresses) -> AsyncIterator[dict[str, str]]:
                 "THREADMILL_IDLE_URL": client.url,
                 "THREADMILL_IDLE_TOKEN": client.token,
                 "THREADMILL_IDLE_THREAD": thread,
+                "THREADMILL_IDLE_AGENT": client.agent,
             }
 
 
@@ -114,6 +115,7 @@ def _polled_runs(seen: dict[str, Any]) -> None:
     }
     cancel = seen["cancel"]
     assert cancel["status"] == "cancelled"
+    assert int(cancel["poll_after"]) < 1_000  # without it the client asks every five seconds
     assert [(one["class"], one["status"]) for one in (cancel["busy"], cancel["again"])] == [
         ("BadRequestError", 400)
     ] * 2
@@ -130,6 +132,8 @@ def _streams(seen: dict[str, Any]) -> None:
         "thread.run.completed",
     ]
     assert seen["stream_is_iterated"] == {"first": "thread.created", "last": "thread.run.completed"}
+    assert seen["stream_is_cancelled"] == {"status": "cancelled", "message": "incomplete", "reason": "run_cancelled"}
+    assert seen["stream_is_left"] == {"left": "APIUserAbortError", "status": "completed"}
     assert seen["stream_of_outputs"] == {"asked": "requires_action", "status": "completed", "messages": ["go on"]}
 
 
@@ -144,7 +148,8 @@ def _errors(seen: dict[str, Any]) -> None:
         "nobody": ("APIConnectionError", None),
         "timeout": ("APIConnectionTimeoutError", None),
         "aborted": ("APIUserAbortError", None),
-        "stream": ("NotFoundError", 404),
+        "refused": ("NotFoundError", 404),
+        "within": ("APIError", None),  # an event of a stream that had begun
     }
     assert (seen["bad"]["param"], seen["cursor"]["param"]) == ("metadata", "after")
     assert (seen["stranger"]["code"], seen["unavailable"]["type"]) == ("invalid_api_key", "server_error")

@@ -2,11 +2,11 @@
 // as one line of JSON; nothing is judged here, the test that starts this program does it. What goes wrong ends it.
 //
 // Told by the environment: THREADMILL_URL, _TOKEN, _AGENT (which echoes), _APPROVE (which asks first), and of a second
-// service, which never applies anything, THREADMILL_IDLE_URL, _IDLE_TOKEN and _IDLE_THREAD.
+// service, which never applies anything, THREADMILL_IDLE_URL, _IDLE_TOKEN, _IDLE_THREAD and _IDLE_AGENT.
 import OpenAI from 'openai';
 
 const told = Object.fromEntries(
-  ['URL', 'TOKEN', 'AGENT', 'APPROVE', 'IDLE_URL', 'IDLE_TOKEN', 'IDLE_THREAD'].map((name) => {
+  ['URL', 'TOKEN', 'AGENT', 'APPROVE', 'IDLE_URL', 'IDLE_TOKEN', 'IDLE_THREAD', 'IDLE_AGENT'].map((name) => {
     const value = process.env[`THREADMILL_${name}`];
     if (!value) throw new Error(`THREADMILL_${name} is not set`);
     return [name, value];
@@ -119,9 +119,10 @@ const checks = {
     const thread = await opened('/slow 60');
     const run = await threads.runs.create(thread, echo);
     const busy = await thrown(() => threads.runs.create(thread, echo));
+    const { response } = await threads.runs.retrieve(run.id, { thread_id: thread }).withResponse();
     const gone = await threads.runs.cancel(run.id, { thread_id: thread });
     const again = await thrown(() => threads.runs.cancel(run.id, { thread_id: thread }));
-    return { status: gone.status, busy, again };
+    return { poll_after: response.headers.get('openai-poll-after-ms'), status: gone.status, busy, again };
   },
 
   async stream() {
@@ -154,6 +155,25 @@ const checks = {
     return { asked: asked.status, status: run.status, messages: (await done.finalMessages()).map(text) };
   },
 
+  async stream_is_cancelled() {
+    const thread = await opened('/slow 60');
+    const stream = threads.runs.stream(thread, echo);
+    stream.once('textDelta', () => threads.runs.cancel(stream.currentRun().id, { thread_id: thread }));
+    const run = await stream.finalRun();
+    const [message] = await stream.finalMessages();
+    return { status: run.status, message: message.status, reason: message.incomplete_details.reason };
+  },
+
+  async stream_is_left() {
+    const thread = await opened('/slow 1');
+    const stream = threads.runs.stream(thread, echo);
+    stream.once('textDelta', () => stream.abort());
+    const left = await thrown(() => stream.finalRun());
+    const [run] = await all(threads.runs.list(thread));
+    const whole = await threads.runs.poll(run.id, { thread_id: thread });
+    return { left: left.class, status: whole.status };
+  },
+
   async failure() {
     const thread = await opened('/fail');
     const run = await threads.runs.createAndPoll(thread, echo);
@@ -179,7 +199,8 @@ const checks = {
       nobody: await thrown(() => nobody.beta.threads.create()),
       timeout: await thrown(edit(hasty)),
       aborted: await thrown(() => threads.create({}, { signal: stopped })),
-      stream: await thrown(() => threads.runs.stream(thread, { assistant_id: 'asst_unknown' }).finalRun()),
+      refused: await thrown(() => threads.runs.stream(thread, { assistant_id: 'asst_unknown' }).finalRun()),
+      within: await thrown(() => idle.beta.threads.createAndRunStream({ assistant_id: told.IDLE_AGENT }).finalRun()),
     };
   },
 };
