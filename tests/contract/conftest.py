@@ -1,4 +1,4 @@
-"""The service over HTTP, with a worker's crew, and two accounts that know nothing of each other."""
+"""The service over HTTP, with a worker's crew; one that executes runs; two accounts that know nothing of each other."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from shared.settings import Settings
+from tests.agents import Stage, running_stage
+from tests.contract.cortex_client import Cortex
 from tests.contract.openai_client import sdk
 from tests.service import Client, Service, running_service
 
@@ -14,6 +16,25 @@ from tests.service import Client, Service, running_service
 async def service(settings: Settings) -> AsyncIterator[Service]:
     async with running_service(settings) as service:
         yield service
+
+
+@pytest.fixture
+async def stage(settings: Settings) -> AsyncIterator[Stage]:
+    """A service that executes runs, and a client whose agent is what the test says."""
+    async with running_stage(settings) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def cortex(stage: Stage) -> Cortex:
+    return Cortex(stage.client)
+
+
+@pytest.fixture
+async def live(settings: Settings) -> AsyncIterator[Cortex]:
+    """A service of its own, set to Cortex' other shapes."""
+    async with running_stage(settings.model_copy(update={"cortex_shapes": "live"})) as stage:
+        yield Cortex(stage.client)
 
 
 @pytest.fixture

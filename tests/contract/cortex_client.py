@@ -8,11 +8,13 @@ from typing import Any
 
 import aiohttp
 
+from tests.agents import Stage
 from tests.service import Client, Reply
 
 THREADS = "/api/v2/cortex/threads"
 RUN = "/api/v2/cortex/agent:run"
 SOON = 15  # seconds
+_DELTA = b"event: response.text.delta\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +112,20 @@ def told(role: str, thread: int, message: int) -> dict[str, Any]:
 
 def texts(answer: dict[str, Any]) -> list[str]:
     return [part["text"] for part in answer["content"] if part["type"] == "text"]
+
+
+async def first_words(response: aiohttp.ClientResponse) -> None:
+    """Reads a stream up to its first delta."""
+    while await response.content.readline() != _DELTA:
+        assert not response.content.at_eof()
+
+
+async def behind_first_words(response: aiohttp.ClientResponse) -> list[tuple[str, Any]]:
+    """That delta, and all that comes after it."""
+    return frames((_DELTA + await response.read()).decode())
+
+
+async def numbers(stage: Stage) -> list[int]:
+    """Of all messages, in their order."""
+    rows = await stage.service.pool.fetch("select num from messages order by num")
+    return [row["num"] for row in rows]

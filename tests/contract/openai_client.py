@@ -24,6 +24,11 @@ def sdk(client: Client, **options: Any) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=f"{client.url}/v1", api_key=client.token, **options)
 
 
+async def said(threads: Any, thread: str, **query: Any) -> list[tuple[str, str]]:
+    """Role and text of the messages of a thread, oldest first."""
+    return [(m.role, m.content[0].text.value) async for m in threads.messages.list(thread, order="asc", **query)]
+
+
 def refusal(reply: Reply) -> tuple[int, str | None, str]:
     """Status, `param` and message of an error, which has OpenAI's form."""
     assert set(reply.json) == {"error"}, reply

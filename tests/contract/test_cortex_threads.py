@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.settings import Settings
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.cortex_client import THREADS, Cortex
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
@@ -18,115 +16,11 @@ PAGE = json.loads((Path(__file__).parent / "golden" / "cortex" / "threads.json")
 FIRST = 1_000_000_000
 
 
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
-
-
-@pytest.fixture
-async def cortex(stage: Stage) -> Cortex:
-    return Cortex(stage.client)
-
-
-@pytest.fixture
-async def live(settings: Settings) -> AsyncIterator[Cortex]:
-    """The same service, set to the other shapes."""
-    async with running_stage(settings.model_copy(update={"cortex_shapes": "live"})) as stage:
-        yield Cortex(stage.client)
-
-
-def kinds(document: Any) -> Any:
-    """A document with the kinds of its values in their places."""
-    if isinstance(document, dict):
-        return {key: kinds(value) for key, value in document.items()}
-    return [kinds(item) for item in document] if isinstance(document, list) else type(document)
-
-
-async def test_the_create_page_is_answered_with_a_number_as_text(cortex: Cortex) -> None:
-    page = PAGE["create"]
-    reply = await cortex.call(page["method"], page["path"], page["request"])
-    assert (reply.status, reply.body) == (200, b'"%d"' % FIRST)
-    assert kinds(reply.json) == kinds(page["answer"])
-
-
-async def test_the_live_service_answers_a_create_with_metadata(live: Cortex) -> None:
-    reply = await live.call("POST", THREADS, PAGE["create"]["request"])
-    assert reply.status == 200
-    assert kinds(reply.json) == kinds(PAGE["describe"]["answer"]["metadata"])
-    assert (reply.json["thread_id"], reply.json["thread_name"]) == (FIRST, "")
-    assert reply.json == await live.metadata(FIRST)
-
-
-async def talked(cortex: Cortex) -> int:
-    """The page's thread: a name, an application, a question, an answer."""
-    thread = await cortex.new(**PAGE["create"]["request"])
-    await cortex.ask("Hello, I need help.", thread_id=thread, parent_message_id=0)
-    named = await cortex.call("POST", f"{THREADS}/{thread}", {"thread_name": "Support Chat"})
-    assert named.status == 200
-    return thread
-
-
-async def test_the_describe_page_has_its_fields_and_their_kinds(cortex: Cortex) -> None:
-    thread = await talked(cortex)
-    page, given = PAGE["describe"]["answer"], await cortex.describe(thread)
-    assert kinds(given["metadata"]) == kinds(page["metadata"])
-    assert given["metadata"] | {"thread_id": thread, "thread_name": "Support Chat"} == given["metadata"]
-    assert [kinds(one) for one in reversed(given["messages"])] == [kinds(one) for one in page["messages"]]
-    answer, question = given["messages"]
-    assert (question["role"], question["message_payload"]) == ("user", "Hello, I need help.")
-    assert (answer["role"], answer["message_payload"]) == ("assistant", "Hello, I need help.")
-    assert (question["parent_id"], answer["parent_id"]) == (None, question["message_id"])
-
-
-async def test_the_live_service_s_payload_is_a_message_as_json(live: Cortex) -> None:
-    thread = await talked(live)
-    given = await live.describe(thread)
-    assert kinds(given["messages"][1]) == kinds(PAGE["describe"]["answer"]["messages"][0])
-    assert [json.loads(one["message_payload"]) for one in given["messages"]] == [
-        {"role": role, "content": [{"type": "text", "text": "Hello, I need help."}]} for role in ("assistant", "user")
-    ]
-
-
 async def test_the_request_of_a_message_is_named_also_with_its_answer(cortex: Cortex) -> None:
     thread = await cortex.new()
     body = {"thread_id": thread, "messages": [{"role": "user", "content": "hi"}], "stream": False}
     assert (await cortex.call("POST", "/api/v2/cortex/agent:run", body, X_Request_Id="req_001")).status == 200
     assert [one["request_id"] for one in (await cortex.describe(thread))["messages"]] == ["req_001", "req_001"]
-
-
-async def test_the_update_page_is_answered_word_by_word(cortex: Cortex) -> None:
-    thread, page = await cortex.new(), PAGE["update"]
-    reply = await cortex.call(page["method"], f"{THREADS}/{thread}", page["request"])
-    assert (reply.status, reply.json) == (200, {"status": page["answer"]["status"].replace("xxxx", str(thread))})
-    assert (await cortex.metadata(thread))["thread_name"] == page["request"]["thread_name"]
-    for nothing in ({}, None, {"thread_name": None}, {"unknown": 1}):
-        assert (await cortex.call("POST", f"{THREADS}/{thread}", nothing)).status == 200
-    assert (await cortex.metadata(thread))["thread_name"] == page["request"]["thread_name"]
-    assert (await cortex.call("POST", f"{THREADS}/{thread}", {"thread_name": ""})).status == 200
-    assert (await cortex.metadata(thread))["thread_name"] == ""
-
-
-async def test_the_list_page_is_a_bare_array_newest_first(cortex: Cortex) -> None:
-    first, second = await cortex.new(origin_application="my_app"), await cortex.new(origin_application="other")
-    await cortex.call("POST", f"{THREADS}/{first}", {"thread_name": "Support Chat"})
-    reply = await cortex.call("GET", THREADS)
-    assert [kinds(one) for one in reply.json] == kinds(PAGE["list"]["answer"]) * 2
-    assert [one["thread_id"] for one in reply.json] == [first, second]
-    assert reply.json == [await cortex.metadata(first), await cortex.metadata(second)]
-    mine = await cortex.call("GET", f"{THREADS}?origin_application=my_app")
-    assert [one["thread_id"] for one in mine.json] == [first]
-    assert (await cortex.call("GET", f"{THREADS}?origin_application=nobody")).json == []
-    assert len((await cortex.call("GET", f"{THREADS}?origin_application=")).json) == 2
-
-
-async def test_the_delete_page_is_answered_once(cortex: Cortex) -> None:
-    thread = await cortex.new()
-    assert (await cortex.call("DELETE", f"{THREADS}/{thread}")).json == PAGE["delete"]["answer"]
-    for method, body in (("DELETE", None), ("GET", None), ("POST", {})):
-        reply = await cortex.call(method, f"{THREADS}/{thread}", body)
-        assert (reply.status, reply.json["error_code"]) == (404, "not_found")
-    assert (await cortex.call("GET", THREADS)).json == []
 
 
 async def test_every_message_moves_the_time_of_its_thread(stage: Stage, cortex: Cortex) -> None:

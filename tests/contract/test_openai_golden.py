@@ -44,19 +44,53 @@ def known(message: dict[str, Any], thread: str) -> list[str]:
     return differences(shown, wanted, {"thread": thread, "message": message["id"]})
 
 
+async def asked(client: Client, name: str, thread: str, message: str = "", query: str = "") -> Any:
+    """A request as the page has it, answered with the page's status and its fields, of their kinds."""
+    page = PAGE[name]
+    path = page["path"].replace("{threadId}", thread).replace("{messageId}", message) + query
+    body = None if "request" not in page else REQUEST if name == "create" else page["request"]
+    reply = await call(
+        client, page["method"], path, body, **{k.replace("-", "_"): v for k, v in page["headers"].items()}
+    )
+    assert (reply.status, kinds(reply.json, page["answer"])) == (page["status"], []), reply
+    return reply.json
+
+
 async def test_the_requests_of_the_page_are_answered_as_it_says(client: Client) -> None:
     thread = await client.new_thread()
+    made = await asked(client, "create", thread)
+    assert known(made, thread) == []
+    assert await asked(client, "read", thread, made["id"]) == made
+    assert await asked(client, "update", thread, made["id"]) == made
+    more = await asked(client, "create", thread)
+    for query, wanted in {
+        "": [more, made],
+        "?limit=1": [more],
+        "?order=asc": [made, more],
+        f"?after={more['id']}": [made],
+        f"?before={made['id']}": [more],
+    }.items():
+        assert await asked(client, "list", thread, query=query) == wanted
+    assert set(PAGE["list"]["query"]) == {"limit", "order", "after", "before"}
+
+
+async def test_a_field_that_the_page_requires_is_missed_and_another_not(client: Client) -> None:
+    thread = await client.new_thread()
     path = f"/threads/{thread}/messages"
-    made = await call(client, "POST", path, REQUEST)
-    assert (made.status, kinds(made.json, PAGE["create"]["answer"])) == (PAGE["create"]["status"], [])
-    assert known(made.json, thread) == []
-    listed = await call(client, "GET", path)
-    assert (listed.status, kinds(listed.json, PAGE["list"]["answer"])) == (PAGE["list"]["status"], [])
-    assert listed.json == [made.json]
-    read = await call(client, "GET", f"{path}/{made.json['id']}")
-    assert (read.status, read.json) == (PAGE["read"]["status"], made.json)
-    updated = await call(client, "POST", f"{path}/{made.json['id']}", PAGE["update"]["request"])
-    assert (updated.status, updated.json) == (PAGE["update"]["status"], made.json)
+    for name, (_, need) in PAGE["create"]["fields"].items():
+        reply = await call(client, "POST", path, {key: REQUEST[key] for key in REQUEST if key != name})
+        assert (name, reply.status) == (name, 400 if need == "required" else 201)
+        assert need == "optional" or refusal(reply)[1] == name
+    made = (await call(client, "GET", path)).json[0]["id"]
+    for name, (_, need) in PAGE["update"]["fields"].items():
+        assert (name, need, (await call(client, "POST", f"{path}/{made}", {})).status) == (name, "optional", 200)
+
+
+def test_the_page_s_lengths_are_those_of_its_bodies() -> None:
+    """So nothing of them is left out here."""
+    for name in ("create", "update"):
+        body = json.dumps(PAGE[name]["request"], separators=(",", ":"))
+        assert len(body) == PAGE[name]["content_length"]
 
 
 async def test_the_create_of_the_page_as_it_stands_is_refused_by_its_role(client: Client) -> None:

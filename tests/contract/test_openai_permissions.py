@@ -1,6 +1,5 @@
 """Permissions by OpenAI's own client: each is a function call of the run, and its output the decision."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +8,8 @@ import pytest
 
 from shared import ids
 from shared.settings import Settings
-from tests.agents import Stage, running_stage
-from tests.contract.openai_client import call, refusal
+from tests.agents import Stage
+from tests.contract.openai_client import call, refusal, said
 from tests.service import Client, running_api
 from tests.watch import until
 
@@ -22,19 +21,8 @@ pytestmark = [
 
 
 @pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
-
-
-@pytest.fixture
 async def client(stage: Stage) -> Client:
     return stage.client
-
-
-async def said(threads: Any, thread: str, **query: Any) -> list[tuple[str, str]]:
-    """Role and text of the messages of a thread, oldest first."""
-    return [(m.role, m.content[0].text.value) async for m in threads.messages.list(thread, order="asc", **query)]
 
 
 async def asking(stage: Stage, threads: Any, function: str, text: str = "hello") -> tuple[str, Any]:

@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import re
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -13,8 +10,9 @@ import pytest
 
 from shared import accounts, ids
 from shared.settings import Settings
-from tests.agents import Stage, running_stage
-from tests.contract.openai_client import call, refusal, sdk
+from tests.agents import Stage
+from tests.contract.openai_client import call, refusal, said, sdk
+from tests.contract.quick_start import SHOWN, program, told
 from tests.service import Client, message, running_service
 
 pytestmark = [
@@ -25,19 +23,8 @@ pytestmark = [
 
 
 @pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
-
-
-@pytest.fixture
 async def client(stage: Stage) -> Client:
     return stage.client
-
-
-async def said(threads: Any, thread: str, **query: Any) -> list[tuple[str, str]]:
-    """Role and text of the messages of a thread, oldest first."""
-    return [(m.role, m.content[0].text.value) async for m in threads.messages.list(thread, order="asc", **query)]
 
 
 async def test_a_run_answers_all_that_was_said_and_its_messages_name_it(threads: Any, client: Client) -> None:
@@ -190,20 +177,6 @@ async def test_what_does_not_exist_is_not_found_and_what_is_missing_named(
     assert len((await threads.runs.list(thread.id)).data) == 1
 
 
-async def test_errors_are_the_classes_that_the_client_has_for_them(client: Client) -> None:
-    async with sdk(client.using("mst_" + "a" * 43), max_retries=0) as unknown:
-        with pytest.raises(openai.AuthenticationError) as refused:
-            await unknown.beta.threads.create()
-        assert (refused.value.code, refused.value.type) == ("invalid_api_key", "invalid_request_error")
-        assert refused.value.request_id
-    async with sdk(client, max_retries=0) as known:
-        with pytest.raises(openai.NotFoundError):
-            await known.beta.threads.retrieve("nonsense")
-        with pytest.raises(openai.BadRequestError) as bad:
-            await known.beta.threads.create(metadata={"a": "v" * 513})
-        assert (bad.value.param, bad.value.code) == ("metadata", "invalid_request")
-
-
 async def test_without_an_apply_in_time_the_minted_ids_are_the_answer(settings: Settings) -> None:
     """Nobody applies anything here."""
     quick = settings.model_copy(update={"wait_limit": 0.2})
@@ -226,23 +199,9 @@ async def test_without_an_apply_in_time_the_minted_ids_are_the_answer(settings: 
 
 
 async def test_the_quick_start_of_the_page_works_as_it_stands(client: Client) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```python\n(import os\n\nfrom openai .*?)^```$", page, re.MULTILINE | re.DOTALL)
-    told = {"URL": client.url, "TOKEN": client.token, "AGENT": client.agent}
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        env=os.environ | {f"THREADMILL_{name}": value for name, value in told.items()},
-        stdout=asyncio.subprocess.PIPE,
+        *(sys.executable, "-c", program("python")), env=os.environ | told(client), stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(30):
         shown, _ = await process.communicate()
-    assert shown.decode().splitlines() == [
-        "completed",
-        "And as a stream?",
-        "user: Hello, Threadmill!",
-        "assistant: Hello, Threadmill!",
-        "user: And as a stream?",
-        "assistant: And as a stream?",
-    ]
+    assert shown.decode().splitlines() == SHOWN

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from api import streams
 from shared.settings import Settings
 from tests import odd_runners
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.openai_client import call, sdk
 from tests.odd_runners import Gate
 from tests.service import Client, message, running_service
@@ -25,12 +25,6 @@ pytestmark = [
 
 SAID = ["thread.message.created", "thread.message.in_progress", "thread.message.delta"]
 BEGUN = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"]
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
 
 
 @pytest.fixture

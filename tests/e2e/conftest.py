@@ -5,7 +5,9 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -13,6 +15,8 @@ import pytest
 from deploy import cli
 from shared.settings import Settings
 from tests.e2e.command_line import Ended, Make, Threadmill
+from tests.e2e.dev_process import DevProcess
+from tests.e2e.users import User
 from tests.rows import Owner, add_owner
 
 
@@ -76,3 +80,12 @@ def make(threadmill: Threadmill, owner: Owner) -> Make:
         assert ended.code == 0, ended.err
 
     return make
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[DevProcess]:
+    """A `threadmill dev` of this test's own, in its directory."""
+    me = User("me", tmp_path)
+    dev = DevProcess(me.home, ".data", "--port", "0", "--json", become=me.become)
+    yield dev
+    dev.clean_up()
