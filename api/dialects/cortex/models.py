@@ -37,12 +37,21 @@ def _parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-Number = Annotated[int | str, AfterValidator(_number)]
+Number = Annotated[
+    Annotated[int, Field(json_schema_extra={"minimum": 0})]
+    | Annotated[str, Field(json_schema_extra={"pattern": "^[0-9]{1,19}$"})],
+    AfterValidator(_number),
+]
+Application = Annotated[
+    str,
+    AfterValidator(_application),
+    Field(description="At most 16 bytes of UTF-8.", json_schema_extra={"maxLength": APPLICATION_LIMIT}),
+]
 
 
 @with_config(OPEN)
 class CreateThread(TypedDict):
-    origin_application: NotRequired[Annotated[str, AfterValidator(_application)] | None]
+    origin_application: NotRequired[Application | None]
 
 
 @with_config(OPEN)
@@ -79,6 +88,7 @@ class ResultPart(TypedDict):
 
 
 Part = Annotated[TextPart | ResultPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=_PARTS, fail_fast=True)]
 
 
 @with_config(OPEN)
@@ -86,7 +96,7 @@ class Message(TypedDict):
     """A user's: text, or decisions."""
 
     role: Literal["user"]
-    content: Annotated[list[Part], Field(min_length=1, max_length=_PARTS, fail_fast=True), BeforeValidator(_parts)]
+    content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=str | Parts)]
 
 
 @with_config(OPEN)

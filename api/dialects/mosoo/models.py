@@ -43,7 +43,11 @@ def _message_text(text: str) -> str:
 Id = Annotated[str, Field(pattern=PATTERN, examples=["01J00000000000000000000009"])]
 FileId = Annotated[
     str,
-    Field(pattern=rf"^(file_[0-9A-Za-z_-]{{1,64}}|{PATTERN[1:-1]})$", examples=["file_01KQX0V62MEXAMPLE7W6X3B2A"]),
+    Field(
+        pattern=rf"^(file_[0-9A-Za-z_-]{{1,64}}|{PATTERN[1:-1]})$",
+        description="`file_` and 1 to 64 characters, or a ULID.",
+        examples=["file_01KQX0V62MEXAMPLE7W6X3B2A"],
+    ),
 ]
 ClientRequestId = Annotated[str, Field(min_length=1, max_length=255)]
 MessageText = Annotated[
