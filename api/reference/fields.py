@@ -53,7 +53,7 @@ class Fields:
         if len(holding) == 1:
             return holding[0][1]
         if holding:
-            return tag("ul", *(self._form(form, inner) for form, inner in holding), class_="forms")
+            return tag("ul", *(self.form(form, inner) for form, inner in holding), class_="forms")
         return self.within(schema["items"]) if isinstance(schema.get("items"), Mapping) else Html()
 
     def _field(self, name: str, schema: Schema, required: bool) -> Html:
@@ -82,7 +82,8 @@ class Fields:
         only = self.resolved(forms[0]) if len(forms) == 1 else {}
         return str(schema.get("description") or only.get("description", ""))
 
-    def _form(self, form: Schema, inner: Html) -> Html:
+    def form(self, form: Schema, inner: Html) -> Html:
+        """One of several, by its title."""
         whole = self.resolved(form)
         says = whole.get("description", "")
         return tag("li", tag("span", whole.get("title", "Each"), class_="form"), " ", prose(says), inner)
@@ -111,7 +112,7 @@ def _limits(schema: Schema) -> Iterator[str]:
     yield from _form_of_text(schema)
     for form in _forms(schema):
         if "$ref" not in form:
-            yield from _limits(form)
+            yield from _limits({"description": schema["description"], **form} if "description" in schema else form)
 
 
 def _range(least: int | None, most: int | None, unit: str) -> Iterator[str]:

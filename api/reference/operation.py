@@ -95,16 +95,7 @@ class Section:
         """Each form of an answer that has several."""
         if "oneOf" not in schema:
             return Html()
-        forms = [
-            tag(
-                "li",
-                tag("span", form["title"], class_="form"),
-                " ",
-                prose(form["description"]),
-                self.answers.within(form),
-            )
-            for form in schema["oneOf"]
-        ]
+        forms = [self.answers.form(form, self.answers.within(form)) for form in schema["oneOf"]]
         return tag("ul", *forms, class_="forms")
 
     def _events(self, data: Document, events: Sequence[Document]) -> Html:
@@ -117,7 +108,8 @@ class Section:
 
 
 def _by_data(events: Sequence[Document]) -> Iterator[tuple[Document, Sequence[Document]]]:
-    for data, found in groupby(events, lambda event: event["properties"]["data"]):
+    """Neighbours; one of which more is said stands alone."""
+    for (data, _), found in groupby(events, lambda event: (event["properties"]["data"], event.get("description"))):
         yield data, list(found)
 
 

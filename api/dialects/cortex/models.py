@@ -68,7 +68,7 @@ class TextPart(TypedDict):
 @with_config(OPEN)
 class JsonPart(TypedDict):
     type: Literal["json"]
-    json: dict[str, Any]
+    json: Annotated[dict[str, Any], Field(description="`decision`, and maybe a `note`.")]
 
 
 @with_config(OPEN)
@@ -103,10 +103,10 @@ class Message(TypedDict):
 class RunAgent(TypedDict):
     """`messages` holds the one that is new: what came before stands in the thread."""
 
-    thread_id: NotRequired[Number | None]
-    parent_message_id: NotRequired[Number | None]
+    thread_id: NotRequired[Annotated[Number | None, Field(description="Left out, a thread is made.")]]
+    parent_message_id: NotRequired[Annotated[Number | None, Field(description="A message of the assistant, or 0.")]]
     messages: Annotated[list[Message], Field(min_length=1, max_length=1, fail_fast=True)]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Annotated[bool | None, Field(description="True unless said otherwise.")]]
 
 
 CREATE_THREAD = TypeAdapter(CreateThread)

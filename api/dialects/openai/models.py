@@ -79,6 +79,7 @@ _PART = {
     "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
     "required": ["type", "text"],
 }
+Stream = Annotated[bool | None, Field(description="Whether to answer with server-sent events; false unless said.")]
 Metadata = Annotated[dict[str, str | None], PlainValidator(_metadata), pairs("string", "null")]
 Content = Annotated[
     list[dict[str, Any]],
@@ -124,30 +125,30 @@ class Edit(TypedDict):
 
 @with_config(OPEN)
 class NewRun(TypedDict):
-    assistant_id: str
+    assistant_id: Annotated[str, Field(description="The id of an agent.")]
     additional_messages: NotRequired[Messages]
     metadata: NotRequired[Metadata | None]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Stream]
 
 
 @with_config(OPEN)
 class NewThreadAndRun(TypedDict):
-    assistant_id: str
+    assistant_id: Annotated[str, Field(description="The id of an agent.")]
     thread: NotRequired[NewThread | None]
     metadata: NotRequired[Metadata | None]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Stream]
 
 
 @with_config(OPEN)
 class ToolOutput(TypedDict):
-    tool_call_id: str
-    output: str
+    tool_call_id: Annotated[str, Field(description="As in `required_action`.")]
+    output: Annotated[str, Field(description='`{"decision": "allow"}` or `{"decision": "deny"}`, or the word alone.')]
 
 
 @with_config(OPEN)
 class ToolOutputs(TypedDict):
     tool_outputs: Annotated[list[ToolOutput], Field(min_length=1, max_length=OUTPUT_LIMIT, fail_fast=True)]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Stream]
 
 
 MESSAGE = TypeAdapter(Message)
