@@ -6,6 +6,7 @@ Each is the same as long as the process lives: made at its first request, in a t
 import asyncio
 import gzip
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ JSON, PAGE, STYLE = "application/json", "text/html", "text/css"
 _CACHE = "public, max-age=3600"
 # The page has no script, and whatever somebody gets into it shall run none. Its style is a file beside it.
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+# `gzip` among what a client takes, unless it says that it takes none (RFC 9110, 12.5.3).
+_GZIP = re.compile(r"(?:^|,)\s*gzip\s*(?:$|,|;(?!\s*q=0(?:\.0*)?\s*(?:$|,)))", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Document:
         if any(known.value in (kept.tag, "*") for known in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = f"{self._media}; charset=utf-8"
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
+        if _GZIP.search(request.headers.get("Accept-Encoding", "")):
             headers["Content-Encoding"] = "gzip"
             return web.Response(body=kept.packed, headers=headers)
         return web.Response(body=kept.plain, headers=headers)
@@ -60,7 +63,7 @@ class Document:
     def _headers(self, kept: _Kept) -> CIMultiDict[str]:
         headers = CIMultiDict(
             {
-                "ETag": f'"{kept.tag}"',
+                "ETag": f'W/"{kept.tag}"',  # weak: the same tag for both encodings
                 "Cache-Control": _CACHE,
                 "Vary": "Accept-Encoding",
                 "X-Content-Type-Options": "nosniff",
