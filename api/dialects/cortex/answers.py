@@ -128,10 +128,15 @@ class Error(TypedDict):
 
 
 @with_config(CLOSED)
-class MessageKept(TypedDict):
+class Kept(TypedDict):
     role: Literal["user", "assistant"]
     thread_id: ThreadNumber
     message_id: MessageNumber | None
+
+
+@with_config(CLOSED)
+class MessageKept(Kept):
+    metadata: Annotated[Kept, Field(description="The same again, where clients of the live service look for it.")]
 
 
 @with_config(CLOSED)

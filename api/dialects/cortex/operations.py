@@ -95,6 +95,7 @@ _ANSWERED = (
         headers=_REPLAYED,
     ),
 )
+_THREAD_ID = query("thread_id", "As in the body, which goes before it.", type="integer", minimum=0)
 _QUESTION = {"role": "user", "content": [{"type": "text", "text": "Hello there"}]}
 _RUN = (
     "Without `thread_id` a thread is made. `parent_message_id` 0 begins anew, an assistant's message goes on from "
@@ -106,7 +107,7 @@ _OF_RUNS = (
         *("post", "/cortex/agent:run", "Agents", "Ask the account's default agent, or the thread's own"),
         _ANSWERED,
         models.RunAgent,
-        (KEY, WAIT),
+        (_THREAD_ID, KEY, WAIT),
         _RUN,
         _NOT_RUN,
         {"thread_id": "$THREAD", "parent_message_id": 0, "messages": [_QUESTION]},
@@ -115,7 +116,7 @@ _OF_RUNS = (
         *("post", _AGENT, "Agents", "Ask an agent by its name"),
         _ANSWERED,
         models.RunAgent,
-        (KEY, WAIT),
+        (_THREAD_ID, KEY, WAIT),
         f"{_RUN} Any database and any schema will do.",
         _NOT_RUN,
         {"stream": False, "messages": [_QUESTION]},
