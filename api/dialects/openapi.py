@@ -11,9 +11,12 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from api.dialects import shell
-from api.dialects.operations import SECURITY, Answer, Dialect, Model, Operation, Schema, Sent
+from api.dialects.operations import KEY, SECURITY, Answer, Dialect, Model, Operation, Schema, Sent
 
 _REF = "#/components/schemas/{model}"
+_LATER = frozenset({"409", "503"})  # a key whose request is under way says when to try again
+_KEY_USED = "The Idempotency-Key stands for another request."
+_UNDER_WAY = "The first request of the Idempotency-Key is still under way: try again."
 _JSON, _SSE = "application/json", "text/event-stream"
 
 
@@ -130,8 +133,7 @@ class _Writer:
         }
 
     def _refusal(self, status: str, says: str) -> Schema:
-        later = status in ("503", self._dialect.conflict_status)
-        headers = self._headers(("Retry-After",) if later else ())
+        headers = self._headers(("Retry-After",) if status in _LATER else ())
         content = {_JSON: {"schema": self._schema(self._dialect.error)}}
         return {"description": says, "headers": headers, "content": content}
 
@@ -150,10 +152,13 @@ def refusals(dialect: Dialect, operation: Operation) -> Mapping[str, str]:
     can |= {"404"} if "{" in operation.path or operation.method != "get" else set()
     can |= {"413", "415"} if operation.body is not None else set()
     found = {status: says for status, says in dialect.refusals.items() if status in can}
-    if operation.conflict:
-        says = f"{found.get(dialect.conflict_status, '')} {operation.conflict}"
-        found = dict(sorted((found | {dialect.conflict_status: says.strip()}).items()))
-    return found
+    told = [(dialect.conflict_status, operation.conflict)]
+    if KEY in operation.parameters:
+        told += [(dialect.conflict_status, _KEY_USED), ("409", _UNDER_WAY)]
+    for status, says in told:
+        if says:
+            found[status] = f"{found.get(status, '')} {says}".strip()
+    return dict(sorted(found.items()))
 
 
 def _described(models: Iterable[Model]) -> tuple[list[Model], list[Schema], Schema]:

@@ -44,16 +44,16 @@ def _listed(section: Section, document: Document) -> Iterator[Html]:
     yield tag("h2", tag("a", _short(document), href=f"#{section.name}"))
     for group, operations in _groups(document).items():
         yield tag("h3", group)
-        entries = [
-            tag(
-                "a",
-                tag("span", method.upper(), class_=f"method {method}"),
-                tag("span", operation["summary"]),
-                href=f"#{section.anchor(operation)}",
-            )
-            for method, _, operation in operations
-        ]
-        yield tag("ul", *(tag("li", entry) for entry in entries))
+        entries = [_entry(method, each["summary"], section.anchor(each)) for method, _, each in operations]
+        yield tag("ul", *entries)
+    for hook in document.get("webhooks", {}).values():
+        yield tag("h3", "Webhooks")
+        yield tag("ul", _entry("post", hook["post"]["summary"], f"{section.name}-webhook"))
+
+
+def _entry(method: str, summary: str, anchor: str) -> Html:
+    word = tag("span", method.upper(), class_=f"method {method}")
+    return tag("li", tag("a", word, tag("span", summary), href=f"#{anchor}"))
 
 
 def _introduction(documents: Mapping[str, Document]) -> Html:
@@ -91,7 +91,12 @@ def _dialect(section: Section, document: Document) -> Html:
         for group, operations in _groups(document).items()
     ]
     hooks = [_webhook(section, hook["post"]) for hook in document.get("webhooks", {}).values()]
-    title = tag("h2", _short(document), " ", tag("a", "#", href=f"#{section.name}", class_="anchor"))
+    title = tag(
+        "h2",
+        _short(document),
+        " ",
+        tag("a", "#", href=f"#{section.name}", class_="anchor", aria_label="A link to this"),
+    )
     common = [tag("p", prose(document["info"]["description"])), *_common(section, document)]
     return tag("section", title, *common, *parts, *hooks, id=section.name, class_="dialect")
 

@@ -61,6 +61,7 @@ def test_every_link_leads_into_the_page_or_to_a_file_that_is_served(page: Read) 
     anchors, served = set(page.of("id")), documents()
     links = page.of("href")
     assert set(served) - {"/docs"} <= set(links)
+    assert "#mosoo-webhook" in links
     for link in links:
         assert link in served or (link.startswith("#") and link[1:] in anchors), link
 

@@ -6,11 +6,10 @@ from api.dialects.operations import DESCRIPTION, KEY, WAIT, Answer, Choice, Oper
 _THREADS, _THREAD = "/cortex/threads", "/cortex/threads/{id}"
 _AGENT = "/databases/{database}/schemas/{schema}/agents/{name}:run"
 _REPLAYED = ("Idempotency-Replayed",)
-_KEY_USED = "The Idempotency-Key stands for another request, or for one that is still under way."
 _TAKES_NONE = "The thread is archived, or held by a dead letter."
 _NOT_RUN = (
     f"A run is active. {_TAKES_NONE} The permission is settled. The agent is not published. The run was cancelled, "
-    f"where the answer is not streamed. {_KEY_USED}"
+    "where the answer is not streamed."
 )
 
 _OF_THREADS = (
@@ -29,7 +28,6 @@ _OF_THREADS = (
         ),
         models.CreateThread,
         (KEY, WAIT),
-        conflict=_KEY_USED,
         example={"origin_application": "my_app"},
         body_required=False,
     ),
@@ -65,7 +63,7 @@ _OF_THREADS = (
         (Answer("200", "Updated.", answers.Updated, headers=_REPLAYED),),
         models.UpdateThread,
         (KEY, WAIT),
-        conflict=f"{_TAKES_NONE} {_KEY_USED}",
+        conflict=_TAKES_NONE,
         example={"thread_name": "Plants"},
         body_required=False,
     ),
@@ -74,7 +72,6 @@ _OF_THREADS = (
         (Answer("200", "Deleted.", answers.Deleted, headers=_REPLAYED),),
         parameters=(KEY, WAIT),
         says="In every dialect. A second time it is 404.",
-        conflict=_KEY_USED,
     ),
 )
 

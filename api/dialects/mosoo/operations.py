@@ -11,7 +11,6 @@ _THREAD = "/threads/{threadId}"
 _RUN = f"{_THREAD}/runs/{{runId}}"
 _HELD = "The thread is held by a dead letter."
 _TAKES_NONE = "The thread is archived, or held by a dead letter."
-_KEY_USED = "The Idempotency-Key stands for another request, or for one that is still under way."
 
 
 def _page(most: int, entries: str) -> tuple[Schema, Schema]:
@@ -35,7 +34,7 @@ _OF_THREADS = (
         models.CreateThread,
         (KEY, WAIT),
         "With `input` the agent begins to work; without it the thread is idle, and has no run.",
-        f"The agent takes no new threads. {_KEY_USED}",
+        "The agent takes no new threads.",
         {"input": {"type": "user.message", "content": [{"type": "text", "text": "Hello"}]}},
     ),
     Operation(
@@ -83,7 +82,7 @@ _OF_EVENTS = (
         models.SendEvents,
         (KEY, WAIT),
         "Applied in order, all of it or none. What an event can't do is no error: it is told in `warnings`.",
-        f"{_TAKES_NONE} {_KEY_USED}",
+        _TAKES_NONE,
         {"events": [{"type": "user_message", "text": "Hello again"}]},
     ),
     Operation(

@@ -33,8 +33,8 @@ DIALECT = Dialect(
     says=(
         "For OpenAI's clients (`beta.threads`), under `/v1`, and for AIML's thread messages, which have no prefix. An "
         "*assistant* is an agent of Threadmill. Ids are ULIDs without a prefix; times are seconds. Keys that the "
-        "service has no use for are ignored, null is the same as absent. What does not fit the state of things is 400, "
-        "never 409, which OpenAI's clients would repeat."
+        "service has no use for are ignored, null is the same as absent. What does not fit the state of things is 400: "
+        "OpenAI's clients repeat a 409, which only a key has whose first request is under way."
     ),
     root="/",
     operations=OPERATIONS,

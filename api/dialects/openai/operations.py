@@ -1,12 +1,11 @@
 """What the AIML / OpenAI dialect offers of threads and messages, as a table. Messages have two addresses."""
 
 from api.dialects.openai import answers, models
-from api.dialects.operations import KEY, Answer, Choice, Operation, Schema, header, limit, query
+from api.dialects.operations import KEY, WAIT, Answer, Choice, Operation, Schema, header, limit, query
 from shared.ids import PATTERN
 
 ID: Schema = {"type": "string", "pattern": PATTERN}
 REPLAYED = ("Idempotency-Replayed",)
-KEY_USED = "The Idempotency-Key stands for another request, or for one that is still under way."
 TAKES_NONE = "The thread is archived, or held by a dead letter."
 PAGE = (
     limit(100, 20),
@@ -41,9 +40,9 @@ def _messages(path: str, title: str) -> tuple[Operation, ...]:
             *("post", path, title, "Add a message to a thread"),
             _created(official),
             models.Message,
-            (KEY, *beta),
+            (KEY, WAIT, *beta),
             "It is added in its turn, and starts nothing: a run answers it. It is `in_progress` where that takes long.",
-            f"{TAKES_NONE} {KEY_USED}",
+            TAKES_NONE,
             {"role": "user", "content": "Hello"},
         ),
         Operation(
@@ -54,16 +53,16 @@ def _messages(path: str, title: str) -> tuple[Operation, ...]:
             *("post", message, title, "Change the metadata of a message"),
             (Answer("200", "The message as it is now.", answers.ThreadMessage, headers=REPLAYED),),
             models.Edit,
-            (KEY,),
+            (KEY, WAIT),
             _MERGED,
-            f"{TAKES_NONE} {KEY_USED}",
+            TAKES_NONE,
             {"metadata": {"read": "yes"}},
         ),
         Operation(
             *("delete", message, title, "Remove a message"),
             (Answer("200", "Removed.", answers.DeletedMessage, headers=REPLAYED),),
-            parameters=(KEY,),
-            conflict=f"{TAKES_NONE} {KEY_USED}",
+            parameters=(KEY, WAIT),
+            conflict=TAKES_NONE,
         ),
     )
 
@@ -90,9 +89,9 @@ OF_THREADS = (
         *("post", "/v1/threads", "Threads", "Create a thread"),
         (Answer("200", "The thread.", answers.Thread, headers=REPLAYED),),
         models.NewThread,
-        (KEY,),
+        (KEY, WAIT),
         "Its first run gives it its agent.",
-        KEY_USED,
+        "",
         {"messages": [{"role": "user", "content": "Hello"}], "metadata": {"topic": "plants"}},
         body_required=False,
     ),
@@ -104,17 +103,16 @@ OF_THREADS = (
         *("post", _THREAD, "Threads", "Change the metadata of a thread"),
         (Answer("200", "The thread as it is now.", answers.Thread, headers=REPLAYED),),
         models.Edit,
-        (KEY,),
+        (KEY, WAIT),
         _MERGED,
-        f"{TAKES_NONE} {KEY_USED}",
+        TAKES_NONE,
         {"metadata": {"topic": "herbs"}},
     ),
     Operation(
         *("delete", _THREAD, "Threads", "Delete a thread"),
         (Answer("200", "Deleted.", answers.DeletedThread, headers=REPLAYED),),
-        parameters=(KEY,),
+        parameters=(KEY, WAIT),
         says="In every dialect. A second time it is 404.",
-        conflict=KEY_USED,
     ),
 )
 OF_MESSAGES = _messages(f"{_THREAD}/messages", "Messages")

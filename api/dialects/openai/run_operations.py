@@ -1,8 +1,8 @@
 """What the OpenAI dialect offers of runs, as a table."""
 
 from api.dialects.openai import answers, models, run_answers
-from api.dialects.openai.operations import KEY_USED, PAGE, REPLAYED, TAKES_NONE
-from api.dialects.operations import KEY, Answer, Operation, Sent
+from api.dialects.openai.operations import PAGE, REPLAYED, TAKES_NONE
+from api.dialects.operations import KEY, WAIT, Answer, Operation, Sent
 
 _RUNS = "/v1/threads/{threadId}/runs"
 _RUN = f"{_RUNS}/{{runId}}"
@@ -28,19 +28,19 @@ OF_RUNS = (
         *("post", "/v1/threads/runs", "Runs", "Create a thread and run it"),
         _answered("The run, whose `thread_id` is the thread.", Sent("thread.created", answers.Thread)),
         models.NewThreadAndRun,
-        (KEY,),
+        (KEY, WAIT),
         _KEEPS,
-        f"The agent is not published. {KEY_USED}",
+        "The agent is not published.",
         {"assistant_id": "$AGENT", "thread": {"messages": [{"role": "user", "content": "Hello"}]}, "stream": True},
     ),
     Operation(
         *("post", _RUNS, "Runs", "Run a thread"),
         _answered("The run."),
         models.NewRun,
-        (KEY,),
+        (KEY, WAIT),
         f"It answers all messages of the user that no run has answered yet. {_KEEPS}",
-        f"A run is active, or the thread has another agent; nothing is added then. The agent is not published. "
-        f"{TAKES_NONE} {KEY_USED}",
+        "A run is active, or the thread has another agent; nothing is added then. The agent is not published. "
+        f"{TAKES_NONE}",
         {"assistant_id": "$AGENT", "additional_messages": [{"role": "user", "content": "And what then?"}]},
     ),
     Operation(
@@ -56,17 +56,17 @@ OF_RUNS = (
     Operation(
         *("post", f"{_RUN}/cancel", "Runs", "Cancel a run"),
         (Answer("200", "The run; `cancelling` where it is not applied yet.", run_answers.Run, headers=REPLAYED),),
-        parameters=(KEY,),
-        conflict=f"The run is over. {TAKES_NONE} {KEY_USED}",
+        parameters=(KEY, WAIT),
+        conflict=f"The run is over. {TAKES_NONE}",
     ),
     Operation(
         *("post", f"{_RUN}/submit_tool_outputs", "Runs", "Decide what a run asks for"),
         _answered("The run."),
         models.ToolOutputs,
-        (KEY,),
+        (KEY, WAIT),
         'An output is `{"decision": "allow"}` or `{"decision": "deny"}`, or the word alone. Some calls may be decided '
         "now and others later.",
-        f"The run asks for nothing, or not for this. {TAKES_NONE} {KEY_USED}",
+        f"The run asks for nothing, or not for this. {TAKES_NONE}",
         {"tool_outputs": [{"tool_call_id": "$CALL", "output": "allow"}]},
     ),
 )
