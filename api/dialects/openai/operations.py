@@ -91,8 +91,7 @@ OF_THREADS = (
         models.NewThread,
         (KEY, WAIT),
         "Its first run gives it its agent.",
-        "",
-        {"messages": [{"role": "user", "content": "Hello"}], "metadata": {"topic": "plants"}},
+        example={"messages": [{"role": "user", "content": "Hello"}], "metadata": {"topic": "plants"}},
         body_required=False,
     ),
     Operation(
