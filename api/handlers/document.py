@@ -14,8 +14,8 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 JSON, PAGE, STYLE = "application/json", "text/html", "text/css"
-# A new version of the service may say something else: an hour later everybody has heard of it.
-_CACHE = "public, max-age=3600"
+# A new version of the service says something else: five minutes later everybody has it, the page with its own style.
+_CACHE = "public, max-age=300"
 # The page has no script, and whatever somebody gets into it shall run none. Its style is a file beside it.
 _POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # `gzip` among what a client takes, unless it says that it takes none (RFC 9110, 12.5.3).
