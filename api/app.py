@@ -12,7 +12,6 @@ from api.auth import Tokens
 from api.follow import Hub
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
-from api.handlers.document import Document
 from api.handlers.door import Door
 from api.handlers.events import Events
 from api.handlers.health import Health
@@ -25,7 +24,8 @@ from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
 from api.inbox import Inbox
 from api.postgres import Postgres
-from api.routes import cortex_routes, openai_routes, routes
+from api.reference.files import documents
+from api.routes import cortex_routes, document_routes, openai_routes, routes
 from shared.db.connect import open_pool
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -64,7 +64,8 @@ def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, he
         hub.hurry()
 
     app = web.Application()
-    app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), Document(), health))
+    app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), health))
+    app.add_routes(document_routes(documents()))
     app.add_routes(cortex_routes(CortexThreads(door), CortexRuns(door, hub)))
     app.add_routes(openai_routes(OpenAIThreads(door), Messages(door), OpenAIRuns(door, RunStreams(door, hub))))
     app.on_shutdown.append(drain)

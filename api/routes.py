@@ -1,5 +1,7 @@
 """All URLs, on one page."""
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from api.handlers.cortex_runs import CortexRuns
@@ -23,9 +25,7 @@ CORTEX_AGENT = "/api/v2/databases/{database}/schemas/{schema}/agents/{name}"
 OPENAI = "/v1/threads/{threadId}"
 
 
-def routes(
-    threads: Threads, events: Events, stream: EventStream, runs: Runs, document: Document, health: Health
-) -> list[web.RouteDef]:
+def routes(threads: Threads, events: Events, stream: EventStream, runs: Runs, health: Health) -> list[web.RouteDef]:
     return [
         # First, because what follows is tried in this order and most requests are this one.
         web.post(f"{THREAD}/events", events.send),
@@ -40,11 +40,15 @@ def routes(
         web.get(f"{THREAD}/runs", runs.list),
         web.get(f"{THREAD}/runs/{{runId}}", runs.read),
         web.patch(f"{THREAD}/runs/{{runId}}", runs.edit),
-        web.get("/api/v1/openapi.json", document.read),
         web.get("/healthz", health.live),
         web.get("/readyz", health.ready),
         web.get("/metrics", health.metrics),
     ]
+
+
+def document_routes(documents: Mapping[str, Document]) -> list[web.RouteDef]:
+    """What describes the service, each at its path."""
+    return [web.get(path, document.read) for path, document in documents.items()]
 
 
 def cortex_routes(threads: CortexThreads, runs: CortexRuns) -> list[web.RouteDef]:

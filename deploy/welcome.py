@@ -63,6 +63,7 @@ def page(kept: DevFile, data: Path) -> str:
             f"  agents    {agents}",
             f"  Postgres  psql '{kept.database_url}'",
             f"  Redis     redis-cli -u '{kept.redis_url}'",
+            f"  reference {kept.url}/docs",
             f"  queue     threadmill queue status --data {shlex.quote(str(data))}",
             f"  kept in   {data}/dev.json",
             "",

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from api.dialects.mosoo.openapi import OPERATIONS, Operation
+from api.dialects.mosoo.operations import OPERATIONS
+from api.dialects.operations import Operation
 from shared import accounts, ids
 from shared.models import TokenKind
 from shared.settings import Settings

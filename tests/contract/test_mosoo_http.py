@@ -1,14 +1,10 @@
-"""What is common to all routes: unknown ones, methods, request ids, waiting, health, and the OpenAPI document."""
+"""What is common to all routes: unknown ones, methods, request ids, waiting, and health."""
 
 import asyncio
-import re
 
-from aiohttp import web
 from pydantic import TypeAdapter
 
-from api.app import create_app
 from api.dialects.mosoo import answers
-from api.dialects.mosoo.openapi import OPERATIONS, document
 from shared import ids
 from shared.ids import AccountId, AgentId, TokenId
 from shared.settings import Settings
@@ -93,34 +89,6 @@ async def test_an_answer_is_as_the_document_says(client: Client) -> None:
     TypeAdapter(answers.SentEvents).validate_json(sent.body)
     assert sent.headers["content-type"] == "application/json; charset=utf-8"
     assert sent.headers["server"] == "threadmill"
-
-
-async def test_the_document_is_served_without_a_token(client: Client) -> None:
-    reply = await client.using("").call("GET", "/openapi.json")
-    assert (reply.status, reply.json) == (200, document())
-
-
-async def test_the_document_and_the_router_name_the_same_routes(settings: Settings) -> None:
-    app = await create_app(settings)
-    served = {
-        (route.method, resource.canonical.removeprefix("/api/v1"))
-        for resource in app.router.resources()
-        for route in resource
-        if resource.canonical.startswith("/api/v1") and route.method != "HEAD"
-    }
-    assert served == {(operation.method.upper(), operation.path) for operation in OPERATIONS}
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await runner.cleanup()
-
-
-def test_every_reference_of_the_document_leads_somewhere() -> None:
-    described = document()
-    names = set(described["components"]["schemas"])
-    used = set(re.findall(r"#/components/schemas/(\w+)", str(described)))
-    assert used == names
-    identifiers = [entry["operationId"] for path in described["paths"].values() for entry in path.values()]
-    assert len(set(identifiers)) == len(identifiers) == len(OPERATIONS)
 
 
 async def health(service: Service, path: str) -> Reply:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import stat
@@ -128,6 +129,8 @@ def test_the_printed_commands_work_as_pasted(me: User, start: Start) -> None:
     assert '"acceptedAt":' in said
     assert said.count('"type":"run.completed"') == 2 + 3  # in the second stream the first run's, too; and the history
     assert '"content":"And what then?"' in said.splitlines()[-1]
+    (reference,) = re.findall(r"^  reference (\S+)$", page, re.MULTILINE)
+    assert b"<!doctype html>" in subprocess.run(["curl", "-sS", reference], capture_output=True, check=True).stdout
 
 
 async def test_several_apis_and_workers_share_one_url(me: User, start: Start) -> None:

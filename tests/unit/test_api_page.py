@@ -7,7 +7,8 @@ import pytest
 
 from api import body, server, sse
 from api.dialects.mosoo import models
-from api.dialects.mosoo.openapi import OPERATIONS, Operation
+from api.dialects.mosoo.operations import OPERATIONS
+from api.dialects.operations import Operation
 from api.handlers import stream
 from shared import errors
 from shared.effects import WarningCode

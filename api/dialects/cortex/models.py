@@ -37,12 +37,21 @@ def _parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-Number = Annotated[int | str, AfterValidator(_number)]
+Number = Annotated[
+    Annotated[int, Field(json_schema_extra={"minimum": 0})]
+    | Annotated[str, Field(json_schema_extra={"pattern": "^[0-9]{1,19}$"})],
+    AfterValidator(_number),
+]
+Application = Annotated[
+    str,
+    AfterValidator(_application),
+    Field(description="At most 16 bytes of UTF-8.", json_schema_extra={"maxLength": APPLICATION_LIMIT}),
+]
 
 
 @with_config(OPEN)
 class CreateThread(TypedDict):
-    origin_application: NotRequired[Annotated[str, AfterValidator(_application)] | None]
+    origin_application: NotRequired[Application | None]
 
 
 @with_config(OPEN)
@@ -59,7 +68,7 @@ class TextPart(TypedDict):
 @with_config(OPEN)
 class JsonPart(TypedDict):
     type: Literal["json"]
-    json: dict[str, Any]
+    json: Annotated[dict[str, Any], Field(description="`decision`, and maybe a `note`.")]
 
 
 @with_config(OPEN)
@@ -79,6 +88,7 @@ class ResultPart(TypedDict):
 
 
 Part = Annotated[TextPart | ResultPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(min_length=1, max_length=_PARTS, fail_fast=True)]
 
 
 @with_config(OPEN)
@@ -86,17 +96,17 @@ class Message(TypedDict):
     """A user's: text, or decisions."""
 
     role: Literal["user"]
-    content: Annotated[list[Part], Field(min_length=1, max_length=_PARTS, fail_fast=True), BeforeValidator(_parts)]
+    content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=str | Parts)]
 
 
 @with_config(OPEN)
 class RunAgent(TypedDict):
     """`messages` holds the one that is new: what came before stands in the thread."""
 
-    thread_id: NotRequired[Number | None]
-    parent_message_id: NotRequired[Number | None]
+    thread_id: NotRequired[Annotated[Number | None, Field(description="Left out, a thread is made.")]]
+    parent_message_id: NotRequired[Annotated[Number | None, Field(description="A message of the assistant, or 0.")]]
     messages: Annotated[list[Message], Field(min_length=1, max_length=1, fail_fast=True)]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Annotated[bool | None, Field(description="True unless said otherwise.")]]
 
 
 CREATE_THREAD = TypeAdapter(CreateThread)

@@ -211,11 +211,3 @@ class Told(TypedDict):
     type: Literal["run.completed", "run.failed", "run.cancelled", "run.waiting_input"]
     timestamp: datetime
     data: ToldOf
-
-
-class Description(TypedDict):
-    """An OpenAPI document."""
-
-    openapi: str
-    info: dict[str, Any]
-    paths: dict[str, Any]

@@ -43,9 +43,15 @@ def _message_text(text: str) -> str:
 Id = Annotated[str, Field(pattern=PATTERN, examples=["01J00000000000000000000009"])]
 FileId = Annotated[
     str,
-    Field(pattern=rf"^(file_[0-9A-Za-z_-]{{1,64}}|{PATTERN[1:-1]})$", examples=["file_01KQX0V62MEXAMPLE7W6X3B2A"]),
+    Field(
+        pattern=rf"^(file_[0-9A-Za-z_-]{{1,64}}|{PATTERN[1:-1]})$",
+        description="`file_` and 1 to 64 characters, or a ULID.",
+        examples=["file_01KQX0V62MEXAMPLE7W6X3B2A"],
+    ),
 ]
-ClientRequestId = Annotated[str, Field(min_length=1, max_length=255)]
+ClientRequestId = Annotated[
+    str, Field(min_length=1, max_length=255, description="The same one in the same thread starts nothing twice.")
+]
 MessageText = Annotated[
     str,
     AfterValidator(_message_text),
@@ -86,9 +92,13 @@ class CreateThread(TypedDict):
     """`files` and `resources` are the two generations' names of one thing: send one of them."""
 
     input: NotRequired[ThreadInput | None]
-    client_external_ref: NotRequired[Annotated[str, Field(max_length=255)] | None]
-    attributed_user_id: NotRequired[Id | None]
-    userId: NotRequired[Annotated[str, Field(min_length=1, max_length=255)] | None]
+    client_external_ref: NotRequired[
+        Annotated[str, Field(max_length=255, description="The client's own name of it.")] | None
+    ]
+    attributed_user_id: NotRequired[Annotated[Id, Field(description="A user of the account.")] | None]
+    userId: NotRequired[
+        Annotated[str, Field(min_length=1, max_length=255, description="A user of the application.")] | None
+    ]
     files: NotRequired[Annotated[list[FileHandle], Field(fail_fast=True)] | None]
     resources: NotRequired[Resources | None]
 
@@ -103,13 +113,17 @@ class UserMessage(TypedDict):
     requestId: NotRequired[ClientRequestId | None]
     attachmentIds: NotRequired[Annotated[list[FileId], Field(fail_fast=True)] | None]
     resources: NotRequired[Resources | None]
-    on_busy: NotRequired[Annotated[BusyPolicy, Field(strict=False)] | None]
+    on_busy: NotRequired[
+        Annotated[
+            BusyPolicy | None, Field(strict=False, description="What to do while a run is active; else the agent says.")
+        ]
+    ]
 
 
 @with_config(CLOSED)
 class PermissionDecision(TypedDict):
     type: Literal["permission_decision", "permission-decision"]
-    requestId: Annotated[str, Field(min_length=1, max_length=255)]
+    requestId: Annotated[str, Field(min_length=1, max_length=255, description="The id of what is asked.")]
     decision: Literal["allow_once", "reject_once"]
     note: NotRequired[Annotated[str, Field(max_length=2000)] | None]
 
@@ -117,7 +131,7 @@ class PermissionDecision(TypedDict):
 @with_config(CLOSED)
 class UserInterrupt(TypedDict):
     type: Literal["user_interrupt", "interrupt"]
-    runId: NotRequired[Id | None]
+    runId: NotRequired[Annotated[Id | None, Field(description="Left out, the run that is active.")]]
 
 
 Event = Annotated[UserMessage | PermissionDecision | UserInterrupt, Field(discriminator="type")]

@@ -6,7 +6,7 @@ that know only some of them. Null is the same as absent. Source: the wire contra
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema, with_config
 from pydantic.functional_validators import BeforeValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -65,18 +65,49 @@ def _no_null(value: Any) -> Any:
     return [] if value is None else value
 
 
-Metadata = Annotated[dict[str, str | None], PlainValidator(_metadata)]
+def pairs(*kinds: str) -> WithJsonSchema:
+    """Metadata, described: values of these kinds."""
+    value = {"type": list(kinds) if len(kinds) > 1 else kinds[0], "maxLength": VALUE_LIMIT}
+    keys = {"maxLength": KEY_LIMIT}
+    return WithJsonSchema(
+        {"type": "object", "maxProperties": PAIRS, "propertyNames": keys, "additionalProperties": value}
+    )
+
+
+_PART = {
+    "type": "object",
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    "required": ["type", "text"],
+}
+Stream = Annotated[bool | None, Field(description="Whether to answer with server-sent events; false unless said.")]
+Metadata = Annotated[dict[str, str | None], PlainValidator(_metadata), pairs("string", "null")]
+Content = Annotated[
+    list[dict[str, Any]],
+    PlainValidator(_parts),
+    WithJsonSchema(
+        {
+            "description": f"Not blank; together at most {TEXT_LIMIT:,} bytes of UTF-8.",
+            "anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "array", "minItems": 1, "items": _PART}],
+        }
+    ),
+]
+Attachments = Annotated[
+    None,
+    PlainValidator(_no_files),
+    WithJsonSchema({"type": ["array", "null"], "maxItems": 0, "description": "Empty: there are no files yet."}),
+]
 
 
 @with_config(OPEN)
 class Message(TypedDict):
     role: Literal["user", "assistant"]
-    content: Annotated[list[dict[str, Any]], PlainValidator(_parts)]
+    content: Content
     metadata: NotRequired[Metadata | None]
-    attachments: NotRequired[Annotated[None, PlainValidator(_no_files)]]
+    attachments: NotRequired[Attachments]
 
 
-Messages = Annotated[list[Message], Field(max_length=MESSAGES_LIMIT, fail_fast=True), BeforeValidator(_no_null)]
+_Messages = Annotated[list[Message], Field(max_length=MESSAGES_LIMIT, fail_fast=True)]
+Messages = Annotated[_Messages, BeforeValidator(_no_null, json_schema_input_type=_Messages | None)]
 
 
 @with_config(OPEN)
@@ -94,30 +125,30 @@ class Edit(TypedDict):
 
 @with_config(OPEN)
 class NewRun(TypedDict):
-    assistant_id: str
+    assistant_id: Annotated[str, Field(description="The id of an agent.")]
     additional_messages: NotRequired[Messages]
     metadata: NotRequired[Metadata | None]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Stream]
 
 
 @with_config(OPEN)
 class NewThreadAndRun(TypedDict):
-    assistant_id: str
+    assistant_id: Annotated[str, Field(description="The id of an agent.")]
     thread: NotRequired[NewThread | None]
     metadata: NotRequired[Metadata | None]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Stream]
 
 
 @with_config(OPEN)
 class ToolOutput(TypedDict):
-    tool_call_id: str
-    output: str
+    tool_call_id: Annotated[str, Field(description="As in `required_action`.")]
+    output: Annotated[str, Field(description='`{"decision": "allow"}` or `{"decision": "deny"}`, or the word alone.')]
 
 
 @with_config(OPEN)
 class ToolOutputs(TypedDict):
     tool_outputs: Annotated[list[ToolOutput], Field(min_length=1, max_length=OUTPUT_LIMIT, fail_fast=True)]
-    stream: NotRequired[bool | None]
+    stream: NotRequired[Stream]
 
 
 MESSAGE = TypeAdapter(Message)
