@@ -76,3 +76,4 @@ LOOP_STALLS = Counter("threadmill_loop_stalls", "Times that the event loop did n
 LOOP_STALLED = Counter("threadmill_loop_stalled_seconds", "Seconds for which it did not, in all")
 OPEN_STREAMS = Gauge("threadmill_open_streams", "Streams of this api that are open")
 DROPPED_STREAMS = Counter("threadmill_dropped_streams", "Streams cut off because their client did not read")
+DROPPED_ANSWERS = Counter("threadmill_dropped_answers", "Large answers given up because their client did not take them")

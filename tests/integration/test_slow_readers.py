@@ -2,19 +2,21 @@
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from api import sse, streams
+from api import replies, sse, streams
 from api.app import create_app
 from api.server import Runner
-from shared.metrics import DROPPED_STREAMS
+from shared.metrics import DROPPED_ANSWERS, DROPPED_STREAMS
 from shared.settings import Settings
 from tests.integration.test_streams import until_said
 from tests.service import Client
@@ -38,7 +40,7 @@ def dropped() -> float:
 
 
 @asynccontextmanager
-async def deaf(client: Client, thread: str) -> AsyncIterator[asyncio.StreamReader]:
+async def deaf(client: Client, thread: str, path: str | None = None) -> AsyncIterator[asyncio.StreamReader]:
     """A client that reads nothing until it is told to; its own buffers are small."""
     host, _, port = client.url.removeprefix("http://").partition(":")
     plain = socket.socket()
@@ -46,9 +48,8 @@ async def deaf(client: Client, thread: str) -> AsyncIterator[asyncio.StreamReade
     plain.setblocking(False)
     await asyncio.get_running_loop().sock_connect(plain, (host, int(port)))
     reader, writer = await asyncio.open_connection(sock=plain, limit=1 << 12)
-    writer.write(
-        f"GET /api/v1/threads/{thread}/events/stream HTTP/1.0\r\nAuthorization: Bearer {client.token}\r\n\r\n".encode()
-    )
+    path = path or f"/api/v1/threads/{thread}/events/stream"
+    writer.write(f"GET {path} HTTP/1.0\r\nAuthorization: Bearer {client.token}\r\n\r\n".encode())
     try:
         yield reader
     finally:
@@ -79,6 +80,26 @@ async def test_a_reader_that_does_not_read_is_cut_off_and_loses_nothing(
     assert len(said(events)) < len(text)
     async with following(client, thread, Last_Event_ID=events[-1]["id"]) as again:
         await until_said(again, text[len(said(events)) :])
+
+
+async def test_a_large_answer_that_nobody_takes_is_given_up(
+    stage: Stage, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert replies.PATIENCE == 60
+    monkeypatch.setattr(replies, "PATIENCE", 0.5)
+    thread, run = await stage.executing(client)
+    for n in range(40):
+        await stage.say(thread, run, [f"{n:06} " + "x" * 200_000])
+    async with deaf(client, thread, f"/api/v1/threads/{thread}/events?limit=1000") as reader:
+        got = await reader.readuntil(b"\r\n\r\n")
+        length = int(re.findall(rb"Content-Length: (\d+)", got)[0])
+        assert length > 8_000_000
+        await until(partial(given_up, DROPPED_ANSWERS._value.get()))
+        assert len(await all_of(reader)) < length
+
+
+async def given_up(before: float) -> bool:
+    return bool(DROPPED_ANSWERS._value.get() > before)
 
 
 async def all_of(reader: asyncio.StreamReader) -> bytes:

@@ -4,6 +4,7 @@ Keys that the service has no use for are ignored: clients send many (`tools`, `t
 that know only some of them. Null is the same as absent. Source: the wire contract, section 3.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, WithJsonSchema, with_config
@@ -11,7 +12,9 @@ from pydantic.functional_validators import BeforeValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-PAIRS = 16  # of one object's metadata
+from shared.models import METADATA_LIMIT
+
+PAIRS = METADATA_LIMIT
 KEY_LIMIT = 64  # characters
 VALUE_LIMIT = 512  # characters
 TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one message: as many as a native one may have
@@ -22,19 +25,34 @@ OPEN = ConfigDict(extra="ignore", strict=True)
 
 
 def _metadata(value: Any) -> dict[str, str | None]:
+    """Of something new: nulls count as absent."""
+    return _checked(value, lambda given: given is not None)
+
+
+def _change(value: Any) -> dict[str, str | None]:
+    """Of an edit: what it sets is counted, and not what it removes."""
+    return _checked(value, lambda given: given not in (None, ""))
+
+
+def _checked(value: Any, counts: Callable[[Any], bool]) -> dict[str, str | None]:
     if not isinstance(value, dict):
         raise PydanticCustomError("metadata", "must be an object")
-    if len(value) > PAIRS:
+    if sum(map(counts, value.values())) > PAIRS:
         raise PydanticCustomError("metadata", "has more than {most} pairs", {"most": PAIRS})
     for key, given in value.items():
-        if len(key) > KEY_LIMIT:
-            raise PydanticCustomError("metadata", "has a key of more than {most} characters", {"most": KEY_LIMIT})
-        if given is not None and not isinstance(given, str):
-            raise PydanticCustomError("metadata", "must have strings as values: {key} has another", {"key": key})
-        if given is not None and len(given) > VALUE_LIMIT:
-            words = "must have values of at most {most} characters: {key} has a longer one"
-            raise PydanticCustomError("metadata", words, {"most": VALUE_LIMIT, "key": key})
+        if given is not None:
+            _check_pair(key, given)
     return value
+
+
+def _check_pair(key: str, given: Any) -> None:
+    if len(key) > KEY_LIMIT:
+        raise PydanticCustomError("metadata", "has a key of more than {most} characters", {"most": KEY_LIMIT})
+    if not isinstance(given, str):
+        raise PydanticCustomError("metadata", "must have strings as values: {key} has another", {"key": key})
+    if len(given) > VALUE_LIMIT:
+        words = "must have values of at most {most} characters: {key} has a longer one"
+        raise PydanticCustomError("metadata", words, {"most": VALUE_LIMIT, "key": key})
 
 
 def _parts(value: Any) -> list[dict[str, Any]]:
@@ -81,6 +99,7 @@ _PART = {
 }
 Stream = Annotated[bool | None, Field(description="Whether to answer with server-sent events; false unless said.")]
 Metadata = Annotated[dict[str, str | None], PlainValidator(_metadata), pairs("string", "null")]
+Change = Annotated[dict[str, str | None], PlainValidator(_change), pairs("string", "null")]
 Content = Annotated[
     list[dict[str, Any]],
     PlainValidator(_parts),
@@ -120,7 +139,7 @@ class NewThread(TypedDict):
 class Edit(TypedDict):
     """Of a message, of a thread."""
 
-    metadata: NotRequired[Metadata | None]
+    metadata: NotRequired[Change | None]
 
 
 @with_config(OPEN)
