@@ -329,19 +329,20 @@ removed as (
     returning m.id, m.num, m.parent, m.run, m.created_at
 ),
 followers as materialized (
-    select f.num, coalesce(m.parent, (
+    select f.partition, f.thread, f.id, f.num, coalesce(m.parent, (
         select num from messages where partition = $1 and thread = $2 and num < m.num order by num desc limit 1
     ), 0) as parent
     from removed m
     cross join lateral (
-        select num from messages
+        select partition, thread, id, num from messages
         where partition = $1 and thread = $2 and parent >= m.num and parent <= m.num
         order by parent
     ) as f
 ),
 handed as (
-    update messages set parent = (select parent from followers limit 1)
-    where partition = $1 and thread = $2 and num = any(array(select num from followers))
+    update messages m set parent = f.parent
+    from followers f
+    where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
 ),
 span as (
     select m.id, coalesce(r.started_at, m.created_at) - interval '1 second' as since,
