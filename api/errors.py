@@ -27,7 +27,7 @@ _SPELLINGS: tuple[tuple[str, Spelling], ...] = (
     ("/api/v1/", mosoo.spell),
     ("/api/v2/", cortex.spell),
     ("/v1/", openai.spell),
-    ("/threads", openai.spell),
+    ("/threads/", openai.spell),
 )
 # aiohttp's refusals by status. What is not here is 400 or 500, by its class.
 _FOREIGN: dict[int, ThreadmillError] = {
@@ -40,7 +40,8 @@ _FOREIGN: dict[int, ThreadmillError] = {
 
 def envelope(error: ThreadmillError, path: str, request_id: str, status: int | None = None) -> web.Response:
     """The response of an error; `status` where the protocol asks for another one than the dialect's own."""
-    spell = next((spell for prefix, spell in _SPELLINGS if path.startswith(prefix)), mosoo.spell)
+    place = f"{path}/"  # a prefix alone, without its slash, is its dialect's as well
+    spell = next((spell for prefix, spell in _SPELLINGS if place.startswith(prefix)), mosoo.spell)
     own, document = spell(error, request_id)
     response = replies.document(document, status or own)
     if error.retry_after is not None:

@@ -1,9 +1,11 @@
 """aiohttp's server with our limits, and our envelope for what is not HTTP at all."""
 
 import asyncio
+import re
 from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
 
 from api import errors
 from api.edge import Handler, edge
@@ -17,6 +19,7 @@ HEAD_TIMEOUT = 10.0
 LOOK_EVERY = 1.0  # seconds between looks at those that are not whole
 # Seconds that the rest of a refused body is read for, so that its sender gets to see the refusal.
 LINGER = 5.0
+_FIRST_LINE = re.compile(rb"[A-Z]{1,20} (/[^ ?#\r\n]{0,200})")  # a path of any dialect begins with a few letters
 # A compressed body is refused by its header: the parser must not unpack it before that.
 OPTIONS: dict[str, Any] = {
     "auto_decompress": False,
@@ -29,8 +32,12 @@ OPTIONS: dict[str, Any] = {
 class _Connection(web.RequestHandler):
     """One connection. What the parser refuses is told in our words: aiohttp's repeat what was sent."""
 
-    __slots__ = ()
+    __slots__ = ("_path",)
     _manager: "_Server | None"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._path = ""  # of a request that the parser refused, where it is known
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -43,8 +50,10 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        count = self._request_count
+        count, begins = self._request_count, self._waiter is not None
         super().data_received(data)
+        if begins and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            self._path = _path_of(data)
         if self._manager is None:
             return
         if self._request_count != count:
@@ -70,10 +79,18 @@ class _Connection(web.RequestHandler):
             raise ConnectionError("The answer has begun; it can't be changed any more.")
         made = request_id(request.headers)
         error = InvalidRequest("The request is not valid HTTP.") if status < 500 else InternalError()
-        response = errors.envelope(error, "", made, status)
+        # Of what the parser refuses the request has no path, and `_path` the one that its bytes begin with. Where they
+        # begin with none, nobody knows which dialect was meant: the native envelope is right.
+        response = errors.envelope(error, self._path or request.path, made, status)
         response.headers[REQUEST_ID] = made
         response.force_close()
         return response
+
+
+def _path_of(data: bytes) -> str:
+    """The path in the first line of a request; empty where it is none, or not whole."""
+    found = _FIRST_LINE.match(data)
+    return "" if found is None else found[1].decode("ascii", "replace")
 
 
 class _Server(web.Server):
