@@ -3,13 +3,14 @@
 `document` is what the model took: unknown keys make no other request of it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
+from api.body import decode
 from api.dialects.cortex import models
 from shared import ids
 from shared.errors import InvalidRequest
@@ -86,7 +87,7 @@ def run(body: Any, thread: str | None = None) -> RunAsked:
         thread=document.get("thread_id"),
         parent=document.get("parent_message_id"),
         texts=() if results else _texts(content),
-        decisions=[_decision(result, index) for index, result in enumerate(results)],
+        decisions=_decisions(results),
         stream=document.get("stream") is not False,
     )
     if asked.thread is None and (asked.decisions or asked.parent):
@@ -104,12 +105,20 @@ def _texts(content: Sequence[Document]) -> list[str]:
     return texts
 
 
+def _decisions(results: Sequence[Document]) -> list[PermissionDecision]:
+    """One of each request: of two on the same one only the first could have an effect."""
+    decisions = [_decision(result, index) for index, result in enumerate(results)]
+    named = Counter(decision.request.upper() for decision in decisions)
+    if named and max(named.values()) > 1:
+        raise InvalidRequest("messages.0.content: a tool_use_id stands in two tool_results.", param="messages")
+    return decisions
+
+
 def _decision(result: Document, index: int) -> PermissionDecision:
     """A word, or an object with one as `decision`, which may be JSON within a text."""
-    part = result["content"][0]
-    given = part["json"] if part["type"] == "json" else _said(part["text"])
+    part, place = result["content"][0], f"messages.0.content.{index}.tool_result.content"
+    given = part["json"] if part["type"] == "json" else _said(part["text"], place)
     word, note = given.get("decision"), given.get("note")
-    place = f"messages.0.content.{index}.tool_result.content"
     if not isinstance(word, str) or word not in _WORDS:
         raise InvalidRequest(f'{place}: a `decision` is required, "allow" or "deny".', param="messages")
     if note is not None and not (isinstance(note, str) and len(note) <= _NOTE):
@@ -117,15 +126,15 @@ def _decision(result: Document, index: int) -> PermissionDecision:
     return PermissionDecision(result["tool_use_id"], _WORDS[word], note)
 
 
-def _said(text: str) -> Document:
+def _said(text: str, place: str) -> Document:
+    """JSON within a text is read as strictly as a body: what it holds is stored as well."""
     word = text.strip()
     if not word.startswith("{"):
         return {"decision": word}
     try:
-        value = from_json(word)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return dict(decode(word.encode()))
+    except InvalidRequest as error:
+        raise InvalidRequest(f"{place}: {error.message.replace('The body', 'Its text')}", param="messages") from None
 
 
 def _taken(model: TypeAdapter[Any], body: Any) -> Document:
