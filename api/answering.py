@@ -16,8 +16,9 @@ from api.sse import Outlet
 from api.streams import Stream
 from shared import answers, ids, runs
 from shared.effects import EventLogged
-from shared.errors import NotFound, ServiceInactive
+from shared.errors import ServiceInactive
 from shared.ids import EventId, RunId, ThreadId, TokenId
+from shared.models import TERMINAL
 from shared.views import RunAnswer
 
 _ENDS = frozenset({"run.completed", "run.failed"})
@@ -39,12 +40,15 @@ async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> 
     """What the run logs, in order; an empty list where it has long been silent. Ends behind the run's last event, or
     where it waits for a permission. Raises NotFound, Unauthenticated, ServiceInactive, ConnectionError.
     """
-    if await runs.open_requests(postgres, asked.partition, asked.thread, asked.run):
+    if await _waits(asked, postgres):
         return
     cursor = EventId(ids.earliest(asked.since))
     stream = Stream(asked.partition, asked.thread, asked.token, outlet, cursor, EventId(ids.successor(cursor)))
     hub.follow(stream)
     try:
+        # Looked at from within: what ends the run from here on comes. What ended it before may lie before the batch.
+        if await _is_over(asked, postgres):
+            stream.ended = True
         async with aclosing(tail.pieces(stream, postgres)) as found:
             async for piece in found:
                 events = [event for event in piece if event.run == asked.run]
@@ -56,22 +60,26 @@ async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> 
                     return
     finally:
         hub.leave(stream)
+    if stream.ended and stream.error is None:
+        return
     if outlet.closed:
         raise ConnectionResetError("The client is gone.")
     raise stream.error or ServiceInactive("This process ends; the run goes on, its thread has what it says.")
 
 
 async def question(asked: Asked, postgres: Postgres) -> int | None:
-    """The number of the message that the run answers."""
+    """The number of the message that the run answers. Raises NotFound."""
     return await answers.question(postgres, asked.partition, asked.thread, asked.run)
 
 
 async def answer(asked: Asked, postgres: Postgres) -> RunAnswer:
     """What the run has said since, and how it is. Raises NotFound."""
-    found = await answers.answer(postgres, asked.partition, asked.thread, asked.run, asked.since)
-    if found is None:
-        raise NotFound("There is no such run any more.")
-    return found
+    return await answers.answer(postgres, asked.partition, asked.thread, asked.run, asked.since)
+
+
+async def _is_over(asked: Asked, postgres: Postgres) -> bool:
+    found = await runs.one(postgres, asked.partition, asked.thread, asked.run)
+    return found is None or found.run.status in TERMINAL
 
 
 async def _waits(asked: Asked, postgres: Postgres) -> bool:

@@ -19,6 +19,7 @@ from shared.views import Described, MessagePage, MessageView, OpenRequest, RunAn
 Document = dict[str, Any]
 Shapes = Literal["documented", "live"]
 
+_NO_ANSWER = 409  # the state of things is not what was asked for; see `failure`
 _CANCELLED = ("run.cancelled", "The run was cancelled.")  # by a user, who leaves no error
 
 
@@ -73,12 +74,15 @@ def response(answer: RunAnswer, thread: int, run: RunId) -> Document:
 
 
 def failure(answer: RunAnswer) -> Failure | None:
-    """Why a run has no answer; None where it has one, or may still get one. Nobody should repeat a cancelled one."""
+    """Why a run has no answer; None where it has one, or may still get one.
+
+    Never 5xx, whatever the agent failed of: the request was taken and done, and clients of this dialect repeat what is
+    5xx on their own and without a key. Each time would be one more message, and one more run.
+    """
     if answer.status not in (RunStatus.FAILED, RunStatus.EXPIRED, RunStatus.CANCELLED):
         return None
-    status = 409 if answer.status is RunStatus.CANCELLED else 500
     error = answer.error
-    return Failure(status, error.code, error.message) if error else Failure(status, *_CANCELLED)
+    return Failure(_NO_ANSWER, error.code, error.message) if error else Failure(_NO_ANSWER, *_CANCELLED)
 
 
 def failed(why: Failure, request_id: str) -> Document:
