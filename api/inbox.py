@@ -17,6 +17,7 @@ from api.postgres import Postgres
 from api.submission import (
     Answer,
     Applied,
+    Committed,
     Fresh,
     Idempotency,
     InFlight,
@@ -29,7 +30,7 @@ from api.submission import (
 )
 from shared import ids
 from shared.db.records import thread_view_of
-from shared.errors import InternalError
+from shared.errors import InternalError, ReadinessBlocked, ServiceInactive
 from shared.ids import TokenId, Ulid
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
@@ -92,13 +93,34 @@ class Inbox:
             return await self._refuse(submission)
         if not submission.reply:
             return await self._answer(submission, await self._flusher.accept(submission), None)
-        waiter = self._outcomes.expect(submission, wait)
+        waiter = self._outcomes.expect(submission.ref, submission.partition, wait)
         try:
             verdict = await self._flusher.accept(submission)
             outcome = await waiter.outcome if isinstance(verdict, Fresh) else None
         finally:
             self._outcomes.forget(waiter)
         return await self._answer(submission, verdict, outcome)
+
+    async def wait_on(self, pending: Pending, wait: float) -> Applied | Pending:
+        """The outcome of a batch that was accepted before, if it comes within `wait` seconds; to be repeated at will.
+
+        Raises ReadinessBlocked where it takes an operator, ServiceInactive where Postgres is away or the process ends.
+        """
+        ref, partition, batch = pending.committed
+        waiter = self._outcomes.expect(ref, partition, wait, batch)
+        try:
+            outcome = await waiter.outcome
+        finally:
+            self._outcomes.forget(waiter)
+        if outcome is not None:
+            return Applied(pending.accepted_at, outcome, replayed=False)
+        if self._outcomes.hurried:
+            raise ServiceInactive(
+                "This process ends; the request is accepted and will be applied: look into the thread."
+            )
+        if await self._reads.fetchrow(SQL["blocked"], partition, batch):
+            raise ReadinessBlocked("The thread is held: the request is accepted, and waits for an operator.")
+        return pending
 
     async def recall(self, token: TokenId, idempotency: Idempotency) -> Applied | Mismatch | InFlight | Parked | None:
         """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive."""
@@ -124,8 +146,9 @@ class Inbox:
         match verdict:
             case Fresh(accepted_at=accepted_at) if outcome is not None:
                 return Applied(accepted_at, outcome, replayed=False)
-            case Fresh(accepted_at=accepted_at, thread=thread):
-                return Pending(accepted_at, thread or await self._read(submission))
+            case Fresh(batch, accepted_at, thread):
+                committed = Committed(submission.ref, submission.partition, batch)
+                return Pending(accepted_at, thread or await self._read(submission), committed)
             case Replay():
                 return _replayed(verdict)
             case _:

@@ -19,6 +19,7 @@ from shared.errors import InvalidRequest
 REQUEST_ID = "X-Request-Id"
 REPLAYED = {"Idempotency-Replayed": "true"}  # in an answer that was given before
 CORTEX_REQUEST_ID = "X-Snowflake-Request-Id"
+THREAD_ID = "X-Threadmill-Thread-Id"  # of a thread that the answer names otherwise
 _PROCESS = secrets.token_hex(6)  # ids of ours: of this process, and counted
 _numbers = count(1)
 _SANE = re.compile(r"[\w.:/+=@-]{1,128}\Z", re.ASCII)

@@ -17,7 +17,7 @@ from api.submission import Fresh, Submission
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
-from shared.ids import BatchRef
+from shared.ids import BatchId, BatchRef
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 
@@ -37,7 +37,7 @@ class Waiter:
     recheck: float
     outcome: asyncio.Future[str | None]
     partition: int
-    batch: int | None = None  # known once the batch is committed
+    batch: BatchId | None = None  # known once the batch is committed
 
 
 @dataclass(slots=True)
@@ -45,18 +45,22 @@ class Outcomes:
     database_url: str
     redis: Redis  # a client of its own: a subscription holds its connection
     channel: str
+    hurried: bool = False  # the process is about to end: nobody waits any more
     _line: Line = field(init=False)
     _waiters: dict[BatchRef, Waiter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._line = Line(self.database_url, **BY_INDEX)
 
-    def expect(self, submission: Submission, timeout: float) -> Waiter:
-        """Registers a waiter, before the batch is committed. `timeout` in seconds counts from now."""
+    def expect(self, ref: BatchRef, partition: int, timeout: float, batch: BatchId | None = None) -> Waiter:
+        """Registers a waiter, before its batch is committed, or once more with its number. `timeout` in seconds counts
+        from now.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        waiter = Waiter(submission.ref, now + timeout, now + PATIENCE, loop.create_future(), submission.partition)
-        self._waiters[submission.ref] = waiter
+        deadline = 0.0 if self.hurried else now + timeout
+        waiter = Waiter(ref, deadline, now + PATIENCE, loop.create_future(), partition, batch)
+        self._waiters[ref] = waiter
         return waiter
 
     def commit(self, fresh: Sequence[tuple[Submission, Fresh]]) -> None:
@@ -70,6 +74,7 @@ class Outcomes:
 
     def hurry(self) -> None:
         """Lets every wait end with the next tick, with what is known then."""
+        self.hurried = True
         for waiter in self._waiters.values():
             waiter.deadline = 0.0
 

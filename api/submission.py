@@ -116,11 +116,20 @@ class Applied(NamedTuple):
     basis: str | None = None  # of a replay: what was kept with its key
 
 
+class Committed(NamedTuple):
+    """A batch that is committed, by all that its outcome is found by."""
+
+    ref: BatchRef
+    partition: int
+    batch: BatchId
+
+
 class Pending(NamedTuple):
     """Accepted; the outcome is not known within the time the caller would wait."""
 
     accepted_at: datetime
     thread: ThreadView
+    committed: Committed  # for who goes on waiting
 
 
 Answer = Applied | Pending | Mismatch | InFlight | Parked | Missing | Archived | Held

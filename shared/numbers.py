@@ -19,7 +19,7 @@ _LAST = 2**63 - 1  # of Postgres' integers
 async def thread(source: Source, num: int, account: AccountId) -> Numbered | None:
     """The account's thread of this number, also where it was deleted since."""
     row = await source.fetchrow(SQL["thread"], num, account) if num <= _LAST else None
-    return None if row is None else Numbered(row["partition"], row["id"], row["agent"])
+    return None if row is None else Numbered(**row)
 
 
 async def described(source: Source, num: int, account: AccountId) -> Described | None:

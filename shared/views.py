@@ -105,6 +105,7 @@ class Numbered:
     partition: int
     id: ThreadId
     agent: AgentId | None
+    deleted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Puts what agent:run asks into the thread's order: which agent, which thread, which message it goes on from.
 
 What can be refused is refused before anything is stored; what only the thread's order decides (whether it is busy,
-which agent it has by then) is the outcome's. Refused here: waiting for the answer.
+which agent it has by then) is the outcome's. Refused here: following the run.
 """
 
 from collections.abc import Sequence
@@ -10,14 +10,17 @@ from aiohttp import web
 
 from api import edge
 from api.dialects.cortex.decode import RunAsked
+from api.dialects.cortex.outcomes import NO_THREAD, TWO_RUNS
 from api.handlers.door import Door, taken
+from api.sse import Outlet
 from api.submission import Applied, Idempotency, NewThread, Pending
-from shared import ids, messages, numbers, reads
-from shared.errors import AgentNotPublished, InvalidRequest, NotFound, ServiceInactive
+from shared import answers, ids, messages, numbers, reads
+from shared.errors import AgentNotPublished, InvalidRequest, NotFound
 from shared.events import Event
-from shared.ids import ThreadId
+from shared.ids import RequestId, ThreadId
 from shared.views import AgentView, Caller, Numbered
 
+STEP = 14.5  # seconds of silence on an open stream; with the tick of who looks for outcomes it is 15
 _BOUND = "The thread has another agent."
 
 
@@ -34,31 +37,52 @@ class Asking:
 
     async def ask(
         self, request: web.Request, caller: Caller, agent: AgentView | None, body: RunAsked, key: Idempotency | None
-    ) -> Applied:
-        """The outcome of what is asked; that of the first request of its key, where there was one.
+    ) -> Applied | Pending:
+        """What became of it; of the first request of its key, where there was one. `Prefer` is not looked at: the
+        answer is the run's, and who wants it waits.
 
         Raises NotFound, InvalidRequest, AgentNotPublished, ReadinessBlocked, IdempotencyConflict, ServiceInactive.
         """
         known = None if key is None else await self._door.inbox.recall(caller.token, key)
         if known is not None:
-            return _outcome(taken(known))
+            return taken(known)
         place = await self._place(caller, body)
         if place is not None:
             await self._check_parent(place, body)
+            await self._check_decisions(place, body)
         agent = await self._agent(caller, agent, place)
         parent = body.parent if body.parent is not None else await self._last(place)
         batch = self._batch(request, agent, body, parent)
         thread, new = (place.id, None) if place else (ThreadId(ids.mint()), _new(caller, agent))
-        wait = self._door.patience(request)
-        return _outcome(await self._door.submit(caller, thread, batch, wait, new=new, idempotency=key))
+        wait = self._door.settings.wait_limit
+        return await self._door.submit(caller, thread, batch, wait, new=new, idempotency=key)
+
+    async def settle(self, answer: Applied | Pending, outlet: Outlet, comment: bytes = b"") -> Applied:
+        """The outcome, as long as its client is there; `comment` is what that hears in between.
+
+        Raises ConnectionError, ReadinessBlocked where it takes an operator, ServiceInactive.
+        """
+        while isinstance(answer, Pending):
+            answer = await self._door.inbox.wait_on(answer, STEP)
+            if outlet.closed:
+                raise ConnectionResetError("The client is gone.")
+            if comment and isinstance(answer, Pending):
+                await outlet.send(comment)
+        return answer
 
     async def _place(self, caller: Caller, body: RunAsked) -> Numbered | None:
         if body.thread is None:
             return None
         found = await numbers.thread(self._door.postgres, body.thread, caller.account)
-        if found is None:
-            raise NotFound("There is no such thread.")
+        if found is None or found.deleted:
+            raise NotFound(NO_THREAD)
         return found
+
+    async def _check_decisions(self, place: Numbered, body: RunAsked) -> None:
+        """An answer is of one run. What names no permission of the thread is the outcome's."""
+        named = [RequestId(found) for one in body.decisions if (found := ids.parse(one.request)) is not None]
+        if len(named) > 1 and len(await answers.runs_of(self._door.postgres, place.partition, place.id, named)) > 1:
+            raise InvalidRequest(TWO_RUNS, param="messages")
 
     async def _last(self, place: Numbered | None) -> int:
         """What a run goes on from that names no message: the latest one, whatever forks there are."""
@@ -100,10 +124,3 @@ class Asking:
 
 def _new(caller: Caller, agent: AgentView | None) -> NewThread:
     return NewThread(agent.id if agent else None, caller.kind, agent.kind if agent else "cattle")
-
-
-def _outcome(answer: Applied | Pending) -> Applied:
-    """Without its outcome a run has no name here. Raises ServiceInactive."""
-    if isinstance(answer, Pending):
-        raise ServiceInactive("The request is accepted and will be applied, but was not in time: look into the thread.")
-    return answer

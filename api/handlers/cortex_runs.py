@@ -4,6 +4,7 @@ The run is the service's, not the request's: a client that goes away does not st
 """
 
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
@@ -19,12 +20,32 @@ from api.handlers.cortex_asking import Asking
 from api.handlers.cortex_threads import replayed
 from api.handlers.door import Door
 from api.sse import COMMENT, Outlet
-from api.submission import Applied
+from api.submission import Applied, Pending
 from shared import numbers
 from shared.errors import InternalError, ThreadmillError
+from shared.ids import ThreadId, TokenId
 from shared.views import RunAnswer
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A request that was accepted, where its thread is, and who asked. The outcome may be still to come."""
+
+    answer: Applied | Pending
+    partition: int
+    thread: ThreadId
+    num: int
+    token: TokenId
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {negotiation.THREAD_ID: self.thread} | (replayed(self.answer) or {})
+
+    def asked(self, answer: Applied) -> Asked:
+        """The run to follow. Raises what `outcomes.run_of` raises."""
+        return Asked(self.partition, self.thread, outcomes.run_of(answer), answer.accepted_at, self.token)
 
 
 class CortexRuns:
@@ -48,57 +69,67 @@ class CortexRuns:
         route = "POST agent:run" if agent is None else f"POST {agent.id}:run"
         key = negotiation.idempotency(request, route, body.document)
         answer = await self._asking.ask(request, caller, agent, body, key)
-        run = outcomes.run_of(answer)
+        if isinstance(answer, Applied):
+            outcomes.run_of(answer)  # a refusal that is known by now has a status of its own
         thread = outcomes.made(answer).id
         partition = await self._door.postgres.partition_of(thread)
         num = (await numbers.of(self._door.postgres, [(partition, thread)]))[thread]
-        asked = Asked(partition, thread, run, answer.accepted_at, caller.token)
-        if body.stream:
-            return await self._streamed(request, asked, num, answer)
-        return await self._whole(request, asked, num, answer)
+        taken = Taken(answer, partition, thread, num, caller.token)
+        return await (self._streamed(request, taken) if body.stream else self._whole(request, taken))
 
-    async def _whole(self, request: web.Request, asked: Asked, num: int, answer: Applied) -> web.Response:
+    async def _whole(self, request: web.Request, taken: Taken) -> web.Response:
         """The answer once it is there."""
         if request.transport is None:
             raise ConnectionResetError("The client is gone.")
         outlet = Outlet(request.writer, request.transport)
+        asked = taken.asked(await self._asking.settle(taken.answer, outlet))
         async with aclosing(answering.pieces(asked, self._door.postgres, self._hub, outlet)) as pieces:
             async for _ in pieces:
                 pass
         said = await answering.answer(asked, self._door.postgres)
         if (why := encode.failure(said)) is not None:
-            return replies.document(encode.failed(why, request[edge.ID]), why.status, replayed(answer))
-        return replies.document(encode.response(said, num, asked.run), 200, replayed(answer))
+            return replies.document(encode.failed(why, request[edge.ID]), why.status, taken.headers)
+        return replies.document(encode.response(said, taken.num, asked.run), 200, taken.headers)
 
-    async def _streamed(self, request: web.Request, asked: Asked, num: int, answer: Applied) -> web.StreamResponse:
+    async def _streamed(self, request: web.Request, taken: Taken) -> web.StreamResponse:
         """The answer as it comes."""
-        question = await answering.question(asked, self._door.postgres)
+        queued = frames.status(frames.QUEUED)
+        beginning = queued if isinstance(taken.answer, Pending) else await self._question(taken, taken.answer) + queued
         response = sse.response(request)
-        response.headers.update({negotiation.CORTEX_REQUEST_ID: request[edge.ID]} | (replayed(answer) or {}))
+        response.headers.update({negotiation.CORTEX_REQUEST_ID: request[edge.ID]} | taken.headers)
         writer = await response.prepare(request)
         if writer is None or request.transport is None:
             return response
         outlet = Outlet(writer, request.transport)
         try:
-            await outlet.send(frames.metadata("user", num, question) + frames.status(frames.QUEUED))
-            await self._tell(asked, num, outlet, request[edge.ID])
+            await outlet.send(beginning)
+            await self._tell(taken, outlet, request[edge.ID])
         except ConnectionError as gone:
-            log.debug("stream lost", thread=asked.thread, error=repr(gone))
+            log.debug("stream lost", thread=taken.thread, error=repr(gone))
         return response
 
-    async def _tell(self, asked: Asked, num: int, outlet: Outlet, request_id: str) -> None:
+    async def _tell(self, taken: Taken, outlet: Outlet, request_id: str) -> None:
         """All of the answer. What fails from here on is told within it."""
         try:
+            answer = await self._asking.settle(taken.answer, outlet, COMMENT)
+            if answer is not taken.answer:
+                await outlet.send(await self._question(taken, answer))
+            asked = taken.asked(answer)
             places = await self._tell_live(asked, outlet)
-            last = _last(await answering.answer(asked, self._door.postgres), asked, num, places, request_id)
+            last = _last(await answering.answer(asked, self._door.postgres), asked, taken.num, places, request_id)
         except ThreadmillError as error:
             last = frames.frame("error", spell(error, request_id)[1])
         except ConnectionError:
             raise
         except Exception:  # whatever it is, the client gets our envelope and the log the reason
-            log.exception("stream failed", thread=asked.thread)
+            log.exception("stream failed", thread=taken.thread)
             last = frames.frame("error", spell(InternalError(), request_id)[1])
         await outlet.send(last)
+
+    async def _question(self, taken: Taken, answer: Applied) -> bytes:
+        """Which message is answered. Raises what `Taken.asked` raises, and NotFound where the thread is deleted."""
+        num = await answering.question(taken.asked(answer), self._door.postgres)
+        return frames.metadata("user", taken.num, num)
 
     async def _tell_live(self, asked: Asked, outlet: Outlet) -> frames.Places:
         places = frames.Places()

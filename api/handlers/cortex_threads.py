@@ -8,11 +8,12 @@ from api.handlers import cortex_paths as paths
 from api.handlers.door import Door
 from api.submission import Applied, Idempotency, NewThread, Passes, Pending
 from shared import answers, ids, messages, numbers
-from shared.errors import NotFound
+from shared.errors import NotFound, ServiceInactive
 from shared.events import Event, ThreadDeleted
 from shared.ids import ThreadId
 from shared.views import Caller
 
+_TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
 LISTED = 10_000  # threads of a list, which has no pages: the newest ones of an account that has more, some 2 MB
 
 
@@ -33,7 +34,8 @@ class CortexThreads:
         partition = await self._door.postgres.partition_of(made.id)
         num = (await numbers.of(self._door.postgres, [(partition, made.id)]))[made.id]
         shapes = self._door.settings.cortex_shapes
-        return replies.document(encode.created(made, num, creation.origin_application, shapes), 200, replayed(answer))
+        document = encode.created(made, num, creation.origin_application, shapes)
+        return replies.document(document, 200, {negotiation.THREAD_ID: made.id} | (replayed(answer) or {}))
 
     async def describe(self, request: web.Request) -> web.Response:
         """GET /threads/{id}"""
@@ -46,7 +48,8 @@ class CortexThreads:
         found = await messages.page(source, *place, limit, below=below)
         runs = {one.run for one in found.messages if one.run is not None and one.request_id is None}
         asked = await answers.requests_of(source, *place, runs)
-        return replies.document(encode.page(thread, found, asked, self._door.settings.cortex_shapes))
+        page = encode.page(thread, found, asked, self._door.settings.cortex_shapes)
+        return replies.document(page, 200, {negotiation.THREAD_ID: thread.id})
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /threads"""
@@ -80,15 +83,18 @@ class CortexThreads:
         event: Event,
         key: Idempotency | None,
         passes: Passes = Passes.NOTHING,
-    ) -> Applied | Pending:
-        """One event, in the thread's order. Raises NotFound, ReadinessBlocked, IdempotencyConflict."""
+    ) -> Applied:
+        """One event, in the thread's order, applied: the answers say that it is done. Raises NotFound,
+        ReadinessBlocked, IdempotencyConflict, and ServiceInactive where it is not done in time: it may be sent again.
+        """
         thread = await numbers.thread(self._door.postgres, num, caller.account)
         if thread is None:
             raise NotFound
         wait = self._door.patience(request)
         answer = await self._door.submit(caller, thread.id, (event,), wait, idempotency=key, passes=passes)
-        if isinstance(answer, Applied):
-            outcomes.had_effect(answer)
+        if isinstance(answer, Pending):
+            raise ServiceInactive("The change is accepted, and not applied yet.", retry_after=_TRY_AGAIN)
+        outcomes.had_effect(answer)
         return answer
 
 

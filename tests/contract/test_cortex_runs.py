@@ -3,10 +3,8 @@
 import pytest
 
 from shared import accounts
-from shared.settings import Settings
 from tests.agents import Stage
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, first_words, frames, numbers, texts
-from tests.service import running_service
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
@@ -84,12 +82,12 @@ async def test_a_failure_is_told_in_the_stream_and_as_an_answer(stage: Stage, co
     assert [name for name, _ in heard] == ["metadata", "response.status", "response.status", "error"]
     assert heard[-1][1] == {
         "message": "The text asked for it.",
-        "code": "399500",
+        "code": "399409",
         "error_code": "demo.failed",
         "request_id": "mine-2",
     }
     reply = await cortex.call("POST", RUN, asking("/fail", thread_id=thread, stream=False), X_Request_Id="mine-2")
-    assert (reply.status, reply.json) == (500, heard[-1][1])
+    assert (reply.status, reply.json) == (409, heard[-1][1])
 
 
 async def test_a_key_gets_the_same_answer_and_no_second_run(stage: Stage, cortex: Cortex) -> None:
@@ -127,14 +125,3 @@ async def test_a_thread_is_the_same_in_the_native_dialect(stage: Stage, cortex: 
     assert len((await cortex.describe(thread))["messages"]) == 2
     assert (await stage.client.call("DELETE", path)).status == 200
     assert (await cortex.call("GET", f"{THREADS}/{thread}")).status == 404
-
-
-async def test_what_is_not_applied_in_time_is_told_as_such(settings: Settings) -> None:
-    async with running_service(settings, worker=False) as service:
-        cortex = Cortex(await service.client("acme"))
-        thread = int((await cortex.call("POST", THREADS, {}, Prefer="wait=0")).json)
-        reply = await cortex.call("POST", RUN, asking("hi", thread_id=thread), Prefer="wait=0")
-        assert (reply.status, reply.json["code"]) == (503, "399503")
-        for call in (("POST", {"thread_name": "later"}), ("DELETE", None)):
-            assert (await cortex.call(call[0], f"{THREADS}/{thread}", call[1], Prefer="wait=0")).status == 200
-        assert await service.pool.fetchval("select count(*) from batches") == 4

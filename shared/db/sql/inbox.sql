@@ -117,6 +117,10 @@ from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
 join batches b on b.partition = w.partition and b.id = w.id
 where b.applied_at is not null;
 
+-- name: blocked
+-- A batch that waits for an operator: it is a dead letter, or behind one. Arguments: partition, batch.
+select id from batches where partition = $1 and id = $2 and applied_at is null and blocked;
+
 -- name: thread
 -- One thread, for an answer that is still pending.
 select id, agent, kind, title, user_id, client_external_ref, attributed_user, created_by, created_by_kind, status,

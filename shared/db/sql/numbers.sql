@@ -1,7 +1,7 @@
 -- name: thread
 -- The thread that has a number, where it is the account's; deleted or not. By its whole key: joined, the planner may read
 -- all threads of the account. Arguments: number, account.
-select t.partition, t.id, t.agent
+select t.partition, t.id, t.agent, t.deleted_at is not null as deleted
 from thread_numbers n
 cross join lateral (select * from threads where partition = n.partition and id = n.thread offset 0) as t
 where n.num = $1 and t.account = $2;
