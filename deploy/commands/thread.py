@@ -35,7 +35,7 @@ def list_(
 
 @app.command(epilog="Example:  threadmill thread show 01K5XAMPLE0000000000000000")
 def show(
-    thread: Annotated[str, typer.Argument(help="The id of the thread.")],
+    thread: Annotated[str, typer.Argument(help="The id of the thread, or its number in Cortex.")],
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:

@@ -1,5 +1,6 @@
 """Threads, and lists of runs, as an operator sees them, across accounts. One run in full: `shared.inspect.runs`."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from shared.ids import AccountId, AgentId, RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchView, batches_of_thread
 from shared.models import EXECUTING, TERMINAL, Run, RunStatus, Thread
 
+_NUMBER = re.compile(r"[0-9]{1,18}\Z")  # what surely is one of Postgres' integers
 SHOWN = 20  # runs and batches shown with one thread
 
 
@@ -112,8 +114,16 @@ async def _runs(
 
 async def _place(db: Database, text: str) -> tuple[int, ThreadId]:
     """The partition of a thread and its id: how many partitions there are is fixed with the database."""
-    thread = ids.parse(text)
+    thread = ids.parse(text) or await _numbered(db, text)
     if thread is None:
         raise NotFound(f"{text!r} is no thread id.")
     partitions: int = await db.fetchval(statements("inspect")["partitions"])
     return ids.partition_of(thread, partitions), ThreadId(thread)
+
+
+async def _numbered(db: Database, text: str) -> Ulid | None:
+    """The thread of a number, as Cortex has it; None where no thread has it."""
+    if not _NUMBER.match(text):
+        return None
+    found: Ulid | None = await db.fetchval(statements("inspect")["numbered"], int(text))
+    return found

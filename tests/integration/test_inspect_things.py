@@ -144,6 +144,15 @@ async def test_threads_are_listed_by_account_and_agent_the_latest_changed_first(
     assert len(await threads.list_threads(pool, 2)) == 2
 
 
+async def test_a_thread_is_found_by_its_number_as_well(pool: asyncpg.Pool, thread: Row) -> None:
+    place = (thread.partition, thread.id)
+    number = await pool.fetchval("insert into thread_numbers (partition, thread) values ($1, $2) returning num", *place)
+    assert (await threads.find_thread(pool, str(number))).thread.id == thread.id
+    for nobody in (str(number + 1), "0", "-1", "9" * 18, "9" * 19, f"{number} ", "\u0661"):
+        with pytest.raises(NotFound):
+            await threads.find_thread(pool, nobody)
+
+
 async def test_a_run_is_found_with_its_thread_and_without(pool: asyncpg.Pool, owner: Owner, thread: Row) -> None:
     queued, done = await _add_run(pool, thread, 1), await _add_run(pool, thread, 2, done=True)
     assert (await threads.find_run(pool, done)).run.status == "failed"

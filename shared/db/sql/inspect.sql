@@ -227,6 +227,10 @@ limit $3;
 -- One thread, deleted or not. Arguments: partition, id.
 select * from threads where partition = $1 and id = $2;
 
+-- name: numbered
+-- The thread of a number. Argument: number.
+select thread from thread_numbers where num = $1;
+
 -- name: runs
 -- The runs of one thread, the latest first, and who has them. Arguments: partition, thread, limit, status or null.
 select r.*, l.owner
