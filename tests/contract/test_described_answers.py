@@ -100,7 +100,7 @@ async def test_cortex_answers_of_every_kind(stage: Stage, asker: Asker) -> None:
     status, _ = await asker.ask(CORTEX, "post", RUN, asking("busy", thread_id=asked["metadata"]["thread_id"]))
     assert status == 409
     await stage.become("refuses")
-    assert (await asker.ask(CORTEX, "post", RUN, asking("fail", stream=False)))[0] == 500
+    assert (await asker.ask(CORTEX, "post", RUN, asking("fail", stream=False)))[0] == 409
     assert (await asker.events(CORTEX, "post", RUN, asking("fail")))[-1] == "error"
 
 

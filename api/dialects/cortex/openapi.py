@@ -30,15 +30,17 @@ DIALECT = Dialect(
     error=answers.Error,
     refusals={
         **REFUSALS,
-        "500": "The service failed; or the run did, where its answer is not streamed.",
-        "503": "The service can't take this now; or a run is accepted and not applied in time: look into the thread "
-        "before you send it again, or send it with a key.",
+        "503": "The service can't take this now; or a change is accepted and not applied yet: it may be sent again.",
     },
     common={"X-Request-Id": REQUEST_ID},
     headers={
         "X-Request-Id": ANSWERED_ID,
         "X-Snowflake-Request-Id": ANSWERED_ID,
         "Idempotency-Replayed": REPLAYED,
+        "X-Threadmill-Thread-Id": {
+            "description": "The thread's id in the other dialects.",
+            "schema": {"type": "string"},
+        },
         "Retry-After": RETRY_AFTER,
     },
     always=("X-Request-Id", "X-Snowflake-Request-Id"),

@@ -6,10 +6,11 @@ from api.dialects.operations import DESCRIPTION, KEY, WAIT, Answer, Choice, Oper
 _THREADS, _THREAD = "/cortex/threads", "/cortex/threads/{id}"
 _AGENT = "/databases/{database}/schemas/{schema}/agents/{name}:run"
 _REPLAYED = ("Idempotency-Replayed",)
+_NAMED = ("X-Threadmill-Thread-Id",)
 _TAKES_NONE = "The thread is archived, or held by a dead letter."
 _NOT_RUN = (
-    f"A run is active. {_TAKES_NONE} The permission is settled. The agent is not published. The run was cancelled, "
-    "where the answer is not streamed."
+    f"A run is active. {_TAKES_NONE} The permission is settled. The agent is not published. The run failed, expired or "
+    "was cancelled, where the answer is not streamed."
 )
 
 _OF_THREADS = (
@@ -23,7 +24,7 @@ _OF_THREADS = (
                     Choice("documented", "Its id in digits, as a JSON string. The default.", answers.ThreadDigits),
                     Choice("live", "All that is known of it.", answers.Metadata),
                 ),
-                headers=_REPLAYED,
+                headers=_REPLAYED + _NAMED,
             ),
         ),
         models.CreateThread,
@@ -46,12 +47,12 @@ _OF_THREADS = (
     ),
     Operation(
         *("get", _THREAD, "Threads", "Describe a thread, with a page of its messages"),
-        (Answer("200", "The thread and its messages, newest first.", answers.ThreadPage),),
+        (Answer("200", "The thread and its messages, newest first.", answers.ThreadPage, headers=_NAMED),),
         parameters=(
             query("page_size", "How many messages.", type="integer", minimum=1, maximum=100, default=20),
             query(
                 "last_message_id",
-                "The oldest message received so far: older ones follow.",
+                "The oldest message received so far: older ones follow. A number, whether or not a message has it.",
                 type="integer",
                 minimum=0,
             ),
@@ -89,7 +90,7 @@ _ANSWERED = (
             Sent("response", answers.AgentAnswer, "The whole answer: the last event."),
             Sent("error", answers.Error, "There is no answer, and this is why: the last event."),
         ),
-        headers=_REPLAYED,
+        headers=_REPLAYED + _NAMED,
     ),
 )
 _THREAD_ID = query("thread_id", "As in the body, which goes before it.", type="integer", minimum=0)
@@ -104,7 +105,7 @@ _OF_RUNS = (
         *("post", "/cortex/agent:run", "Agents", "Ask the account's default agent, or the thread's own"),
         _ANSWERED,
         models.RunAgent,
-        (_THREAD_ID, KEY, WAIT),
+        (_THREAD_ID, KEY),
         _RUN,
         _NOT_RUN,
         {"thread_id": "$THREAD", "parent_message_id": 0, "messages": [_QUESTION]},
@@ -113,7 +114,7 @@ _OF_RUNS = (
         *("post", _AGENT, "Agents", "Ask an agent by its name"),
         _ANSWERED,
         models.RunAgent,
-        (_THREAD_ID, KEY, WAIT),
+        (_THREAD_ID, KEY),
         f"{_RUN} Any database and any schema will do.",
         _NOT_RUN,
         {"stream": False, "messages": [_QUESTION]},
