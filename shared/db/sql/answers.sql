@@ -9,7 +9,8 @@ left join lateral (
       and id <= r.input[array_upper(r.input, 1)]
     order by id limit 1
 ) as said on true
-where exists (select from threads where partition = $1 and id = $2 and deleted_at is null);
+cross join lateral (select deleted_at from threads where partition = $1 and id = $2 offset 0) as t
+where t.deleted_at is null;
 
 -- name: said
 -- The newest messages that a run said from a moment on, newest first: at most $5, and of more than one no more than $6
@@ -41,10 +42,15 @@ where place = 1 or size <= $6
 order by num desc;
 
 -- name: runs_of
--- The runs that asked for these permissions. Arguments: partition, thread, requests.
-select distinct run
-from permission_requests
-where partition = $1 and thread = $2 and id = any($3::uuid[]);
+-- The runs that asked for these permissions. Each is a range of one that leads the order: by its key.
+-- Arguments: partition, thread, requests.
+select distinct asked.run
+from unnest($3::uuid[]) as w (id)
+cross join lateral (
+    select run from permission_requests
+    where partition = $1 and thread = $2 and id >= w.id and id <= w.id
+    order by id limit 1
+) as asked;
 
 -- name: requests_of
 -- The request ids of the messages that runs answer. Arguments: partition, thread, runs.

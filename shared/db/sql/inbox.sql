@@ -118,8 +118,11 @@ join batches b on b.partition = w.partition and b.id = w.id
 where b.applied_at is not null;
 
 -- name: blocked
--- A batch that waits for an operator: it is a dead letter, or behind one. Arguments: partition, batch.
-select id from batches where partition = $1 and id = $2 and applied_at is null and blocked;
+-- A batch that waits for an operator: it is a dead letter, or behind one. By its key, or the planner may read all that are
+-- blocked. Arguments: partition, batch.
+select b.id
+from (select * from batches where partition = $1 and id = $2 offset 0) as b
+where b.applied_at is null and b.blocked;
 
 -- name: thread
 -- One thread, for an answer that is still pending.
