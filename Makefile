@@ -22,7 +22,7 @@ test: install ## all tests that take seconds, on embedded Postgres and Redis
 	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow" $(ARGS)
 
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
-	@$(BIN)/pytest -n 3 --dist loadgroup -m slow $(ARGS)
+	@$(BIN)/pytest -n 3 -m slow $(ARGS)
 
 faults: install ## kills, stops and flushes under load, then a checker (SEEDS=1,2,3 MINUTES=5)
 	@$(BIN)/python -m tests.faults.run

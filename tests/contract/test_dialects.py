@@ -24,7 +24,7 @@ from tests.places import place
 from tests.servers import Addresses
 from tests.service import Client, Service, running_api, running_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.dialect, pytest.mark.xdist_group("dialects"), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.dialect, pytest.mark.asyncio(loop_scope="module")]
 
 NAMES = ("mosoo", "cortex-documented", "cortex-live", "openai-v1", "openai-aiml")
 APPROVE = "worker.runners.demo:approve"
