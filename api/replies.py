@@ -15,7 +15,8 @@ from shared.metrics import DROPPED_ANSWERS
 _FIELDS = (("Content-Type", "application/json; charset=utf-8"), ("Server", "threadmill"))
 
 LARGE = 256 << 10  # bytes; what is smaller fits into the system's buffers, or nearly
-PATIENCE = 60.0  # seconds that a client has to take a large answer, which the process holds until then
+PATIENCE = 60.0  # seconds that a client has to take a large answer, which the process holds until then; and more
+SLOWEST = 64 << 10  # by its size: bytes a second
 
 
 def document(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -40,7 +41,7 @@ class Large(web.Response):
 
     async def write_eof(self, data: bytes = b"") -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(PATIENCE + (self.content_length or 0) / SLOWEST):
                 await super().write_eof(data)
         except TimeoutError:
             DROPPED_ANSWERS.inc()

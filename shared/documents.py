@@ -6,7 +6,7 @@ hold is ids, words and times that need no escape, and every batch has one. What 
 Source: the wire contract, section 1 (Mosoo v1), "Objects".
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,15 +86,19 @@ def warning(value: Warned, index: int) -> str:
     return _WARNING % (value.code, _quoted(value.message), index, run)
 
 
-def event_result(event: Event, outcome: str) -> str:
-    """What one event of a batch came to; `outcome` is a run object, or null."""
+def event_result(event: Event, outcome: str, metadata: Mapping[str, str] | None = None) -> str:
+    """What one event of a batch came to; `outcome` is a run object, or null. `metadata` are what an edit of another
+    dialect left, whose answer shows them.
+    """
     request = _quoted(event.client_request_id) if isinstance(event, UserMessage) else "null"
-    return _RESULT % (request, request, outcome, event.type)
+    result = _RESULT % (request, request, outcome, event.type)
+    return result if metadata is None else f'{result[:-1]},"metadata":{_quoted(metadata)}}}'
 
 
 def outcome(events: Sequence[Event], results: Sequence[Result], after: Thread) -> str:
     """The text that is kept with an applied batch: `{"events", "thread", "warnings"}` of the answer."""
-    parts = [event_result(event, run(result.run)) for event, result in zip(events, results, strict=True)]
+    told = zip(events, results, strict=True)
+    parts = [event_result(event, run(result.run), result.metadata) for event, result in told]
     return assembled(parts, thread(after), [result.warnings for result in results])
 
 

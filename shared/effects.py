@@ -47,10 +47,11 @@ class Warned(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What one event came to: the run as it was right after it, and at most a few warnings."""
+    """What one event came to: the run as it was right after it, and at most a few warnings; of an edit the metadata."""
 
     run: Run | None
     warnings: tuple[Warned, ...] = ()
+    metadata: Mapping[str, str] | None = None
 
 
 class RunCreated(NamedTuple):

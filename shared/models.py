@@ -14,7 +14,7 @@ from shared.ids import AccountId, AgentId, EventId, RequestId, RunId, ThreadId, 
 METADATA_LIMIT = 16  # pairs of one message, thread or run: OpenAI's number
 # Of a thread's messages that wait for a run: one run answers them all, and its worker holds all of their text.
 UNANSWERED_LIMIT = 10_000
-UNANSWERED_SIZE = 4 << 20  # bytes of their text
+UNANSWERED_SIZE = 4 << 20  # bytes of them as they are stored
 
 
 class RunStatus(StrEnum):

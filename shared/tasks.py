@@ -39,6 +39,8 @@ class Rest:
         self._timeout: asyncio.Timeout | None = None
 
     def end(self) -> None:
+        if self._over:
+            return
         self._over = True
         if self._timeout is not None:
             self._timeout.reschedule(0)  # of the loop's clock: long ago

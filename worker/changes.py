@@ -123,11 +123,12 @@ class Changes:
         )
 
     def _collected(self, where: Where, made: RunCreated) -> RunCreated:
+        removed = {one.id for at, one in self.amended if at == where and isinstance(one, MessageRemoved)}
         alone = not any(at == where and one.collects for at, one in self.created.values())
         answered: list[MessageId] = []
         overtaken = False
         for name, (at, message) in self.written.items():
-            if at != where or message.run is not None:
+            if at != where or message.run is not None or name in removed:
                 continue
             if message.role == "user":
                 answered.append(name)

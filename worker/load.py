@@ -25,7 +25,7 @@ Where = tuple[int, ThreadId]  # the key of a thread
 
 _POLICY = {policy.value: policy for policy in BusyPolicy}
 _seq = attrgetter("seq")
-NONE_WAITS = Waiting(0, 0)
+_NONE_WAITS = Waiting(0, 0)
 
 
 class Want(NamedTuple):
@@ -74,7 +74,7 @@ async def load_states(connection: asyncpg.Connection, wants: Sequence[Want]) -> 
                 seen=seen.get(thread, {}),
                 steers=tuple(steers.get(thread, ())),
                 notes=notes.get(thread, {}),
-                waiting=unanswered.get(thread, NONE_WAITS),
+                waiting=unanswered.get(thread, _NONE_WAITS),
                 fallback=found.fallbacks.get(thread),
             ),
         )
@@ -198,7 +198,7 @@ async def _notes(
     found: dict[ThreadId, dict[MessageId | None, Note]] = defaultdict(dict)
     if messages:
         for row in await connection.fetch(SQL["message_notes"], *zip(*messages, strict=True)):
-            found[row["thread"]][row["id"]] = Note(from_json(row["metadata"] or "{}"), row["run"])
+            found[row["thread"]][row["id"]] = Note(from_json(row["metadata"] or "{}"), row["run"], row["waits"])
     if threads:
         for row in await connection.fetch(SQL["thread_notes"], *_columns(threads)):
             found[row["id"]][None] = Note(from_json(row["metadata"]))

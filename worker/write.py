@@ -171,8 +171,7 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
         await connection.execute(SQL["settle_threads"], *_table(rows.threads, 6))
     if rows.created:
         own = [(run, message) for run, (_, made) in changes.created.items() for message in made.input]
-        loose = [message for message, (_, one) in changes.written.items() if one.run is None]
-        await connection.execute(SQL["insert_runs"], *_table(rows.created, 16), *_table(own, 2), loose)
+        await connection.execute(SQL["insert_runs"], *_table(rows.created, 16), *_table(own, 2), _loose(changes))
     rest: tuple[tuple[str, list[Row]], ...] = (
         ("log_in_full", rows.in_full),
         ("keep_cut_messages", cut),
@@ -188,6 +187,12 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
             await connection.execute(SQL[name], *zip(*some, strict=True))
     for where, one in changes.amended:  # in their order: one may set what another one removes
         await _amend(connection, where, one)
+
+
+def _loose(changes: Changes) -> list[MessageId]:
+    """Messages of this transaction that no run of it collects: they came too late, or are removed."""
+    late = [message for message, (_, one) in changes.written.items() if one.run is None]
+    return late + [one.id for _, one in changes.amended if isinstance(one, MessageRemoved)]
 
 
 async def _amend(

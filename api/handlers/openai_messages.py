@@ -85,13 +85,11 @@ class Messages:
 
         async def prepare() -> Asked:
             thread = await self._door.thread(caller, thread_id)
-            found = await self._one(thread, id_)
-            left = {"metadata": decode.merged(found.metadata, metadata)}
-            shown = encode.message(found, thread.id, thread.agent) | left
+            shown = encode.message(await self._one(thread, id_), thread.id, thread.agent)
             return Asked(thread.id, (MessageEdited(id_, metadata),) if metadata else (), shown)
 
         told = await write.tell(prepare)
-        return replies.document(told.settled().basis, headers=told.headers)
+        return replies.document(told.edited(), headers=told.headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /threads/{threadId}/messages/{messageId}"""

@@ -47,12 +47,11 @@ class OpenAIThreads:
 
         async def prepare() -> Asked:
             thread = await self._door.thread(caller, thread_id)
-            left = decode.merged(await self._metadata(caller, thread), metadata)
-            shown = encode.thread(thread.id, thread.created_at, left)
+            shown = encode.thread(thread.id, thread.created_at, await self._metadata(caller, thread))
             return Asked(thread.id, (ThreadEdited(None, metadata),) if metadata else (), shown)
 
         told = await write.tell(prepare)
-        return replies.document(told.settled().basis, headers=told.headers)
+        return replies.document(told.edited(), headers=told.headers)
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /v1/threads/{threadId}"""

@@ -60,11 +60,16 @@ class Told:
         """When the last event of a batch that changed its thread was applied."""
         return datetime.fromisoformat(self.outcome["thread"]["updated_at"])
 
-    def settled(self) -> "Told":
-        """An edit answers with what it left, and so must be applied. Raises ServiceInactive: it may be sent again."""
+    def settled(self) -> None:
+        """Raises ServiceInactive where it is not applied: it may be sent again."""
         if self.outcome is None:
             raise ServiceInactive("The change is accepted, and not applied yet.", retry_after=_TRY_AGAIN)
-        return self
+
+    def edited(self) -> Any:
+        """The basis with the metadata that its edit left. Raises ServiceInactive."""
+        self.settled()
+        left = [event["metadata"] for event in self.outcome["events"]]
+        return self.basis | {"metadata": left[-1]} if left else self.basis
 
 
 @dataclass(frozen=True, slots=True)

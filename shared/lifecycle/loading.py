@@ -1,7 +1,7 @@
 """What a caller has to load before it can step: how many of the queue's runs, and which records by name."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.events import (
     Event,
@@ -74,13 +74,16 @@ def names(events: Iterable[Event | RunnerEvent]) -> Names:
             others.append(event)
         elif (run := getattr(event, "run", None)) is not None:
             runs.add(run)
-    return Names(frozenset(runs), frozenset(requests), frozenset(client_requests), *_of_messages(others))
+    found = Names(frozenset(runs), frozenset(requests), frozenset(client_requests))
+    return found._replace(**_of_messages(others)) if others else found
 
 
-def _of_messages(events: Sequence[_OfMessages]) -> tuple[frozenset[MessageId], bool, bool]:
-    messages = frozenset(event.message for event in events if isinstance(event, MessageEdited | MessageDeleted))
-    metadata = any(isinstance(event, ThreadEdited) and event.metadata for event in events)
-    return messages, metadata, any(isinstance(event, MessageAdded | RunRequested) for event in events)
+def _of_messages(events: Sequence[_OfMessages]) -> dict[str, Any]:
+    return {
+        "messages": frozenset(event.message for event in events if isinstance(event, MessageEdited | MessageDeleted)),
+        "metadata": any(isinstance(event, ThreadEdited) and event.metadata for event in events),
+        "waiting": any(isinstance(event, MessageAdded | RunRequested) for event in events),
+    }
 
 
 def _reaches_all(event: Event | RunnerEvent, policy: BusyPolicy) -> bool:

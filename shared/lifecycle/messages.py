@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from pydantic_core import to_json
+
 from shared.effects import (
     ClientRequestSeen,
     MessageAmended,
@@ -71,7 +73,7 @@ def run_requested(draft: Draft, event: RunRequested) -> Result:
         return Result(None, (warned(WarningCode.RUN_ACTIVE, current.id),))
     if event.agent is not None and draft.agent not in (None, event.agent):
         return Result(None, (warned(WarningCode.AGENT_BOUND),))
-    if not _have_room(draft, event.messages):
+    if event.parent is None and not _have_room(draft, event.messages):
         return Result(None, (warned(WarningCode.UNANSWERED_FULL),))
     draft.agent = draft.agent or event.agent
     if event.parent is not None:
@@ -92,13 +94,13 @@ def message_edited(draft: Draft, event: MessageEdited) -> Result:
     metadata = merged(note.metadata, event.metadata)
     if len(metadata) > METADATA_LIMIT:
         return Result(None, (warned(WarningCode.METADATA_FULL),))
-    draft.notes = {**draft.notes, event.message: Note(metadata, note.run)}
+    draft.notes = {**draft.notes, event.message: note._replace(metadata=metadata)}
     draft.effects.append(MessageAmended(event.message, metadata))
-    return Result(None)
+    return Result(None, metadata=metadata)
 
 
 def message_deleted(draft: Draft, event: MessageDeleted) -> Result:
-    """What a run has said stays until that is over: another worker may have to go on from it."""
+    """What a run answers and has said stays until that is over: another worker may have to go on from it."""
     note = draft.notes.get(event.message)
     if note is None:
         return Result(None, (warned(WarningCode.MESSAGE_NOT_FOUND),))
@@ -106,6 +108,8 @@ def message_deleted(draft: Draft, event: MessageDeleted) -> Result:
     if current is not None and current.id == note.run and current.status in EXECUTING:
         return Result(None, (warned(WarningCode.MESSAGE_IN_USE),))
     draft.notes = {message: note for message, note in draft.notes.items() if message != event.message}
+    if note.waits:
+        draft.waiting = Waiting(max(draft.waiting.messages - 1, 0), max(draft.waiting.size - note.waits, 0))
     draft.effects.append(MessageRemoved(event.message))
     return Result(None)
 
@@ -118,7 +122,8 @@ def _have_room(draft: Draft, messages: Sequence[MessageAdded]) -> bool:
 
 
 def _size(message: MessageAdded) -> int:
-    return sum(len(part.get("text", "").encode()) for part in message.parts)
+    """As the tables have it, but for a few bytes of white space."""
+    return len(to_json(message.parts))
 
 
 def merged(current: Mapping[str, str], change: Mapping[str, str | None]) -> dict[str, str]:
@@ -130,13 +135,14 @@ def _add(draft: Draft, event: MessageAdded, run: RunId | None = None, parent: in
     text = "\n".join(part["text"] for part in event.parts if part.get("type") == "text")
     about = (event.metadata, event.request_id, None, parent)
     draft.effects.append(MessageWritten(event.message, event.role, event.parts, draft.at, run, *about))
-    draft.notes = {**draft.notes, event.message: Note(event.metadata, run)}
+    waits = _size(event) if run is None and event.role == "user" else 0
+    draft.notes = {**draft.notes, event.message: Note(event.metadata, run, waits)}
     kind = "user.message" if event.role == "user" else "agent.message.delta"
     draft.log(kind, run, text, message=EventId(event.message))
     if event.role == "user":
         _entitle(draft, text)
-        if run is None:
-            draft.waiting = Waiting(draft.waiting.messages + 1, draft.waiting.size + _size(event))
+    if waits:
+        draft.waiting = Waiting(draft.waiting.messages + 1, draft.waiting.size + waits)
 
 
 def title_of(text: str) -> str | None:

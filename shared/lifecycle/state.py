@@ -14,10 +14,11 @@ class Note(NamedTuple):
 
     metadata: Mapping[str, str]
     run: RunId | None = None  # that said the message, or answers it
+    waits: int = 0  # its bytes, where it waits for a run
 
 
 class Waiting(NamedTuple):
-    """Users' messages that no run has answered, and the bytes of their text."""
+    """Users' messages that no run has answered, and their bytes."""
 
     messages: int
     size: int

@@ -30,7 +30,7 @@ def amend(draft: Draft, event: ThreadEdited) -> Result:
             return Result(None, (warned(WarningCode.METADATA_FULL),))
         draft.notes = {**draft.notes, None: Note(metadata)}
     draft.effects.append(ThreadAmended(event.name, metadata))
-    return Result(None)
+    return Result(None, metadata=metadata)
 
 
 def unarchive(draft: Draft) -> Result:

@@ -164,6 +164,35 @@ async def answer(stage: Stage, turns: list[tuple[str, str]]) -> str:
     return await stage.text(run)
 
 
+async def test_without_forks_nothing_is_lost_that_other_dialects_said(stage: Stage) -> None:
+    """Messages that waited have lower numbers than the answers they waited for."""
+    cortex = Cortex(stage.client)
+    native = await stage.client.new_thread()
+    outcome = await stage.send(native, message("one"), message("two"))
+    await stage.until(native, outcome["events"][1]["run"]["id"])
+    thread = (await cortex.call("GET", THREADS)).json[0]["thread_id"]
+    told, last = await asked(cortex, thread, None, "three")
+    one, two = "[]", "[user:one|assistant:[]]"
+    assert told == f"[user:one|assistant:{one}|user:two|assistant:{two}]"
+    again, _ = await asked(cortex, thread, last, "four")
+    assert again == f"{told[:-1]}|user:three|assistant:{told}]"
+
+
+async def test_a_message_that_was_offered_to_a_run_is_told_where_that_is(stage: Stage) -> None:
+    await stage.become("steered")
+    thread, run = await stage.start("begin")
+    await stage.until(thread, run, "running")
+    await stage.said(run, "ready")
+    for text in ("turn left", "stop"):
+        await stage.say(thread, text, on_busy="steer")
+    await stage.until(thread, run)
+    await stage.become("recalls")
+    cortex = Cortex(stage.client)
+    num = (await cortex.call("GET", THREADS)).json[0]["thread_id"]
+    told, _ = await asked(cortex, num, None, "and now?")
+    assert [told.count(f"user:{text}") for text in ("begin", "turn left", "stop")] == [1, 1, 1]
+
+
 async def said(cortex: Cortex, thread: int, role: str) -> list[dict[str, Any]]:
     """The messages of one side, oldest first."""
     return [one for one in (await cortex.describe(thread))["messages"][::-1] if one["role"] == role]

@@ -12,6 +12,8 @@ from shared.settings import Settings
 from tests.prepared import Executed, execute, prepare
 
 MANY = 20_000
+FIRST = 1_000_000_000  # message of all
+CHAIN = {"messages_by_number", "messages_pkey", "runs_pkey"}
 NOUNS = ("inbox", "drain", "sweep", "reads", "execute", "stream", "messages", "numbers", "answers", "runs")
 BIG = {
     *("batches", "runs", "threads", "thread_events", "messages", "permission_requests", "idempotency_keys"),
@@ -135,7 +137,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ),
         ("drain", "amend_message", (1, THREAD, late, "{}"), {"messages_pkey", "messages_by_number"}),
         ("drain", "amend_thread", (1, THREAD, None, "{}"), {"threads_pkey"}),
-        ("drain", "message_notes", ([1], [THREAD], [late]), {"messages_pkey"}),
+        ("drain", "message_notes", ([1], [THREAD], [late]), {"messages_pkey", "runs_one_executing"}),
         ("drain", "thread_notes", ([1], [THREAD]), {"threads_pkey"}),
         ("drain", "waiting_messages", ([1], [THREAD]), {"messages_unanswered"}),
         (
@@ -198,7 +200,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("inbox", "blocked", (1, 1), {"batches_pkey"}),
         ("answers", "requests_of", (1, THREAD, [THREAD]), {"runs_pkey", "messages_pkey"}),
         ("reads", "agent_named", (ACCOUNT, "echo"), set()),
-        ("execute", "lineage", (1, THREAD, MANY - 5, 20, 20, [THREAD]), {"messages_by_number"}),
+        ("execute", "lineage", (1, THREAD, FIRST + MANY - 5, 20, 20, [THREAD]), CHAIN),
         ("execute", "lock_free", ([1], [THREAD]), {"threads_pkey"}),
         ("execute", "lease", ([1], [THREAD], [THREAD], ACCOUNT, 6, 60), {"threads_pkey", "runs_pkey", "agents_pkey"}),
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),

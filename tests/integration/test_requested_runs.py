@@ -9,6 +9,7 @@ from shared.events import (
     MessageAdded,
     MessageDeleted,
     MessageEdited,
+    RunEdited,
     RunRequested,
     RunRetried,
     ThreadEdited,
@@ -61,12 +62,71 @@ async def test_what_is_added_behind_a_request_waits_for_the_next_run(driver: Dri
     assert {row["id"]: row["run"] for row in said} == {before.message: cancelled.run, after.message: last.run}
 
 
+async def test_a_message_that_is_removed_in_the_drain_of_a_request_is_as_if_it_never_was(driver: Driver) -> None:
+    question, draft, gone, run = added("q"), added("draft", "assistant"), added("gone"), requested()
+    thread = await driver.create(question, draft)
+    await driver.send(thread, MessageDeleted(draft.message), gone, MessageDeleted(gone.message), run)
+    assert (await driver.runs(thread))[0]["input"] == [question.message]
+    full = await driver.create(*(added("x" * (UNANSWERED_SIZE // 4 - 100)) for _ in range(3)))
+    last = added("x" * (UNANSWERED_SIZE // 4 - 100))
+    assert codes(await driver.send(full, last, added("z" * 1_000))) == ["unanswered_full"]
+    assert codes(await driver.send(full, MessageDeleted(last.message), added("z" * 1_000))) == []
+
+
+async def test_a_message_that_waited_long_for_its_run_leaves_no_trace_in_the_log(driver: Driver) -> None:
+    """The run may begin long after its message was said."""
+    said = added("secret")
+    thread = await driver.create(said)
+    earlier = "update {} set {} = {} - interval '1 hour' where thread = $1"
+    await driver.pool.execute(earlier.format("messages", "created_at", "created_at"), thread)
+    hour = 3_600_000
+    events = await driver.pool.fetch("select id from thread_events where thread = $1", thread)
+    for row in events:
+        moved = ids.from_bytes((int.from_bytes(ids.to_bytes(row["id"]), "big") - (hour << 80)).to_bytes(16, "big"))
+        await driver.pool.execute(
+            "update thread_events set id = $2 where thread = $1 and id = $3", thread, moved, row["id"]
+        )
+    run = requested()
+    await driver.send(thread, run)
+    await driver.report(thread, RunLeased(run.run), RunStarted(run.run), RunFinished(run.run))
+    assert codes(await driver.send(thread, MessageDeleted(said.message))) == []
+    assert not await driver.pool.fetchval("select count(*) from thread_events where content = 'secret'")
+
+
+async def test_a_requested_run_that_is_queued_can_be_edited(driver: Driver) -> None:
+    """Another dialect's message is edited like a native one; of several the last."""
+    first = requested(added("one"), added("two"))
+    thread = await driver.create(first)
+    outcome = await driver.send(thread, RunEdited(first.run, "changed"))
+    assert codes(outcome) == []
+    log = "select content from thread_events where thread = $1 and type = 'user.message' order by id"
+    assert [row["content"] for row in await driver.pool.fetch(log, thread)] == ["one", "changed"]
+    rows = await driver.pool.fetch("select parts from messages where thread = $1 order by num", thread)
+    assert [json.loads(row["parts"])[0]["text"] for row in rows] == ["one", "changed"]
+
+
+async def test_what_a_retry_answers_stays_until_that_is_over(driver: Driver) -> None:
+    question = added("one")
+    first = requested(question)
+    thread = await driver.create(first)
+    await driver.report(thread, RunLeased(first.run), RunStarted(first.run), RunFinished(first.run))
+    again = RunRetried(RunId(ids.mint()), first.run)
+    await driver.send(thread, again)
+    await driver.report(thread, RunLeased(again.run), RunStarted(again.run))
+    assert codes(await driver.send(thread, MessageDeleted(question.message))) == ["message_in_use"]
+
+
+async def test_a_run_that_goes_on_from_a_message_is_not_kept_from_it_by_what_waits(driver: Driver) -> None:
+    thread = await driver.create(*(added("x" * (UNANSWERED_SIZE // 4 - 100)) for _ in range(4)))
+    assert codes(await driver.send(thread, requested(added("hello"), parent=0))) == []
+
+
 async def test_too_much_that_waits_for_a_run_is_refused_and_a_run_makes_room(driver: Driver) -> None:
-    large = "x" * (UNANSWERED_SIZE // 4)
+    large = "x" * (UNANSWERED_SIZE // 4 - 100)
     thread = await driver.create(*(added(large) for _ in range(4)))
-    assert codes(await driver.send(thread, added("y"))) == ["unanswered_full"]
+    assert codes(await driver.send(thread, added("y" * 1_000))) == ["unanswered_full"]
     assert codes(await driver.send(thread, added("y", "assistant"))) == []
-    assert codes(await driver.send(thread, requested(added("y")))) == ["unanswered_full"]
+    assert codes(await driver.send(thread, requested(added("y" * 1_000)))) == ["unanswered_full"]
     run = requested()
     assert codes(await driver.send(thread, run)) == []
     await driver.report(thread, RunLeased(run.run), RunStarted(run.run), RunFinished(run.run))

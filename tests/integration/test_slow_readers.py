@@ -87,6 +87,7 @@ async def test_a_large_answer_that_nobody_takes_is_given_up(
 ) -> None:
     assert replies.PATIENCE == 60
     monkeypatch.setattr(replies, "PATIENCE", 0.5)
+    monkeypatch.setattr(replies, "SLOWEST", 1 << 40)
     thread, run = await stage.executing(client)
     for n in range(40):
         await stage.say(thread, run, [f"{n:06} " + "x" * 200_000])

@@ -4,6 +4,7 @@ Every write is checked against the constraints of shared/db/migrations/0002_thre
 core that goes through a ledger shows that its effects can be stored.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -150,7 +151,7 @@ class Ledger:
         if named.metadata:
             notes[None] = Note(self.metadata)
         waits = [m for m in self.messages.values() if m.role == "user" and m.run is None] if named.waiting else []
-        waiting = Waiting(len(waits), sum(len(part["text"].encode()) for m in waits for part in m.parts))
+        waiting = Waiting(len(waits), sum(len(json.dumps(m.parts)) for m in waits))
         return State(self.thread, self.policy, queue, others, requests, seen, steers, notes, waiting)
 
     def tell(

@@ -17,6 +17,7 @@ from shared.reports import Tokens
 from worker.execute.leases import Lease
 from worker.execute.replay import Logged, Replay
 from worker.execute.tape import Speech
+from worker.load import Where
 from worker.runners import Decision, Message, Runner, RunnerError, Verdict
 
 log = structlog.get_logger()
@@ -153,13 +154,43 @@ async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int
     """The latest messages of the thread before those of the run, oldest first: where the run goes on from a message of
     its own choice, those that lead up to that one.
     """
-    own = [message.id for message in briefing.messages]
+    own, where = [message.id for message in briefing.messages], briefing.lease.where
     if briefing.parent is None:
         before = _LAST if briefing.first is None else briefing.first
-        asked = (*briefing.lease.where, briefing.seq, limit, own, before, _BEHIND, briefing.made_at)
-        return [_message(row) for row in reversed(await connection.fetch(SQL["history"], *asked))]
-    chain = (*briefing.lease.where, briefing.parent, limit, _BEHIND, own)
-    return [_message(row) for row in reversed(await connection.fetch(SQL["lineage"], *chain))]
+        rows = await _told(connection, where, briefing.seq, limit, own, before, briefing.made_at)
+    else:
+        rows = await connection.fetch(SQL["lineage"], *where, briefing.parent, limit, _BEHIND, own)
+        if rows and len(rows) < limit:
+            rows += await _told_before(connection, where, rows[-1], limit - len(rows))
+    return [_message(row) for row in reversed(rows)]
+
+
+async def _told_before(
+    connection: asyncpg.Connection, where: Where, last: asyncpg.Record, limit: int
+) -> list[asyncpg.Record]:
+    """What stands before the end of a chain: where that is a question that names nothing, what its run was told."""
+    if last["role"] != "user" or last["parent"] is not None or last["run"] is None:
+        return []
+    run = await connection.fetchrow(SQL["told"], *where, last["run"])
+    if run is None:
+        return []
+    return await _told(connection, where, run["seq"], limit, run["input"], last["num"], run["created_at"])
+
+
+async def _told(
+    connection: asyncpg.Connection,
+    where: Where,
+    seq: int,
+    limit: int,
+    own: Sequence[str],
+    before: int,
+    made_at: datetime,
+) -> list[asyncpg.Record]:
+    """The latest messages before those of a run, newest first."""
+    found: list[asyncpg.Record] = await connection.fetch(
+        SQL["history"], *where, seq, limit, own, before, _BEHIND, made_at
+    )
+    return found
 
 
 def _message(row: asyncpg.Record) -> Message:

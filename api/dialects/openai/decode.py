@@ -95,14 +95,6 @@ def metadata(body: Any) -> dict[str, str | None]:
     return {key: value or None for key, value in (_taken(models.EDIT, body).get("metadata") or {}).items()}
 
 
-def merged(current: dict[str, str], change: dict[str, str | None]) -> dict[str, str]:
-    """What an edit leaves. Raises InvalidRequest where that is more pairs than there may be."""
-    left = {key: value for key, value in (current | change).items() if value is not None}
-    if len(left) > models.PAIRS:
-        raise InvalidRequest(f"metadata would have more than {models.PAIRS} pairs.", param="metadata")
-    return left
-
-
 def request(body: Any) -> Request:
     """Raises InvalidRequest; NotFound where `assistant_id` spells no id."""
     return _request(_taken(models.NEW_RUN, body))

@@ -123,11 +123,16 @@ join client_requests c
     on c.partition = w.partition and c.thread = w.thread and c.client_request_id = w.client_request_id;
 
 -- name: message_notes
--- What is kept with messages that are about to be edited or removed. A range of one leads the order: by the key.
-select w.thread, m.id, m.metadata::text as metadata, m.run
+-- What is kept with messages that are about to be edited or removed, and whose they are: a run's that answers them now,
+-- else their own. A range of one leads the order: by the key.
+select w.thread, m.id, m.metadata::text as metadata,
+       coalesce((select r.id from runs r
+                 where r.partition = w.partition and r.thread = w.thread
+                   and r.status in ('booting', 'running', 'waiting_input') and m.id = any(r.input)), m.run) as run,
+       case when m.role = 'user' and m.run is null then m.size else 0 end as waits
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, id)
 cross join lateral (
-    select id, metadata, run from messages
+    select id, metadata, role, run, size from messages
     where partition = w.partition and thread = w.thread and id >= w.id and id <= w.id
     order by id limit 1
 ) as m;
@@ -144,7 +149,7 @@ left join lateral (
 group by w.id;
 
 -- name: thread_notes
--- The same of threads.
+-- What is kept with threads that are about to be edited.
 select t.id, t.metadata::text as metadata
 from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
 join threads t on t.partition = w.partition and t.id = w.id;
@@ -316,7 +321,7 @@ update threads set name = coalesce($3, name), metadata = coalesce($4::text::json
 where partition = $1 and id = $2;
 
 -- name: remove_message
--- One message, and what the log holds of it: that lies between the times of its run, or about its own. Ids begin with their
+-- One message, and what the log holds of it: that lies about its own time or, of what a run said, between those of its run. Ids begin with their
 -- time in milliseconds. What followed it by name follows what it followed. Arguments: partition, thread, message. Found as in
 -- `edit_messages`.
 with found as materialized (
@@ -326,7 +331,7 @@ with found as materialized (
 removed as (
     delete from messages m using found f
     where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
-    returning m.id, m.num, m.parent, m.run, m.created_at
+    returning m.id, m.num, m.parent, m.role, m.run, m.created_at
 ),
 followers as materialized (
     select f.partition, f.thread, f.id, f.num, coalesce(m.parent, (
@@ -345,12 +350,12 @@ handed as (
     where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
 ),
 span as (
-    select m.id, coalesce(r.started_at, m.created_at) - interval '1 second' as since,
+    select m.id, least(r.started_at, m.created_at) - interval '1 second' as since,
            coalesce(r.completed_at, case when r.id is null then m.created_at else now() end) + interval '1 second' as until
     from removed m
     left join lateral (
         select id, started_at, completed_at from runs where partition = $1 and thread = $2 and id = m.run offset 0
-    ) as r on m.run is not null
+    ) as r on m.role = 'assistant' and m.run is not null
 ),
 doomed as materialized (
     select e.partition, e.thread, e.id
@@ -478,7 +483,8 @@ join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch =
 where r.partition = w.partition and r.thread = w.thread and r.id = l.run and r.completed_at is null;
 
 -- name: edit_messages
--- Other texts for what queued runs answer: the message, and its event in the log, which has the same id.
+-- Other texts for what queued runs answer: the last message, and its event in the log, which has the same id or, where the
+-- message came by another dialect, names it, and is of the same moment.
 -- The planner may take an index of the thread's messages in another order, and read them all: so the id is a range of
 -- one that leads the order, and then id and number are asked for, of which either index finds one row.
 with found as materialized (
@@ -487,7 +493,8 @@ with found as materialized (
     join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.run
     cross join lateral (
         select m.id, m.num from messages m
-        where m.partition = r.partition and m.thread = r.thread and m.id >= r.input[1] and m.id <= r.input[1]
+        where m.partition = r.partition and m.thread = r.thread
+          and m.id >= r.input[cardinality(r.input)] and m.id <= r.input[cardinality(r.input)]
         order by m.id limit 1
     ) as said
 ),
@@ -495,11 +502,27 @@ edited as (
     update messages m set parts = jsonb_build_array(jsonb_build_object('type', 'text', 'text', f.text))
     from found f
     where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
-    returning m.partition, m.thread, m.id, f.text
+    returning m.partition, m.thread, m.id, m.created_at, f.text
+),
+logged as materialized (
+    select w.partition, w.thread, e.id, w.text
+    from edited w
+    cross join lateral (
+        (select id from thread_events
+         where partition = w.partition and thread = w.thread and id >= w.id and id <= w.id and type = 'user.message'
+         order by id)
+        union all
+        (select id from thread_events
+         where partition = w.partition and thread = w.thread
+           and id >= rpad(lpad(to_hex((extract(epoch from w.created_at) * 1000)::bigint - 1000), 12, '0'), 32, '0')::uuid
+           and id <= rpad(lpad(to_hex((extract(epoch from w.created_at) * 1000)::bigint + 1000), 12, '0'), 32, 'f')::uuid
+           and message = w.id and type = 'user.message'
+         order by id)
+    ) as e
 )
 update thread_events e set content = w.text
-from edited w
-where e.partition = w.partition and e.thread = w.thread and e.id = w.id and e.type = 'user.message';
+from logged w
+where e.partition = w.partition and e.thread = w.thread and e.id = w.id;
 
 -- name: turn_messages
 -- Messages that were offered to a run, and became runs of their own: they are those runs' from now on, in the log, too. The

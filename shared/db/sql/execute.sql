@@ -200,7 +200,8 @@ select id from messages where partition = $1 and thread = $2 and run = $3 and ro
 with latest as (
     select m.id, m.num, m.run, m.role, m.parts, m.created_at, m.incomplete_reason
     from messages m
-    where m.partition = $1 and m.thread = $2
+    where m.partition = $1 and m.thread = $2 and m.id <> all($5::uuid[])
+      and (m.run is not null or m.num < $6 and m.created_at <= $8)
     order by m.num desc
     limit $4::int + $7::int
 ),
@@ -213,18 +214,19 @@ placed as (
 )
 select id, role, parts::text as parts, created_at, incomplete_reason
 from placed
-where id <> all($5::uuid[]) and incomplete_reason is distinct from 'runner.restarted'
+where incomplete_reason is distinct from 'runner.restarted'
   and (seq < $3 or (seq is null or seq = $3) and num < $6 and created_at <= $8)
 order by place desc, num desc
 limit $4;
 
 -- name: lineage
--- At most $4 messages that lead up to the message with a number, that one first: each follows the one that it names, else
--- the one before it. Where such a message was removed, the next one before it stands for it. What a lost attempt said and the
--- run's own messages are left out, for which $5 further ones are looked through. Arguments: partition, thread, number, limit,
--- further ones, own messages.
+-- At most $4 messages that lead up to the message with a number, that one first. A message follows the one that it names, else the
+-- one before it; but what a run says follows what was offered to it in between, and that what the run said before. Where a run's
+-- first question names none, the chain ends: what that run was told is its `history`. Where a message was removed, the next one
+-- before it stands for it. What a lost attempt said and the run's own messages are left out, for which $5 further ones are looked
+-- through. Arguments: partition, thread, number, limit, further ones, own messages.
 with recursive chain as (
-    (select num, parent, id, role, parts, created_at, incomplete_reason, 1 as steps
+    (select num, parent, run, id, role, parts, created_at, incomplete_reason, 1 as steps
      from messages
      where partition = $1 and thread = $2 and num <= $3
      order by num desc
@@ -232,20 +234,43 @@ with recursive chain as (
     union all
     select m.*, c.steps + 1
     from chain c
-    cross join lateral (
-        select num, parent, id, role, parts, created_at, incomplete_reason
-        from messages
+    left join lateral (
+        select case when c.role = 'user' then said.num - 1 else greatest(said.num, c.parent) end as num
+        from (select input from runs where partition = $1 and thread = $2 and id = c.run offset 0) as r
+        cross join lateral (
+            select num from messages
+            where partition = $1 and thread = $2 and id >= r.input[1] and id <= r.input[1]
+            order by id limit 1
+        ) as said
+    ) as behind on c.run is not null and (c.role = 'user') = (c.parent is null)  -- its run's other messages lie behind it
+    left join lateral (
+        select num from messages
+        where partition = $1 and thread = $2 and num > behind.num and num < c.num and run = c.run
+        order by num desc limit 1
+    ) as own on behind.num is not null
+    left join lateral (
+        select num from messages
         where partition = $1 and thread = $2 and num <= coalesce(c.parent, c.num - 1) and num < c.num
-        order by num desc
-        limit 1
+        order by num desc limit 1
+    ) as before on own.num is null and (c.role = 'assistant' or behind.num is null)
+    cross join lateral (
+        select num, parent, run, id, role, parts, created_at, incomplete_reason
+        from messages
+        where partition = $1 and thread = $2 and num >= coalesce(own.num, before.num)
+          and num <= coalesce(own.num, before.num)
+        order by num limit 1
     ) as m
     where c.steps < $4::int + $5::int
 )
-select id, role, parts::text as parts, created_at, incomplete_reason
+select id, num, role, parent, run, parts::text as parts, created_at, incomplete_reason
 from chain
 where incomplete_reason is distinct from 'runner.restarted' and id <> all($6::uuid[])
 order by steps
 limit $4;
+
+-- name: told
+-- What a run was told of, for its `history`. Arguments: partition, thread, run.
+select seq, input, created_at from runs where partition = $1 and thread = $2 and id = $3;
 
 -- name: offers
 -- Messages offered to these runs that no runner has acknowledged. Arguments: partitions, threads, runs.
