@@ -51,6 +51,7 @@ class Changes:
     kept: list[tuple[Where, RunKept]] = field(default_factory=list)
     client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
     amended: list[tuple[Where, MessageAmended | MessageRemoved | ThreadAmended]] = field(default_factory=list)
+    gone: set[MessageId] = field(default_factory=set)  # messages that were removed before a run collected the others
     ended: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # leases, by their epochs
     interrupted: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # those of them whose runs are not over
 
@@ -125,6 +126,8 @@ class Changes:
     def _collected(self, where: Where, made: RunCreated) -> RunCreated:
         removed = {one.id for at, one in self.amended if at == where and isinstance(one, MessageRemoved)}
         alone = not any(at == where and one.collects for at, one in self.created.values())
+        if alone:
+            self.gone |= removed
         answered: list[MessageId] = []
         overtaken = False
         for name, (at, message) in self.written.items():

@@ -167,7 +167,7 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     kept = _kept_rows(changes)
     if rows.written or kept or changes.ended:
         await connection.execute(SQL["say"], *_table(rows.written, 11), *_table(kept, 6), *_table(changes.ended, 3))
-    if rows.threads:
+    if rows.threads:  # before the runs, which is the order of the locks
         await connection.execute(SQL["settle_threads"], *_table(rows.threads, 6))
     if rows.created:
         own = [(run, message) for run, (_, made) in changes.created.items() for message in made.input]
@@ -190,9 +190,8 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
 
 
 def _loose(changes: Changes) -> list[MessageId]:
-    """Messages of this transaction that no run of it collects: they came too late, or are removed."""
-    late = [message for message, (_, one) in changes.written.items() if one.run is None]
-    return late + [one.id for _, one in changes.amended if isinstance(one, MessageRemoved)]
+    """Messages that no run of this transaction collects: they came too late, or were removed before."""
+    return [*(message for message, (_, one) in changes.written.items() if one.run is None), *changes.gone]
 
 
 async def _amend(

@@ -77,10 +77,10 @@ with locked as (
 select count(*) from locked;
 
 -- name: threads
--- The threads, their agents' policy for a busy one and whether they have a webhook (of a thread without an agent: the
--- account's default one, `fallback`), who has a lease, whether messages are
--- offered to its run, and the first runs of each queue: as many as its events may reach, all of them ($4) where any
--- message may interrupt. A row a run, one with nulls for a thread that is idle.
+-- The threads, their agents' policy for a busy one and whether they have a webhook (where there is no agent: those of the
+-- account's default one, `fallback`), who has a lease, whether messages are offered to its run, and the first runs of each
+-- queue: as many as its events may reach, all of them ($4) where any message may interrupt. A row a run, one with nulls for a
+-- thread that is idle.
 select t.partition, t.id, t.account, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user,
        t.created_by, t.created_by_kind, t.status, t.active_runs, t.last_run_id, t.last_run_seq, t.last_event_id,
        t.held, t.archived_at, t.deleted_at, t.created_at, t.updated_at, t.ready_at,
@@ -316,7 +316,8 @@ from found f
 where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num;
 
 -- name: amend_thread
--- Of a thread: its name and its metadata, where they are given. Arguments: partition, thread, name or null, metadata or null.
+-- Another name and other metadata of a thread, where they are given. Arguments: partition, thread, name or null, metadata or
+-- null.
 update threads set name = coalesce($3, name), metadata = coalesce($4::text::jsonb, metadata)
 where partition = $1 and id = $2;
 
