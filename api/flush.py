@@ -39,6 +39,7 @@ from shared.metrics import ACCEPTED, FLUSH_SIZE
 log = structlog.get_logger()
 SQL = statements("inbox")
 
+SIZE = 4 << 20  # characters of one statement, but for its last batch: neighbours must not wait for megabytes
 LOCK_TIMEOUT_MS = 250  # nothing here waits for a lock longer than a client would notice
 STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds. One that hangs is looked up on a new connection
 BUSY = (
@@ -82,7 +83,7 @@ class Flusher:
         """Flushes until it is cancelled; who is under way then is told to come again."""
         while True:
             await self._arrived.wait()
-            entries, self._waiting = self._waiting[: self.limit], self._waiting[self.limit :]
+            entries = self._next()
             if not self._waiting:
                 self._arrived.clear()
             try:
@@ -90,6 +91,17 @@ class Flusher:
             finally:
                 for entry in entries:
                     _refuse(entry, ServiceInactive("The service is stopping.", retry_after=1))
+
+    def _next(self) -> list[_Entry]:
+        """Those of the next statement: as many as it may have, and as large."""
+        count = size = 0
+        for entry in self._waiting[: self.limit]:
+            size += entry.submission.size
+            if count and size > SIZE:
+                break
+            count += 1
+        entries, self._waiting = self._waiting[:count], self._waiting[count:]
+        return entries
 
     async def close(self) -> None:
         """Refuses what still waits and closes the connection."""

@@ -56,6 +56,12 @@ class Submission(NamedTuple):
     passes: Passes = Passes.NOTHING
     reply: bool = True  # False: nobody waits for the outcome (`Prefer: respond-async`)
 
+    @property
+    def size(self) -> int:
+        """Characters that are written of it, nearly."""
+        basis = None if self.idempotency is None else self.idempotency.basis
+        return len(self.events) + len(basis or "")
+
 
 class Fresh(NamedTuple):
     """Committed just now. `thread` as it was when the batch was accepted; None where somebody waits for the outcome."""

@@ -54,7 +54,8 @@ class Asking:
         parent = body.parent if body.parent is not None else await self._last(place)
         batch = self._batch(request, agent, body, parent)
         thread, new = (place.id, None) if place else (ThreadId(ids.mint()), _new(caller, agent))
-        wait = self._door.settings.wait_limit
+        limit = self._door.settings.wait_limit
+        wait = min(limit, STEP) if body.stream else limit  # a stream is opened before anybody takes it for dead
         return await self._door.submit(caller, thread, batch, wait, new=new, idempotency=key)
 
     async def settle(self, answer: Applied | Pending, outlet: Outlet, comment: bytes = b"") -> Applied:

@@ -102,6 +102,7 @@ class Messages:
             return Asked(thread_id, (MessageDeleted(id_),))
 
         told = await write.tell(prepare)
+        told.settled()
         return replies.text(encode.deleted(id_, "thread.message"), headers=told.headers)
 
     async def _one(self, thread: Thread, id_: MessageId) -> MessageView:

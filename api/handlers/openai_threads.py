@@ -59,6 +59,7 @@ class OpenAIThreads:
         thread, passes = openai.thread_id(request), Passes.ARCHIVED | Passes.HELD
         write = openai_writes.begin(self._door, request, caller, f"/threads/{thread}", {})
         told = await write.submit(Asked(thread, (ThreadDeleted(),), passes=passes))
+        told.settled()
         return replies.text(encode.deleted(thread, "thread"), headers=told.headers)
 
     async def _metadata(self, caller: Caller, thread: Thread) -> dict[str, str]:

@@ -24,6 +24,7 @@ from shared.events import Event
 from shared.ids import ThreadId
 from shared.views import Caller
 
+_KEPT = 320 << 10  # characters of a basis: an edit keeps the message, which is as large as one request can make it
 _TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
 _GONE = frozenset({WarningCode.THREAD_DELETED, WarningCode.RUN_NOT_FOUND, WarningCode.MESSAGE_NOT_FOUND})
 # Of several decisions some may come too late: the others have had their effect, and are told.
@@ -106,6 +107,8 @@ class Write:
         repeat. Raises what the door raises; NotFound, ReadinessBlocked where an event had no effect.
         """
         kept = None if asked.basis is None else to_json(asked.basis).decode()
+        if self.key is not None and len(kept or "") > _KEPT:
+            raise InvalidRequest("Idempotency-Key: the answer is too large to be kept. Send the request without a key.")
         answer = await self.door.submit(
             self.caller,
             asked.thread,

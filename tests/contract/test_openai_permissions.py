@@ -40,6 +40,20 @@ def outputs(run: Any, *words: str) -> list[dict[str, str]]:
     return [{"tool_call_id": call.id, "output": word} for call, word in zip(calls, words, strict=True)]
 
 
+async def test_an_output_is_read_as_strictly_as_a_body(stage: Stage, threads: Any) -> None:
+    thread, run = await asking(stage, threads, "asks_two")
+    (first, _) = run.required_action.submit_tool_outputs.tool_calls
+    path = f"/v1/threads/{thread}/runs/{run.id}/submit_tool_outputs"
+    for output in (
+        '{"decision":"deny","decision":"allow"}',
+        '{"decision":"allow","note":"\\u0000"}',
+        "{",
+        '{"decision":1}',
+    ):
+        body = {"tool_outputs": [{"tool_call_id": first.id, "output": output}]}
+        assert refusal(await call(stage.client, "POST", path, body))[:2] == (400, "tool_outputs.0.output")
+
+
 @pytest.mark.parametrize(
     ("output", "words"),
     [

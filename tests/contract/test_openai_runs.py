@@ -195,7 +195,9 @@ async def test_without_an_apply_in_time_the_minted_ids_are_the_answer(settings: 
         run = (await call(client, "POST", f"{path}/runs", {"assistant_id": client.agent})).json
         assert (run["status"], run["assistant_id"]) == ("queued", client.agent)
         assert refusal(await call(client, "POST", path, {"metadata": {"b": "2"}}))[0] == 503
-        assert (await call(client, "DELETE", path)).json["deleted"] is True
+        deleted = await call(client, "DELETE", path)
+        assert (refusal(deleted)[0], deleted.headers["retry-after"]) == (503, "2")
+        assert (await call(client, "GET", path)).status == 200
 
 
 async def test_the_quick_start_of_the_page_works_as_it_stands(client: Client) -> None:

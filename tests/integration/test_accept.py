@@ -55,6 +55,16 @@ async def test_batches_that_arrive_during_a_flush_are_written_by_the_next_one(dr
     assert flushes() - before <= 2
 
 
+async def test_a_flush_takes_no_more_than_a_few_large_batches(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends little is not held up by megabytes of others; what is larger than a flush goes alone."""
+    monkeypatch.setattr(flush, "SIZE", 10_000)
+    thread, before = await driver.create(), flushes()
+    texts = ["x" * size for size in (4_000, 4_000, 4_000, 20_000, 1, 1)]
+    items = [driver.caller.submission(thread, [message(text)], reply=False) for text in texts]
+    assert {type(answer) for answer in await submit_all(driver, items)} == {Pending}
+    assert flushes() - before >= 4
+
+
 async def test_batches_of_one_caller_get_their_numbers_in_the_order_they_were_sent(driver: Driver) -> None:
     thread = await driver.create()
     refs = [await driver.accept(thread, message()) for _ in range(5)]

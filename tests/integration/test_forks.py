@@ -12,6 +12,7 @@ from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import THREADS, Cortex, texts
 from tests.contract.openai_client import call
 from tests.service import message
+from worker.execute import briefing
 
 ROLES = ("user", "assistant")
 
@@ -162,6 +163,22 @@ async def answer(stage: Stage, turns: list[tuple[str, str]]) -> str:
     run = (await call(stage.client, "POST", f"/v1/threads/{thread}/runs", asked)).json["id"]
     await stage.until(thread, run)
     return await stage.text(run)
+
+
+async def test_what_a_runner_is_told_is_bounded_by_bytes_from_the_latest_message_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert briefing._SIZE == 4 << 20
+    monkeypatch.setattr(briefing, "_SIZE", 5_000)
+    cortex = Cortex(stage.client)
+    thread = await cortex.new()
+    last = await written(stage, ["x" * 1_000] * 10, answered=False)
+    chain, _ = await asked(cortex, thread, last, "chain")
+    assert chain.count("|") == 4
+    native = str(await stage.service.pool.fetchval("select id from threads"))
+    run = await stage.say(native, "flat")
+    await stage.until(native, run)
+    assert await stage.text(run) == f"[assistant:{chain}]"
 
 
 async def test_without_forks_nothing_is_lost_that_other_dialects_said(stage: Stage) -> None:

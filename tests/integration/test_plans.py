@@ -200,7 +200,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("inbox", "blocked", (1, 1), {"batches_pkey"}),
         ("answers", "requests_of", (1, THREAD, [THREAD]), {"runs_pkey", "messages_pkey"}),
         ("reads", "agent_named", (ACCOUNT, "echo"), set()),
-        ("execute", "lineage", (1, THREAD, FIRST + MANY - 5, 20, 20, [THREAD]), CHAIN),
+        ("execute", "lineage", (1, THREAD, FIRST + MANY - 5, 20, 20, [THREAD], 2**22), CHAIN),
         ("execute", "lock_free", ([1], [THREAD]), {"threads_pkey"}),
         ("execute", "lease", ([1], [THREAD], [THREAD], ACCOUNT, 6, 60), {"threads_pkey", "runs_pkey", "agents_pkey"}),
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),
@@ -217,7 +217,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         (
             "execute",
             "history",
-            (1, THREAD, 0, 20, [THREAD], 0, 20, datetime.now(UTC)),
+            (1, THREAD, 0, 20, [THREAD], 0, 20, datetime.now(UTC), 2**22),
             {"messages_by_number", "runs_pkey"},
         ),
         ("execute", "ended_messages", (1, THREAD, THREAD), {"messages_by_run"}),

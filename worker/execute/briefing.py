@@ -25,6 +25,7 @@ SQL = statements("execute")
 
 _BEHIND = 2 * QUEUE_LIMIT  # messages of runs that wait: one each, and what was offered to them
 _LAST = 2**63 - 1  # beyond every number
+_SIZE = 4 << 20  # bytes of history, but for its first message: a worker has it of each of its runs
 _ROLES: Mapping[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
 
 
@@ -159,8 +160,8 @@ async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int
         before = _LAST if briefing.first is None else briefing.first
         rows = await _told(connection, where, briefing.seq, limit, own, before, briefing.made_at)
     else:
-        rows = await connection.fetch(SQL["lineage"], *where, briefing.parent, limit, _BEHIND, own)
-        if rows and len(rows) < limit:
+        rows = await connection.fetch(SQL["lineage"], *where, briefing.parent, limit, _BEHIND, own, _SIZE)
+        if rows and len(rows) == rows[0]["found"] < limit:
             rows += await _told_before(connection, where, rows[-1], limit - len(rows))
     return [_message(row) for row in reversed(rows)]
 
@@ -188,7 +189,7 @@ async def _told(
 ) -> list[asyncpg.Record]:
     """The latest messages before those of a run, newest first."""
     found: list[asyncpg.Record] = await connection.fetch(
-        SQL["history"], *where, seq, limit, own, before, _BEHIND, made_at
+        SQL["history"], *where, seq, limit, own, before, _BEHIND, made_at, _SIZE
     )
     return found
 

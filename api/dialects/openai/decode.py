@@ -2,13 +2,13 @@
 which the answer names as `param`.
 """
 
-import json
 from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from api.body import decode
 from api.dialects.openai import models
 from shared import ids
 from shared.errors import InvalidRequest, NotFound
@@ -133,9 +133,9 @@ def _decision(output: str, place: str) -> bool:
     word: Any = output.strip()
     if word[:1] in {"{", '"'}:
         try:
-            word = json.loads(word)
-        except (ValueError, RecursionError):
-            word = None
+            word = decode(word.encode())
+        except InvalidRequest as error:
+            raise InvalidRequest(f"{place}: {error.message.replace('The body', 'Its text')}", param=place) from None
     if isinstance(word, dict):
         word = word.get("decision")
     if not isinstance(word, str) or word not in _WORDS:

@@ -87,9 +87,7 @@ def pairs(*kinds: str) -> WithJsonSchema:
     """Metadata, described: values of these kinds."""
     value = {"type": list(kinds) if len(kinds) > 1 else kinds[0], "maxLength": VALUE_LIMIT}
     keys = {"maxLength": KEY_LIMIT}
-    return WithJsonSchema(
-        {"type": "object", "maxProperties": PAIRS, "propertyNames": keys, "additionalProperties": value}
-    )
+    return WithJsonSchema({"type": "object", "propertyNames": keys, "additionalProperties": value})
 
 
 _PART = {

@@ -195,10 +195,10 @@ select id from messages where partition = $1 and thread = $2 and run = $3 and ro
 -- message that waited in the queue has a lower number than the answers it waited for. What a lost attempt said and the
 -- next one said otherwise is left out. What a run has that it does not answer (its own before the last message that an
 -- assistant's client added) is history, and so is what nobody answered. Arguments: partition, thread, the run's seq, limit, its
--- own messages, their first number, how many further messages to look through (those of runs that wait behind it), and
--- when the run was made.
+-- own messages, their first number, how many further messages to look through (those of runs that wait behind it), when the
+-- run was made, and how many bytes: the last message may go beyond.
 with latest as (
-    select m.id, m.num, m.run, m.role, m.parts, m.created_at, m.incomplete_reason
+    select m.id, m.num, m.run, m.role, m.parts, m.size, m.created_at, m.incomplete_reason
     from messages m
     where m.partition = $1 and m.thread = $2 and m.id <> all($5::uuid[])
       and (m.run is not null or m.num < $6 and m.created_at <= $8)
@@ -211,22 +211,29 @@ placed as (
     left join lateral (
         select seq from runs where partition = $1 and thread = $2 and id = l.run offset 0
     ) as r on true
+),
+told as (
+    select *, sum(size) over (order by place desc, num desc) - size as before
+    from placed
+    where incomplete_reason is distinct from 'runner.restarted'
+      and (seq < $3 or (seq is null or seq = $3) and num < $6 and created_at <= $8)
+    order by place desc, num desc
+    limit $4
 )
 select id, role, parts::text as parts, created_at, incomplete_reason
-from placed
-where incomplete_reason is distinct from 'runner.restarted'
-  and (seq < $3 or (seq is null or seq = $3) and num < $6 and created_at <= $8)
-order by place desc, num desc
-limit $4;
+from told
+where before < $9
+order by place desc, num desc;
 
 -- name: lineage
 -- At most $4 messages that lead up to the message with a number, that one first. A message follows the one that it names, else the
 -- one before it; but what a run says follows what was offered to it in between, and that what the run said before. Where a run's
 -- first question names none, the chain ends: what that run was told is its `history`. Where a message was removed, the next one
 -- before it stands for it. What a lost attempt said and the run's own messages are left out, for which $5 further ones are looked
--- through. Arguments: partition, thread, number, limit, further ones, own messages.
+-- through. Arguments: partition, thread, number, limit, further ones, own messages, and how many bytes: the last message may go
+-- beyond.
 with recursive chain as (
-    (select num, parent, run, id, role, parts, created_at, incomplete_reason, 1 as steps
+    (select num, parent, run, id, role, parts, size, created_at, incomplete_reason, 1 as steps
      from messages
      where partition = $1 and thread = $2 and num <= $3
      order by num desc
@@ -254,7 +261,7 @@ with recursive chain as (
         order by num desc limit 1
     ) as before on own.num is null and (c.role = 'assistant' or behind.num is null)
     cross join lateral (
-        select num, parent, run, id, role, parts, created_at, incomplete_reason
+        select num, parent, run, id, role, parts, size, created_at, incomplete_reason
         from messages
         where partition = $1 and thread = $2 and num >= coalesce(own.num, before.num)
           and num <= coalesce(own.num, before.num)
@@ -262,11 +269,16 @@ with recursive chain as (
     ) as m
     where c.steps < $4::int + $5::int
 )
-select id, num, role, parent, run, parts::text as parts, created_at, incomplete_reason
-from chain
-where incomplete_reason is distinct from 'runner.restarted' and id <> all($6::uuid[])
-order by steps
-limit $4;
+select id, num, role, parent, run, parts::text as parts, created_at, incomplete_reason, found
+from (
+    select *, sum(size) over (order by steps) - size as before, count(*) over () as found
+    from chain
+    where incomplete_reason is distinct from 'runner.restarted' and id <> all($6::uuid[])
+    order by steps
+    limit $4
+) as told
+where before < $7
+order by steps;
 
 -- name: told
 -- What a run was told of, for its `history`. Arguments: partition, thread, run.
