@@ -110,7 +110,7 @@ def limit(most: int, default: int, name: str = "limit") -> Schema:
 
 KEY = header(
     "Idempotency-Key",
-    "1 to 128 printable characters of ASCII. Makes a retry safe, for 24 hours at least: the same key and request get "
+    "1 to 128 printable characters. Makes a retry safe, for 24 hours at least: the same key and request get "
     "the original answer, with `Idempotency-Replayed: true`.",
     maxLength=128,
     pattern="^[ -~]*[!-~][ -~]*$",

@@ -49,7 +49,14 @@ _OF_THREADS = (
         *("get", _THREAD, "Threads", "Describe a thread, with a page of its messages"),
         (Answer("200", "The thread and its messages, newest first.", answers.ThreadPage, headers=_NAMED),),
         parameters=(
-            query("page_size", "How many messages.", type="integer", minimum=1, maximum=100, default=20),
+            query(
+                "page_size",
+                "At most so many messages; fewer where they are 4 MiB: only an empty page is the end.",
+                type="integer",
+                minimum=1,
+                maximum=100,
+                default=20,
+            ),
             query(
                 "last_message_id",
                 "The oldest message received so far: older ones follow. A number, whether or not a message has it.",

@@ -87,7 +87,9 @@ def pairs(*kinds: str) -> WithJsonSchema:
     """Metadata, described: values of these kinds."""
     value = {"type": list(kinds) if len(kinds) > 1 else kinds[0], "maxLength": VALUE_LIMIT}
     keys = {"maxLength": KEY_LIMIT}
-    return WithJsonSchema({"type": "object", "propertyNames": keys, "additionalProperties": value})
+    limit = f"At most {PAIRS} pairs; null counts as absent, and removes in an edit, as an empty text does."
+    about = {"description": limit} if "null" in kinds else {"maxProperties": PAIRS}
+    return WithJsonSchema({"type": "object", "propertyNames": keys, "additionalProperties": value} | about)
 
 
 _PART = {

@@ -48,7 +48,7 @@ DIALECT = Dialect(
     refusals={
         **REFUSALS,
         "404": "There is no such thing, or it is another account's; or the path is malformed.",
-        "503": "The service can't take this now; or an edit is accepted and not applied in time. It may be sent again.",
+        "503": "The service can't take this now; or an edit or delete was not applied in time. It may be sent again.",
     },
     conflict_status="400",
     common={"X-Request-Id": REQUEST_ID},
