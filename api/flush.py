@@ -39,7 +39,7 @@ from shared.metrics import ACCEPTED, FLUSH_SIZE
 log = structlog.get_logger()
 SQL = statements("inbox")
 
-SIZE = 4 << 20  # characters of one statement, but for its last batch: neighbours must not wait for megabytes
+SIZE = 4 << 20  # characters of one statement, but for a batch that is larger by itself: nobody waits for many of those
 LOCK_TIMEOUT_MS = 250  # nothing here waits for a lock longer than a client would notice
 STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds. One that hangs is looked up on a new connection
 BUSY = (

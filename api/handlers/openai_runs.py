@@ -1,5 +1,7 @@
 """Runs of the OpenAI dialect: ask for one, list, read, cancel, decide what it asks."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from api import replies
@@ -124,7 +126,8 @@ class OpenAIRuns:
 
         async def prepare() -> Asked:
             thread = await self._door.thread(caller, thread_id)
-            before = kept.run(await self._one(thread, run_id), thread.agent)
+            # Without what it asks for: that may be large, and nobody is asked any more.
+            before = kept.run(replace(await self._one(thread, run_id), requests=()), thread.agent)
             return Asked(thread.id, (UserInterrupt(run_id),), before)
 
         told = await write.tell(prepare)

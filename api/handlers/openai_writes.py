@@ -24,7 +24,7 @@ from shared.events import Event
 from shared.ids import ThreadId
 from shared.views import Caller
 
-_KEPT = 320 << 10  # characters of a basis: an edit keeps the message, which is as large as one request can make it
+_KEPT = 2 << 20  # characters of a basis: an edit keeps the message, which is as large as one request could make it
 _TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
 _GONE = frozenset({WarningCode.THREAD_DELETED, WarningCode.RUN_NOT_FOUND, WarningCode.MESSAGE_NOT_FOUND})
 # Of several decisions some may come too late: the others have had their effect, and are told.
@@ -69,7 +69,7 @@ class Told:
     def edited(self) -> Any:
         """The basis with the metadata that its edit left. Raises ServiceInactive."""
         self.settled()
-        left = [event["metadata"] for event in self.outcome["events"]]
+        left = [event["metadata"] for event in self.outcome["events"] if "metadata" in event]
         return self.basis | {"metadata": left[-1]} if left else self.basis
 
 

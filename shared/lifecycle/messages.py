@@ -84,6 +84,7 @@ def run_requested(draft: Draft, event: RunRequested) -> Result:
     for message in event.messages:
         _add(draft, message)
     draft.waiting = Waiting(0, 0)
+    draft.notes = {message: note._replace(waits=0) for message, note in draft.notes.items()}
     return Result(draft.create(event.run, collects=True, metadata=event.metadata))
 
 

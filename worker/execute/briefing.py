@@ -158,16 +158,17 @@ async def history(connection: asyncpg.Connection, briefing: Briefing, limit: int
     own, where = [message.id for message in briefing.messages], briefing.lease.where
     if briefing.parent is None:
         before = _LAST if briefing.first is None else briefing.first
-        rows = await _told(connection, where, briefing.seq, limit, own, before, briefing.made_at)
+        rows = await _told(connection, where, briefing.seq, limit, own, before, briefing.made_at, _SIZE)
     else:
         rows = await connection.fetch(SQL["lineage"], *where, briefing.parent, limit, _BEHIND, own, _SIZE)
         if rows and len(rows) == rows[0]["found"] < limit:
-            rows += await _told_before(connection, where, rows[-1], limit - len(rows))
+            size = _SIZE - sum(row["size"] for row in rows)
+            rows += await _told_before(connection, where, rows[-1], limit - len(rows), size)
     return [_message(row) for row in reversed(rows)]
 
 
 async def _told_before(
-    connection: asyncpg.Connection, where: Where, last: asyncpg.Record, limit: int
+    connection: asyncpg.Connection, where: Where, last: asyncpg.Record, limit: int, size: int
 ) -> list[asyncpg.Record]:
     """What stands before the end of a chain: where that is a question that names nothing, what its run was told."""
     if last["role"] != "user" or last["parent"] is not None or last["run"] is None:
@@ -175,7 +176,7 @@ async def _told_before(
     run = await connection.fetchrow(SQL["told"], *where, last["run"])
     if run is None:
         return []
-    return await _told(connection, where, run["seq"], limit, run["input"], last["num"], run["created_at"])
+    return await _told(connection, where, run["seq"], limit, run["input"], last["num"], run["created_at"], size)
 
 
 async def _told(
@@ -186,10 +187,11 @@ async def _told(
     own: Sequence[str],
     before: int,
     made_at: datetime,
+    size: int,
 ) -> list[asyncpg.Record]:
-    """The latest messages before those of a run, newest first."""
+    """The latest messages before those of a run, newest first; `size` in bytes."""
     found: list[asyncpg.Record] = await connection.fetch(
-        SQL["history"], *where, seq, limit, own, before, _BEHIND, made_at, _SIZE
+        SQL["history"], *where, seq, limit, own, before, _BEHIND, made_at, size
     )
     return found
 

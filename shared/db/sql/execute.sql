@@ -269,7 +269,7 @@ with recursive chain as (
     ) as m
     where c.steps < $4::int + $5::int
 )
-select id, num, role, parent, run, parts::text as parts, created_at, incomplete_reason, found
+select id, num, role, parent, run, parts::text as parts, size, created_at, incomplete_reason, found
 from (
     select *, sum(size) over (order by steps) - size as before, count(*) over () as found
     from chain
