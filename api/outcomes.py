@@ -17,7 +17,7 @@ from api.submission import Fresh, Submission
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
-from shared.ids import BatchId, BatchRef
+from shared.ids import BatchId, BatchRef, Ulid
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 
@@ -100,7 +100,7 @@ class Outcomes:
         """Lines of `<ref> <outcome>`, as `shared.queue.Queue.tell` writes them."""
         for line in data.decode(errors="replace").split("\n"):
             ref, _, text = line.partition(" ")
-            self._settle(BatchRef(ref), text)  # type: ignore[arg-type]  # a NewType of a NewType of str
+            self._settle(BatchRef(Ulid(ref)), text)
 
     async def tick(self) -> None:
         """Looks up those that waited long, ends those whose time is up, until it is cancelled."""

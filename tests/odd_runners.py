@@ -9,7 +9,6 @@ from typing import Any
 from worker.runners import (
     Checkpoint,
     Context,
-    Custom,
     MessageEnd,
     Output,
     PermissionRequest,
@@ -246,71 +245,6 @@ async def asks_many(ctx: Context) -> AsyncIterator[Output]:
     """As many permissions at once as its message says."""
     for n in range(int(ctx.messages[-1].text)):
         yield PermissionRequest(f"r{n}", f"May I {n}?")
-
-
-class Unexpected(BaseException):
-    """No Exception: what `except Exception` lets through."""
-
-
-async def raises_base(ctx: Context) -> AsyncIterator[Output]:
-    yield TextDelta("so far")
-    raise Unexpected("secret of the author")
-
-
-async def presses_ctrl_c(ctx: Context) -> AsyncIterator[Output]:
-    yield TextDelta("so far")
-    raise KeyboardInterrupt
-
-
-async def exits(ctx: Context) -> AsyncIterator[Output]:
-    yield TextDelta("so far")
-    raise SystemExit("set MY_KEY")
-
-
-async def raises_generator_exit(ctx: Context) -> AsyncIterator[Output]:
-    yield TextDelta("so far")
-    raise GeneratorExit
-
-
-async def cancels_itself(ctx: Context) -> AsyncIterator[Output]:
-    yield TextDelta("so far")
-    task = asyncio.current_task()
-    assert task is not None
-    task.cancel()
-    await asyncio.Event().wait()
-
-
-async def exits_when_interrupted(ctx: Context) -> AsyncIterator[Output]:
-    try:
-        yield TextDelta("so far")
-        await asyncio.Event().wait()
-    finally:
-        raise SystemExit(1)
-
-
-def nest(depth: int) -> dict[str, Any]:
-    """A JSON object of so many levels."""
-    value: dict[str, Any] = {}
-    for _ in range(depth - 1):
-        value = {"in": value}
-    return value
-
-
-async def nests_input(ctx: Context) -> AsyncIterator[Output]:
-    yield ToolStarted("call-1", "t", nest(int(ctx.messages[-1].text)))
-
-
-async def nests_state(ctx: Context) -> AsyncIterator[Output]:
-    yield Checkpoint(nest(int(ctx.messages[-1].text)))
-
-
-async def nests_custom(ctx: Context) -> AsyncIterator[Output]:
-    yield Custom("chart", nest(int(ctx.messages[-1].text)))
-
-
-async def nests_request(ctx: Context) -> AsyncIterator[Output]:
-    if not ctx.decisions:
-        yield PermissionRequest("a", "May I?", tool="t", input=nest(int(ctx.messages[-1].text)))
 
 
 async def says_slowly(ctx: Context) -> AsyncIterator[Output]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.effects import Effect, EventLogged, RequestSettled, RunCreated, RunMoved
 from shared.ids import EventId, MessageId, RequestId, RunId, successor
+from shared.lifecycle.readiness import ready_since
 from shared.lifecycle.state import State
 from shared.lifecycle.table import REQUESTS_MAY, RUNS_MAY
 from shared.models import (
@@ -241,23 +242,6 @@ class Draft:
         self.queue = tuple(other for other in self.queue if other.id != run.id)
         self.others = {**self.others, run.id: run}
 
-    def _since_ready(self) -> datetime | None:
-        """Since when the current run waits for a worker. What leases it, loses it or gives it up says so itself."""
-        current = self.queue[0] if self.queue else None
-        if current is None:
-            return None
-        before = self.state.queue[0] if self.state.queue else None
-        if before is None or before.id != current.id:
-            return self.at
-        if current.status is RunStatus.WAITING_INPUT:
-            return None if self.open_requests(current.id) else self._since_settled(before)
-        return self.ready_at if current.status in (before.status, RunStatus.BOOTING) else None
-
-    def _since_settled(self, before: Run) -> datetime | None:
-        """The current run waits for no permission: since this step, or since longer, and may be taken by now."""
-        asked = any(r.run == before.id and r.state == RequestState.PENDING for r in self.state.requests.values())
-        return self.at if asked or before.status is not RunStatus.WAITING_INPUT else self.ready_at
-
     def freeze(self) -> State:
         """The state after the step; the very same one where nothing changed."""
         thread = self.thread
@@ -301,5 +285,5 @@ class Draft:
             deleted_at=self.deleted_at,
             created_at=thread.created_at,
             updated_at=self.at if self.deleted_at is None else thread.updated_at,  # its place in lists: a cursor
-            ready_at=self._since_ready(),
+            ready_at=ready_since(self),
         )

@@ -1,14 +1,12 @@
 """Idempotency-Key in the AIML / OpenAI dialect: each write repeated, also changed, and behind a delete."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from shared import accounts
-from shared.settings import Settings
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.openai_calls import HELLO, is_replay, listed, opened, post
 from tests.contract.openai_client import call, refusal
 from tests.service import Client, Reply, running_api
@@ -17,12 +15,6 @@ from tests.watch import until
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
 KEY = {"Idempotency_Key": "order-1"}
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from shared import accounts, ids
 from shared.models import TokenKind
 from shared.settings import Settings
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.openai_calls import post
 from tests.contract.openai_client import call, refusal, sdk
 from tests.pipeline import running_crew
@@ -33,12 +33,6 @@ KEY = {"Idempotency_Key": "order-1"}
 SAME = {"Idempotency-Key": "order-1"}
 HELLO = {"role": "user", "content": "hello"}
 ASYNC = {"Prefer": "respond-async"}
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
 
 
 @pytest.fixture

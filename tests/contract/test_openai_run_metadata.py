@@ -1,12 +1,11 @@
 """What OpenAI's clients keep with a run: it comes back wherever the run does, within the limits of all metadata."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from shared.settings import Settings
-from tests.agents import Stage, running_stage
+from tests.agents import Stage
 from tests.contract.openai_client import call, refusal
 from tests.service import Client, running_service
 
@@ -17,12 +16,6 @@ pytestmark = [
 ]
 
 KEPT = {"order": "42", "é" * 64: "v" * 512}
-
-
-@pytest.fixture
-async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    async with running_stage(settings) as stage:
-        yield stage
 
 
 @pytest.fixture

@@ -142,7 +142,7 @@ async def test_twenty_queued_runs_follow_one_another_without_the_sweep(settings:
 async def test_json_nested_too_deep_fails_its_run_with_the_name_of_the_field(
     stage: Stage, function: str, field: str
 ) -> None:
-    await stage.become(function)
+    await stage.become(f"tests.nesting_runners:{function}")
     thread, run = await stage.start("64")
     if function == "nests_request":
         await stage.until(thread, run, "waiting_input")
@@ -206,7 +206,7 @@ async def test_whatever_a_runner_raises_fails_its_run_and_harms_no_other(stage: 
     await stage.become("steered")
     other = await stage.start()
     await stage.said(other[1], "ready")
-    await stage.become(function)
+    await stage.become(f"tests.ending_runners:{function}")
     thread, run = await stage.start()
     failed = await stage.until(thread, run, "failed", timeout=3)
     assert failed["error"]["code"] == "runner.failed"
@@ -220,7 +220,7 @@ async def test_a_runner_that_exits_when_it_is_interrupted_harms_no_other(stage: 
     await stage.become("steered")
     other = await stage.start()
     await stage.said(other[1], "ready")
-    await stage.become("exits_when_interrupted")
+    await stage.become("tests.ending_runners:exits_when_interrupted")
     thread, run = await stage.start()
     await stage.said(run, "so far")
     await stage.interrupt(thread)

@@ -32,7 +32,6 @@ from shared.lifecycle import ALL_RUNS, QUEUE_LIMIT, State, Step, names, needed_r
 from shared.lifecycle.state import Note, Waiting
 from shared.models import (
     EXECUTING,
-    TERMINAL,
     BusyPolicy,
     PermissionRequest,
     RequestState,
@@ -44,22 +43,9 @@ from shared.models import (
     TokenKind,
 )
 from shared.reports import RunnerEvent
+from tests.unit.records import check_move, check_run, check_thread
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-FIXED = frozenset(  # what no step changes of a thread
-    {
-        "partition",
-        "id",
-        "account",
-        "kind",
-        "user_id",
-        "client_external_ref",
-        "attributed_user",
-        "created_by",
-        "created_by_kind",
-        "created_at",
-    }
-)
 ENDS = frozenset({"run.completed", "run.failed"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -176,7 +162,7 @@ class Ledger:
     def write(self, thread: Thread, effects: Sequence[Effect]) -> None:
         for effect in effects:
             self._write(effect)
-        _check_thread(self.thread, thread)
+        check_thread(self.thread, thread)
         self.thread = thread
         self.check()
 
@@ -194,9 +180,9 @@ class Ledger:
                 self.runs[run.id] = run
                 self.created.append(run.id)
                 self.inputs[run.id] = messages
-                _check_run(run)
+                check_run(run)
             case RunMoved(run):
-                _check_move(self.runs[run.id], run)
+                check_move(self.runs[run.id], run)
                 self.runs[run.id] = run
             case RunKept():
                 self._keep(effect)
@@ -300,31 +286,3 @@ class Ledger:
             assert not ready
         if current is not None and current.status == RunStatus.QUEUED:
             assert ready
-
-
-def _check_run(run: Run) -> None:
-    assert (run.status in TERMINAL) == (run.completed_at is not None)
-    assert (run.status != RunStatus.QUEUED) == (run.started_at is not None)
-    assert run.created_at <= (run.started_at or run.created_at) <= (run.completed_at or run.updated_at)
-    assert run.created_at <= run.updated_at
-    if run.error is not None:
-        assert run.status in {RunStatus.FAILED, RunStatus.EXPIRED, RunStatus.CANCELLED}
-
-
-def _check_move(before: Run, after: Run) -> None:
-    assert not before.terminal, "a terminal run moved"
-    assert (before.id, before.created_at, before.trigger) == (after.id, after.created_at, after.trigger)
-    assert before.started_at in (None, after.started_at), "startedAt is set once"
-    assert before.updated_at <= after.updated_at
-    assert before.seq <= after.seq
-    _check_run(after)
-
-
-def _check_thread(before: Thread, after: Thread) -> None:
-    assert all(getattr(before, name) == getattr(after, name) for name in FIXED)
-    assert before.updated_at <= after.updated_at
-    assert after.created_at <= after.updated_at
-    assert before.title in (None, after.title)
-    assert before.agent in (None, after.agent), "the agent is bound once"
-    assert before.last_run_seq <= after.last_run_seq
-    assert (before.last_event_id or "") <= (after.last_event_id or "")

@@ -12,7 +12,6 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared.effects import RunCreated, SteerSettled
 from shared.events import (
     Event,
     MessageAdded,
@@ -28,8 +27,8 @@ from shared.events import (
     UserMessage,
 )
 from shared.ids import AgentId, MessageId, RequestId, RunId, Ulid
-from shared.lifecycle import QUEUE_LIMIT, State, Step, step
-from shared.models import BusyPolicy, RunError, RunStatus, Trigger
+from shared.lifecycle import QUEUE_LIMIT, Step, step
+from shared.models import BusyPolicy, RunError
 from shared.reports import (
     Ask,
     AttemptLost,
@@ -50,6 +49,7 @@ from shared.reports import (
 )
 from tests.unit.ledger import NOON, Ledger, fresh_at, number
 from tests.unit.readiness import Readiness
+from tests.unit.steps import check_edit, check_metadata, check_output, check_steers
 
 FAILED = RunError("runner.failed", "It failed.", retryable=False)
 POLICIES = st.sampled_from([None, *BusyPolicy])
@@ -204,11 +204,11 @@ class LifeOfAThread(RuleBasedStateMachine):
                 done.state.thread,
             )
             assert other.state is not whole or not other.effects
-            self.check_steers(event, done)
+            check_steers(event, done)
             self.check_first(event, other)
-            self.check_edit(event, whole, other)
-            self.check_metadata(event, other)
-            self.check_output(event, whole, other)
+            check_edit(event, whole, other)
+            check_metadata(event, other)
+            check_output(event, whole, other)
             self.readiness.check(event, whole, other)
             whole = other.state
         stored = [run.attempt for run in self.ledger.active]  # a checkpoint lowers them where it is stored
@@ -216,42 +216,10 @@ class LifeOfAThread(RuleBasedStateMachine):
         assert [run._replace(attempt=0) for run in whole.queue] == [r._replace(attempt=0) for r in self.ledger.active]
         return steps
 
-    @staticmethod
-    def check_output(event: Event | RunnerEvent, before: State, done: Step) -> None:
-        """What a runner yields counts while its run is running and current, and moves nothing."""
-        if isinstance(event, RunOutput):
-            current = before.queue[0] if before.queue else None
-            counts = current is not None and (current.id, current.status) == (event.run, RunStatus.RUNNING)
-            assert bool(done.effects) is counts
-            assert (done.state.queue, done.state.thread.ready_at) == (before.queue, before.thread.ready_at)
-
-    @staticmethod
-    def check_steers(event: Event | RunnerEvent, done: Step) -> None:
-        """A steer is acknowledged, goes with its thread, or becomes a run in the step that settles it."""
-        settled = {effect.steer.run for effect in done.effects if isinstance(effect, SteerSettled)}
-        created = {effect.run.id for effect in done.effects if isinstance(effect, RunCreated)}
-        assert settled <= created or isinstance(event, SteerAcknowledged | ThreadArchived | ThreadDeleted)
-
     def check_first(self, event: Event | RunnerEvent, done: Step) -> None:
         """A message that interrupts, and is taken, is the current run."""
         if isinstance(event, UserMessage) and (event.on_busy or self.ledger.policy) == BusyPolicy.INTERRUPT:
             assert not done.effects or done.state.queue[0] == done.result.run
-
-    @staticmethod
-    def check_edit(event: Event | RunnerEvent, before: State, done: Step) -> None:
-        """An edit is taken where its run is queued, and no retry; it changes no order and creates nothing."""
-        if not isinstance(event, RunEdited) or before.thread.archived_at or before.thread.deleted_at:
-            return
-        run = next((run for run in before.queue if run.id == event.run), None)
-        editable = run is not None and run.status == RunStatus.QUEUED and run.trigger != Trigger.RETRY
-        assert bool(done.effects) is editable
-        assert [run.id for run in before.queue] == [run.id for run in done.state.queue]
-
-    @staticmethod
-    def check_metadata(event: Event | RunnerEvent, done: Step) -> None:
-        """A run has those that it was requested with, and any other run none."""
-        wanted = event.metadata if isinstance(event, RunRequested) else None
-        assert all(effect.metadata == wanted for effect in done.effects if isinstance(effect, RunCreated))
 
     def repeat(self, events: Sequence[Event | RunnerEvent]) -> None:
         again = [
