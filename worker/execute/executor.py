@@ -23,20 +23,20 @@ from shared.queue import Queue
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
-from worker.execute import briefing, leases
+from worker.execute import leases
 from worker.execute.apart import apart
 from worker.execute.append import Writer
 from worker.execute.archive import Archive
+from worker.execute.beginning import Beginning
 from worker.execute.briefing import Briefing
 from worker.execute.desk import Desk
 from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
-from worker.execute.leases import LIFE, Key, Lease
+from worker.execute.leases import Key, Lease
 from worker.execute.lookout import Lookout
 from worker.execute.tape import Tape
 from worker.load import Where
-from worker.poison import is_state
 from worker.runners import Context
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
@@ -47,9 +47,7 @@ log = structlog.get_logger()
 warn = Seldom(log)
 AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
-MARGIN = 2.0  # seconds that a lease must have left where its run is begun late
 LOOK = 0.02  # seconds between looks whether a drain has leased something
-REMEMBERED = 10_000  # leases; one that is so old is over
 STOPPING = 2.0  # seconds of the drain that are left for runs to be handed over
 
 
@@ -71,9 +69,8 @@ class Executor:
     _runs: dict[ThreadId, Execution] = field(default_factory=dict)
     _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
     _orphans: set[asyncio.Task[object]] = field(default_factory=set)
-    _beginning: tuple[Lease, ...] = ()  # leases whose briefing is read
+    _beginning: Beginning = field(init=False)
     _handing_over: bool = False  # the worker stops: what begins now is given back at once
-    _begun: dict[Key, None] = field(default_factory=dict)  # leases that were driven lately: never twice
 
     def __post_init__(self) -> None:
         url = self.settings.database_url
@@ -83,7 +80,10 @@ class Executor:
         self._take_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill take")
         capacity = self.settings.concurrency if self.executes else 0
         self.desk = Desk(self.owner, capacity, self._runs.keys(), self.aftermath.call)
-        self._lookout = Lookout(url, self.desk, self.settings.run_attempts, self._begun.keys(), self.aftermath.announce)
+        self._beginning = Beginning(self._driven)
+        self._lookout = Lookout(
+            url, self.desk, self.settings.run_attempts, self._beginning.known.keys(), self.aftermath.announce
+        )
         self._ear = Ear(self.settings, self.queue, lambda: self.desk.room, self._called, self._hear_of)
 
     @property
@@ -161,46 +161,15 @@ class Executor:
             return
         crash("worker.after_lease")
         try:
-            briefings = await self._brief(connection, taken)
+            briefings = await self._beginning.brief(connection, taken)
         except Exception as error:
-            again = [lease for lease in taken if is_state(error) and lease.age < LIFE - MARGIN]
-            for lease in taken:
-                if lease not in again:
-                    self._remember(lease)  # it runs out, which counts an attempt: nobody is to find it anew
-            self.desk.begin(again)
-            log.warning("leased runs are not begun yet", again=len(again), left=len(taken) - len(again))
+            self.desk.begin(self._beginning.later(taken, error))
             raise
         for one in briefings:
             self._drive(self._execution(one))
         EXECUTING_RUNS.set(len(self._runs))
         if any(one.place is not None for one in briefings):
             await self._offer_steers(taken)
-
-    async def _brief(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> list[Briefing]:
-        """Of all at once; of each by itself where one of them can't be read, which then runs out. Renewed meanwhile."""
-        self._beginning = tuple(taken)
-        try:
-            return await self._briefed(connection, taken)
-        finally:
-            self._beginning = ()
-
-    async def _briefed(self, connection: asyncpg.Connection, taken: Sequence[Lease]) -> list[Briefing]:
-        try:
-            return await briefing.brief(connection, taken)
-        except asyncpg.PostgresError as error:
-            if is_state(error) or len(taken) == 1:
-                raise
-        found: list[Briefing] = []
-        for lease in taken:
-            try:
-                found += await briefing.brief(connection, [lease])
-            except asyncpg.PostgresError as error:
-                if is_state(error):
-                    raise
-                log.warning("a leased run can't be begun", run=lease.run, error=repr(error))
-                self._remember(lease)
-                self._beginning = tuple(one for one in self._beginning if one is not lease)
-        return found
 
     def _drive(self, execution: Execution) -> None:
         """The thread's last run may be here still, over or without its lease: it is told, and goes by itself."""
@@ -211,19 +180,14 @@ class Executor:
             last.tell(Told.LOST)
             self._orphans.add(task := self._tasks[thread])
             task.add_done_callback(self._bury)
-        self._remember(execution.lease)
+        self._beginning.remember(execution.lease)
         self._runs[thread] = execution
         self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {execution.lease.run}")
         if self._handing_over:
             execution.tell(Told.RELEASED)
 
-    def _remember(self, lease: Lease) -> None:
-        self._begun[lease.key] = None
-        if len(self._begun) > REMEMBERED:
-            driven = {execution.lease.key for execution in self._runs.values()}
-            for key in list(self._begun)[: REMEMBERED // 2]:
-                if key not in driven:
-                    del self._begun[key]
+    def _driven(self) -> set[Key]:
+        return {execution.lease.key for execution in self._runs.values()}
 
     def _execution(self, one: Briefing) -> Execution:
         lease, archive = one.lease, self._reads()
@@ -277,7 +241,11 @@ class Executor:
 
     def _leases(self) -> list[Lease]:
         """For the heartbeat, in its thread."""
-        return [*self.desk.waiting, *self._beginning, *(execution.lease for execution in list(self._runs.values()))]
+        return [
+            *self.desk.waiting,
+            *self._beginning.leases,
+            *(execution.lease for execution in list(self._runs.values())),
+        ]
 
     def _hear(self, beaten: list[Beaten]) -> None:
         """What a heartbeat found out."""
