@@ -15,7 +15,7 @@ from api.lookup import Lookup
 from api.postgres import Postgres
 from shared import reads, tokens
 from shared.errors import Forbidden, Unauthenticated
-from shared.models import TokenKind
+from shared.models import OPERATORS
 from shared.views import Caller
 
 # Both schemes: `Bearer <token>` and `Snowflake Token="<token>"`.
@@ -40,8 +40,8 @@ class Tokens:
         caller = await self._lookup.get(secret.digest)
         if caller is None:
             raise Unauthenticated
-        if caller.kind is TokenKind.ADMIN:
-            raise Forbidden("A token of kind admin has no threads.")
+        if caller.kind in OPERATORS:
+            raise Forbidden(f"A token of kind {caller.kind} has no threads.")
         return caller
 
     async def _load(self, digest: bytes) -> Caller | None:

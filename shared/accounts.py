@@ -16,10 +16,11 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
-from shared.models import BusyPolicy, OnExpired, TokenKind
+from shared.models import OPERATORS, BusyPolicy, OnExpired, TokenKind
 from shared.tokens import Secret
 
 _LONGEST_RUN = 31_536_000  # seconds: a year
+_LONGEST_LIFE = 10 * _LONGEST_RUN  # seconds; who wants more wants one that is revoked
 _NAME_LIMIT = 128  # characters; names are shown in tables and stand in paths
 
 
@@ -35,11 +36,12 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class Token:
     id: TokenId
-    account: AccountId | None  # None: an operator's (admin)
+    account: AccountId | None  # None: an operator's
     kind: TokenKind
     name: str
     prefix: str  # what may be shown of its secret
     created_at: datetime
+    expires_at: datetime | None  # None: it lives until it is revoked
     revoked_at: datetime | None
 
 
@@ -87,12 +89,18 @@ async def find_account(db: Database, id_or_name: str) -> Account:
     return Account(**row)
 
 
-async def create_token(db: Database, account: AccountId | None, kind: TokenKind, name: str = "") -> CreatedToken:
-    """A new secret and its token. An admin token has no account, every other one has. Raises NotFound."""
-    if (kind is TokenKind.ADMIN) != (account is None):
-        raise InvalidRequest("An admin token belongs to no account, every other token to one.")
+async def create_token(
+    db: Database, account: AccountId | None, kind: TokenKind, name: str = "", *, life: float | None = None
+) -> CreatedToken:
+    """A new secret and its token, which ends after `life` seconds or when it is revoked. An operator's has no account,
+    every other one has. Raises InvalidRequest, NotFound.
+    """
+    if (kind in OPERATORS) != (account is None):
+        raise InvalidRequest("An operator's token (admin, viewer) belongs to no account, every other token to one.")
+    if life is not None and not 0 < life <= _LONGEST_LIFE:
+        raise InvalidRequest(f"A token lives more than 0 and at most {_LONGEST_LIFE} seconds.")
     secret = tokens.mint()
-    return CreatedToken(await _keep_token(db, account, kind, name, secret), secret)
+    return CreatedToken(await _keep_token(db, account, kind, name, secret, life), secret)
 
 
 async def import_token(db: Database, account: AccountId, secret: str, name: str = "") -> Token:
@@ -197,11 +205,13 @@ async def set_default_agent(db: Database, agent: AgentId) -> Agent:
     return await find_agent(db, agent)
 
 
-async def _keep_token(db: Database, account: AccountId | None, kind: TokenKind, name: str, secret: Secret) -> Token:
+async def _keep_token(
+    db: Database, account: AccountId | None, kind: TokenKind, name: str, secret: Secret, life: float | None = None
+) -> Token:
     owner = None if account is None else (await find_account(db, account)).id
     row = await db.fetchrow(
         statements("tokens")["create"],
-        *(ids.mint(), owner, kind, _printable(name), secret.digest, secret.prefix),
+        *(ids.mint(), owner, kind, _printable(name), secret.digest, secret.prefix, life),
     )
     if row is None:
         raise Conflict(f"The token {secret.prefix}… is known already.")

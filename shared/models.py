@@ -74,6 +74,10 @@ class TokenKind(StrEnum):
     HUMAN_PAT = "human_pat"
     SERVICE_TOKEN = "service_token"  # noqa: S105 - a kind of token, not one
     ADMIN = "admin"
+    VIEWER = "viewer"
+
+
+OPERATORS = frozenset({TokenKind.ADMIN, TokenKind.VIEWER})  # they belong to no account, and have no threads
 
 
 @dataclass(frozen=True, slots=True)

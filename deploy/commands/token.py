@@ -22,7 +22,7 @@ from shared import accounts, ids
 from shared.accounts import CreatedToken, Token
 from shared.errors import NotFound
 from shared.ids import TokenId
-from shared.models import TokenKind
+from shared.models import OPERATORS, TokenKind
 
 app = typer.Typer(no_args_is_help=True, help="Tokens: their secrets are shown once and kept as SHA-256.")
 
@@ -32,7 +32,9 @@ NameOption = Annotated[str, typer.Option("--name", help="What it is for: shown i
 @app.command(epilog="Example:  threadmill token create --account acme --kind service_token --name billing")
 def create(
     account: AccountOption = None,
-    kind: Annotated[TokenKind, typer.Option("--kind", help="`admin` belongs to no account.")] = TokenKind.HUMAN_PAT,
+    kind: Annotated[
+        TokenKind, typer.Option("--kind", help="`admin` and `viewer` belong to no account.")
+    ] = TokenKind.HUMAN_PAT,
     name: NameOption = "",
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
@@ -94,10 +96,10 @@ def _read_secret() -> str:
 
 
 async def _create(data: Path | None, account: str | None, kind: TokenKind, name: str) -> CreatedToken:
-    if kind is TokenKind.ADMIN and account is not None:
-        raise SetupError("an admin token belongs to no account: leave --account out")
+    if kind in OPERATORS and account is not None:
+        raise SetupError(f"a token of kind {kind} belongs to no account: leave --account out")
     async with open_session(data) as connection:
-        owner = None if kind is TokenKind.ADMIN else (await the_account(connection, account)).id
+        owner = None if kind in OPERATORS else (await the_account(connection, account)).id
         return await accounts.create_token(connection, owner, kind, name)
 
 

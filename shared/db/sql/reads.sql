@@ -1,8 +1,8 @@
 -- name: caller
--- Whose token has this digest, unless it was revoked. Argument: digest.
+-- Whose token has this digest, unless it was revoked or its time is over. Argument: digest.
 select id as token, account, kind, digest
 from tokens
-where digest = $1 and revoked_at is null;
+where digest = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp());
 
 -- name: agent
 -- What a request needs to know of an agent. Argument: id.

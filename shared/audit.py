@@ -1,0 +1,106 @@
+"""The audit log: who did what to which thing, when, why, and what came of it.
+
+An entry is written before the deed and ended behind it, in statements of their own: a process that dies in between
+leaves an entry without a result, never a deed without an entry. Refused here: changing or removing what was written.
+"""
+
+import getpass
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from shared.db.connect import Database
+from shared.db.statements import statements
+from shared.errors import ThreadmillError
+from shared.ids import AccountId, TokenId
+
+SQL = statements("audit")
+
+DONE = "done"
+NEWEST = (1 << 63) - 1  # beyond every id
+_RESULT_LIMIT = 500  # characters of an error
+
+
+class Via(StrEnum):
+    CONSOLE = "console"
+    CLI = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, as the log shows it."""
+
+    name: str
+    via: Via
+    token: TokenId | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """One deed under way. Whoever does it says how many things it reached."""
+
+    id: int
+    touched: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry as it is read. `result` None: the deed is under way, or its process died with it."""
+
+    id: int
+    at: datetime
+    actor: str
+    token: TokenId | None
+    via: Via
+    action: str
+    target: str
+    account: AccountId | None
+    reason: str | None
+    touched: int | None
+    result: str | None
+
+
+def command_line() -> Actor:
+    """The person at this terminal: the user of the system, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # an id without a name
+        user = f"uid {os.getuid()}"
+    return Actor(f"{user}@{socket.gethostname()}", Via.CLI)
+
+
+@asynccontextmanager
+async def entry(
+    db: Database, actor: Actor, action: str, target: str, *, account: AccountId | None = None, reason: str | None = None
+) -> AsyncIterator[Entry]:
+    """Writes that `actor` does `action` to `target`; what the block raises is its result.
+
+    `db` must not be in a transaction: what the block did may be rolled back, what is written of it not.
+    """
+    id_ = await db.fetchval(SQL["begin"], actor.name, actor.token, actor.via, action, target, account, reason)
+    one = Entry(id_)
+    try:
+        yield one
+    except BaseException as error:
+        told = error.message if isinstance(error, ThreadmillError) else repr(error)
+        await db.execute(SQL["end"], id_, one.touched, f"failed: {' '.join(told.split())}"[:_RESULT_LIMIT])
+        raise
+    await db.execute(SQL["end"], id_, one.touched, DONE)
+
+
+async def page(
+    db: Database,
+    limit: int,
+    *,
+    below: int = NEWEST,
+    action: str | None = None,
+    target: str | None = None,
+    actor: str | None = None,
+) -> list[Record]:
+    """The newest entries with ids below `below`, the newest first."""
+    rows = await db.fetch(SQL["page"], below, action, target, actor, limit)
+    return [Record(**{**row, "via": Via(row["via"])}) for row in rows]
