@@ -33,7 +33,6 @@ class Batch(NamedTuple):
     accepted_at: datetime
     attempts: int
     suspect: int  # 0; 1: a dead owner had it in hand; 2: and tried it alone
-    account_held: bool
     free: bool  # nobody else has its thread: the drain that read it has the lock, or there is no such thread
 
 

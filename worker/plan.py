@@ -91,8 +91,8 @@ def _step_through(
 
 
 def _passing(plan: Plan, batches: Sequence[Batch], events: dict[BatchId, list[Event]], state: State) -> Sequence[Batch]:
-    """Those that may be applied now. What meets a held thread or account is blocked, but a delete passes."""
-    if not state.thread.held and not batches[0].account_held:
+    """Those that may be applied now. What meets a held thread is blocked, but a delete passes."""
+    if not state.thread.held:
         return batches
     for n, batch in enumerate(batches):
         if any(isinstance(event, ThreadDeleted) for event in events[batch.id]):

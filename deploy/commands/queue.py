@@ -138,9 +138,11 @@ def status_document(found: QueueStatus) -> dict[str, Any]:
 def _stored_document(stored: Stored) -> dict[str, Any]:
     return {
         "waiting": document(stored.waiting),
+        "held": document(stored.held),
         "blocked": document(stored.blocked),
         "dead": document(stored.dead),
         "oldest_age": stored.oldest_age,
+        "held_age": stored.held_age,
         "dead_age": stored.dead_age,
         "runs": document(stored.runs),
         "webhooks": document(stored.webhooks),
@@ -155,7 +157,7 @@ def _show_status(found: QueueStatus, everything: bool) -> None:
     rung = found.rung or Rung({}, {}, (), ())
     rows = [_depth_row(d, rung) for d in depths if everything or _busy(d) or d.partition in rung.waiting]
     if rows:
-        context.print_table(["partition", "waiting", "blocked", "oldest", "in Redis", "rung", "state"], rows)
+        context.print_table(["partition", "waiting", "held", "blocked", "oldest", "in Redis", "rung", "state"], rows)
     if found.stored and found.stored.workers:
         columns = ["worker", "host", "pid", "roles", "version", "applied", "executing", "heartbeat", "in Redis"]
         context.print_table(columns, _worker_rows(found.stored, rung))
@@ -167,11 +169,9 @@ def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
     else:
         stored = found.stored
         yield "waiting", str(stored.waiting), f"oldest {words.age(stored.oldest_age) or '-'}"
-        yield (
-            "blocked",
-            str(stored.blocked),
-            "behind a held thread or account" if stored.blocked.value else "",
-        )
+        if stored.held.value:
+            yield "held", str(stored.held), f"of paused accounts, oldest {words.age(stored.held_age)}"
+        yield "blocked", str(stored.blocked), "behind a held thread" if stored.blocked.value else ""
         yield "dead letters", str(stored.dead), _dead_note(stored.dead, stored.dead_age, "dead list")
         yield from _runs_summary(stored.runs)
         yield from _webhooks_summary(stored.webhooks)
@@ -216,13 +216,14 @@ def _dead_note(dead: Count, oldest: float | None, command: str) -> str:
 
 
 def _busy(depth: Depth) -> bool:
-    return bool(depth.paused or depth.waiting.value or depth.blocked.value)
+    return bool(depth.paused or depth.waiting.value or depth.held.value or depth.blocked.value)
 
 
 def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
     return (
         depth.partition,
         depth.waiting,
+        depth.held,
         depth.blocked,
         words.age(depth.oldest_age),
         rung.waiting.get(depth.partition, 0),

@@ -22,8 +22,8 @@ class BatchState(StrEnum):
 
     WAITING = "waiting"  # for the next drain of its partition
     RETRYING = "retrying"  # it failed alone and is tried again at `next_try_at`
-    PAUSED = "paused"  # its partition is paused
-    BLOCKED = "blocked"  # its thread or account is held
+    PAUSED = "paused"  # its partition or its account is paused: `reason` says which
+    BLOCKED = "blocked"  # its thread is held
     PARKED = "parked"  # a dead letter
     APPLIED = "applied"
     DISCARDED = "discarded"  # a dead letter that an operator gave up
@@ -32,8 +32,8 @@ class BatchState(StrEnum):
 NEXT_STEP = {
     BatchState.WAITING: "A worker applies it; if none does, see `threadmill queue status`.",
     BatchState.RETRYING: "A worker tries it again by itself.",
-    BatchState.PAUSED: "Its partition must be resumed.",
-    BatchState.BLOCKED: "Its thread or account is held: settle its dead letter (`threadmill dead list`).",
+    BatchState.PAUSED: "An operator paused it and must resume it: see its reason.",
+    BatchState.BLOCKED: "Its thread is held: settle its dead letter (`threadmill dead list`).",
     BatchState.PARKED: "Mend what its error names and replay it (`threadmill dead replay`), or discard it.",
     BatchState.APPLIED: "Nothing; it is removed after the time it is kept.",
     BatchState.DISCARDED: "Nothing; it is removed after the time it is kept.",
@@ -51,6 +51,7 @@ class BatchView:
     account: AccountId
     token: TokenId
     state: BatchState
+    reason: str | None  # what paused it
     next_step: str
     age: float  # since it was accepted
     events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken
@@ -107,6 +108,7 @@ def _view(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
         account=row["account"],
         token=row["token"],
         state=state,
+        reason=_reason(row) if state is BatchState.PAUSED else None,
         next_step=NEXT_STEP[state],
         age=(row["now"] - row["accepted_at"]).total_seconds(),
         events=readable(row["events"]),
@@ -131,13 +133,20 @@ def readable(stored: str) -> Any:
 
 
 def state_of(row: asyncpg.Record) -> BatchState:
-    """The state of a row of `batches` with `paused` of its partition."""
+    """The state of a row of `batches` with `paused` of its partition and `account_held` of its account."""
     if row["applied_at"] is not None:
         return BatchState.APPLIED if row["parked_at"] is None else BatchState.DISCARDED
     if row["parked_at"] is not None:
         return BatchState.PARKED
     if row["blocked"]:
         return BatchState.BLOCKED
-    if row["paused"]:
+    if row["paused"] or row["account_held"]:
         return BatchState.PAUSED
     return BatchState.WAITING if row["next_try_at"] is None else BatchState.RETRYING
+
+
+def _reason(row: asyncpg.Record) -> str:
+    """What an operator paused. Where it is both, both must be resumed."""
+    paused = [f"the partition {row['partition']} is paused"] if row["paused"] else []
+    held = [f"the account {row['account_name']} is paused"] if row["account_held"] else []
+    return " and ".join(paused + held)

@@ -37,8 +37,10 @@ class Depth:
     partition: int
     paused: bool
     waiting: Count
+    held: Count  # of accounts that are paused: they wait for their operator
     blocked: Count
-    oldest_age: float | None  # seconds
+    oldest_age: float | None  # seconds, of what is waiting
+    held_age: float | None  # the same of what is held
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,21 @@ class Stored:
         return sum((depth.waiting for depth in self.depths), Count(0))
 
     @property
+    def held(self) -> Count:
+        return sum((depth.held for depth in self.depths), Count(0))
+
+    @property
     def blocked(self) -> Count:
         return sum((depth.blocked for depth in self.depths), Count(0))
 
     @property
     def oldest_age(self) -> float | None:
+        """Of batches that a drain may take: this is what alarms go by. What its operator paused is not late."""
         return max((d.oldest_age for d in self.depths if d.oldest_age is not None), default=None)
+
+    @property
+    def held_age(self) -> float | None:
+        return max((d.held_age for d in self.depths if d.held_age is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,7 @@ async def read_stored(db: Database) -> Stored:
     """Postgres' half. Raises what asyncpg raises where Postgres is away."""
     sql = statements("inspect")
     depths = await db.fetch(sql["depths"], COUNTED + 1)
-    ages = {row["partition"]: row["age"] for row in await db.fetch(sql["oldest"], ACCOUNTS)}
+    ages = {row["partition"]: (row["age"], row["held_age"]) for row in await db.fetch(sql["oldest"], ACCOUNTS)}
     dead = await db.fetchrow(sql["dead"], COUNTED + 1)
     workers = await db.fetch(sql["workers"], SILENCE)
     return Stored(
@@ -132,8 +143,9 @@ async def read_stored(db: Database) -> Stored:
                 row["partition"],
                 row["paused"],
                 counted(row["waiting"]),
+                counted(row["held"]),
                 counted(row["blocked"]),
-                ages.get(row["partition"]),
+                *ages.get(row["partition"], (None, None)),
             )
             for row in depths
         ),

@@ -1,4 +1,4 @@
-"""Threads that are archived, deleted or held, accounts that are held, partitions that are paused."""
+"""Threads that are archived, deleted or held, partitions that are paused. Accounts: `test_paused_accounts`."""
 
 from api.submission import Archived, Held, Missing, Passes
 from shared import ids
@@ -109,17 +109,6 @@ async def test_a_delete_leaves_a_parked_batch_to_its_operator(driver: Driver) ->
     await driver.send(thread, ThreadDeleted(), passes=EVERYTHING)
     row = await driver.batch(parked)
     assert (row["blocked"], row["applied_at"]) == (True, None)
-
-
-async def test_batches_of_a_held_account_wait_and_those_of_others_do_not(driver: Driver) -> None:
-    thread = await driver.create()
-    ref = await driver.accept(thread, message())
-    await driver.pool.execute("update accounts set held = true")
-    await driver.drain()
-    assert (await driver.batch(ref))["blocked"]
-    deleted = await driver.send(thread, ThreadDeleted())
-    assert codes(deleted) == []
-    assert (await driver.batch(ref))["blocked"]
 
 
 async def test_a_paused_partition_is_left_out_until_it_goes_on(driver: Driver) -> None:

@@ -26,7 +26,6 @@ def waiting(account: str, thread: str, count: int, partition: int = 1, *, free: 
             accepted_at=NOW,
             attempts=0,
             suspect=0,
-            account_held=False,
             free=free,
         )
         for _ in range(count)

@@ -15,16 +15,17 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 
 -- name: read
 -- The waiting batches of these partitions: of each account with work at most $2 a partition, in id order, so that every
--- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition. `suspect`: the note of an
--- owner that no longer holds the lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
+-- thread's batches come as a prefix. Accounts are visited from $3 on, at most $4 a partition; those that are held are
+-- stepped over, at a look at the index each, and do not count. `suspect`: the note of an owner that no longer holds the
+-- lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
 -- $6 are hot threads to look past. The batches' threads are locked with it (`free`: nobody else has it); those that
 -- somebody else holds are passed over. Nobody is waited for here, so the order of these locks is of no account.
 with recursive retrying as materialized (
     select partition, thread from batches
     where partition = any($1::int[]) and applied_at is null and next_try_at > now()
 ),
-working (partition, account, visited) as (
-    select p.id, f.account, 1
+working (partition, account, held, visited) as (
+    select p.id, f.account, o.held, case when o.held then 0 else 1 end
     from unnest($1::int[]) as wanted (id)
     join partitions p on p.id = wanted.id and not p.paused
     cross join lateral (
@@ -32,25 +33,25 @@ working (partition, account, visited) as (
         where b.partition = p.id and b.applied_at is null and not b.blocked and b.account >= $3::uuid
         order by b.account limit 1
     ) as f
+    join accounts o on o.id = f.account
     union all
-    select a.partition, f.account, a.visited + 1
+    select a.partition, f.account, o.held, a.visited + case when o.held then 0 else 1 end
     from working a
     cross join lateral (
         select b.account from batches b
         where b.partition = a.partition and b.applied_at is null and not b.blocked and b.account > a.account
         order by b.account limit 1
     ) as f
+    join accounts o on o.id = f.account
     where a.visited < $4::int
 )
 select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply_to, b.accepted_at, b.attempts,
        coalesce((select max(case when d.alone then 2 else 1 end) from drains d
                  where d.owner <> $5 and b.partition = any(d.partitions) and b.id = any(d.batches)), 0) as suspect,
-       o.held as account_held,
        l.id is not null
        or not exists (select from threads t where t.partition = b.partition and t.id = b.thread) as free,
        clock_timestamp() as now
 from working a
-join accounts o on o.id = a.account
 cross join lateral (
     select * from batches w
     -- The account is a range of one, and leads the order: an equality would let the primary key serve the order as
@@ -63,7 +64,8 @@ cross join lateral (
 ) as b
 left join lateral (
     select t.id from threads t where t.partition = b.partition and t.id = b.thread for no key update skip locked
-) as l on true;
+) as l on true
+where not a.held;
 
 -- name: lock_threads
 -- Locks the threads, in the order of their ids.
@@ -573,7 +575,7 @@ insert into client_requests (partition, thread, client_request_id, run)
 select * from unnest($1::smallint[], $2::uuid[], $3::text[], $4::uuid[]);
 
 -- name: block
--- Batches of held threads or accounts wait where no drain meets them again.
+-- Batches of held threads wait where no drain meets them again.
 update batches b set blocked = true
 from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
 where b.partition = w.partition and b.id = w.id and b.applied_at is null;

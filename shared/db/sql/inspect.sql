@@ -9,17 +9,38 @@ select set_config('statement_timeout', $1, false),
        set_config('jit', 'off', false);
 
 -- name: depths
--- What each partition holds, counted up to a bound and never further: a backlog of millions is not scanned. (The order
--- is there for the planner: without one it may choose to read the whole table.) Argument: bound.
-select p.id as partition, p.paused, w.waiting, b.blocked
+-- What each partition holds, counted up to a bound and never further: a backlog of millions is not scanned. What accounts
+-- that are held have waiting is counted apart, between them and in them. (The order is there for the planner: without one
+-- it may choose to read the whole table.) Argument: bound.
+with gaps as materialized (
+    select above, coalesce(lead(above) over (order by above), 'ffffffff-ffff-ffff-ffff-ffffffffffff') as below
+    from (select '00000000-0000-0000-0000-000000000000'::uuid as above union all select id from accounts where held) held
+)
+select p.id as partition, p.paused, w.waiting, h.held, b.blocked
 from partitions p
 cross join lateral (
     select count(*) as waiting
-    from (select from batches
-          where partition = p.id and applied_at is null and not blocked
-          order by account, id
+    from (select
+          from gaps g
+          cross join lateral (select from batches
+                              where partition = p.id and account > g.above and account < g.below
+                                and applied_at is null and not blocked
+                              order by account, id
+                              limit $1) one
           limit $1) w
 ) w
+cross join lateral (
+    select count(*) as held
+    from (select
+          from accounts o
+          cross join lateral (select from batches
+                              where partition = p.id and account >= o.id and account <= o.id
+                                and applied_at is null and not blocked
+                              order by account, id
+                              limit $1) one
+          where o.held
+          limit $1) h
+) h
 cross join lateral (
     select count(*) as blocked
     from (select from batches
@@ -30,9 +51,11 @@ cross join lateral (
 order by p.id;
 
 -- name: oldest
--- How long the oldest waiting batch of each partition has waited, seconds of Postgres' clock. The index is by account:
--- its first batch of each account is looked up, for at most $1 accounts a partition.
-select p.id as partition, extract(epoch from clock_timestamp() - min(o.accepted_at))::float8 as age
+-- How long the oldest waiting batch of each partition has waited, seconds of Postgres' clock; apart from it that of accounts
+-- which are held. The index is by account: its first batch of each account is looked up, for at most $1 accounts a partition.
+select p.id as partition,
+       extract(epoch from clock_timestamp() - min(o.accepted_at) filter (where not a.held))::float8 as age,
+       extract(epoch from clock_timestamp() - min(o.accepted_at) filter (where a.held))::float8 as held_age
 from partitions p
 cross join lateral (
     with recursive heads as (
@@ -52,8 +75,9 @@ cross join lateral (
             limit 1
         ) n
     )
-    select accepted_at from heads limit $1
+    select account, accepted_at from heads limit $1
 ) o
+join accounts a on a.id = o.account
 group by p.id;
 
 -- name: dead
@@ -131,16 +155,19 @@ with candidates as (
     order by b.id
     limit $1
 )
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
+       o.name as account_name, o.held as account_held
 from candidates c
 join batches b on b.partition = c.partition and b.id = c.id
 join partitions p on p.id = b.partition
+join accounts o on o.id = b.account
 left join threads t on t.partition = b.partition and t.id = b.thread
 order by b.id;
 
 -- name: blocked
 -- Batches that wait behind a hold, dead letters among them, thread by thread. Arguments: limit, partition or null.
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
+       o.name as account_name, o.held as account_held
 from partitions p
 cross join lateral (
     select *
@@ -149,6 +176,7 @@ cross join lateral (
     order by thread, id
     limit $1
 ) b
+join accounts o on o.id = b.account
 left join threads t on t.partition = b.partition and t.id = b.thread
 where $2::smallint is null or p.id = $2
 order by p.id, b.thread, b.id
@@ -156,7 +184,7 @@ limit $1;
 
 -- name: of_thread
 -- The batches of one thread that are not applied, in their order. Arguments: partition, thread, limit.
-select b.*, clock_timestamp() as now, t.held, p.paused
+select b.*, clock_timestamp() as now, t.held, p.paused, o.name as account_name, o.held as account_held
 from threads t
 join partitions p on p.id = t.partition
 cross join lateral (
@@ -170,15 +198,18 @@ cross join lateral (
      order by id
      limit $3)
 ) b
+join accounts o on o.id = b.account
 where t.partition = $1 and t.id = $2
 order by b.id
 limit $3;
 
 -- name: dead_letters
 -- Dead letters, the longest parked first. Argument: limit.
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
+       o.name as account_name, o.held as account_held
 from batches b
 join partitions p on p.id = b.partition
+join accounts o on o.id = b.account
 left join threads t on t.partition = b.partition and t.id = b.thread
 where b.parked_at is not null and b.applied_at is null
 order by b.parked_at, b.id
@@ -186,13 +217,15 @@ limit $1;
 
 -- name: batch
 -- One batch by its id or its ref. Arguments: id or null, ref or null.
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused, k.key as idempotency_key
+select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
+       o.name as account_name, o.held as account_held, k.key as idempotency_key
 from partitions p
 cross join lateral (
     select * from batches where partition = p.id and id = $1
     union all
     select * from batches where partition = p.id and ref = $2
 ) b
+join accounts o on o.id = b.account
 left join threads t on t.partition = b.partition and t.id = b.thread
 left join idempotency_keys k on k.partition = b.partition and k.batch = b.id
 limit 1;
