@@ -10,7 +10,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from api.app import create_app
+from api.app import HEARTBEAT, create_app
 from api.server import Runner
 from shared import crashpoints, heap
 from shared.db import durability
@@ -51,12 +51,15 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     # aiohttp waits twice for a request that does not end, the second time after telling it so.
-    runner = Runner(await create_app(settings), shutdown_timeout=settings.drain_timeout / 2)
+    app = await create_app(settings)
+    runner = Runner(app, shutdown_timeout=settings.drain_timeout / 2)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_port=reuse_port or None)
         await site.start()
-        _announce(runner, settings, port_file)
+        port: int = runner.addresses[0][1]
+        app[HEARTBEAT].listen(port)
+        _announce(port, settings, port_file)
         await stopped.wait()
         log.info("api stopping")
     except OSError as error:
@@ -82,8 +85,7 @@ async def _check_schema(database_url: str) -> None:
         log.warning("the database is away", error=repr(error))
 
 
-def _announce(runner: Runner, settings: Settings, port_file: Path | None) -> None:
-    port: int = runner.addresses[0][1]
+def _announce(port: int, settings: Settings, port_file: Path | None) -> None:
     heap.settle()
     if port_file is not None:
         partial = port_file.with_name(f"{port_file.name}.partial")

@@ -22,6 +22,7 @@ from api.handlers.openai_threads import OpenAIThreads
 from api.handlers.runs import Runs
 from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
+from api.heartbeat import Heartbeat
 from api.inbox import Inbox
 from api.postgres import Postgres
 from api.reference.files import documents
@@ -30,6 +31,7 @@ from shared.db.connect import open_pool
 from shared.queue import open_redis
 from shared.settings import Settings
 
+HEARTBEAT = web.AppKey("heartbeat", Heartbeat)  # begins when it is told where the api listens
 _HEALTH_TIMEOUT = 1.0  # seconds
 
 
@@ -39,11 +41,14 @@ async def create_app(settings: Settings) -> web.Application:
     inbox, hub = Inbox(settings, pool), Hub(settings)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
+    heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams)
 
     async def servers(_: web.Application) -> AsyncIterator[None]:
         await inbox.start()
         await hub.start()
+        heartbeat.start()
         yield
+        await heartbeat.close()
         await hub.close()
         await inbox.close()
         await redis.aclose()
@@ -51,6 +56,7 @@ async def create_app(settings: Settings) -> web.Application:
 
     app = build_app(settings, inbox, hub, Postgres(pool), health)
     app.cleanup_ctx.append(servers)
+    app[HEARTBEAT] = heartbeat
     return app
 
 

@@ -106,6 +106,10 @@ class Hub:
             del self._followed[stream.thread]
             self._notices.forget(stream.thread)
 
+    @property
+    def open_streams(self) -> int:
+        return sum(len(followed.streams) for followed in self._followed.values())
+
     def _streams(self) -> list[Stream]:
         return [stream for followed in self._followed.values() for stream in followed.streams]
 

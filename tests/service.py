@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 from aiohttp import web
 
-from api.app import create_app
+from api.app import HEARTBEAT, create_app
 from api.server import Runner
 from shared import accounts
 from shared.db.connect import open_pool
@@ -114,11 +114,14 @@ def message(text: str = "hello", **fields: Any) -> dict[str, Any]:
 @asynccontextmanager
 async def running_api(settings: Settings) -> AsyncIterator[str]:
     """Serves on a free port; yields the url."""
-    runner = Runner(await create_app(settings), shutdown_timeout=2)
+    app = await create_app(settings)
+    runner = Runner(app, shutdown_timeout=2)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        port: int = runner.addresses[0][1]
+        app[HEARTBEAT].listen(port)
+        yield f"http://127.0.0.1:{port}"
     finally:
         await runner.cleanup()
 

@@ -25,6 +25,7 @@ from shared.settings import Settings
 from worker import broken, poison
 from worker.batch import ALONE, Batch, taken_threads
 from worker.changes import Changes, news_of, ready_of
+from worker.counts import count_runs
 from worker.execute.leases import Lease, Starter, lease
 from worker.load import Want, Where, load_states
 from worker.pace import Pace
@@ -171,6 +172,7 @@ class Drainer:
             else:
                 busy = True
         await self._commit(connection, plan, now)
+        count_runs(plan.changes, plan.statuses)
         more = bool(plan.lifted) or await self._stand_by(busy)
         changes = plan.changes
         news = news_of(changes, plan.statuses)

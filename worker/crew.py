@@ -21,11 +21,13 @@ from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
 from shared.keys import Keys
-from shared.metrics import POSTGRES_ERRORS, READY_AGE, READY_RUNS, REDIS_ERRORS
+from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, READY_AGE, READY_RUNS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import Queue, open_redis
+from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import end
+from shared.vitals import Clock, memory
 from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
 from worker.execute.executor import Executor
@@ -38,11 +40,14 @@ from worker.webhooks import Webhooks
 log = structlog.get_logger()
 SQL = statements("sweep")
 INBOX = statements("inbox")
+HEARTBEATS = statements("heartbeats")
 
 BEAT = 2.0  # seconds between heartbeats
 BEAT_LIFE_MS = 10_000  # of the heartbeat in Redis
 REDIS_TIMEOUT = 1.0  # seconds; claims and finishes are small
 COUNTED = 1_000  # runs that wait, counted in a heartbeat; a backlog of them is never read to its end
+ACCOUNTS = 20  # looked at in each partition for the oldest age: every process asks, every two seconds
+LEAVE = 1.0  # seconds for the last word
 RETRY = 0.5  # seconds between tries to reach Postgres at the start
 
 
@@ -63,6 +68,8 @@ class Crew:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queue: Queue = field(init=False)
     _line: Line = field(init=False)
+    _clock: Clock = field(default_factory=Clock)
+    _samples: Samples = field(default_factory=lambda: Samples(Side.WORKER))
     _workers: list[asyncio.Task[Any]] = field(default_factory=list)
     _others: list[asyncio.Task[Any]] = field(default_factory=list)
 
@@ -70,7 +77,8 @@ class Crew:
         settings = self.settings
         self._queue = Queue(open_redis(settings.redis_url, REDIS_TIMEOUT), Keys(settings.redis_prefix))
         self.aftermath = Aftermath(self._queue)
-        self._line = Line(settings.database_url, **BY_INDEX, **DURABLE, application_name="threadmill heartbeat")
+        options = {**BY_INDEX, **DURABLE, "lock_timeout": str(LOCK_TIMEOUT_MS)}
+        self._line = Line(settings.database_url, **options, application_name="threadmill heartbeat")
 
     async def start(self, *, bell: bool = True) -> None:
         """Starts the loops, as soon as Postgres is there. `bell` false: a stock arq worker rings for us.
@@ -168,12 +176,19 @@ class Crew:
         host, pid, applied = socket.gethostname(), os.getpid(), self.aftermath.applied
         executing = self.executor.executing if self.executor is not None else 0
         told = (self.id, host, pid, self.roles, __version__, applied, executing)
-        row = await connection.fetchrow(SQL["beat"], *told, COUNTED)
+        if self._clock.skew is None:
+            self._clock.ask()
+            self._clock.learn(await connection.fetchval(HEARTBEATS["clock"]))
+        self._clock.ask()
+        row = await connection.fetchrow(SQL["beat"], *told, COUNTED, memory(), self._clock.skew)
+        self._clock.learn(row["now"])
         self._beaten = time.monotonic()
         READY_RUNS.set(row["ready"])
         READY_AGE.set(row["ready_age"] or 0.0)
         if self.doorbell is not None:
             self.doorbell.workers = row["alive"]
+        OLDEST_AGE.set(await connection.fetchval(HEARTBEATS["oldest_age"], ACCOUNTS) or 0.0)
+        await self._samples.add_if_due(self._line)
         record = {"host": host, "pid": pid, "roles": self.roles, "applied": applied, "executing": executing}
         await self._queue.beat(self.id, record, BEAT_LIFE_MS)
 
@@ -194,7 +209,9 @@ class Crew:
     async def _leave(self) -> None:
         try:
             connection = await self._line.get()
-            await connection.execute(SQL["leave"], self.id, timeout=1)
+            async with asyncio.timeout(LEAVE):
+                await self._samples.add(connection)
+                await connection.execute(SQL["leave"], self.id)
         except (*AWAY, asyncpg.PostgresError) as error:
             log.debug("left without a word", error=repr(error))
 

@@ -17,6 +17,7 @@ from shared.lifecycle import State, step
 from shared.models import Run, RunError
 from shared.reports import RequestExpired, RunExpired, RunnerEvent
 from worker.changes import Changes, ready_of
+from worker.counts import count_runs
 from worker.load import Want, Where, load_states, lock_threads
 from worker.transaction import transaction
 from worker.write import write
@@ -75,6 +76,7 @@ async def _expire_in(
             states[thread] = taken.state
             changes.add((partition, thread), taken.effects)
         await write(connection, changes, statuses, (), now)
+    count_runs(changes, statuses)
     expired.requests += len(rows)
     expired.changed += changes.threads
     expired.ready += ready_of(changes)

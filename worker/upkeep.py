@@ -23,11 +23,14 @@ from shared.ids import ThreadId
 from shared.keys import Keys
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
+from shared.samples import KEPT_HOURS
 from shared.settings import Settings
 
 log = structlog.get_logger()
 SQL = statements("sweep")
 OUTBOX = statements("outbox")
+SAMPLES = statements("samples")
+HEARTBEATS = statements("heartbeats")
 
 RECONCILE_INTERVAL = 2.0  # seconds
 FORGET_INTERVAL = 10.0  # seconds
@@ -161,6 +164,8 @@ class Upkeep:
             self._seen[partition] = row["seen"] if went_on else 0
         await connection.execute(SQL["forget_threads"], self.settings.retention_hours)
         await connection.execute(SQL["forget_notes"])
+        await connection.execute(SAMPLES["forget"], KEPT_HOURS)
+        await connection.execute(HEARTBEATS["forget"])
         await self._forget_told(connection)
         return removed
 

@@ -29,6 +29,7 @@ from shared.models import EXECUTING, RunStatus
 from shared.reports import RunnerEvent
 from worker import poison
 from worker.changes import Changes
+from worker.counts import count_runs
 from worker.execute.leases import Key, Lease, lock_free
 from worker.load import Want, Where, load_states
 from worker.transaction import BOUNDED, transaction
@@ -184,6 +185,7 @@ class Writer:
                 await write(connection, plan.changes, plan.statuses, (), plan.now)
             crash("worker.before_append")
         crash("worker.after_append")
+        count_runs(plan.changes, plan.statuses)
         for key in (*before, *(append.key for append in mine)):
             self._first.pop(key, None)
         if plan.changes.threads or before:

@@ -19,6 +19,7 @@ from shared.lifecycle import State, step
 from shared.models import RunStatus
 from shared.reports import RunLeased, RunnerEvent, RunResumed, RunStarted
 from worker.changes import Changes
+from worker.counts import count_runs
 from worker.load import Want, Where, load_states
 from worker.transaction import transaction
 from worker.write import write
@@ -103,7 +104,8 @@ async def take(
         statuses = {run.id: run.status for state in states.values() for run in state.queue}
         if leases:
             await write(connection, changes, statuses, (), now)
-        return leases, locked
+    count_runs(changes, statuses)
+    return leases, locked
 
 
 async def lease(

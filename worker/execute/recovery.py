@@ -12,12 +12,13 @@ import structlog
 
 from shared import ids
 from shared.db.statements import statements
-from shared.ids import EventId, ThreadId
+from shared.ids import EventId, RunId, ThreadId
 from shared.lifecycle import State, step
 from shared.metrics import LOST_LEASES
-from shared.models import Run
+from shared.models import Run, RunStatus
 from shared.reports import AttemptLost, RunExpired, RunnerEvent
 from worker.changes import Changes
+from worker.counts import count_runs
 from worker.execute.apart import apart
 from worker.execute.leases import lock_free
 from worker.load import Want, Where, load_states
@@ -47,12 +48,16 @@ async def _recover(
     async with transaction(connection):
         free, _ = await lock_free(connection, where)
         out = await connection.fetch(SQL["still_out"], *zip(*free, strict=True)) if free else []
-        return await _settle(connection, out, attempts) if out else ([], [])
+        if not out:
+            return [], []
+        changes, statuses, ready = await _settle(connection, out, attempts)
+    count_runs(changes, statuses)
+    return list(changes.threads), ready
 
 
 async def _settle(
     connection: asyncpg.Connection, out: Sequence[asyncpg.Record], attempts: int
-) -> tuple[list[ThreadId], list[Where]]:
+) -> tuple[Changes, dict[RunId, RunStatus], list[Where]]:
     now = out[0]["now"]
     losses = await _count(connection, [row for row in out if row["lost"]])
     events = {row["thread"]: _event(row, attempts, losses) for row in out}
@@ -75,7 +80,7 @@ async def _settle(
     if lost:
         LOST_LEASES.inc(len(lost))
         log.warning("leases ran out: their workers are lost", runs=[row["run"] for row in lost])
-    return list(changes.threads), ready
+    return changes, statuses, ready
 
 
 async def _count(connection: asyncpg.Connection, lost: Sequence[asyncpg.Record]) -> dict[ThreadId, int]:

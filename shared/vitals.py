@@ -1,0 +1,41 @@
+"""What a process says of itself with its heartbeat: its memory, and how far its clock is from Postgres'.
+
+Nothing here corrects a clock: every age and every expiry is of Postgres' clock anyway.
+"""
+
+import os
+import resource
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+_STATM = Path("/proc/self/statm")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+ROUND_TRIP = 0.5  # seconds; a longer one says too little about the moment in which Postgres looked at its clock
+
+
+def memory() -> int:
+    """Bytes that this process has in memory; where the system has no /proc, the most it ever had."""
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@dataclass(slots=True)
+class Clock:
+    """How far this process' clock is ahead of Postgres': at most half a round trip off."""
+
+    skew: float | None = None  # seconds; None: not measured yet
+    _asked_at: float = 0.0
+
+    def ask(self) -> None:
+        """Right before a statement that returns Postgres' clock."""
+        self._asked_at = time.time()
+
+    def learn(self, theirs: datetime) -> None:
+        """Right behind it. Postgres is taken to have answered in the middle of the round trip."""
+        answered = time.time()
+        if 0 <= answered - self._asked_at <= ROUND_TRIP:
+            self.skew = (self._asked_at + answered) / 2 - theirs.timestamp()

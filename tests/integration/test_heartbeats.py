@@ -1,0 +1,65 @@
+"""What apis and workers say of themselves in Postgres, while they live and when they go."""
+
+import os
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+
+from api.heartbeat import ACCOUNTS, Heartbeat
+from shared import __version__, ids
+from shared.db.connect import BY_INDEX, connect
+from shared.settings import Settings
+from shared.vitals import Clock
+from tests.prepared import execute, prepare
+from tests.rows import add_batch, add_owner, add_thread, fill
+from tests.service import message, running_service
+from tests.watch import until
+
+
+async def test_api_and_worker_tell_what_they_are_and_leave_nothing_but_samples(
+    settings: Settings, pool: asyncpg.Pool
+) -> None:
+    async with running_service(settings) as service:
+        client = await service.client("acme")
+        await client.send(await client.new_thread(), message())
+        api = await until(lambda: pool.fetchrow("select * from apis"))
+        assert (api["pid"], api["version"], api["streams"]) == (os.getpid(), __version__, 0)
+        assert service.url.endswith(f":{api['port']}")
+        worker = await until(lambda: pool.fetchrow("select * from workers"))
+        for told in (api, worker):
+            assert 10 << 20 < told["memory"] < 4 << 30
+            assert abs(told["skew"]) < 0.5  # one machine, one clock
+    assert await pool.fetchval("select (select count(*) from apis) + (select count(*) from workers)") == 0
+    counted = await pool.fetchrow("select sum(accepted) as accepted, sum(applied) as applied from samples")
+    assert dict(counted) == {"accepted": 2, "applied": 2}
+
+
+async def test_the_oldest_age_is_measured_over_accounts_and_reads_no_backlog(
+    settings: Settings, pool: asyncpg.Pool
+) -> None:
+    first, second = await add_owner(pool, "first"), await add_owner(pool, "second")
+    await fill(pool, first, await add_thread(pool, first), 5_000)
+    await add_batch(pool, second, await add_thread(pool, second), age=300)
+    heartbeat = Heartbeat(settings, ids.mint(), lambda: 0)
+    await heartbeat.beat_once()
+    await heartbeat.close()
+    assert REGISTRY.get_sample_value("threadmill_oldest_batch_seconds") == pytest.approx(300, abs=30)
+    connection = await connect(settings.database_url, **BY_INDEX)
+    await prepare(connection, "heartbeats")
+    found = await execute(connection, "heartbeats", "oldest_age", ACCOUNTS)
+    await connection.close()
+    assert found.looked_at < 64 + 10
+    assert {scan.index for scan in found.scans if scan.table == "batches"} == {"batches_waiting"}
+
+
+def test_a_clock_is_measured_from_the_middle_of_a_round_trip_and_never_of_a_long_one() -> None:
+    clock = Clock()
+    clock.ask()
+    clock.learn(datetime.now(UTC) - timedelta(seconds=90))
+    assert clock.skew == pytest.approx(90, abs=0.4)
+    clock.ask()
+    clock._asked_at -= 2  # an answer that took two seconds
+    clock.learn(datetime.now(UTC))
+    assert clock.skew == pytest.approx(90, abs=0.4)
