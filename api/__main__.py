@@ -17,9 +17,9 @@ from shared.db import durability
 from shared.db.connect import AWAY, DURABLE, connect
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
-from shared.logs import configure
+from shared.logs import configure, take_over
 from shared.settings import Settings
-from shared.start import read_settings
+from shared.start import read_settings, told
 
 log = structlog.get_logger()
 
@@ -28,6 +28,7 @@ def main() -> None:
     options = _options()
     settings = read_settings()
     configure(settings)
+    take_over()
     crashpoints.arm(settings.testing)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(serve(settings, options.port_file, reuse_port=options.reuse_port)))
@@ -67,6 +68,7 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
         return 2
     finally:
         await runner.cleanup()
+    log.info("api stopped")
     return 0
 
 
@@ -91,7 +93,7 @@ def _announce(port: int, settings: Settings, port_file: Path | None) -> None:
         partial = port_file.with_name(f"{port_file.name}.partial")
         partial.write_text(f"{port}\n", encoding="utf-8")
         partial.rename(port_file)  # whoever waits for the file finds the port in it
-    log.info("api listening", url=f"http://{settings.host}:{port}")
+    log.info("api listening", url=f"http://{settings.host}:{port}", **told(settings))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from api import errors, negotiation
+from shared import logs
 from shared.errors import InternalError, ThreadmillError
 from shared.metrics import REQUESTS
 
@@ -30,6 +31,7 @@ def edge(handle: Handler) -> Handler:
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         request[ID] = request_id = negotiation.request_id(request.headers)
+        logs.begin(request_id=request_id)
         try:
             response = await handle(request)
         except ThreadmillError as error:
@@ -39,13 +41,13 @@ def edge(handle: Handler) -> Handler:
         except ConnectionError:
             response = web.Response(status=_GONE)
         except Exception:  # whatever it is, the client gets our envelope and the log the reason
-            log.exception("request failed", request_id=request_id, method=request.method)
+            log.exception("request failed", method=request.method)
             response = errors.envelope(InternalError(), request.path, request_id)
         response.headers[negotiation.REQUEST_ID] = request_id  # of a stream it is long gone
         if request.path.startswith(_CORTEX):
             response.headers[negotiation.CORTEX_REQUEST_ID] = request_id
         _counter(response.status).inc()
-        quiet.debug("answered", request_id=request_id, method=request.method, status=response.status)
+        quiet.debug("answered", method=request.method, status=response.status)
         return response
 
     return answer
@@ -54,7 +56,7 @@ def edge(handle: Handler) -> Handler:
 def _refused(error: ThreadmillError, path: str, request_id: str) -> web.Response:
     response = errors.envelope(error, path, request_id)
     say = log.warning if error.status >= 500 else log.info
-    say("request refused", request_id=request_id, status=error.status, code=error.code)
+    say("request refused", status=error.status, code=error.code)
     if error.status in (408, 413):
         response.force_close()
     return response

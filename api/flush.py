@@ -118,7 +118,7 @@ class Flusher:
             try:
                 await self._write(group)
             except (*AWAY, asyncpg.PostgresError) as error:
-                log.warning("flush failed, taken again row by row", rows=len(group), error=repr(error))
+                log.warning("flush failed, taken again row by row", rows=len(group), error=error)
                 if isinstance(error, TimeoutError):  # what hangs would cost as long again
                     await self._line.drop()
                 await self._one_by_one(group, entries)
@@ -216,7 +216,7 @@ class Flusher:
                 if attempt == TRIES:
                     _refuse(entry, _inactive(error))
             except asyncpg.PostgresError:
-                log.exception("a batch could not be written", ref=entry.submission.ref)
+                log.exception("a batch could not be written", **_ids(entry.submission))
                 _refuse(entry, InternalError())
 
     async def _find(self, entry: _Entry) -> bool:
@@ -269,6 +269,11 @@ async def _answer_too_soon(entries: Sequence[_Entry]) -> None:
 def _refuse(entry: _Entry, error: Exception) -> None:
     if not entry.verdict.done():
         entry.verdict.set_exception(error)
+
+
+def _ids(submission: Submission) -> dict[str, str]:
+    """For a line about it: the flush is nobody's request."""
+    return {"ref": submission.ref, "thread": submission.thread, "account": submission.account}
 
 
 def _inactive(error: BaseException) -> ServiceInactive:

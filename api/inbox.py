@@ -28,7 +28,7 @@ from api.submission import (
     Submission,
     Verdict,
 )
-from shared import ids
+from shared import ids, logs
 from shared.db.records import thread_view_of
 from shared.errors import InternalError, ReadinessBlocked, ServiceInactive
 from shared.ids import TokenId, Ulid
@@ -144,9 +144,11 @@ class Inbox:
 
     async def _answer(self, submission: Submission, verdict: Verdict, outcome: str | None) -> Answer:
         match verdict:
-            case Fresh(accepted_at=accepted_at) if outcome is not None:
+            case Fresh(batch, accepted_at) if outcome is not None:
+                logs.about(batch=batch)
                 return Applied(accepted_at, outcome, replayed=False)
             case Fresh(batch, accepted_at, thread):
+                logs.about(batch=batch)
                 committed = Committed(submission.ref, submission.partition, batch)
                 return Pending(accepted_at, thread or await self._read(submission), committed)
             case Replay():

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import structlog
+
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import ThreadmillError
 from shared.ids import AccountId, TokenId
 
+log = structlog.get_logger()
 SQL = statements("audit")
 
 DONE = "done"
@@ -86,10 +89,21 @@ async def entry(
     try:
         yield one
     except BaseException as error:
+        _say(actor, action, target, account, one, error)
         told = error.message if isinstance(error, ThreadmillError) else repr(error)
         await db.execute(SQL["end"], id_, one.touched, f"failed: {' '.join(told.split())}"[:_RESULT_LIMIT])
         raise
+    _say(actor, action, target, account, one)
     await db.execute(SQL["end"], id_, one.touched, DONE)
+
+
+def _say(
+    actor: Actor, action: str, target: str, account: AccountId | None, one: Entry, error: BaseException | None = None
+) -> None:
+    """A line in the log of the console's process; the command line prints what it does. No reason: that is text."""
+    if actor.via is Via.CONSOLE:
+        ids = {"actor": actor.name, "account": account, "audit": one.id}
+        log.info("an operator acted", action=action, target=target, touched=one.touched, error=error, **ids)
 
 
 async def page(

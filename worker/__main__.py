@@ -13,9 +13,9 @@ import uvloop
 from shared import crashpoints, heap
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew
-from shared.logs import configure
+from shared.logs import configure, take_over
 from shared.settings import Settings
-from shared.start import read_settings
+from shared.start import read_settings, told
 from worker.health import serve
 from worker.main import ThreadmillWorker
 
@@ -31,7 +31,7 @@ async def run(settings: Settings, role: str) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, main.cancel)
     heap.settle()
-    log.info("worker started", worker=worker.crew.id, role=role, pid=os.getpid(), port=health.port)
+    log.info("worker started", worker=worker.crew.id, role=role, port=health.port, **told(settings))
     try:
         with suppress(asyncio.CancelledError):
             await main
@@ -43,6 +43,7 @@ async def run(settings: Settings, role: str) -> int:
         log.info("worker stopping", worker=worker.crew.id)
         await worker.close()
         await health.close()
+        log.info("worker stopped", worker=worker.crew.id, applied=worker.crew.aftermath.applied)
         if worker.crew.executor is not None and worker.crew.executor.stubborn:
             log.warning("a runner does not stop; the process ends without it")
             os._exit(0)  # the loop's end would wait for it
@@ -59,6 +60,7 @@ def main() -> int:
     role: str = parser.parse_args().role
     settings = read_settings()
     configure(settings)
+    take_over()
     crashpoints.arm(settings.testing)
     return uvloop.run(run(settings, role))
 

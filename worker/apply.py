@@ -20,6 +20,7 @@ from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.events import load
 from shared.ids import ThreadId
+from shared.logs import Seldom
 from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from worker import broken, poison
@@ -35,6 +36,7 @@ from worker.transaction import BOUNDED, transaction
 from worker.write import write
 
 log = structlog.get_logger()
+warn = Seldom(log)
 SQL = statements("drain")
 NOTES = statements("poison")
 
@@ -109,11 +111,12 @@ class Drainer:
                 await self._give_up(error)
                 if not poison.is_state(error) and seen:
                     FAILED_DRAINS.labels("batch").inc()
-                    log.warning("a drain failed, going on one batch at a time", batches=len(seen), error=repr(error))
+                    log.warning("a drain failed, going on one batch at a time", batches=len(seen), error=error)
                     return await self._carefully(seen)
                 FAILED_DRAINS.labels("state").inc()
                 if attempt == TRIES or not poison.is_passing(error):
                     raise
+                warn("a drain is taken again", attempt=attempt, error=error)
                 await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - jitter
         raise AssertionError("unreachable")
 
@@ -250,7 +253,7 @@ class Drainer:
                     raise
                 failed.add(batch.thread)
                 counted = True
-                await self._count(batch, repr(error))
+                await self._count(batch, error)
                 continue
             if not drained.outcomes:  # somebody has the thread: what is behind must not overtake
                 failed.add(batch.thread)
@@ -267,7 +270,7 @@ class Drainer:
             return Drained()
         return await self._apply(connection, [batch._replace(free=row["free"])], row["now"], alone=True)
 
-    async def _count(self, batch: Batch, error: str, *, death: bool = False) -> None:
+    async def _count(self, batch: Batch, error: Exception | str, *, death: bool = False) -> None:
         connection = await self._line.get()
         async with transaction(connection):
             await connection.execute(SQL["lock"], [batch.partition])

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
@@ -15,9 +17,12 @@ from worker.apply import Drainer
 from worker.execute.leases import Starter
 from worker.pace import Pace
 
+log = structlog.get_logger()
+
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
 FEW = 8  # of the partitions one in so many is in hand for the backlog, while somebody with little waiting is about
 LONG = 1.0  # seconds of a drain after which the sweep looks for itself whether its partitions are in hand
+SLOW = 1.0  # seconds of a drain, the wait for its locks among them, that are told
 DRIVEN = 0.2  # seconds; whoever drains asks for the next drain sooner
 
 
@@ -131,7 +136,13 @@ class Lanes:
         return sorted(turn)
 
     async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
+        time = asyncio.get_running_loop().time
+        began = time()
         drained = await drainer.drain(partitions, wait=self.wait, light=light)
+        if (seconds := time() - began) > SLOW:
+            log.warning("a drain was slow", seconds=round(seconds, 3), applied=len(drained.outcomes), via=self.via)
+        if self.settings.log_level == "debug" and drained.outcomes:
+            log.debug("a drain applied", batches=[outcome.batch for outcome in drained.outcomes], via=self.via)
         self.aftermath.add(drained, self.via)
         if drained.left is not None:  # of the others nothing was taken: their turn comes when it would have come
             self._left.update(dict.fromkeys(drained.left))

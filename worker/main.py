@@ -15,6 +15,7 @@ from redis.exceptions import WatchError
 from shared import ids
 from shared.ids import ThreadId
 from shared.keys import Keys
+from shared.logs import configure, take_over
 from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
 from shared.settings import Settings
 from shared.start import read_settings
@@ -46,6 +47,8 @@ async def execute(ctx: dict[str, Any], thread: str) -> None:
 
 async def start(ctx: dict[str, Any]) -> None:
     """What a stock worker does first."""
+    configure(SETTINGS)
+    take_over()
     ctx["crew"] = Crew(SETTINGS, ctx.get("roles", "apply"))
     await ctx["crew"].start(bell=False)
 

@@ -36,20 +36,23 @@ def is_passing(error: BaseException) -> bool:
     return is_state(error) and not isinstance(error, asyncpg.ReadOnlySQLTransactionError)
 
 
-async def count(connection: asyncpg.Connection, batch: Batch, error: str, on_poison: str) -> None:
-    """Counts a try made alone; at the fifth the batch is parked, and its thread held unless it is to go on.
+async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception | str, on_poison: str) -> None:
+    """Counts a try made alone; at the fifth the batch is parked, and its thread held unless it is to go on. What it
+    failed of is kept with it whole; a log has as much of that as can't be a user's.
 
     The caller holds the partition's lock and commits.
     """
     pause = FIRST_PAUSE * 2 ** max(batch.attempts, 0)
+    error = cause if isinstance(cause, str) else repr(cause)
     row = await connection.fetchrow(SQL["count_try"], batch.partition, batch.id, error[:4000], pause)
     if row is None:
         return
-    log.warning("a batch failed alone", batch=batch.id, thread=batch.thread, attempts=row["attempts"], error=error)
+    ids = {"batch": batch.id, "thread": batch.thread, "account": batch.account}
+    log.warning("a batch failed alone", **ids, attempts=row["attempts"], error=cause)
     if row["attempts"] < MOST_TRIES:
         return
     if on_poison == "hold":
         await connection.execute(SQL["hold"], batch.partition, batch.thread)
     await connection.execute(SQL["park"], batch.partition, batch.id)
     PARKED.inc()
-    log.error("a batch was parked: see `threadmill dead list`", batch=batch.id, thread=batch.thread, error=error)
+    log.error("a batch was parked: see `threadmill dead list`", **ids, error=cause)

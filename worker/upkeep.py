@@ -191,7 +191,7 @@ class Upkeep:
 
     async def _complain(self, call: str, line: Line, error: BaseException) -> None:
         POSTGRES_ERRORS.labels(call).inc()
-        log.warning("upkeep was given up; it comes again", call=call, error=repr(error))
+        log.warning("upkeep was given up; it comes again", call=call, error=error)
         await line.drop()
 
     async def close(self) -> None:

@@ -27,7 +27,7 @@ from api.submission import (
     Pending,
     Submission,
 )
-from shared import events, ids, reads
+from shared import events, ids, logs, reads
 from shared.errors import IdempotencyConflict, NotFound, ReadinessBlocked
 from shared.events import Event
 from shared.ids import BatchRef, ThreadId
@@ -62,6 +62,7 @@ class Door:
 
     async def thread(self, caller: Caller, thread: ThreadId) -> Thread:
         """The caller's thread. Raises NotFound."""
+        logs.about(thread=thread, account=caller.account)
         partition = await self.postgres.partition_of(thread)
         found = await reads.thread(self.postgres, partition, thread, caller.account)
         if found is None:
@@ -86,6 +87,7 @@ class Door:
         passes: Passes = Passes.NOTHING,
     ) -> Applied | Pending:
         """A batch, in the thread's order; with `new` it makes the thread. Raises what `taken` raises."""
+        logs.about(thread=thread, account=caller.account)
         submission = Submission(
             ref=BatchRef(ids.mint()),
             partition=await self.postgres.partition_of(thread),

@@ -215,7 +215,9 @@ class Writer:
             except Exception as error:
                 if poison.is_state(error):
                     raise
-                log.error("outputs of a run can't be written", run=append.lease.run, error=repr(error))
+                log.error(
+                    "outputs of a run can't be written", run=append.lease.run, thread=append.lease.where[1], error=error
+                )
                 source, _ = self._held.pop(append.key)
                 self._first.pop(append.key, None)
                 source.spoil(append, error)

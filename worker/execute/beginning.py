@@ -48,7 +48,7 @@ class Beginning:
             except asyncpg.PostgresError as error:
                 if is_state(error):
                     raise
-                log.warning("a leased run can't be begun", run=lease.run, error=repr(error))
+                log.warning("a leased run can't be begun", run=lease.run, thread=lease.where[1], error=error)
                 self.remember(lease)
                 self.leases = tuple(one for one in self.leases if one is not lease)
         return found

@@ -72,7 +72,7 @@ def _readable(lease: Lease, row: asyncpg.Record) -> Briefing:
     try:
         return _briefing(lease, row)
     except (ValueError, TypeError, KeyError) as error:
-        log.error("a run can't be begun", run=lease.run, thread=lease.where[1], error=repr(error))
+        log.error("a run can't be begun", run=lease.run, thread=lease.where[1], account=row["account"], error=error)
         return _unreadable(lease, row)
 
 

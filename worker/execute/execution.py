@@ -62,6 +62,7 @@ class Execution:
     replay: Replay | None = None
     steers: dict[str, RunId] = field(default_factory=dict)  # message offered -> the run it becomes otherwise
     orphan: asyncio.Task[End] | None = None  # a runner that did not stop in its time
+    error: RunError | None = None  # why it failed
     _told: asyncio.Future[Told] = field(init=False)
     _last: list[RunnerEvent] | None = None  # how the run ends, once that is known
     _releases: bool = True  # whether its lease ends with that
@@ -172,10 +173,9 @@ class Execution:
         run = self.lease.run
         try:
             end = pump.result()
-        except asyncio.CancelledError as error:
-            return await self._report([RunFinished(run, self._why(error))], "failed")
-        except Exception as error:
-            return await self._report([RunFinished(run, self._why(error))], "failed")
+        except (Exception, asyncio.CancelledError) as error:
+            self.error = self._why(error)
+            return await self._report([RunFinished(run, self.error)], "failed")
         if end is End.CHECKED:
             return await self._report([RunReleased(run)], "released")
         self.tape.end_message()
@@ -189,7 +189,7 @@ class Execution:
         if isinstance(error, TooLong):
             return RunError("runner.invalid_output", str(error), retryable=False)
         if not isinstance(error, RunnerError):
-            log.warning("a runner failed", run=self.lease.run, thread=self.lease.where[1], exc_info=error)
+            log.warning("a runner raised", exc_info=error)
         told = failure(error)
         return RunError(told.code, told.message, told.retryable)
 
@@ -206,6 +206,7 @@ class Execution:
             return await self._report([RunReleased(run)], "released")
         if told is Told.SPOILED:
             self.tape.take()
+            self.error = _BLOCKED
             return await self._report([RunFinished(run, _BLOCKED)], "failed")
         await self.let_go(self.lease)
         return str(told.value)
@@ -214,9 +215,9 @@ class Execution:
         """Gives the runner, which was cancelled, its time."""
         await asyncio.wait((pump,), timeout=GRACE)
         if not pump.done():
-            log.warning("a runner ignores that it is to stop", run=self.lease.run, thread=self.lease.where[1])
+            log.warning("a runner ignores that it is to stop")
         elif not pump.cancelled() and (error := pump.exception()) is not None:
-            log.debug("a runner failed while it was stopped", run=self.lease.run, error=repr(error))
+            log.debug("a runner failed while it was stopped", error=error)
 
     async def _report(self, events: list[RunnerEvent], end: str, *, releases: bool = True) -> str:
         """Hands in how the run ends, behind all that it said, and waits until that is written or refused."""

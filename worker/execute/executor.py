@@ -13,7 +13,7 @@ from functools import partial
 import asyncpg
 import structlog
 
-from shared import ids
+from shared import ids, logs
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.ids import ThreadId, Ulid
@@ -48,6 +48,7 @@ warn = Seldom(log)
 AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
 LOOK = 0.02  # seconds between looks whether a drain has leased something
+UNWELL = frozenset({"failed", "expired", "lost", "refused"})  # ends of a run that are told
 STOPPING = 2.0  # seconds of the drain that are left for runs to be handed over
 
 
@@ -211,9 +212,14 @@ class Executor:
         return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used), recall)
 
     async def _run(self, execution: Execution) -> None:
-        thread = execution.lease.where[1]
+        thread, context = execution.lease.where[1], execution.context
+        logs.begin(run=context.run, thread=thread, account=context.account, agent=context.agent)
         try:
-            FINISHED_RUNS.labels(await execution.run()).inc()
+            end = await execution.run()
+            FINISHED_RUNS.labels(end).inc()
+            if end in UNWELL:
+                code = execution.error.code if execution.error else None
+                log.info("a run left this worker", end=end, code=code, attempt=context.attempt)
         finally:
             if self._runs.get(thread) is execution:  # a drain may have leased the next one already
                 del self._runs[thread], self._tasks[thread]

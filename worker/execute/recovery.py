@@ -79,7 +79,11 @@ async def _settle(
         await write(connection, changes, statuses, (), now)
     if lost:
         LOST_LEASES.inc(len(lost))
-        log.warning("leases ran out: their workers are lost", runs=[row["run"] for row in lost])
+        log.warning(
+            "leases ran out: their workers are lost",
+            runs=[row["run"] for row in lost],
+            threads=[row["thread"] for row in lost],
+        )
     return changes, statuses, ready
 
 

@@ -31,7 +31,6 @@ REAP_EVERY = 0.01  # seconds between looks while it is ending
 REAP_BLOCKING = 0.1  # seconds that a loop which ends may stand still, to leave no zombie
 REAP_LIMIT = 2.0  # seconds after SIGKILL; longer takes only a process that hangs in the kernel
 LAST_PRINTS = 0.2  # seconds to log what it printed last; with KILL of isolation.py, within the runner's grace
-SHOWN = 500  # characters of a complaint about a line that are logged
 
 # What the worker needs and no author does. The password is where libpq and asyncpg find one that is not in the URL.
 _OURS = frozenset({"DATABASE_URL", "REDIS_URL", "PGPASSWORD", "PGPASSFILE"})
@@ -131,7 +130,7 @@ class Child:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: ValueError) -> RunnerError:
-        log.warning("a runner's child said what can't be read", run=self.prints.run, error=str(error)[:SHOWN])
+        log.warning("a runner's child said what can't be read", run=self.prints.run, error=error)
         return RunnerError("The runner yielded what can't be read.", code="runner.invalid_output")
 
     def gone(self) -> bool:

@@ -1,0 +1,48 @@
+"""The last line of defence of logs: what has the shape of a secret is masked, wherever in a line it stands.
+
+It is no excuse for logging one. Refused here: guessing; what has no shape (a password by itself, a user's text) is kept
+out where the line is said.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+MASK = "***"
+_DEEPEST = 4  # levels of lists and mappings that are looked through: no line of ours has more
+
+# A prefix of six characters is what may be shown of a token (`shared.tokens`): more than that is the secret.
+_SECRET = re.compile(
+    r"(?P<token>\b(?:mst_|grt_pat_|grt_svc_|whsec_|sk-)[\w.~+/=-]{6})[\w.~+/=-]+"
+    r"|(?P<named>\b(?:cookie|authorization|password|secret)[\"']?\s*[:=]\s*[\"']?)"
+    r"(?:(?:bearer|basic|snowflake)\s+)?[^\s\"',;&]+"
+    r"|(?P<scheme>\b(?:bearer|basic)\s+|\btoken=\"?)[^\s\"',;&]{8,}"
+    r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)",
+    re.IGNORECASE,
+)
+
+
+def masked(text: str) -> str:
+    """The text without what looks like a token, a credential of a header, or the password of a URL."""
+    return _SECRET.sub(_shown, text)
+
+
+def _shown(found: re.Match[str]) -> str:
+    return (found["token"] or found["named"] or found["scheme"] or found["user"]) + MASK
+
+
+def masked_value(value: Any, depth: int = 0) -> Any:
+    """The same of all that is in a value; what is no text, list or mapping is left as it is."""
+    match value:
+        case str():
+            return masked(value)
+        case bytes():
+            return masked(value.decode(errors="replace"))
+        case Mapping() if depth < _DEEPEST:
+            return {key: masked_value(one, depth + 1) for key, one in value.items()}
+        case list() | tuple() | set() | frozenset() if depth < _DEEPEST:
+            return [masked_value(one, depth + 1) for one in value]
+        case None | bool() | int() | float():
+            return value
+        case _:
+            return masked(str(value))

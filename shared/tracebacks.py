@@ -1,0 +1,56 @@
+"""How an error looks in a log: where it happened and of what kind it is, without words that may be a user's.
+
+The message of an exception may quote what was being worked on: a value that Postgres refused, a text that a runner
+could not read. Only those errors speak that are about a server or the network. At level `debug` all of them do.
+"""
+
+import traceback
+from collections.abc import Iterator
+
+import asyncpg
+from redis.exceptions import RedisError
+
+from shared.errors import ThreadmillError
+
+# About the server or the connection, never about a value: connections, transactions, resources, operator, locks.
+_OF_THE_SERVER = ("08", "25", "28", "3D", "40", "42501", "53", "55", "57", "58")
+_SPEAK = (OSError, TimeoutError, RedisError, asyncpg.InterfaceError, ImportError)
+_LIMIT = 500  # characters of a message
+
+
+def kind(error: BaseException, *, verbose: bool = False) -> str:
+    """One line: the class, the SQLSTATE or our code where there is one, and the message where it can't be a user's."""
+    name = type(error).__name__
+    if verbose or _speaks(error):
+        said = " ".join(str(error).split())[:_LIMIT]
+        return f"{name}: {said}" if said else name
+    if isinstance(error, asyncpg.PostgresError):
+        return f"{name} {error.sqlstate or ''}".strip()
+    return f"{name} {error.code}" if isinstance(error, ThreadmillError) else name
+
+
+def _speaks(error: BaseException) -> bool:
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_OF_THE_SERVER)
+    return isinstance(error, _SPEAK) and not isinstance(error, ValueError)  # UnicodeDecodeError quotes its bytes
+
+
+def frames(error: BaseException, *, verbose: bool = False) -> str:
+    """As Python prints an exception and what led to it, each with one line of `kind`."""
+    if verbose:
+        return "".join(traceback.format_exception(error)).rstrip()
+    return "\n".join(_told(error, set())).rstrip()
+
+
+def _told(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _told(before, seen)
+        yield "which led to:"
+    yield "".join(["Traceback (most recent call last):\n", *traceback.format_tb(error.__traceback__)]).rstrip()
+    yield kind(error)
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            if id(one) not in seen:
+                yield from _told(one, seen)
