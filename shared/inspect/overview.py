@@ -1,0 +1,157 @@
+"""The service at one look: what waits, since when, how fast it goes, who works on it, how its servers are.
+
+Postgres and Redis are looked at side by side, each for at most `PATIENCE`; one that is away is None and stands in
+`errors`, and the other one is shown. Refused here: a read whose cost grows with what waits or with what is kept.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import asyncpg
+from redis.asyncio import Redis
+
+from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.db.connect import Database
+from shared.db.statements import statements
+from shared.ids import BatchId
+from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.queue import ROLES
+from shared.inspect.work import Runs, read_runs
+from shared.keys import Keys
+from shared.models import RunStatus
+from shared.queue import AWAY as REDIS_AWAY
+
+SQL = statements("overview")
+T = TypeVar("T")
+
+PATIENCE = 1.5  # seconds for one half: at night a page that says who is away helps, one that hangs does not
+ACCOUNTS = 16  # probed in one partition for the oldest batch, in case that Redis does not know which one it is
+LIVES = 15.0  # seconds of silence after which a process counts as gone
+SPOKEN_OF = 3_600.0  # seconds for which one that fell silent is still named
+ACTIVE = (RunStatus.QUEUED, RunStatus.BOOTING, RunStatus.RUNNING, RunStatus.WAITING_INPUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is not applied. Ages are seconds."""
+
+    waiting: Count
+    blocked: Count
+    dead: Count
+    dead_age: float | None
+    oldest_age: float | None  # of what may be applied: nothing that is paused
+    at_least: bool  # more accounts have work than were probed, and Redis did not name the oldest batch
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Processes of one kind; `silent` are those that fell silent within the last hour without a goodbye."""
+
+    alive: int
+    silent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Postgres' half."""
+
+    backlog: Backlog
+    active: Mapping[RunStatus, Count]  # runs that are not over
+    runs: Runs
+    workers: Alive
+    apis: Alive
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Redis' half."""
+
+    waiting: int  # batches in all waiting sets
+    wake_ups: Mapping[str, int]  # by role, queued and in progress
+    oldest: Sequence[tuple[int, BatchId]]  # the first of each waiting set: partition and batch
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    stored: Stored | None  # None: Postgres is away, `errors` says why
+    rung: Rung | None  # None: Redis is away
+    errors: Mapping[str, str]
+
+
+async def overview(db: asyncpg.Connection | None, redis: Redis, keys: Keys, partitions: int) -> Overview:
+    """Both halves, or the one that there is. `db` None: nobody has a connection to Postgres."""
+    errors: dict[str, str] = {}
+    rung = asyncio.create_task(_half("redis", read_rung(redis, keys, partitions), errors), name="overview redis")
+    try:
+        if db is None:
+            errors["postgres"] = "it does not answer"
+            return Overview(None, await rung, errors)
+        stored = await _half("postgres", read_stored(db, rung), errors)
+        return Overview(stored, await rung, errors)
+    finally:
+        rung.cancel()
+
+
+async def _half(server: str, read: Awaitable[T], errors: dict[str, str]) -> T | None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await read
+    except (*POSTGRES_AWAY, *REDIS_AWAY, asyncpg.PostgresError) as error:
+        errors[server] = " ".join(str(error).split()) or "it does not answer in time"
+        return None
+
+
+async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
+    """Postgres' half. Raises what asyncpg raises where Postgres is away."""
+    backlog = await db.fetchrow(SQL["backlog"], COUNTED + 1)
+    active = await db.fetch(SQL["active_runs"], COUNTED + 1)
+    processes = await db.fetch(SQL["processes"], LIVES, SPOKEN_OF)
+    runs = await read_runs(db)
+    told = await rung
+    oldest = await _oldest(db, told.oldest if told else ())
+    alive = {row["kind"]: Alive(row["alive"], row["silent"]) for row in processes}
+    return Stored(
+        backlog=Backlog(
+            waiting=counted(backlog["waiting"]),
+            blocked=counted(backlog["blocked"]),
+            dead=counted(backlog["dead"]),
+            dead_age=backlog["dead_age"],
+            oldest_age=oldest["age"],
+            at_least=told is None and oldest["looked"] >= ACCOUNTS,
+        ),
+        active=_by_status(active),
+        runs=runs,
+        workers=alive.get("worker", Alive(0, 0)),
+        apis=alive.get("api", Alive(0, 0)),
+    )
+
+
+async def _oldest(db: Database, named: Sequence[tuple[int, BatchId]]) -> asyncpg.Record:
+    return await db.fetchrow(SQL["oldest"], ACCOUNTS, [one for one, _ in named], [batch for _, batch in named])
+
+
+def _by_status(rows: Sequence[asyncpg.Record]) -> dict[RunStatus, Count]:
+    """Of rows with how many of a status there are among the `seen` ones that were looked at."""
+    found = dict.fromkeys(ACTIVE, Count(0))
+    for row in rows:
+        found[RunStatus(row["status"])] = Count(min(row["runs"], COUNTED), row["seen"] > COUNTED)
+    return found
+
+
+async def read_rung(redis: Redis, keys: Keys, partitions: int) -> Rung:
+    """Redis' half, in one round trip. Raises what redis raises where it is away."""
+    pipeline = redis.pipeline(transaction=False)
+    for partition in range(partitions):
+        pipeline.zcard(keys.waiting(partition))
+        pipeline.zrange(keys.waiting(partition), 0, 0)
+    for role in ROLES:
+        pipeline.zcard(keys.queue(role))
+    *sets, apply, execute = await pipeline.execute()
+    first = [(partition, members[0]) for partition, members in enumerate(sets[1::2]) if members]
+    return Rung(
+        waiting=sum(sets[::2]),
+        wake_ups=dict(zip(ROLES, (apply, execute), strict=True)),
+        oldest=[(partition, BatchId(int(member))) for partition, member in first if member.isdigit()],
+    )
