@@ -1,8 +1,12 @@
 """How the tables of the command line say things: ages, counts, what a batch holds."""
 
+import re
 from datetime import datetime
 
+from deploy.errors import SetupError
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_SPAN = re.compile(r"([1-9][0-9]{0,9}) ?(d|h|min|s)")
 
 
 def age(seconds: float | None) -> str:
@@ -12,6 +16,14 @@ def age(seconds: float | None) -> str:
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     return _long(int(seconds))
+
+
+def seconds(text: str) -> float:
+    """A span as a person types it, in seconds: `90d`, `12h`, `30min`, `45s`. Raises SetupError."""
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise SetupError(f"{text!r} is no span of time: say 90d, 12h, 30min or 45s")
+    return int(found[1]) * {unit: size for size, unit in (*_UNITS, (1, "s"))}[found[2]]
 
 
 def _long(seconds: int) -> str:

@@ -90,7 +90,13 @@ async def find_account(db: Database, id_or_name: str) -> Account:
 
 
 async def create_token(
-    db: Database, account: AccountId | None, kind: TokenKind, name: str = "", *, life: float | None = None
+    db: Database,
+    account: AccountId | None,
+    kind: TokenKind,
+    name: str = "",
+    *,
+    life: float | None = None,
+    id_: TokenId | None = None,
 ) -> CreatedToken:
     """A new secret and its token, which ends after `life` seconds or when it is revoked. An operator's has no account,
     every other one has. Raises InvalidRequest, NotFound.
@@ -100,7 +106,7 @@ async def create_token(
     if life is not None and not 0 < life <= _LONGEST_LIFE:
         raise InvalidRequest(f"A token lives more than 0 and at most {_LONGEST_LIFE} seconds.")
     secret = tokens.mint()
-    return CreatedToken(await _keep_token(db, account, kind, name, secret, life), secret)
+    return CreatedToken(await _keep_token(db, account, kind, name, secret, life=life, id_=id_), secret)
 
 
 async def import_token(db: Database, account: AccountId, secret: str, name: str = "") -> Token:
@@ -206,12 +212,19 @@ async def set_default_agent(db: Database, agent: AgentId) -> Agent:
 
 
 async def _keep_token(
-    db: Database, account: AccountId | None, kind: TokenKind, name: str, secret: Secret, life: float | None = None
+    db: Database,
+    account: AccountId | None,
+    kind: TokenKind,
+    name: str,
+    secret: Secret,
+    *,
+    life: float | None = None,
+    id_: TokenId | None = None,
 ) -> Token:
     owner = None if account is None else (await find_account(db, account)).id
     row = await db.fetchrow(
         statements("tokens")["create"],
-        *(ids.mint(), owner, kind, _printable(name), secret.digest, secret.prefix, life),
+        *(id_ or ids.mint(), owner, kind, _printable(name), secret.digest, secret.prefix, life),
     )
     if row is None:
         raise Conflict(f"The token {secret.prefix}… is known already.")

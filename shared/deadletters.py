@@ -1,31 +1,33 @@
-"""Dead letters: batches that failed five times alone. An operator replays them or gives them up.
+"""Dead letters: batches that failed five times alone. An operator replays them, gives them up, or lets their thread go
+on without them.
 
-Locks as everywhere: the partition, then the thread, then the batch, each in a statement of its own, so that
-what is read was read under them. Refused here: replaying past another dead letter that holds the same thread;
-the hold is lifted when the last one of the thread is settled.
+The batch is locked behind its partition and its thread (`shared.holds`). Refused here: replaying past another dead
+letter that holds the same thread; the hold is lifted when the last one of the thread is settled or skipped.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, assert_never
 
 import asyncpg
 from pydantic_core import to_json
 
-from shared import documents
+from shared import audit, documents, holds
+from shared.audit import Entry
+from shared.db.connect import Database
 from shared.db.records import thread_of
 from shared.db.statements import statements
 from shared.effects import Warned, WarningCode
-from shared.errors import Conflict, InvalidRequest, ServiceInactive
+from shared.errors import Conflict
 from shared.ids import BatchId, ThreadId
-from shared.inspect.batches import BatchView, find_batch, readable
+from shared.inspect.batches import BatchView, readable
 
-LOCK_TIMEOUT_MS = 5_000  # a drain holds a partition for milliseconds; a person waits no longer than this
-REASON_LIMIT = 500  # characters; the reason is read by the batch's sender
+SQL = statements("deadletters")
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a dead letter. `held`: another one still holds its thread."""
+    """What became of a dead letter. `held`: its thread is held still, by another one or by hand."""
 
     batch: BatchId
     partition: int
@@ -33,22 +35,35 @@ class Settled:
     held: bool
 
 
-async def replay(db: asyncpg.Connection, id_or_ref: str) -> Settled:
-    """Lets a dead letter wait again, its attempts at 0, and its thread go on.
+class Fate(StrEnum):
+    """What an operator decides about a dead letter."""
 
-    Raises NotFound, Conflict where it is no dead letter, ServiceInactive where its partition is long in hand.
+    REPLAY = "replay"  # it waits again, its attempts at 0, and its thread goes on with it
+    DISCARD = "discard"  # it counts as applied, without effect; each of its events is warned `batch_discarded`
+    SKIP = "skip"  # it stays a dead letter, and its thread goes on without it
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`entry`: of the audit log, whose count is kept in the transaction, so that it is true whatever happens."""
+
+    fate: Fate
+    reason: str = ""  # of a discard: the sender of the batch reads it
+    entry: Entry | None = None
+
+
+async def settle(db: Database, batch: BatchView, decision: Decision) -> Settled:
+    """One transaction: lock, check, settle the batch, let its thread go on.
+
+    Raises Conflict where it is no dead letter any more, or was skipped before, ServiceInactive where its partition is
+    long in hand.
     """
-    return await _settle(db, await find_batch(db, id_or_ref), reason=None)
-
-
-async def discard(db: asyncpg.Connection, id_or_ref: str, reason: str) -> Settled:
-    """Gives a dead letter up: it counts as applied, without effect, each event warned `batch_discarded`.
-
-    Raises InvalidRequest for a reason that can't be shown, and as `replay`.
-    """
-    if not reason.strip() or len(reason) > REASON_LIMIT or not reason.isprintable():
-        raise InvalidRequest(f"A reason is one line of 1 to {REASON_LIMIT} printable characters.")
-    return await _settle(db, await find_batch(db, id_or_ref), reason.strip())
+    async with holds.locked(db, batch.partition, batch.thread) as connection:
+        await _settle(connection, batch, decision)
+        held = await holds.lift(connection, batch.partition, batch.thread)
+        if decision.entry is not None:
+            await audit.reached(connection, decision.entry, 1)
+    return Settled(batch.id, batch.partition, batch.thread, held)
 
 
 def discarded_outcome(events: str, thread: str, reason: str) -> str:
@@ -70,32 +85,21 @@ def _without_effect(event: dict[str, Any]) -> str:
     return to_json(document).decode()
 
 
-async def _settle(db: asyncpg.Connection, batch: BatchView, reason: str | None) -> Settled:
-    """One transaction: lock, check, settle the batch, let its thread go on."""
-    sql = statements("deadletters")
-    try:
-        async with db.transaction():
-            await db.execute(sql["bound"], str(LOCK_TIMEOUT_MS))
-            await db.execute(sql["lock_partition"], batch.partition)
-            await db.execute(sql["lock_thread"], batch.partition, batch.thread)
-            await _settle_batch(db, batch, reason)
-            await db.execute(sql["lift"], batch.partition, batch.thread)
-            await db.execute(sql["unblock"], batch.partition, batch.thread)
-            thread = await db.fetchrow(sql["thread"], batch.partition, batch.thread)
-    except asyncpg.LockNotAvailableError as error:
-        raise ServiceInactive(f"Partition {batch.partition} is in hand for long; try again.") from error
-    return Settled(batch.id, batch.partition, batch.thread, thread is not None and thread["held"])
-
-
-async def _settle_batch(db: asyncpg.Connection, batch: BatchView, reason: str | None) -> None:
-    sql = statements("deadletters")
-    parked = await db.fetchrow(sql["parked"], batch.partition, batch.id)
+async def _settle(connection: asyncpg.Connection, batch: BatchView, decision: Decision) -> None:
+    parked = await connection.fetchrow(SQL["parked"], batch.partition, batch.id)
     if parked is None:
         raise Conflict(f"The batch {batch.id} is no dead letter (any more).")
-    if reason is None:
-        await db.execute(sql["replay"], batch.partition, batch.id)
-        return
-    row = await db.fetchrow(sql["thread"], batch.partition, batch.thread)
-    thread = "null" if row is None else documents.thread(thread_of(row))
-    outcome = discarded_outcome(parked["events"], thread, reason)
-    await db.execute(sql["discard"], batch.partition, batch.id, outcome)
+    match decision.fate:
+        case Fate.REPLAY:
+            await connection.execute(SQL["replay"], batch.partition, batch.id)
+        case Fate.DISCARD:
+            row = await connection.fetchrow(SQL["thread"], batch.partition, batch.thread)
+            thread = "null" if row is None else documents.thread(thread_of(row))
+            outcome = discarded_outcome(parked["events"], thread, decision.reason)
+            await connection.execute(SQL["discard"], batch.partition, batch.id, outcome)
+        case Fate.SKIP:
+            if parked["passed_at"] is not None:
+                raise Conflict(f"The thread of the batch {batch.id} goes on without it already.")
+            await connection.execute(SQL["pass"], batch.partition, batch.id)
+        case _:
+            assert_never(decision.fate)

@@ -11,7 +11,7 @@ threadmill:worker:<id>        string a live worker, JSON, with a time to live
 threadmill:outcomes:<api>     channel of one api process: outcomes it waits for
 threadmill:thread:<id>        channel: the thread has something new
 threadmill:nudges             channel: threads whose executing run has news (interrupted, steered)
-threadmill:control            channel: pause, resume, quiet
+threadmill:control            channel: workers of whom an operator asks something (to be quiet, to leave, to work)
 """
 
 from dataclasses import dataclass

@@ -147,6 +147,10 @@ class Queue:
         """Tells all workers that an executing run of these threads has news."""
         await self._redis.publish(self._keys.nudges, " ".join(threads))
 
+    async def call_worker(self, worker: str) -> None:
+        """Tells a worker that an operator asks something of it: what, stands in Postgres."""
+        await self._redis.publish(self._keys.control, worker)
+
     async def wait(self, role: str, timeout: float) -> bool:
         """Waits at most `timeout` seconds to be woken. The client must allow for a longer answer than that."""
         return await self._redis.execute_command("BRPOP", self._keys.wake(role), timeout) is not None

@@ -7,6 +7,7 @@ import base64
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared import ids
 from shared.db.connect import Database
@@ -60,14 +61,13 @@ async def replay(db: Database, messages: Sequence[Ulid]) -> int:
     return len(await db.fetch(statements("webhooks")["replay"], list(messages)))
 
 
-async def replay_dead(db: Database, agent: AgentId | None) -> int:
-    """Tells the dead letters again, of one agent or of all; returns how many. Page by page: there may be many."""
-    done, last = 0, PAGE
-    while last == PAGE:
-        tag = await db.execute(statements("webhooks")["replay_dead"], agent, PAGE)
-        last = int(tag.rsplit(" ", 1)[-1])
-        done += last
-    return done
+async def replay_dead(db: Database, agent: AgentId | None, before: datetime) -> int:
+    """Tells a page of dead letters again, of one agent or of all; returns how many.
+
+    Those parked behind `before` are left out: what fails again at once must not be told for ever.
+    """
+    tag = await db.execute(statements("webhooks")["replay_dead"], agent, PAGE, before)
+    return int(tag.rsplit(" ", 1)[-1])
 
 
 def parse_message(text: str) -> Ulid:

@@ -53,6 +53,6 @@ async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception |
         return
     if on_poison == "hold":
         await connection.execute(SQL["hold"], batch.partition, batch.thread)
-    await connection.execute(SQL["park"], batch.partition, batch.id)
+    await connection.execute(SQL["park"], batch.partition, batch.id, on_poison != "hold")
     PARKED.inc()
     log.error("a batch was parked: see `threadmill dead list`", **ids, error=cause)

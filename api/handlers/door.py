@@ -123,6 +123,6 @@ def taken(answer: Answer) -> Applied | Pending:
         case Archived():
             raise ReadinessBlocked("The thread is archived.")
         case Held():
-            raise ReadinessBlocked("The thread is held: a batch of it is a dead letter that an operator must settle.")
+            raise ReadinessBlocked("The thread is held: an operator must settle its dead letter, or release it.")
         case _:
             assert_never(answer)

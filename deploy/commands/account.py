@@ -4,11 +4,12 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 
 from deploy import context, words
 from deploy.session import document, open_session
-from shared import accounts
+from shared import accounts, audit
 from shared.accounts import Account
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: everything in the service belongs to one.")
@@ -32,7 +33,14 @@ def list_(data: context.DataOption = None, as_json: context.JsonOption = False) 
 
 async def _create(data: Path | None, name: str) -> Account:
     async with open_session(data) as connection:
-        return await accounts.create_account(connection, name)
+        return await _audited(connection, name)
+
+
+async def _audited(connection: asyncpg.Connection, name: str) -> Account:
+    async with audit.entry(connection, audit.command_line(), "account.create", f"account {name}") as entry:
+        created = await accounts.create_account(connection, name)
+        entry.touched = 1
+        return created
 
 
 async def _list(data: Path | None) -> list[Account]:

@@ -1,7 +1,8 @@
 """`threadmill agent`: what answers in threads."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +14,10 @@ from deploy import configs, context, tables, trial, words
 from deploy.commands.webhook import show_secret
 from deploy.errors import SetupError
 from deploy.session import AccountOption, account_id, document, open_session, the_account
-from shared import accounts, webhooks
+from shared import accounts, audit, webhooks
 from shared.accounts import Agent
 from shared.ids import AgentId
+from shared.inspect.actions import agents as actions
 from shared.models import BusyPolicy, OnExpired
 from shared.webhooks import Hook
 
@@ -140,7 +142,7 @@ def publish(
     as_json: context.JsonOption = False,
 ) -> None:
     """Open an agent for new threads."""
-    _show([asyncio.run(_change(data, account, agent, accounts.publish_agent))], as_json, single=True)
+    _show([asyncio.run(_change(data, account, agent, _publish))], as_json, single=True)
 
 
 @app.command(epilog="Example:  threadmill agent unpublish echo")
@@ -151,7 +153,7 @@ def unpublish(
     as_json: context.JsonOption = False,
 ) -> None:
     """Close an agent for new threads (409 `agent_not_published`). Those it has go on."""
-    _show([asyncio.run(_change(data, account, agent, accounts.unpublish_agent))], as_json, single=True)
+    _show([asyncio.run(_change(data, account, agent, _unpublish))], as_json, single=True)
 
 
 @app.command(epilog="Example:  threadmill agent default echo")
@@ -162,19 +164,22 @@ def default(
     as_json: context.JsonOption = False,
 ) -> None:
     """Make an agent the one that its account uses where a request names none."""
-    _show([asyncio.run(_change(data, account, agent, accounts.set_default_agent))], as_json, single=True)
+    _show([asyncio.run(_change(data, account, agent, _set_default))], as_json, single=True)
 
 
 async def _create(
     data: Path | None, account: str | None, name: str, runner: str, wanted: dict[str, Any], webhook: str | None
 ) -> tuple[Agent, Hook | None]:
-    async with open_session(data) as connection, connection.transaction():
+    async with open_session(data) as connection:
         owner = await the_account(connection, account)
-        made = await accounts.create_agent(connection, owner.id, name, runner, **wanted)
-        if webhook is None:
-            return made, None
-        hook = await webhooks.set_webhook(connection, made.id, webhook)
-        return await accounts.find_agent(connection, made.id), hook
+        deed = audit.entry(connection, audit.command_line(), "agent.create", f"agent {name}", account=owner.id)
+        async with deed as entry, connection.transaction():
+            made = await accounts.create_agent(connection, owner.id, name, runner, **wanted)
+            entry.touched = 1
+            if webhook is None:
+                return made, None
+            hook = await webhooks.set_webhook(connection, made.id, webhook)
+            return await accounts.find_agent(connection, made.id), hook
 
 
 async def _list(data: Path | None, account: str | None) -> list[Agent]:
@@ -188,7 +193,9 @@ async def _set(data: Path | None, account: str | None, agent: str, wanted: dict[
         found = await accounts.find_agent(connection, agent, await account_id(connection, account))
         if wanted["config"] is not None:
             configs.check(found.runner, wanted["config"])
-        return await accounts.change_agent(connection, found.id, **wanted)
+        changed = ", ".join(name for name, value in wanted.items() if value is not None)
+        async with _deed(connection, "agent.set", found, reason=changed):
+            return await accounts.change_agent(connection, found.id, **wanted)
 
 
 async def _find(data: Path | None, account: str | None, agent: str) -> Agent:
@@ -206,6 +213,30 @@ async def _change(
         owner = await account_id(connection, account)
         found = await accounts.find_agent(connection, agent, owner)
         return found if change is None else await change(connection, found.id)
+
+
+async def _publish(connection: asyncpg.Connection, agent: AgentId) -> Agent:
+    return await actions.publish(connection, audit.command_line(), agent)
+
+
+async def _unpublish(connection: asyncpg.Connection, agent: AgentId) -> Agent:
+    return await actions.unpublish(connection, audit.command_line(), agent)
+
+
+async def _set_default(connection: asyncpg.Connection, agent: AgentId) -> Agent:
+    async with _deed(connection, "agent.default", await accounts.find_agent(connection, agent)):
+        return await accounts.set_default_agent(connection, agent)
+
+
+@asynccontextmanager
+async def _deed(
+    connection: asyncpg.Connection, action: str, agent: Agent, reason: str | None = None
+) -> AsyncIterator[None]:
+    """What is done to an agent stands in the audit log."""
+    actor, target = audit.command_line(), f"agent {agent.id}"
+    async with audit.entry(connection, actor, action, target, account=agent.account, reason=reason) as entry:
+        yield
+        entry.touched = 1
 
 
 def _show(found: list[Agent], as_json: bool, single: bool = False) -> None:

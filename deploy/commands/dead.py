@@ -10,8 +10,8 @@ import typer
 
 from deploy import context, tables
 from deploy.session import LimitOption, YesOption, confirm, document, open_session
-from shared import deadletters
-from shared.deadletters import Settled
+from shared import deadletters, holds
+from shared.deadletters import Decision, Fate, Settled
 from shared.errors import Conflict
 from shared.inspect import batches
 from shared.inspect.batches import BatchState, BatchView
@@ -47,7 +47,7 @@ def show(batch: BatchArgument, data: context.DataOption = None, as_json: context
 @app.command(epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)")
 def replay(batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """Let a dead letter be tried again, from its first attempt, and its thread go on behind it."""
-    settled = asyncio.run(_settle(data, lambda connection: deadletters.replay(connection, batch)))
+    settled = asyncio.run(_settle(data, lambda connection: _decide(connection, batch, Decision(Fate.REPLAY))))
     _tell("replayed", settled, as_json)
 
 
@@ -61,7 +61,9 @@ def discard(
 ) -> None:
     """Give a dead letter up: it has no effect, its sender reads `batch_discarded`, its thread goes on."""
     confirm(f"Discard the batch {batch}? Its events never take effect.", yes)
-    settled = asyncio.run(_settle(data, lambda connection: deadletters.discard(connection, batch, reason)))
+    settled = asyncio.run(
+        _settle(data, lambda connection: _decide(connection, batch, Decision(Fate.DISCARD, holds.checked(reason))))
+    )
     _tell("discarded", settled, as_json)
 
 
@@ -76,6 +78,10 @@ async def _show(data: Path | None, batch: str) -> BatchView:
     if found.state not in {BatchState.PARKED, BatchState.DISCARDED}:
         raise Conflict(f"The batch {batch} is no dead letter: it is {found.state} (`threadmill queue show`).")
     return found
+
+
+async def _decide(connection: asyncpg.Connection, batch: str, decision: Decision) -> Settled:
+    return await deadletters.settle(connection, await batches.find_batch(connection, batch), decision)
 
 
 async def _settle(data: Path | None, act: Callable[[asyncpg.Connection], Awaitable[Settled]]) -> Settled:

@@ -44,7 +44,8 @@ def show(
     if as_json:
         context.print_json(document(found))
         return
-    tables.show_fields(document(found.thread))
+    by_hand = found.hold and f"by {found.hold.by} since {words.moment(found.hold.at)}: {found.hold.reason}"
+    tables.show_fields({**document(found.thread), "hold": by_hand})
     if found.runs:
         tables.show_runs(found.runs)
     if found.requests:

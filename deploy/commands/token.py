@@ -18,10 +18,11 @@ from deploy.session import (
     open_session,
     the_account,
 )
-from shared import accounts, ids
+from shared import accounts, audit, ids
 from shared.accounts import CreatedToken, Token
 from shared.errors import NotFound
 from shared.ids import TokenId
+from shared.inspect.actions import tokens as actions
 from shared.models import OPERATORS, TokenKind
 
 app = typer.Typer(no_args_is_help=True, help="Tokens: their secrets are shown once and kept as SHA-256.")
@@ -36,11 +37,12 @@ def create(
         TokenKind, typer.Option("--kind", help="`admin` and `viewer` belong to no account.")
     ] = TokenKind.HUMAN_PAT,
     name: NameOption = "",
+    life: Annotated[str | None, typer.Option("--life", help="When it ends: 90d, 12h, 30min or 45s from now.")] = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Make a token and show its secret, this once."""
-    created = asyncio.run(_create(data, account, kind, name))
+    """Make a token and show its secret, this once. Without --life it ends when it is revoked."""
+    created = asyncio.run(_create(data, account, kind, name, None if life is None else words.seconds(life)))
     if as_json:
         context.print_json({"token": document(created.token), "secret": created.secret.text})
         return
@@ -95,12 +97,14 @@ def _read_secret() -> str:
     return secret
 
 
-async def _create(data: Path | None, account: str | None, kind: TokenKind, name: str) -> CreatedToken:
+async def _create(
+    data: Path | None, account: str | None, kind: TokenKind, name: str, life: float | None
+) -> CreatedToken:
     if kind in OPERATORS and account is not None:
         raise SetupError(f"a token of kind {kind} belongs to no account: leave --account out")
     async with open_session(data) as connection:
         owner = None if kind in OPERATORS else (await the_account(connection, account)).id
-        return await accounts.create_token(connection, owner, kind, name)
+        return await actions.create(connection, audit.command_line(), owner, kind, name, life)
 
 
 async def _list(data: Path | None, account: str | None) -> list[Token]:
@@ -111,13 +115,17 @@ async def _list(data: Path | None, account: str | None) -> list[Token]:
 
 async def _revoke(data: Path | None, token: TokenId) -> Token:
     async with open_session(data) as connection:
-        return await accounts.revoke_token(connection, token)
+        return await actions.revoke(connection, audit.command_line(), token)
 
 
 async def _import(data: Path | None, account: str | None, secret: str, name: str) -> Token:
     async with open_session(data) as connection:
         owner = await the_account(connection, account)
-        return await accounts.import_token(connection, owner.id, secret, name)
+        deed = audit.entry(connection, audit.command_line(), "token.import", f"token {name}".strip(), account=owner.id)
+        async with deed as entry:
+            imported = await accounts.import_token(connection, owner.id, secret, name)
+            entry.touched = 1
+            return imported
 
 
 def _show_one(found: Token, as_json: bool) -> None:
@@ -136,8 +144,11 @@ def _show(found: list[Token]) -> None:
             t.name,
             t.account or "",
             words.moment(t.created_at),
+            words.moment(t.expires_at),
             words.moment(t.revoked_at),
         )
         for t in found
     ]
-    context.print_table(["id", "secret", "kind", "name", "account", "created (UTC)", "revoked (UTC)"], rows)
+    context.print_table(
+        ["id", "secret", "kind", "name", "account", "created (UTC)", "ends (UTC)", "revoked (UTC)"], rows
+    )

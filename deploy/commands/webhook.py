@@ -11,9 +11,11 @@ import typer
 from deploy import context, tables, words
 from deploy.errors import SetupError
 from deploy.session import AccountOption, LimitOption, account_id, document, open_session
-from shared import accounts, webhooks
+from shared import accounts, audit, webhooks
+from shared.accounts import Agent
 from shared.ids import AgentId, Ulid
 from shared.inspect import webhooks as outbox
+from shared.inspect.actions import webhooks as actions
 from shared.inspect.webhooks import MessageState, MessageView, Summary
 from shared.webhooks import Hook
 
@@ -118,19 +120,31 @@ async def _show(data: Path | None, message: str) -> MessageView:
 
 async def _replay(data: Path | None, messages: Sequence[Ulid], agent: str | None) -> int:
     async with open_session(data) as connection:
+        actor = audit.command_line()
         if messages:
-            return await webhooks.replay(connection, messages)
-        return await webhooks.replay_dead(connection, await _agent(connection, agent))
+            for message in messages:
+                await outbox.find_message(connection, message)
+            return sum([await actions.replay(connection, actor, message) for message in messages])
+        return await actions.replay_dead(connection, actor, await _agent(connection, agent))
 
 
 async def _change(data: Path | None, account: str | None, agent: str, url: str | None, *, rotate: bool) -> Hook:
     async with open_session(data) as connection:
         found = await accounts.find_agent(connection, agent, await account_id(connection, account))
-        if url is not None:
-            return await webhooks.set_webhook(connection, found.id, url)
-        if rotate:
-            return await webhooks.rotate_secret(connection, found.id, found.webhook_url)
-        return await webhooks.remove_webhook(connection, found.id)
+        deed = "set" if url is not None else "rotate" if rotate else "remove"
+        actor, target = audit.command_line(), f"agent {found.id}"
+        async with audit.entry(connection, actor, f"webhook.{deed}", target, account=found.account) as entry:
+            hook = await _set(connection, found, url, rotate=rotate)
+            entry.touched = 1
+            return hook
+
+
+async def _set(connection: asyncpg.Connection, agent: Agent, url: str | None, *, rotate: bool) -> Hook:
+    if url is not None:
+        return await webhooks.set_webhook(connection, agent.id, url)
+    if rotate:
+        return await webhooks.rotate_secret(connection, agent.id, agent.webhook_url)
+    return await webhooks.remove_webhook(connection, agent.id)
 
 
 async def _agent(connection: asyncpg.Connection, named: str | None) -> AgentId | None:

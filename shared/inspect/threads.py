@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared import ids
+from shared import holds, ids
 from shared.db.connect import Database
 from shared.db.records import run_of, thread_of
 from shared.db.statements import statements
 from shared.errors import InvalidRequest, NotFound
+from shared.holds import Hold
 from shared.ids import AccountId, AgentId, RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchView, batches_of_thread
 from shared.models import EXECUTING, TERMINAL, Run, RunStatus, Thread
@@ -43,6 +44,7 @@ class ThreadView:
     """One thread with what is under way in it."""
 
     thread: Thread
+    hold: Hold | None  # by hand; a held thread without one is held by its dead letters
     runs: list[ThreadRun]  # the latest first
     requests: list[OpenRequest]
     batches: list[BatchView]  # not applied, in their order
@@ -62,6 +64,7 @@ async def find_thread(db: Database, text: str, shown: int = SHOWN) -> ThreadView
     sql = statements("inspect")
     return ThreadView(
         thread=await own_row(db, thread),
+        hold=await holds.find(db, partition, thread),
         runs=await _runs(db, partition, thread, shown),
         requests=[OpenRequest(**request) for request in await db.fetch(sql["requests"], partition, thread)],
         batches=await batches_of_thread(db, partition, thread, shown),

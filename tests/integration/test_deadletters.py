@@ -7,8 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared import deadletters, ids
+from shared import deadletters, holds, ids
 from shared.db.connect import connect
+from shared.deadletters import Decision, Fate
 from shared.errors import Conflict, InvalidRequest, NotFound, ServiceInactive
 from shared.ids import BatchId
 from shared.inspect.batches import BatchState, find_batch
@@ -37,14 +38,20 @@ async def is_held(pool: asyncpg.Pool, thread: Row) -> bool:
     return found
 
 
+async def settle(pool: asyncpg.Pool, batch: object, fate: Fate, reason: str = "") -> deadletters.Settled:
+    return await deadletters.settle(pool, await find_batch(pool, str(batch)), Decision(fate, reason))
+
+
 async def replay(pool: asyncpg.Pool, batch: object) -> deadletters.Settled:
-    async with pool.acquire() as connection:
-        return await deadletters.replay(connection, str(batch))
+    return await settle(pool, batch, Fate.REPLAY)
 
 
 async def discard(pool: asyncpg.Pool, batch: object, reason: str = "broken client") -> deadletters.Settled:
-    async with pool.acquire() as connection:
-        return await deadletters.discard(connection, str(batch), reason)
+    return await settle(pool, batch, Fate.DISCARD, reason)
+
+
+async def skip(pool: asyncpg.Pool, batch: object) -> deadletters.Settled:
+    return await settle(pool, batch, Fate.SKIP)
 
 
 async def test_a_replayed_dead_letter_waits_as_if_it_had_never_been_tried(
@@ -180,12 +187,37 @@ async def test_what_is_no_dead_letter_is_left_alone(pool: asyncpg.Pool, owner: O
 
 
 @pytest.mark.parametrize("reason", ["", " ", "two\nlines", "x" * 501, "\x1b[31m"])
-async def test_a_reason_that_cannot_be_shown_is_refused(
-    pool: asyncpg.Pool, owner: Owner, held: Row, reason: str
-) -> None:
-    batch = await add_batch(pool, owner, held, parked=True)
+def test_a_reason_that_cannot_be_shown_is_refused(reason: str) -> None:
     with pytest.raises(InvalidRequest):
-        await discard(pool, batch, reason)
+        holds.checked(reason)
+
+
+async def test_a_skipped_dead_letter_stays_one_and_its_thread_goes_on_without_it(
+    pool: asyncpg.Pool, owner: Owner, held: Row, settings: Settings
+) -> None:
+    dead = await add_batch(pool, owner, held, '[{"type":"nonsense"}]', parked=True)
+    behind = await add_batch(pool, owner, held, blocked=True)
+    assert not (await skip(pool, dead)).held
+    with pytest.raises(Conflict):
+        await skip(pool, dead)
+    async with running_crew(settings):
+        await until(lambda: pool.fetchval("select applied_at is not null from batches where id = $1", behind))
+    assert (await find_batch(pool, str(dead))).state is BatchState.PARKED
+    await pool.execute("update batches set events = $2 where id = $1", dead, a_message("late"))
+    await replay(pool, dead)
+    assert (await row_of(pool, dead))["passed_at"] is None
+    async with running_crew(settings):
+        await until(lambda: pool.fetchval("select applied_at is not null from batches where id = $1", dead))
+    messages = await pool.fetch("select parts::text as parts from messages where thread = $1 order by num", held.id)
+    assert ["late" in row["parts"] for row in messages] == [False, True], "applied late, behind what came after it"
+
+
+async def test_a_thread_that_skipped_one_dead_letter_is_held_by_the_other_one(
+    pool: asyncpg.Pool, owner: Owner, held: Row
+) -> None:
+    first, second = [await add_batch(pool, owner, held, parked=True) for _ in range(2)]
+    assert (await skip(pool, first)).held
+    assert not (await skip(pool, second)).held
 
 
 async def test_of_operators_who_settle_one_dead_letter_at_once_one_does(
@@ -219,7 +251,7 @@ async def test_a_partition_that_is_long_in_hand_is_said_to_be(
     drain = await connect(settings.database_url)
     async with drain.transaction():
         await drain.execute("select pg_advisory_xact_lock(1, $1)", held.partition)
-        monkeypatch.setattr(deadletters, "LOCK_TIMEOUT_MS", 50)
+        monkeypatch.setattr(holds, "LOCK_TIMEOUT_MS", 50)
         with pytest.raises(ServiceInactive):
             await replay(pool, batch)
     await drain.close()

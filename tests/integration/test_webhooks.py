@@ -1,6 +1,7 @@
 """Webhooks out: signed, told at least once with one id, given up after a day, told again."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from pydantic import TypeAdapter
@@ -162,8 +163,10 @@ async def test_a_replayed_message_has_another_day(
     await finished(driver)
     await driver.pool.execute("update outbox set created_at = clock_timestamp() - interval '3 days'")
     await deliver(hooks)
-    assert await webhooks.replay_dead(driver.pool, driver.caller.agent) == 1
-    assert await webhooks.replay_dead(driver.pool, driver.caller.agent) == 0
+    now = await driver.pool.fetchval("select clock_timestamp()")
+    assert await webhooks.replay_dead(driver.pool, driver.caller.agent, now - timedelta(hours=1)) == 0
+    assert await webhooks.replay_dead(driver.pool, driver.caller.agent, now) == 1
+    assert await webhooks.replay_dead(driver.pool, driver.caller.agent, now) == 0
     await deliver(hooks)
     (row,) = await told(driver)
     assert (row["parked_at"], row["error"], row["attempts"]) == (None, "answered 500", 1)

@@ -5,9 +5,13 @@ insert into audit (actor, token, via, action, target, account, reason)
 values ($1, $2, $3, $4, $5, $6, $7)
 returning id;
 
+-- name: reached
+-- It has reached so many more. Arguments: id, how many.
+update audit set touched = coalesce(touched, 0) + $2 where id = $1;
+
 -- name: end
--- What came of it. Arguments: id, how many it reached or null, result.
-update audit set touched = $2, result = $3 where id = $1;
+-- What came of it. Arguments: id, how many it reached (null: as was kept on the way), result.
+update audit set touched = coalesce($2, touched), result = $3 where id = $1;
 
 -- name: page
 -- The newest entries below an id, of an action, a target, an actor, or all. Arguments: id, action or null, target or null,

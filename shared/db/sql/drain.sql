@@ -252,7 +252,8 @@ select (select count(*) from marked)::int as marked,
 
 -- name: settle_threads
 -- What changes in a thread a few times in its life.
-update threads t set agent = w.agent, held = w.held, archived_at = w.archived_at, deleted_at = w.deleted_at
+update threads t set agent = w.agent, held = w.held, hold = case when w.held then t.hold end,
+                     archived_at = w.archived_at, deleted_at = w.deleted_at
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bool[], $5::timestamptz[], $6::timestamptz[])
      as w (partition, id, agent, held, archived_at, deleted_at)
 where t.partition = w.partition and t.id = w.id;

@@ -31,8 +31,9 @@ where partition = $1 and id = $2 and applied_at is null
 returning attempts, thread;
 
 -- name: park
--- A batch becomes a dead letter.
-update batches set blocked = true, parked_at = clock_timestamp(), next_try_at = null
+-- A batch becomes a dead letter; $3: its thread goes on without it.
+update batches set blocked = true, parked_at = clock_timestamp(), next_try_at = null,
+                   passed_at = case when $3 then clock_timestamp() end
 where partition = $1 and id = $2 and applied_at is null;
 
 -- name: hold

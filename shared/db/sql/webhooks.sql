@@ -59,10 +59,10 @@ where o.partition = p.id and o.id = any($1::uuid[])
 returning o.id;
 
 -- name: replay_dead
--- The same for the $2 longest parked dead letters, of one agent ($1) or of all.
+-- The same for the $2 longest parked dead letters, of one agent ($1) or of all, that were parked before $3.
 with chosen as (
     select partition, id from outbox
-    where parked_at is not null and ($1::uuid is null or agent = $1)
+    where parked_at is not null and parked_at < $3 and ($1::uuid is null or agent = $1)
     order by parked_at limit $2::int
     for no key update skip locked
 )

@@ -1,0 +1,39 @@
+-- name: known_partitions
+-- Those of the partitions that there are. Argument: ids.
+select id from partitions where id = any($1::smallint[]);
+
+-- name: pause
+-- Pauses partitions, or resumes them; a row each that was not so before. Arguments: ids or null (all), paused.
+with chosen as (
+    select id
+    from partitions
+    where ($1::smallint[] is null or id = any($1)) and paused <> $2
+    order by id
+    for update
+)
+update partitions p set paused = $2 from chosen c where p.id = c.id returning p.id;
+
+-- name: hold_account
+-- Holds an account, or lets it go; a row with whether it was so before, none where there is no account. Arguments: id,
+-- held.
+with before as (select id, held from accounts where id = $1 for update)
+update accounts a set held = $2 from before b where a.id = b.id returning b.held as before;
+
+-- name: ask_worker
+-- Asks something of a worker: null to work. A row with what was asked before, what it says it does and for how many
+-- seconds it has been silent; what is silent for longer than $3, or on its way out, is not asked.
+with before as (
+    select id, asked, doing, extract(epoch from clock_timestamp() - seen_at)::float8 as silent
+    from workers
+    where id = $1
+    for update
+),
+done as (
+    update workers w set asked = $2
+    from before b
+    where w.id = b.id and b.silent <= $3 and b.doing <> 'drain' and b.asked is distinct from 'drain'
+)
+select asked, doing, silent from before;
+
+-- name: clock
+select clock_timestamp() as now;

@@ -1,0 +1,46 @@
+-- name: bound
+-- For this transaction: it waits at most so many ms for a lock, and a stopped process holds nobody up. Argument: ms.
+select set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', '2s', true);
+
+-- name: lock_partition
+-- Keeps drains away: the first lock, as everywhere.
+select pg_advisory_xact_lock(1, $1);
+
+-- name: lock_thread
+-- The second lock. Arguments: partition, thread.
+select id from threads where partition = $1 and id = $2 for no key update;
+
+-- name: find
+-- What holds a thread, as it stands under the locks. Arguments: partition, thread.
+select held, hold, deleted_at from threads where partition = $1 and id = $2;
+
+-- name: held
+-- Whether something holds a thread. Arguments: partition, thread.
+select held from threads where partition = $1 and id = $2;
+
+-- name: hold
+-- An operator holds a thread. Arguments: partition, thread, who and why as JSON.
+update threads
+set held = true, hold = $3::jsonb || jsonb_build_object('at', clock_timestamp())
+where partition = $1 and id = $2;
+
+-- name: let_go
+-- The operator's hand is away; a dead letter may still hold the thread. Arguments: partition, thread.
+update threads set hold = null where partition = $1 and id = $2 and hold is not null;
+
+-- name: lift
+-- Lets a thread go on, unless an operator holds it still, or a dead letter that was not skipped. Arguments: partition, thread.
+update threads
+set held = false
+where partition = $1 and id = $2 and held and hold is null
+  and not exists (select
+                  from batches b
+                  where b.partition = $1 and b.thread = $2 and b.applied_at is null and b.blocked
+                    and b.parked_at is not null and b.passed_at is null);
+
+-- name: unblock
+-- The batches of a thread that is not held wait for the next drain. Arguments: partition, thread.
+update batches
+set blocked = false
+where partition = $1 and thread = $2 and applied_at is null and blocked and parked_at is null
+  and not exists (select from threads t where t.partition = $1 and t.id = $2 and t.held);
