@@ -9,6 +9,10 @@ from aiohttp import web
 
 from api.agents import Agents
 from api.auth import Tokens
+from api.console.console import Console
+from api.console.files import read_files
+from api.console.login import Login
+from api.console.servers import open_servers
 from api.follow import Hub
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
@@ -26,7 +30,7 @@ from api.heartbeat import Heartbeat
 from api.inbox import Inbox
 from api.postgres import Postgres
 from api.reference.files import documents
-from api.routes import cortex_routes, document_routes, openai_routes, routes
+from api.routes import console_routes, cortex_routes, document_routes, openai_routes, routes
 from shared.db.connect import open_pool
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -42,6 +46,7 @@ async def create_app(settings: Settings) -> web.Application:
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
     heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams)
+    console = Console(settings, await open_servers(settings), read_files())
 
     async def servers(_: web.Application) -> AsyncIterator[None]:
         await inbox.start()
@@ -49,12 +54,14 @@ async def create_app(settings: Settings) -> web.Application:
         heartbeat.start()
         yield
         await heartbeat.close()
+        await console.close()
         await hub.close()
         await inbox.close()
         await redis.aclose()
         pool.terminate()
 
     app = build_app(settings, inbox, hub, Postgres(pool), health)
+    add_console(app, console)
     app.cleanup_ctx.append(servers)
     app[HEARTBEAT] = heartbeat
     return app
@@ -76,3 +83,13 @@ def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, he
     app.add_routes(openai_routes(OpenAIThreads(door), Messages(door), OpenAIRuns(door, RunStreams(door, hub))))
     app.on_shutdown.append(drain)
     return app
+
+
+def add_console(app: web.Application, console: Console) -> None:
+    """The operator's pages; their streams end with the first word of a shutdown."""
+
+    async def stop(_: web.Application) -> None:
+        console.live.stop()
+
+    app.add_routes(console_routes(console, Login(console)))
+    app.on_shutdown.append(stop)

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from api.console.console import Console
+from api.console.login import Login
+from api.console.overview import OVERVIEW
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
@@ -93,3 +96,19 @@ def _messages(path: str, messages: Messages) -> list[web.RouteDef]:
         web.post(f"{path}/{{messageId}}", messages.edit),
         web.delete(f"{path}/{{messageId}}", messages.delete),
     ]
+
+
+def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
+    """The operator's pages. What has no page of its own is the console's to refuse, so that it is refused with one."""
+    return console.serves(
+        [
+            web.get("/", login.home),
+            web.get("/console/static/{hash}/{name:.+}", console.files.read),
+            web.get("/console/login", login.form),
+            web.post("/console/login", login.enter),
+            web.post("/console/logout", console.door(login.leave)),
+            web.post("/console/theme", console.door(login.theme)),
+            web.get("/console", console.page(OVERVIEW)),
+            web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
+        ]
+    )

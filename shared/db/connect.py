@@ -5,6 +5,7 @@ owner keeps: no reset between uses, opened again after it was lost. Refused here
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import asyncpg
@@ -65,15 +66,23 @@ async def _keep(connection: asyncpg.Connection) -> None:
     """Nothing of ours outlives a use of the pool, so the reset's round trip buys nothing."""
 
 
-async def open_pool(url: str, size: int = 4) -> asyncpg.Pool:
-    """A pool for reads and rare writes; opens its first connection when it is first used."""
+async def open_pool(
+    url: str, size: int = 4, bound: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
+) -> asyncpg.Pool:
+    """A pool for reads and rare writes; opens its first connection when it is first used. `bound` is done to each."""
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        await _prepare(connection)
+        if bound is not None:
+            await bound(connection)
+
     return await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
         timeout=CONNECT_TIMEOUT,
         command_timeout=30,
-        init=_prepare,
+        init=prepare,
         reset=_keep,
         server_settings={"application_name": "threadmill"},
     )

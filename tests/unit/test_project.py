@@ -63,14 +63,15 @@ def test_a_missing_python_is_named_in_one_line() -> None:
     assert "venv" in line
 
 
-def test_the_wheel_holds_the_statements_the_migrations_the_scripts_and_the_style(tmp_path: Path) -> None:
+def test_the_wheel_holds_statements_migrations_scripts_templates_and_static_files(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("threadmill-*.whl")
     assert wheel.name.startswith(f"threadmill-{shared.__version__}-")
     held = set(zipfile.ZipFile(wheel).namelist())
     data = [path for suffix in ("sql", "lua") for path in (ROOT / "shared").rglob(f"*.{suffix}")]
-    data += (ROOT / "api").rglob("*.css")
-    assert {path.suffix for path in data} == {".sql", ".lua", ".css"}
+    data += [path for suffix in ("css", "html", "js", "svg") for path in (ROOT / "api").rglob(f"*.{suffix}")]
+    data += (ROOT / "api").rglob("LICENSE*")
+    assert {path.suffix for path in data} == {".sql", ".lua", ".css", ".html", ".js", ".svg", ""}
     assert {str(path.relative_to(ROOT)) for path in data} <= held
     assert not any(name.startswith(("tests/", "bench/")) for name in held)
 

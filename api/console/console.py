@@ -1,0 +1,272 @@
+"""The console's frame: lets operators in, answers with pages, streams their live parts, and does what was confirmed.
+
+Whatever goes wrong is a page with the request's id, also while Postgres or Redis is away. Refused here: knowing what
+any page shows.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from aiohttp import web
+from markupsafe import Markup
+from redis.exceptions import RedisError
+
+from api import edge, sse
+from api.console import deeds, guard, navigation
+from api.console.files import Files
+from api.console.flash import Flash
+from api.console.forms import read_form
+from api.console.live import OVER, Live, TooManyViewers, Viewer, digest_of
+from api.console.navigation import Section
+from api.console.pages import Deed, Look, Page
+from api.console.rendering import Rendering
+from api.console.servers import DEED_PATIENCE, PostgresAway, Servers
+from api.console.sessions import Sessions
+from api.console.visit import LIVE, SESSION, Visit
+from api.sse import CONNECTED, Outlet
+from shared.errors import Forbidden, InternalError, InvalidRequest, NotFound, ServiceInactive, ThreadmillError
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Inner = Callable[[Visit], Awaitable[web.StreamResponse]]
+
+_READ_ONLY = "You are logged in with a viewer's token, which may look and not act."
+
+
+class Console:
+    def __init__(self, settings: Settings, servers: Servers, files: Files) -> None:
+        self._settings = settings
+        self.servers = servers
+        self.sessions = Sessions(servers)
+        self.files = files
+        self._rendering = Rendering(files.address)
+        self.live = Live()
+        self._sections: tuple[Section, ...] = ()
+
+    def serves(self, routes: list[web.RouteDef]) -> list[web.RouteDef]:
+        """Takes note of what there is to navigate to."""
+        self._sections = navigation.served({route.path for route in routes if route.method == "GET"})
+        return routes
+
+    async def close(self) -> None:
+        await self.live.close()
+        await self.servers.close()
+
+    # Pages
+
+    def page(self, page: Page) -> Handler:
+        """Answers with a page, and with the stream of its live part."""
+        shown = self.door(partial(self._show, page))
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return await self._follow(page, request) if page.live and LIVE in request.query else await shown(request)
+
+        return answer
+
+    def deed(self, path: str, deed: Deed) -> list[web.RouteDef]:
+        """What asks, and what does."""
+        ask, do = self.door(partial(self._ask, deed)), self.door(partial(self._do, deed))
+        return [web.get(path, ask), web.post(path, do)]
+
+    async def unknown(self, _: Visit) -> web.StreamResponse:
+        raise NotFound("There is no such page.")
+
+    async def _show(self, page: Page, visit: Visit) -> web.Response:
+        async with self.servers.connection() as db:
+            values = dict(await page.load(self._look(visit, db)))
+        part, stream = None, None
+        if page.live:
+            part = self._part(page, visit, values)
+            stream = visit.address(**{LIVE: digest_of(part)})
+        values |= {"page": page, "title": values.get("title", page.title), "part": part, "stream": stream}
+        return await self.answer(visit, [f"{page.name}.html", "page.html"], values)
+
+    def _look(self, visit: Visit, db: Any) -> Look:
+        return Look(db, self.servers.redis, self._settings, visit.params, visit.who.may_act)
+
+    def _part(self, page: Page, visit: Visit, values: dict[str, Any]) -> Markup:
+        known = {**values, "may_act": visit.who.may_act, "address": visit.address}
+        return self._rendering.part(f"{page.name}.live.html", known)
+
+    async def answer(
+        self, visit: Visit, templates: list[str], values: dict[str, Any], status: int = 200
+    ) -> web.Response:
+        """A page in its frame."""
+        away = await self.servers.redis_away()
+        frame = visit.frame(self._sections, away, self.servers.postgres_away)
+        response = web.Response(
+            text=self._rendering.page(templates, {**frame, **values}), content_type="text/html", status=status
+        )
+        if frame["flash"] is not None:
+            visit.jar.empty(response)
+        return response
+
+    # Live parts
+
+    async def _follow(self, page: Page, request: web.Request) -> web.StreamResponse:
+        """The stream of a page's live part."""
+        response = sse.response(request)
+        visit = Visit(request, await self._watcher(request))
+        writer = await response.prepare(request)
+        if request.method == "HEAD" or writer is None or request.transport is None:
+            return response
+        outlet = Outlet(writer, request.transport)
+        try:
+            await outlet.send(CONNECTED if visit.operator is not None else OVER)
+            if visit.operator is not None:
+                await self._stream(page, visit, outlet)
+        except ConnectionError as gone:
+            log.debug("viewer lost", error=repr(gone))
+        return response
+
+    async def _watcher(self, request: web.Request) -> Any:
+        """Who asks for a stream; nobody where that can't be known: its page says more when it is loaded again."""
+        try:
+            return await self.sessions.find(request.cookies.get(SESSION, ""))
+        except PostgresAway:
+            return None
+
+    async def _stream(self, page: Page, visit: Visit, outlet: Outlet) -> None:
+        who = visit.who
+        key = (visit.request.path, tuple(sorted(visit.query.items())), who.may_act)
+
+        async def render() -> Markup:
+            async with self.servers.connection() as db:
+                values = await page.load(self._look(visit, db))
+            return self._part(page, visit, dict(values))
+
+        async def goes_on() -> bool:
+            try:
+                return await self.sessions.find(who.cookie) is not None
+            except PostgresAway:
+                return False
+
+        try:
+            await self.live.follow(key, render, Viewer(outlet, visit.request.query[LIVE]), goes_on)
+        except TooManyViewers as full:
+            await outlet.send(b"event: trouble\ndata: %b\n\n" % full.message.encode())
+
+    # Deeds
+
+    async def _ask(self, deed: Deed, visit: Visit) -> web.Response:
+        _check_role(visit)
+        return await self._question(deed, visit)
+
+    async def _question(self, deed: Deed, visit: Visit, wrong: str | None = None) -> web.Response:
+        async with self.servers.connection() as db:
+            question = await deed.ask(self._look(visit, db))
+        values = {
+            "question": question,
+            "title": question.title,
+            "deed": deeds.mint(),
+            "wrong": wrong,
+            "given": visit.form,
+        }
+        return await self.answer(visit, ["question.html"], values, 200 if wrong is None else 400)
+
+    async def _do(self, deed: Deed, visit: Visit) -> web.StreamResponse:
+        _check_role(visit)
+        id_, session = deeds.checked(visit.form.get(deeds.FIELD, "")), visit.who.digest
+        async with self.servers.connection(DEED_PATIENCE) as db:
+            if (told := await deeds.begin(db, session, id_)) is not None:
+                return self._told_before(visit, told)
+            try:
+                done = await deed.do(self._look(visit, db), visit.form, visit.who.actor)
+            except ThreadmillError as error:
+                await deeds.end(db, session, id_, f"Nothing was done: {error.message}", guard.HOME)
+                if not isinstance(error, InvalidRequest):
+                    raise
+                wrong = error.message
+            except Exception:
+                await deeds.end(db, session, id_, "It failed: the audit log and the service's log say how.", guard.HOME)
+                raise
+            else:
+                await deeds.end(db, session, id_, done.text, done.to)
+                if done.template is not None:
+                    return await self.answer(visit, [done.template], {"title": done.text, "done": done, **done.values})
+                return self.leave(visit, done.to, Flash(text=done.text))
+        return await self._question(deed, visit, wrong)
+
+    def _told_before(self, visit: Visit, told: deeds.Told) -> web.Response:
+        if told.text is None:
+            text = "This was confirmed before, and is still being done: the audit log says what came of it."
+        else:
+            text = f"This was confirmed before, and is not done twice. {told.text}"
+        return self.leave(visit, guard.local(told.place), Flash(text=text, kind="note"))
+
+    def leave(self, visit: Visit, to: str, flash: Flash | None = None) -> web.Response:
+        """Goes on at another page, which shows the message."""
+        response = web.Response(status=303, headers={"Location": to})
+        if flash is not None:
+            visit.jar.put(response, flash)
+        return response
+
+    # The door
+
+    def door(self, inner: Inner) -> Handler:
+        """Lets operators in, and makes a page of whatever goes wrong."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            visit = Visit(request)
+            try:
+                response = await self._enter(visit, inner)
+            except PostgresAway as error:
+                response = await self._away(visit, error)
+            except ThreadmillError as error:
+                response = await self._refuse(visit, error)
+            except RedisError as error:
+                log.warning("the console has no answer from Redis", error=repr(error))
+                response = await self._refuse(visit, ServiceInactive("Redis does not answer."))
+            except (web.HTTPException, ConnectionError):
+                raise
+            except Exception:  # whatever it is, the operator gets a page and the log the reason
+                log.exception("console request failed", request_id=request[edge.ID], method=request.method)
+                response = await self._refuse(visit, InternalError())
+            return finish(response)
+
+        return answer
+
+    async def _enter(self, visit: Visit, inner: Inner) -> web.StreamResponse:
+        request = visit.request
+        visit.operator = await self.sessions.find(request.cookies.get(SESSION, ""))
+        if visit.operator is None:
+            to = visit.address() if request.method == "GET" else guard.HOME
+            return web.Response(status=303, headers={"Location": f"/console/login?to={guard.quoted(to)}"})
+        if request.method not in {"GET", "HEAD"}:
+            guard.check_origin(request)
+            visit.form = await read_form(request)
+            guard.check_csrf(visit.operator.cookie, visit.form.get(guard.CSRF, ""))
+        return await inner(visit)
+
+    async def _refuse(self, visit: Visit, error: ThreadmillError) -> web.Response:
+        say = log.warning if visit.request.method == "POST" or error.status >= 500 else log.info
+        who = visit.operator.shown if visit.operator is not None else None
+        say("console request refused", request_id=visit.request[edge.ID], status=error.status, operator=who)
+        titles = {400: "That can't be done", 403: "Not allowed", 404: "Not found", 409: "That does not fit"}
+        values = {"title": titles.get(error.status, "The console failed"), "error": error}
+        return await self.answer(visit, ["error.html"], values, error.status)
+
+    async def _away(self, visit: Visit, error: PostgresAway) -> web.Response:
+        """What can be said without Postgres."""
+        if visit.operator is None:
+            values: dict[str, Any] = {"title": "Log in", "wrong": None, "to": guard.HOME, "login": None}
+            return await self.answer(visit, ["login.html"], values, 503)
+        values = {"title": "Postgres is away", "error": error, "posted": visit.request.method == "POST"}
+        return await self.answer(visit, ["away.html"], values, 503)
+
+
+def finish(response: web.StreamResponse) -> web.StreamResponse:
+    """With the headers of every page."""
+    response.headers.update(guard.HEADERS)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Server"] = "threadmill"
+    return response
+
+
+def _check_role(visit: Visit) -> None:
+    if not visit.who.may_act:
+        raise Forbidden(_READ_ONLY)

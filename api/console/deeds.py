@@ -1,0 +1,58 @@
+"""What an operator confirmed is done once, however often the button is pressed: the id of the page that asked decides.
+
+The second press waits for the first one and is told what came of it. Refused here: knowing what is done.
+"""
+
+import asyncio
+import re
+import secrets
+from dataclasses import dataclass
+
+import asyncpg
+
+from shared.db.statements import statements
+from shared.errors import InvalidRequest
+
+SQL = statements("console")
+
+FIELD = "deed"  # of the form
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+_PATIENCE = 10.0  # seconds that a second press waits for the first one
+_LOOK_EVERY = 0.1  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the first press did. `text` None: it is still being done, or its process died."""
+
+    text: str | None
+    place: str | None
+
+
+def mint() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def checked(given: str) -> str:
+    """Raises InvalidRequest."""
+    if not _SHAPE.match(given):
+        raise InvalidRequest("This form is not whole. Nothing was done: go back, reload, and try again.")
+    return given
+
+
+async def begin(db: asyncpg.Connection, session: bytes, id_: str) -> Told | None:
+    """Takes a deed: None where it is to be done now, else what the first press did."""
+    if await db.fetchrow(SQL["begin"], session, id_) is not None:
+        return None
+    told = Told(None, None)
+    for _ in range(round(_PATIENCE / _LOOK_EVERY)):
+        row = await db.fetchrow(SQL["done"], session, id_)
+        told = Told(row["told"], row["place"]) if row is not None else told
+        if told.text is not None:
+            break
+        await asyncio.sleep(_LOOK_EVERY)
+    return told
+
+
+async def end(db: asyncpg.Connection, session: bytes, id_: str, text: str, place: str) -> None:
+    await db.execute(SQL["end"], session, id_, text, place)

@@ -1,0 +1,157 @@
+"""Live parts of pages: each is rendered once a second for all who watch it, and sent to them when it changed.
+
+What is sent is always the whole part, so a viewer that reads slowly misses pieces and never falls behind; one that does
+not read is cut off. A topic's loop begins with its first viewer and ends with its last one. Refused here: sessions.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+
+import structlog
+from markupsafe import Markup
+
+from api.sse import COMMENT, Outlet
+from shared import tasks
+from shared.errors import InternalError, ThreadmillError
+from shared.logs import Seldom
+
+log = structlog.get_logger()
+
+EVERY = 1.0  # seconds between two looks
+SHARE = 4  # times as long as a look took is rested behind it: what watches costs a fifth of a connection at most
+LOOKS = 2  # at the same time: one of the console's connections is left for who asks
+MOST = 200  # viewers of one process
+CHECK = 5.0  # seconds between two looks at whether a viewer's session goes on
+SILENCE = 15.0  # seconds after which a comment is sent
+OVER = b"event: over\ndata: session\n\n"
+
+Render = Callable[[], Awaitable[Markup]]
+
+
+@dataclass(slots=True, eq=False)
+class Viewer:
+    outlet: Outlet
+    has: str  # digest of the part that its browser shows
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True, eq=False)
+class Topic:
+    render: Render
+    viewers: set[Viewer] = field(default_factory=set)
+    frame: bytes = b""
+    digest: str = ""
+    task: asyncio.Task[None] | None = None
+
+
+class TooManyViewers(ThreadmillError):
+    """Too many watch already: this page is not updated by itself."""
+
+    status = 503
+    code = "service_inactive"
+
+
+class Live:
+    def __init__(self) -> None:
+        self._topics: dict[Hashable, Topic] = {}
+        self._looks = asyncio.Semaphore(LOOKS)
+        self._stopped = False
+        self._complain = Seldom(log)
+
+    @property
+    def viewers(self) -> int:
+        return sum(len(topic.viewers) for topic in self._topics.values())
+
+    def stop(self) -> None:
+        """Every stream ends as soon as its viewer has what it is being sent."""
+        self._stopped = True
+        for topic in self._topics.values():
+            for viewer in topic.viewers:
+                viewer.outlet.cut()
+                viewer.wake.set()
+
+    async def close(self) -> None:
+        self.stop()
+        await tasks.end([topic.task for topic in self._topics.values() if topic.task is not None])
+
+    async def follow(
+        self, key: Hashable, render: Render, viewer: Viewer, goes_on: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Sends the part of `key` until its viewer goes, its session is over, or the process ends. Raises
+        ConnectionError, TooManyViewers.
+        """
+        if self.viewers >= MOST:
+            raise TooManyViewers
+        topic = self._topics.setdefault(key, Topic(render))
+        topic.viewers.add(viewer)
+        if topic.task is None:
+            topic.task = asyncio.create_task(self._watch(topic), name="console live")
+        try:
+            await self._feed(topic, viewer, goes_on)
+        finally:
+            topic.viewers.discard(viewer)
+            if not topic.viewers and self._topics.get(key) is topic:
+                del self._topics[key]
+                await tasks.end([topic.task])
+
+    async def _feed(self, topic: Topic, viewer: Viewer, goes_on: Callable[[], Awaitable[bool]]) -> None:
+        checked = spoke = time.monotonic()
+        while not self._stopped and not viewer.outlet.closed:
+            viewer.wake.clear()
+            if topic.digest and topic.digest != viewer.has:
+                viewer.has = topic.digest
+                await viewer.outlet.send(topic.frame)
+                spoke = time.monotonic()
+                continue
+            try:
+                async with asyncio.timeout(CHECK):
+                    await viewer.wake.wait()
+            except TimeoutError:
+                pass
+            now = time.monotonic()
+            if now - checked >= CHECK:
+                checked = now
+                if not await goes_on():
+                    await viewer.outlet.send(OVER)
+                    return
+            if now - spoke >= SILENCE:
+                await viewer.outlet.send(COMMENT)
+                spoke = now
+
+    async def _watch(self, topic: Topic) -> None:
+        """Looks until it is cancelled."""
+        while True:
+            begun = time.monotonic()
+            async with self._looks:
+                frame, digest = await self._look(topic)
+            if digest != topic.digest:
+                topic.frame, topic.digest = frame, digest
+                for viewer in topic.viewers:
+                    viewer.wake.set()
+            took = time.monotonic() - begun
+            await asyncio.sleep(max(EVERY - took, SHARE * took))
+
+    async def _look(self, topic: Topic) -> tuple[bytes, str]:
+        """The frame to send, and its digest. What fails is told in the page: it stays as it is, and says so."""
+        try:
+            part = await topic.render()
+        except ThreadmillError as error:
+            return _event("trouble", error.message), digest_of(f"trouble {error.message}")
+        except Exception as error:  # whatever it is, the page says that it stands still, and the log why
+            self._complain("a live part failed", exc_info=error)
+            return _event("trouble", InternalError().message), digest_of("trouble")
+        return _event("trouble", "") + _event("part", part), digest_of(part)
+
+
+def digest_of(part: str) -> str:
+    return hashlib.sha256(part.encode()).hexdigest()[:16]
+
+
+def _event(name: str, text: str) -> bytes:
+    """`text` as it is where it is markup, escaped where it is not."""
+    lines = str(Markup.escape(text)).splitlines() or [""]
+    data = "".join(f"data: {line}\n" for line in lines)
+    return f"event: {name}\n{data}\n".encode()

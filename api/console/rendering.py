@@ -1,0 +1,71 @@
+"""Templates, and how they say things. Whatever is shown is text: nothing here marks any as markup."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from shared import __version__, words
+
+_SHOWN_JSON = 200_000  # characters of a document on a page
+
+
+class Rendering:
+    def __init__(self, address: Callable[[str], str]) -> None:
+        """`address` is where a static file is found."""
+        self._env = Environment(
+            loader=PackageLoader("api.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._env.globals |= {"static": address, "version": __version__}
+        self._env.filters |= {
+            "age": words.age,
+            "moment": words.moment,
+            "iso": _iso,
+            "short": words.short,
+            "events": words.events,
+            "number": _number,
+            "size": _size,
+            "pretty": _pretty,
+        }
+
+    def page(self, names: list[str], values: Mapping[str, Any]) -> str:
+        """The first template that there is."""
+        return self._env.select_template(names).render(values)
+
+    def part(self, name: str, values: Mapping[str, Any]) -> Markup:
+        """A piece of a page, made from a template: markup already."""
+        return Markup(self._env.get_template(name).render(values))  # noqa: S704 - its values were escaped when it was made
+
+
+def _iso(value: datetime) -> str:
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _number(value: float | None) -> str:
+    """With thousands apart; nothing for None."""
+    return "" if value is None else f"{value:,}"
+
+
+def _size(value: float | None) -> str:
+    """Bytes as a person says them."""
+    if value is None:
+        return ""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(value) < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def _pretty(value: Any) -> str:
+    """A document, indented."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_JSON else f"{text[:_SHOWN_JSON]}\n…"

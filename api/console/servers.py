@@ -1,0 +1,96 @@
+"""The console's own way to Postgres and Redis: few connections, every wait bounded, and what is away is said.
+
+They are not the api's: however much an operator reads, no client waits for a connection because of it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+
+from shared import inspect
+from shared.db.connect import AWAY, open_pool
+from shared.errors import ServiceInactive
+from shared.logs import Seldom
+from shared.queue import AWAY as REDIS_AWAY
+from shared.queue import open_redis
+from shared.settings import Settings
+
+CONNECTIONS = 3  # one reads for those who watch, the others for those who ask
+PATIENCE = 2.0  # seconds for a connection, and again for all that a page reads
+DEED_PATIENCE = 30.0  # seconds for what an operator confirmed: it may reach many rows
+_REDIS_PATIENCE = 0.5  # seconds of one command
+_CANCEL_TIMEOUT = 0.5  # seconds for Postgres to end a statement that was given up; then its connection goes too
+_REMEMBERED = 1.0  # seconds for which nobody asks again whether a server is away
+
+log = structlog.get_logger()
+
+
+class PostgresAway(ServiceInactive):
+    """Postgres does not answer. Nothing was changed."""
+
+
+class Servers:
+    def __init__(self, pool: asyncpg.Pool, redis: Redis) -> None:
+        self._pool = pool
+        self.redis = redis
+        self._postgres_away_until = 0.0
+        self._redis_seen_at = float("-inf")
+        self._redis_away = False
+        self._say = Seldom(log)
+
+    async def close(self) -> None:
+        await self.redis.aclose()
+        self._pool.terminate()
+
+    @property
+    def postgres_away(self) -> bool:
+        """As far as was seen in the last second."""
+        return time.monotonic() < self._postgres_away_until
+
+    @asynccontextmanager
+    async def connection(self, patience: float = PATIENCE) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for at most `patience` seconds. Raises PostgresAway."""
+        if self.postgres_away:
+            raise PostgresAway
+        try:
+            connection = await self._pool.acquire(timeout=PATIENCE)
+            try:
+                async with asyncio.timeout(patience):
+                    yield connection
+            finally:
+                await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
+        except AWAY as error:
+            self._postgres_away_until = time.monotonic() + _REMEMBERED
+            self._say("the console has no answer from Postgres", error=repr(error))
+            raise PostgresAway from error
+
+    async def look(self) -> None:
+        """Raises PostgresAway."""
+        async with self.connection() as db:
+            await db.execute("select")
+
+    async def redis_away(self) -> bool:
+        """Asked at most once a second."""
+        now = time.monotonic()
+        if now - self._redis_seen_at >= _REMEMBERED:
+            self._redis_seen_at = now  # whoever comes meanwhile is told what was seen last
+            self._redis_away = not await self._ping()
+        return self._redis_away
+
+    async def _ping(self) -> bool:
+        try:
+            await self.redis.ping()
+        except REDIS_AWAY:
+            return False
+        return True
+
+
+async def open_servers(settings: Settings) -> Servers:
+    """Connects when it is first used."""
+    pool = await open_pool(settings.database_url, CONNECTIONS, inspect.bound)
+    return Servers(pool, open_redis(settings.redis_url, _REDIS_PATIENCE))

@@ -1,0 +1,116 @@
+"""Who is logged in. A session is 256 random bits in a cookie; Postgres keeps their SHA-256, and which token it was.
+
+Each process asks again after `TRUST` seconds, so that a revoked token ends its sessions everywhere within that. While
+Postgres is away a session that this process knows goes on: it can read nothing there, and change nothing. Refused here:
+clients' tokens, and a cookie that was there before the login.
+"""
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from api.console.servers import PostgresAway, Servers
+from shared.audit import Actor, Via
+from shared.db.statements import statements
+from shared.errors import Forbidden, Unauthenticated
+from shared.ids import TokenId
+from shared.models import OPERATORS, TokenKind
+from shared.tokens import Secret
+
+SQL = statements("console")
+
+LIFE = 12 * 3600.0  # seconds: a shift
+TRUST = 5.0  # seconds; a revoked token is to be out within 30
+_KNOWN = 1_000  # sessions that a process remembers
+_FORGET = 100  # sessions that are over, removed with each login
+_LONGEST = 64  # characters of a cookie of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who is logged in, and with what."""
+
+    cookie: str = field(repr=False)  # the session's secret
+    token: TokenId
+    kind: TokenKind
+    name: str
+    prefix: str
+    ends: float  # of this process' clock
+
+    @property
+    def digest(self) -> bytes:
+        return _digest(self.cookie)
+
+    @property
+    def may_act(self) -> bool:
+        return self.kind is TokenKind.ADMIN
+
+    @property
+    def shown(self) -> str:
+        return f"{self.name or self.kind} ({self.prefix})"
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.shown, Via.CONSOLE, self.token)
+
+
+class Sessions:
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._known: OrderedDict[bytes, tuple[Operator, float]] = OrderedDict()  # and when it was looked up
+
+    async def open(self, secret: Secret) -> Operator:
+        """A new session for a token of an operator's. Raises Unauthenticated, Forbidden, PostgresAway."""
+        cookie = secrets.token_urlsafe(32)
+        async with self._servers.connection() as db:
+            row = await db.fetchrow(SQL["operator"], secret.digest)
+            if row is None:
+                raise Unauthenticated("This token is unknown, or was revoked, or its time is over.")
+            if TokenKind(row["kind"]) not in OPERATORS:
+                raise Forbidden("This is a client's token. The console takes those of kind admin or viewer.")
+            left = await db.fetchval(SQL["open"], _digest(cookie), row["token"], LIFE)
+            await db.execute(SQL["forget"], _FORGET)
+        return self._keep(cookie, row, left)
+
+    async def find(self, cookie: str) -> Operator | None:
+        """Who has this cookie; None where its session is over. Raises PostgresAway where this process can't know."""
+        if not cookie or len(cookie) > _LONGEST:
+            return None
+        known = self._known.get(_digest(cookie))
+        now = time.monotonic()
+        if known is not None and now < known[1] + TRUST and now < known[0].ends:
+            return known[0]
+        try:
+            async with self._servers.connection() as db:
+                row = await db.fetchrow(SQL["session"], _digest(cookie))
+        except PostgresAway:
+            if known is not None and now < known[0].ends:
+                return known[0]
+            raise
+        if row is None:
+            self._known.pop(_digest(cookie), None)
+            return None
+        return self._keep(cookie, row, row["left"])
+
+    async def close(self, cookie: str) -> None:
+        """Ends a session here at once, and elsewhere within `TRUST` seconds. Raises PostgresAway."""
+        self._known.pop(_digest(cookie), None)
+        async with self._servers.connection() as db:
+            await db.execute(SQL["close"], _digest(cookie))
+
+    def _keep(self, cookie: str, row: asyncpg.Record, left: float) -> Operator:
+        now = time.monotonic()
+        operator = Operator(cookie, row["token"], TokenKind(row["kind"]), row["name"], row["prefix"], now + left)
+        self._known[_digest(cookie)] = operator, now
+        self._known.move_to_end(_digest(cookie))
+        while len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+        return operator
+
+
+def _digest(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode()).digest()

@@ -1,0 +1,86 @@
+// What pages do in the browser beside htmx: nothing here decides anything.
+"use strict";
+
+(() => {
+  const live = () => document.getElementById("live");
+  const part = () => document.getElementById("part");
+  const state = document.getElementById("live-state");
+  const AWAY = 30000; // ms that a page nobody looks at keeps its stream: browsers have six connections to a host
+  let late = null;
+
+  const say = (kind, text) => {
+    if (!state) return;
+    state.hidden = false;
+    state.className = `live-state ${kind}`;
+    state.textContent = text;
+  };
+
+  // While somebody has chosen rows, types, or reads an opened detail, the part stays as it is.
+  const held = () => {
+    const there = part();
+    if (!there) return false;
+    const typing = there.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+    const selection = document.getSelection();
+    const marked = selection && !selection.isCollapsed && there.contains(selection.anchorNode);
+    return typing || marked || there.querySelector("input[type=checkbox]:checked, details[open]") !== null;
+  };
+
+  document.addEventListener("htmx:sseOpen", () => say("good", "live"));
+  document.addEventListener("htmx:sseError", () => say("bad", "reconnecting"));
+  document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    if (event.detail.type !== "part") return;
+    if (held()) {
+      say("note", "held: in use");
+      event.preventDefault();
+    } else {
+      say("good", "live");
+      keepScroll();
+    }
+  });
+  document.addEventListener("htmx:sseClose", (event) => {
+    if (event.detail.type === "message") location.reload(); // the session is over: the login page says so
+  });
+
+  // A table that was scrolled sideways stays where it was.
+  const keepScroll = () => {
+    const places = [...part().querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
+    requestAnimationFrame(() => {
+      part().querySelectorAll(".scroll").forEach((box, n) => {
+        if (places[n]) [box.scrollLeft, box.scrollTop] = places[n];
+      });
+    });
+  };
+
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(late);
+    const there = live();
+    if (!there) return;
+    if (document.hidden) {
+      late = setTimeout(() => {
+        htmx.trigger(there, "htmx:beforeCleanupElement");
+        there.dataset.stopped = "yes";
+        say("note", "paused");
+      }, AWAY);
+    } else if (there.dataset.stopped) {
+      location.reload();
+    }
+  });
+
+  // What is confirmed is sent once; the server sees to it as well.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches("form.once")) return;
+    const button = event.target.querySelector("button");
+    setTimeout(() => { button.disabled = true; }, 0);
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) document.querySelectorAll("form.once button").forEach((button) => { button.disabled = false; });
+  });
+
+  // A checkbox that chooses all of its form's rows.
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches("input[data-all]")) return;
+    const name = event.target.dataset.all;
+    event.target.closest("form, table").querySelectorAll(`input[type=checkbox][name="${name}"]`)
+      .forEach((box) => { box.checked = event.target.checked; });
+  });
+})();

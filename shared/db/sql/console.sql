@@ -1,0 +1,47 @@
+-- name: operator
+-- Whose token has this digest, whatever its kind, unless it was revoked or its time is over. Argument: digest.
+select id as token, kind, name, prefix
+from tokens
+where digest = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp());
+
+-- name: open
+-- A login, which ends after $3 seconds or with its token. Arguments: SHA-256 of the cookie, token, seconds.
+insert into console_sessions (digest, token, expires_at)
+select $1, id, least(clock_timestamp() + $3::float8 * interval '1 second', expires_at)
+from tokens
+where id = $2
+returning extract(epoch from expires_at - clock_timestamp())::float8 as left;
+
+-- name: session
+-- Who logged in with this cookie, and for how many seconds still; no row where the login or its token is over. Argument:
+-- SHA-256 of the cookie.
+select s.token, t.kind, t.name, t.prefix, extract(epoch from s.expires_at - clock_timestamp())::float8 as left
+from console_sessions s
+join tokens t on t.id = s.token
+where s.digest = $1
+  and s.expires_at > clock_timestamp()
+  and t.revoked_at is null
+  and (t.expires_at is null or t.expires_at > clock_timestamp());
+
+-- name: close
+-- Ends a login. Argument: SHA-256 of the cookie.
+delete from console_sessions where digest = $1;
+
+-- name: forget
+-- Removes logins that are over, with what was confirmed in them. Argument: how many at most.
+delete from console_sessions
+where digest in (select digest from console_sessions where expires_at < clock_timestamp() order by expires_at limit $1);
+
+-- name: begin
+-- Takes a deed; no row where it was taken before. Arguments: SHA-256 of the cookie, id.
+insert into console_deeds (session, id) values ($1, $2)
+on conflict do nothing
+returning id;
+
+-- name: end
+-- What came of a deed. Arguments: SHA-256 of the cookie, id, in one line, where the console goes on.
+update console_deeds set told = $3, place = $4 where session = $1 and id = $2;
+
+-- name: done
+-- What came of a deed that was taken before; null as long as nothing has. Arguments: SHA-256 of the cookie, id.
+select told, place from console_deeds where session = $1 and id = $2;

@@ -1,0 +1,145 @@
+"""Who gets into the console, with what, and for how long."""
+
+import asyncio
+
+import pytest
+
+from api.console import sessions
+from api.console.live import OVER
+from shared import accounts
+from shared.ids import TokenId
+from shared.models import TokenKind
+from tests.console.browsing import Browsing, Seen
+from tests.console.conftest import Staff
+from tests.watch import until
+
+SESSION = "threadmill_console"
+
+
+def in_console(seen: Seen) -> bool:
+    return seen.status == 200 and "Log out" in seen.words
+
+
+async def test_a_login_leads_to_the_page_that_was_asked_for_and_a_logout_ends_it(staff: Staff) -> None:
+    browsing = staff.stranger()
+    seen = await browsing.open("/console/nothing?x=1")
+    assert (seen.status, seen.location) == (303, "/console/login?to=/console/nothing%3Fx%3D1")
+    form = await browsing.open(seen.location)
+    seen = await browsing.submit(form, form.form("/console/login"), {"token": staff.admin})
+    assert (seen.status, seen.location) == (303, "/console/nothing?x=1")
+    cookie = seen.cookies[SESSION]
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["secure"]) == (True, "Strict", "/", "")
+    page = await browsing.open("/console")
+    assert in_console(page)
+    assert staff.admin not in page.text
+    kept = dict(browsing.cookies)
+    assert (await browsing.submit(page, page.form("/console/logout"))).location == "/console/login"
+    browsing.cookies = kept  # somebody copied the cookie
+    assert (await browsing.open("/console")).status == 303
+    assert await staff.service.pool.fetchval("select count(*) from console_sessions") == 0
+
+
+async def test_the_cookie_is_secure_where_the_browser_speaks_https_to_a_proxy(staff: Staff) -> None:
+    browsing = staff.stranger()
+    form = await browsing.open("/console/login", X_Forwarded_Proto="https")
+    seen = await browsing.submit(
+        form, form.form("/console/login"), {"token": staff.admin}, X_Forwarded_Proto="https", Origin=staff.service.url
+    )
+    assert seen.cookies[SESSION]["secure"] is True
+
+
+@pytest.mark.parametrize("token", ["", "guess", "mst_" + "x" * 43])
+async def test_a_wrong_token_is_refused_and_never_repeated(staff: Staff, token: str) -> None:
+    browsing = staff.stranger()
+    seen = await browsing.log_in(token)
+    assert seen.status == 401
+    assert SESSION not in browsing.cookies
+    assert not token or token not in seen.text
+
+
+async def test_a_clients_token_is_refused(staff: Staff) -> None:
+    client = await staff.service.client("acme")
+    browsing = staff.stranger()
+    seen = await browsing.log_in(client.token)
+    assert seen.status == 403
+    assert "client's token" in seen.words.replace("&#39;", "'")
+    assert SESSION not in browsing.cookies
+
+
+async def test_each_login_has_a_session_of_its_own_whatever_cookie_came_with_it(staff: Staff) -> None:
+    browsing = await staff.browsing(staff.admin)
+    first = browsing.cookies[SESSION]
+    form = await staff.stranger().open("/console/login")  # its form, while the browser keeps the session's cookie
+    browsing.cookies |= {name: morsel.value for name, morsel in form.cookies.items()}
+    seen = await browsing.submit(form, form.form("/console/login"), {"token": staff.admin})
+    assert seen.status == 303
+    assert browsing.cookies[SESSION] != first
+    browsing.cookies[SESSION] = first
+    assert (await browsing.open("/console")).status == 303
+    browsing.cookies[SESSION] = "chosen-by-somebody-else"
+    await browsing.log_in(staff.admin)
+    assert browsing.cookies[SESSION] != "chosen-by-somebody-else"
+
+
+async def test_a_revoked_token_ends_its_sessions_and_their_streams(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TRUST", 0.2)
+    monkeypatch.setattr("api.console.live.CHECK", 0.2)
+    headers = {"Cookie": f"{SESSION}={operator.cookies[SESSION]}"}
+    async with operator.session.get(f"{operator.url}/console?live=none", headers=headers) as stream:
+        token = await staff.service.pool.fetchval("select token from console_sessions")
+        await accounts.revoke_token(staff.service.pool, TokenId(token))
+        async with asyncio.timeout(5):
+            heard = await stream.content.read()
+    assert heard.endswith(OVER)
+    assert (await operator.open("/console")).status == 303
+    assert (await operator.open("/console?live=none")).text.endswith(OVER.decode())
+
+
+async def test_a_session_ends_with_its_time_and_is_forgotten_at_the_next_login(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TRUST", 0.0)
+    await staff.service.pool.execute("update console_sessions set expires_at = now() - interval '1 second'")
+    assert (await operator.open("/console")).status == 303
+    await staff.browsing(staff.admin)
+    assert await staff.service.pool.fetchval("select count(*) from console_sessions") == 1
+
+
+async def test_a_token_that_ends_soon_ends_its_session_without_a_look_at_postgres(staff: Staff) -> None:
+    token = await accounts.create_token(staff.service.pool, None, TokenKind.ADMIN, life=0.4)
+    browsing = await staff.browsing(token.secret.text)
+    assert in_console(await browsing.open("/console"))
+
+    async def over() -> bool:
+        return (await browsing.open("/console")).status == 303
+
+    assert await until(over, timeout=3)
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/console\\@evil.example",
+        "/consoles",
+        "javascript:1",
+    ],
+)
+async def test_a_login_leads_nowhere_but_into_the_console(staff: Staff, to: str) -> None:
+    browsing = staff.stranger()
+    form = await browsing.open("/console/login")
+    seen = await browsing.submit(form, form.form("/console/login"), {"token": staff.admin, "to": to})
+    assert (seen.status, seen.location) == (303, "/console")
+
+
+async def test_who_guesses_waits_longer_each_time(staff: Staff) -> None:
+    browsing, loop = staff.stranger(), asyncio.get_running_loop()
+    for _ in range(3):
+        await browsing.log_in("guess")
+    begun = loop.time()
+    assert (await browsing.log_in("guess")).status == 401
+    assert loop.time() - begun >= 0.3
