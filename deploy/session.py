@@ -19,6 +19,9 @@ from shared.db.migrate import check
 from shared.ids import AccountId
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Most rows to show.")]
+AfterOption = Annotated[
+    str | None, typer.Option("--after", help='Begin behind a page: what that one said under "after".')
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
 AccountOption = Annotated[
     str | None,

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
+import typer
+
 from deploy import context, words
 from deploy.session import document
 from shared.inspect.batches import BatchView
@@ -31,7 +33,15 @@ def show_batches(found: list[BatchView]) -> None:
 
 def show_batch(found: BatchView) -> None:
     """All of one batch, field by field."""
-    show_fields({**document(found), "age": words.age(found.age)})
+    show_fields({**document(found), "age": words.age(found.age), "stack": None})
+    if found.stack:
+        typer.echo(context.plain(found.stack))
+
+
+def show_more(after: str | None) -> None:
+    """Says how to get the next page, beside the table."""
+    if after is not None:
+        typer.echo(f"There are more: --after {after}", err=True)
 
 
 def show_fields(fields: Mapping[str, object]) -> None:

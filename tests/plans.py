@@ -11,11 +11,16 @@ from shared.db.statements import statements
 
 async def plan_of(pool: asyncpg.Pool, name: str, *arguments: object) -> dict[str, Any]:
     """How Postgres executed a statement of `sql/inspect.sql`."""
-    text = statements("inspect")[name].rstrip(";")
+    return await explained(pool, "inspect", name, *arguments)
+
+
+async def explained(pool: asyncpg.Pool, noun: str, name: str, *arguments: object) -> dict[str, Any]:
+    """How Postgres executed a statement of an operator."""
+    text = statements(noun)[name].rstrip(";")
     async with pool.acquire() as connection:
         await inspect.bound(connection)
-        explained = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))
-    plan: dict[str, Any] = explained[0]["Plan"]
+        found = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))
+    plan: dict[str, Any] = found[0]["Plan"]
     return plan
 
 

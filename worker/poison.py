@@ -9,6 +9,7 @@ import structlog
 
 from shared.db.connect import AWAY
 from shared.db.statements import statements
+from shared.failures import kind_of, stack_of
 from shared.metrics import PARKED
 from worker.batch import Batch
 from worker.write import Disturbed
@@ -44,7 +45,8 @@ async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception |
     """
     pause = FIRST_PAUSE * 2 ** max(batch.attempts, 0)
     error = cause if isinstance(cause, str) else repr(cause)
-    row = await connection.fetchrow(SQL["count_try"], batch.partition, batch.id, error[:4000], pause)
+    stack = None if isinstance(cause, str) else stack_of(cause)
+    row = await connection.fetchrow(SQL["count_try"], batch.partition, batch.id, error[:4000], pause, stack)
     if row is None:
         return
     ids = {"batch": batch.id, "thread": batch.thread, "account": batch.account}
@@ -53,6 +55,7 @@ async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception |
         return
     if on_poison == "hold":
         await connection.execute(SQL["hold"], batch.partition, batch.thread)
-    await connection.execute(SQL["park"], batch.partition, batch.id, on_poison != "hold")
+    passed = on_poison != "hold"
+    await connection.execute(SQL["park"], batch.partition, batch.id, passed, kind_of(error))
     PARKED.inc()
     log.error("a batch was parked: see `threadmill dead list`", **ids, error=cause)

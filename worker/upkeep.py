@@ -19,6 +19,7 @@ from redis.asyncio.client import Pipeline
 
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
+from shared.failures import kind_of
 from shared.ids import ThreadId
 from shared.keys import Keys
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
@@ -31,6 +32,7 @@ SQL = statements("sweep")
 OUTBOX = statements("outbox")
 SAMPLES = statements("samples")
 HEARTBEATS = statements("heartbeats")
+LETTERS = statements("letters")
 
 RECONCILE_INTERVAL = 2.0  # seconds
 FORGET_INTERVAL = 10.0  # seconds
@@ -167,7 +169,17 @@ class Upkeep:
         await connection.execute(SAMPLES["forget"], KEPT_HOURS)
         await connection.execute(HEARTBEATS["forget"])
         await self._forget_told(connection)
+        await self._sort_parked(connection)
         return removed
+
+    async def _sort_parked(self, connection: asyncpg.Connection) -> None:
+        """Dead letters that a worker of an older version parked get the kinds of their errors."""
+        rows = await connection.fetch(LETTERS["to_sort"], PAGE)
+        if rows:
+            kinds = [kind_of(row["error"]) for row in rows]
+            await connection.execute(
+                LETTERS["sort"], [row["partition"] for row in rows], [row["id"] for row in rows], kinds
+            )
 
     async def _forget_told(self, connection: asyncpg.Connection) -> None:
         """What webhooks were told, and their old dead letters: by the page, because many may come to their time."""

@@ -8,35 +8,75 @@ from typing import Annotated
 import asyncpg
 import typer
 
-from deploy import context, tables
-from deploy.session import LimitOption, YesOption, confirm, document, open_session
+from deploy import context, tables, words
+from deploy.session import (
+    AccountOption,
+    AfterOption,
+    LimitOption,
+    YesOption,
+    account_id,
+    confirm,
+    document,
+    open_session,
+)
 from shared import deadletters, holds
 from shared.deadletters import Decision, Fate, Settled
 from shared.errors import Conflict
-from shared.inspect import batches
+from shared.inspect import batches, threads
+from shared.inspect import deadletters as letters
 from shared.inspect.batches import BatchState, BatchView
+from shared.inspect.deadletters import Group, Selection
+from shared.inspect.page import Page
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Dead letters: batches that failed five times alone. Their threads are held until they are settled.",
 )
 
+ErrorOption = Annotated[
+    str | None, typer.Option("--error", "-e", help="Only those with this error, as `threadmill dead groups` shows it.")
+]
 BatchArgument = Annotated[str, typer.Argument(help="The number of the batch, or its ref.")]
 
 
-@app.command("list", epilog="Example:  threadmill dead list --json")
-def list_(limit: LimitOption = 50, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
+@app.command("list", epilog="Example:  threadmill dead list --error 'ValueError: row #' --json")
+def list_(
+    error: ErrorOption = None,
+    account: AccountOption = None,
+    thread: Annotated[str | None, typer.Option("--thread", "-t", help="Only those of this thread.")] = None,
+    limit: LimitOption = 50,
+    after: AfterOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
     """List dead letters, the longest parked first."""
-    found = asyncio.run(_list(data, limit))
+    found = asyncio.run(_list(data, error, account, thread, limit, after))
     if as_json:
-        context.print_json({"dead_letters": document(found)})
+        context.print_json({"dead_letters": document(found.items), "after": found.after})
     else:
-        tables.show_batches(found)
+        tables.show_batches(found.items)
+        tables.show_more(found.after)
+
+
+@app.command(epilog="Example:  threadmill dead groups")
+def groups(
+    limit: LimitOption = 50,
+    after: Annotated[str | None, typer.Option("--after", help="The error that the page begins behind.")] = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Count dead letters by their errors: ids, numbers and quoted parts in them don't part them."""
+    found = asyncio.run(_groups(data, limit, after))
+    if as_json:
+        context.print_json({"groups": document(found), "after": found[-1].error if len(found) == limit else None})
+        return
+    rows = [(g.letters, words.age(g.age), words.moment(g.last), g.error) for g in found]
+    context.print_table(["dead letters", "oldest", "last parked (UTC)", "error"], rows)
 
 
 @app.command(epilog="Example:  threadmill dead show 4711")
 def show(batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
-    """Show one dead letter: its events, its error, how often it was tried."""
+    """Show one dead letter: its events, its error and where it was raised, how often it was tried."""
     found = asyncio.run(_show(data, batch))
     if as_json:
         context.print_json(document(found))
@@ -67,9 +107,18 @@ def discard(
     _tell("discarded", settled, as_json)
 
 
-async def _list(data: Path | None, limit: int) -> list[BatchView]:
+async def _list(
+    data: Path | None, error: str | None, account: str | None, thread: str | None, limit: int, after: str | None
+) -> Page[BatchView]:
     async with open_session(data) as connection:
-        return await batches.dead_letters(connection, limit)
+        of = None if thread is None else (await threads.find_thread(connection, thread, 0)).thread.id
+        selection = Selection(error=error, account=await account_id(connection, account), thread=of)
+        return await letters.page(connection, selection, limit, after)
+
+
+async def _groups(data: Path | None, limit: int, after: str | None) -> list[Group]:
+    async with open_session(data) as connection:
+        return await letters.groups(connection, limit, after)
 
 
 async def _show(data: Path | None, batch: str) -> BatchView:

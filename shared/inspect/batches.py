@@ -54,15 +54,18 @@ class BatchView:
     reason: str | None  # what paused it
     next_step: str
     age: float  # since it was accepted
-    events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken
+    events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken; None: left out of a list
     accepted_at: datetime
     applied_at: datetime | None
     parked_at: datetime | None
+    passed_at: datetime | None  # of a dead letter: since when its thread goes on without it
     next_try_at: datetime | None
     attempts: int
     error: str | None
     thread_held: bool
     outcome: dict[str, Any] | None  # what its sender was answered, or will be
+    kind: str | None  # what its error has in common with like ones; of a dead letter
+    stack: str | None  # where its error was raised
     idempotency_key: str | None = None  # only where one batch is shown
 
 
@@ -71,22 +74,17 @@ async def waiting_batches(
 ) -> list[BatchView]:
     """The oldest `limit` batches that the next drains take."""
     rows = await db.fetch(statements("inspect")["waiting"], limit, partition, account, PARTITION_ACCOUNTS)
-    return [_view(row) for row in rows]
+    return [view_of(row) for row in rows]
 
 
 async def blocked_batches(db: Database, limit: int, partition: int | None = None) -> list[BatchView]:
     """Batches behind a hold, dead letters among them, thread by thread."""
-    return [_view(row) for row in await db.fetch(statements("inspect")["blocked"], limit, partition)]
+    return [view_of(row) for row in await db.fetch(statements("inspect")["blocked"], limit, partition)]
 
 
 async def batches_of_thread(db: Database, partition: int, thread: ThreadId, limit: int) -> list[BatchView]:
     """Those that are not applied, in their order."""
-    return [_view(row) for row in await db.fetch(statements("inspect")["of_thread"], partition, thread, limit)]
-
-
-async def dead_letters(db: Database, limit: int) -> list[BatchView]:
-    """The longest parked first."""
-    return [_view(row) for row in await db.fetch(statements("inspect")["dead_letters"], limit)]
+    return [view_of(row) for row in await db.fetch(statements("inspect")["of_thread"], partition, thread, limit)]
 
 
 async def find_batch(db: Database, id_or_ref: str) -> BatchView:
@@ -95,10 +93,11 @@ async def find_batch(db: Database, id_or_ref: str) -> BatchView:
     row = await db.fetchrow(statements("inspect")["batch"], number, ids.parse(id_or_ref))
     if row is None:
         raise NotFound(f"There is no batch {id_or_ref!r} (applied ones are removed after the time they are kept).")
-    return _view(row, row["idempotency_key"])
+    return view_of(row, row["idempotency_key"])
 
 
-def _view(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
+def view_of(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
+    """A row of `batches` with `now`, its partition's `paused`, `held` of its thread, and what its account is."""
     state = state_of(row)
     return BatchView(
         id=row["id"],
@@ -111,15 +110,18 @@ def _view(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
         reason=_reason(row) if state is BatchState.PAUSED else None,
         next_step=NEXT_STEP[state],
         age=(row["now"] - row["accepted_at"]).total_seconds(),
-        events=readable(row["events"]),
+        events=None if row["events"] is None else readable(row["events"]),
         accepted_at=row["accepted_at"],
         applied_at=row["applied_at"],
         parked_at=row["parked_at"],
+        passed_at=row["passed_at"],
         next_try_at=row["next_try_at"],
         attempts=row["attempts"],
         error=row["error"],
         thread_held=row["held"],
         outcome=None if row["outcome"] is None else from_json(row["outcome"]),
+        kind=row["error_kind"],
+        stack=row["stack"],
         idempotency_key=idempotency_key,
     )
 

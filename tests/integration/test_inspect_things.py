@@ -8,10 +8,11 @@ import pytest
 
 from shared import accounts, ids
 from shared.errors import NotFound
-from shared.inspect import batches, threads
+from shared.inspect import batches, deadletters, threads
 from shared.inspect.batches import BatchState
 from shared.inspect.counts import COUNTED
-from tests.plans import plan_of, rows_read
+from shared.inspect.deadletters import Selection
+from tests.plans import explained, plan_of, rows_read
 from tests.rows import PARTITIONS, Owner, Row, add_batch, add_owner, add_thread, fill
 
 
@@ -58,7 +59,7 @@ async def test_the_batches_of_a_thread_come_in_their_order_blocked_or_not(
 
 async def test_dead_letters_are_listed_the_longest_parked_first(pool: asyncpg.Pool, owner: Owner) -> None:
     parked = [await add_batch(pool, owner, await add_thread(pool, owner, held=True), parked=True) for _ in range(3)]
-    found = await batches.dead_letters(pool, 10)
+    found = (await deadletters.page(pool, Selection(), 10, None)).items
     assert [batch.id for batch in found] == parked
     assert {(batch.state, batch.attempts, batch.error) for batch in found} == {
         (BatchState.PARKED, 5, "ValueError: boom")
@@ -71,7 +72,7 @@ async def test_dead_letters_are_found_without_reading_what_waits_behind_them(
 ) -> None:
     await add_batch(pool, owner, thread, parked=True)
     await fill(pool, owner, thread, 20_000, blocked=True)
-    assert max(rows_read(await plan_of(pool, "dead_letters", 50))) <= PARTITIONS
+    assert max(rows_read(await explained(pool, "letters", "all", None, None, 51))) <= 1
     assert max(rows_read(await plan_of(pool, "dead", COUNTED + 1))) <= 1
 
 

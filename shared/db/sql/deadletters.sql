@@ -11,7 +11,7 @@ select * from threads where partition = $1 and id = $2;
 -- name: replay
 -- A dead letter waits again as if it had never been tried. Arguments: partition, id.
 update batches
-set parked_at = null, passed_at = null, attempts = 0, next_try_at = null, error = null
+set parked_at = null, passed_at = null, attempts = 0, next_try_at = null, error = null, error_kind = null, stack = null
 where partition = $1 and id = $2 and parked_at is not null and applied_at is null;
 
 -- name: discard

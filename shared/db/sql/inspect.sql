@@ -6,6 +6,7 @@ select set_config('statement_timeout', $1, false),
        set_config('enable_hashjoin', 'off', false),
        set_config('enable_mergejoin', 'off', false),
        set_config('enable_sort', 'off', false),
+       set_config('enable_incremental_sort', 'off', false),
        set_config('jit', 'off', false);
 
 -- name: depths
@@ -202,18 +203,6 @@ join accounts o on o.id = b.account
 where t.partition = $1 and t.id = $2
 order by b.id
 limit $3;
-
--- name: dead_letters
--- Dead letters, the longest parked first. Argument: limit.
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
-       o.name as account_name, o.held as account_held
-from batches b
-join partitions p on p.id = b.partition
-join accounts o on o.id = b.account
-left join threads t on t.partition = b.partition and t.id = b.thread
-where b.parked_at is not null and b.applied_at is null
-order by b.parked_at, b.id
-limit $1;
 
 -- name: batch
 -- One batch by its id or its ref. Arguments: id or null, ref or null.

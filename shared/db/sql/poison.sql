@@ -24,16 +24,18 @@ where owner <> $1 and alone and $2::smallint = any(partitions) and $3::bigint = 
 returning owner;
 
 -- name: count_try
--- A try made alone that failed, and when the next one may be.
-update batches set attempts = attempts + 1, error = $3,
+-- A try made alone that failed, with where it did, and when the next one may be. Arguments: partition, id, error, seconds,
+-- stack.
+update batches set attempts = attempts + 1, error = $3, stack = $5,
                    next_try_at = clock_timestamp() + $4::float8 * interval '1 second'
 where partition = $1 and id = $2 and applied_at is null
 returning attempts, thread;
 
 -- name: park
--- A batch becomes a dead letter; $3: its thread goes on without it.
+-- A batch becomes a dead letter, sorted by the kind of its error; $3: its thread goes on without it. Arguments: partition, id,
+-- whether, kind.
 update batches set blocked = true, parked_at = clock_timestamp(), next_try_at = null,
-                   passed_at = case when $3 then clock_timestamp() end
+                   passed_at = case when $3 then clock_timestamp() end, error_kind = $4
 where partition = $1 and id = $2 and applied_at is null;
 
 -- name: hold
