@@ -1,24 +1,26 @@
-"""`threadmill run`: runs of one thread, or those under way in all of them; retry one, interrupt one."""
+"""`threadmill run`: runs of one thread, or those under way in all of them; retried, interrupted, decided."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from api.operator import Decision, Done, Operator
 from deploy import context, operator, tables
-from deploy.operator import Done
+from deploy.errors import SetupError
 from deploy.session import LimitOption, document, open_session
-from shared import ids
-from shared.events import Event, RunRetried, UserInterrupt
-from shared.ids import RunId
+from shared import audit, ids
+from shared.audit import Actor
 from shared.inspect import runs, threads
 from shared.inspect.runs import RunDetail
 from shared.inspect.threads import ThreadRun
 from shared.models import RunStatus
 
-app = typer.Typer(no_args_is_help=True, help="Runs: their status, times, attempts and errors; retry and interrupt.")
+app = typer.Typer(
+    no_args_is_help=True, help="Runs: their status, times, attempts and errors; retry, interrupt, decide."
+)
 
 ThreadOption = Annotated[str | None, typer.Option("--thread", "-t", help="The thread that the run is of.")]
 RunArgument = Annotated[str, typer.Argument(help="The id of the run.")]
@@ -67,7 +69,7 @@ def retry(
     as_json: context.JsonOption = False,
 ) -> None:
     """Answer the message of a finished run once more, with a new run at the end of the thread's queue."""
-    found, done = asyncio.run(_send(data, run, thread, lambda of: RunRetried(RunId(ids.mint()), of)))
+    found, done = asyncio.run(_act(data, lambda who, actor: who.retry(actor, run, thread)))
     _tell("retried", f"Run {found.run.id} retries {ids.parse(run)}.", found, done, as_json)
 
 
@@ -79,8 +81,25 @@ def interrupt(
     as_json: context.JsonOption = False,
 ) -> None:
     """Cancel a run, queued or executing, as a client's user_interrupt does."""
-    found, done = asyncio.run(_send(data, run, thread, UserInterrupt))
+    found, done = asyncio.run(_act(data, lambda who, actor: who.interrupt(actor, run, thread)))
     _tell("interrupted", f"Run {found.run.id} is interrupted.", found, done, as_json)
+
+
+@app.command(epilog='Example:  threadmill run decide 01K5XAMPLE0000000000000000 --allow --note "as agreed"')
+def decide(
+    request: Annotated[str, typer.Argument(help="The id of the permission request, as `run show` prints it.")],
+    thread: ThreadOption = None,
+    allow: Annotated[bool | None, typer.Option("--allow/--reject", help="What is decided.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Why: the agent reads it.")] = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Settle an open permission request, as its user would. With --thread it is found at once."""
+    if allow is None:
+        raise SetupError("say --allow or --reject")
+    decision = Decision.ALLOW if allow else Decision.REJECT
+    found, done = asyncio.run(_act(data, lambda who, actor: who.decide(actor, request, decision, note, thread)))
+    _tell("allowed" if allow else "rejected", f"Run {found.run.id} is told.", found, done, as_json)
 
 
 async def _list(data: Path | None, thread: str | None, status: RunStatus | None, limit: int) -> list[ThreadRun]:
@@ -95,15 +114,11 @@ async def _show(data: Path | None, run: str, thread: str | None) -> RunDetail:
         return await runs.run_detail(connection, run, thread)
 
 
-async def _send(
-    data: Path | None, run: str, thread: str | None, event: Callable[[RunId], Event]
-) -> tuple[RunDetail, Done]:
-    """Sends the event about the run; what it came to, and the run that it names then."""
-    async with open_session(data) as connection:
-        of = await threads.find_run(connection, run, thread)
-        owner = await threads.own_row(connection, of.thread)
-        done = await operator.submit(context.resolve(data), owner, event(of.run.id))
-        return await runs.run_detail(connection, done.run, of.thread), done
+async def _act(data: Path | None, act: Callable[[Operator, Actor], Awaitable[Done]]) -> tuple[RunDetail, Done]:
+    """What the deed came to, and the run that it names then."""
+    async with open_session(data) as connection, operator.opened(context.resolve(data)) as who:
+        done = await act(who, audit.command_line())
+        return await runs.run_detail(connection, done.run, done.thread), done
 
 
 def _tell(verb: str, said: str, found: RunDetail, done: Done, as_json: bool) -> None:

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from deploy import operator
-from shared import ids
+import api.operator
+from api.operator import OPERATOR
+from shared import audit, ids
 from shared.settings import Settings
 from tests.e2e.command_line import Ended, Threadmill
 from tests.pipeline import PARTITIONS
@@ -55,7 +56,7 @@ async def test_an_operator_interrupts_a_queued_run_and_retries_it(
     read = (await client.call("GET", f"/threads/{thread}/runs/{retry['id']}")).json
     assert (read["trigger"], read["queuePosition"]) == ("retry", 1)
     tokens = await service.pool.fetch("select distinct token from batches")
-    assert {row["token"] for row in tokens} == {operator.OPERATOR, client.token_id}
+    assert {row["token"] for row in tokens} == {OPERATOR, client.token_id}
 
 
 async def test_a_process_of_its_own_ends_in_good_order_and_prints_one_document(
@@ -66,6 +67,31 @@ async def test_a_process_of_its_own_ends_in_good_order_and_prints_one_document(
         ended = await threadmill_process("run", verb, run, "--json")
         assert (ended.document["done"], ended.err, len(ended.out.splitlines())) == (done, "", 1)
     refused(await threadmill_process("run", "interrupt", run), "run_already_finished")
+
+
+async def test_a_permission_is_decided_once_and_the_log_says_by_whom(
+    service: Service, client: Client, threadmill: Threadmill
+) -> None:
+    thread, (run,) = await queue(client, "may I?")
+    partition, request = ids.partition_of(ids.Ulid(thread), PARTITIONS), ids.mint()
+    await service.pool.execute("update runs set status = 'waiting_input', started_at = created_at where id = $1", run)
+    await service.pool.execute(
+        "insert into permission_requests (partition, thread, id, run, key, title, created_at)"
+        " values ($1, $2, $3, $4, 'step-1', 'May I?', now())",
+        *(partition, thread, request, run),
+    )
+    assert (await threadmill("run", "decide", request)).code == 2
+    told = (await threadmill("run", "decide", request, "--reject", "--note", "not today", "--json")).document
+    assert (told["done"], told["run"]["id"]) == ("rejected", run)
+    assert await service.pool.fetchval("select note from permission_requests where state = 'rejected'") == "not today"
+    refused(await threadmill("run", "decide", request, "--allow"), "no open permission request")
+    refused(await threadmill("run", "decide", request, "--allow", "--thread", thread), "permission_already_decided")
+    entries = await audit.page(service.pool, 10)
+    assert [(e.action, e.target, e.touched) for e in entries if e.action.startswith("permission")] == [
+        ("permission.allow", f"permission {request}", 0),
+        ("permission.reject", f"permission {request}", 1),
+    ]
+    assert {e.account for e in entries if e.target.startswith("permission")} == {client.account}
 
 
 async def test_what_was_done_is_said_in_words(client: Client, threadmill: Threadmill) -> None:
@@ -113,8 +139,8 @@ async def test_an_event_that_no_worker_applies_in_time_fails_and_is_kept(
 ) -> None:
     thread, (run,) = await queue(client, "a")
     await service.pool.execute("update partitions set paused = true")
-    monkeypatch.setattr(operator, "WAIT", 0.2)
-    refused(await threadmill("run", "interrupt", run), "no worker applied it", "queue status")
+    monkeypatch.setattr(api.operator, "WAIT", 0.2)
+    refused(await threadmill("run", "interrupt", run), "no worker applied it")
     kept = await service.pool.fetchval("select count(*) from batches where thread = $1 and applied_at is null", thread)
     assert kept == 1
 

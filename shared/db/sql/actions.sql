@@ -37,3 +37,7 @@ select asked, doing, silent from before;
 
 -- name: clock
 select clock_timestamp() as now;
+
+-- name: open_request
+-- Whose an open permission request is, looked for among all that are open. Argument: id.
+select thread from permission_requests where state = 'pending' and id = $1;
