@@ -7,10 +7,10 @@ PYTHON ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow faults faults-runs check bench lock clean
+.PHONY: help install dev test test-slow test-browser faults faults-runs check bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(VENV)/installed ## make .venv from requirements.lock (quick the second time; PYTHON=... picks an interpreter)
 	@:
@@ -19,10 +19,13 @@ dev: install ## start Postgres, Redis, the api and a worker; prints a curl to tr
 	@$(BIN)/threadmill dev $(ARGS)
 
 test: install ## all tests that take seconds, on embedded Postgres and Redis
-	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow and not browser" $(ARGS)
 
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
-	@$(BIN)/pytest -n 3 -m slow $(ARGS)
+	@$(BIN)/pytest -n 3 -m "slow and not browser" $(ARGS)
+
+test-browser: install ## the console in Chromium, with axe-core (SCREENSHOTS=DIR keeps pictures of each page)
+	@$(BIN)/pytest -n 2 -m browser $(ARGS)
 
 faults: install ## kills, stops and flushes under load, then a checker (SEEDS=1,2,3 MINUTES=5)
 	@$(BIN)/python -m tests.faults.run

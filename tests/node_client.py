@@ -1,4 +1,4 @@
-"""OpenAI's client for Node, installed once a session: programs run beside it, as a user's would."""
+"""What tests take from npm (OpenAI's client, axe-core): installed once a session, by their lock file."""
 
 import asyncio
 import fcntl
@@ -17,7 +17,7 @@ _INSTALL, _RUN = 100.0, 60.0  # seconds at most
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A directory with the client in it."""
+    """A directory with the packages in it."""
 
     directory: Path
 
@@ -49,7 +49,7 @@ def installed(factory: pytest.TempPathFactory) -> Node:
     shared = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    directory = shared / "openai-node"
+    directory = shared / "node"
     directory.mkdir(exist_ok=True)
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,14 +1,18 @@
 """A service with operators who are logged in to its console."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from shared import accounts
 from shared.models import TokenKind
 from shared.settings import Settings
+from tests import node_client
 from tests.console.browsing import Browsing
+from tests.console.chromium import running_chromium
+from tests.console.screen import Screen, connected, opened
 from tests.service import Service, running_service
 
 
@@ -53,3 +57,23 @@ async def operator(staff: Staff) -> Browsing:
 async def viewer(staff: Staff) -> Browsing:
     """Somebody who may look."""
     return await staff.browsing(staff.viewer)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the session's browser."""
+    with running_chromium(tmp_path_factory.mktemp("chromium")) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return node_client.installed(tmp_path_factory).directory / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture
+async def screen(chromium: str, axe: Path, staff: Staff) -> AsyncIterator[Screen]:
+    """A window in which somebody who may act is logged in."""
+    async with connected(chromium) as browser, opened(browser, staff.service.url, axe) as screen:
+        await screen.log_in(staff.admin)
+        yield screen
