@@ -51,9 +51,9 @@ async def the_account(connection: asyncpg.Connection, named: str | None) -> Acco
     """The account that is named, else the only one. Raises NotFound, SetupError."""
     if named is not None:
         return await accounts.find_account(connection, named)
-    found = await accounts.list_accounts(connection)
+    found = (await accounts.list_accounts(connection, 2)).items
     if len(found) != 1:
-        raise SetupError(f"there are {len(found)} accounts: name one with --account")
+        raise SetupError(f"there {'are several accounts: name one with --account' if found else 'is no account'}")
     return found[0]
 
 

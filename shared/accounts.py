@@ -16,6 +16,7 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
+from shared.inspect.page import EPOCH, FIRST, Id, Moment, Page, cut, key_of
 from shared.models import OPERATORS, BusyPolicy, OnExpired, TokenKind
 from shared.tokens import Secret
 
@@ -77,13 +78,16 @@ async def create_account(db: Database, name: str) -> Account:
     return Account(**row)
 
 
-async def list_accounts(db: Database) -> list[Account]:
-    return [Account(**row) for row in await db.fetch(statements("accounts")["list"])]
+async def list_accounts(db: Database, limit: int, after: str | None = None) -> Page[Account]:
+    """The oldest first."""
+    (beyond,) = key_of(after, Id)
+    rows = await db.fetch(statements("accounts")["list"], beyond or FIRST, limit + 1)
+    return cut([Account(**row) for row in rows], limit, lambda account: (account.id,))
 
 
 async def find_account(db: Database, id_or_name: str) -> Account:
     """Raises NotFound."""
-    row = await db.fetchrow(statements("accounts")["find"], ids.parse(id_or_name), _printable(id_or_name))
+    row = await db.fetchrow(statements("accounts")["find"], ids.parse(id_or_name), printable(id_or_name))
     if row is None:
         raise NotFound(f"There is no account {id_or_name!r}.")
     return Account(**row)
@@ -115,9 +119,26 @@ async def import_token(db: Database, account: AccountId, secret: str, name: str 
     return await _keep_token(db, account, kind, name, parsed)
 
 
-async def list_tokens(db: Database, account: AccountId | None = None) -> list[Token]:
-    """Of one account, or all of them."""
-    return [_token(row) for row in await db.fetch(statements("tokens")["list"], account)]
+async def list_tokens(
+    db: Database,
+    limit: int,
+    account: AccountId | None = None,
+    *,
+    kind: TokenKind | None = None,
+    revoked: bool | None = None,
+    after: str | None = None,
+) -> Page[Token]:
+    """The oldest first: of one account or of all, of one kind, revoked or not. One whose time is over counts as not
+    revoked."""
+    (beyond,) = key_of(after, Id)
+    kinds = list(TokenKind) if kind is None else [kind]
+    states = [False, True] if revoked is None else [revoked]
+    arguments = (kinds, states, beyond or FIRST, limit + 1)
+    sql = statements("tokens")
+    rows = await (
+        db.fetch(sql["list"], *arguments) if account is None else db.fetch(sql["list_of"], *arguments, account)
+    )
+    return cut([_token(row) for row in rows], limit, lambda token: (token.id,))
 
 
 async def revoke_token(db: Database, token: TokenId) -> Token:
@@ -157,20 +178,28 @@ async def create_agent(
     return await find_agent(db, row["id"])
 
 
-async def list_agents(db: Database, account: AccountId | None = None) -> list[Agent]:
-    """Of one account, or all of them."""
-    return [_agent(row) for row in await db.fetch(statements("agents")["list"], account)]
+async def list_agents(
+    db: Database, limit: int, account: AccountId | None = None, after: str | None = None
+) -> Page[Agent]:
+    """Of one account, or all of them; the oldest first."""
+    at, beyond = key_of(after, Moment, Id)
+    arguments = (at or EPOCH, beyond or FIRST, limit + 1)
+    sql = statements("agents")
+    rows = await (
+        db.fetch(sql["list"], *arguments) if account is None else db.fetch(sql["list_of"], *arguments, account)
+    )
+    return cut([agent_of(row) for row in rows], limit, lambda agent: (agent.created_at, agent.id))
 
 
 async def find_agent(db: Database, id_or_name: str, account: AccountId | None = None) -> Agent:
     """The agent of an id, or of a name that only one account has. Raises NotFound, Conflict."""
     wanted = ids.parse(id_or_name)
-    rows = await db.fetch(statements("agents")["find"], wanted, _printable(id_or_name), account)
+    rows = await db.fetch(statements("agents")["find"], wanted, printable(id_or_name), account)
     if not rows:
         raise NotFound(f"There is no agent {id_or_name!r}.")
     if len(rows) > 1 and rows[0]["id"] != wanted:
         raise Conflict(f"Several accounts have an agent {id_or_name!r}: give its id, or the account.")
-    return _agent(rows[0])
+    return agent_of(rows[0])
 
 
 async def change_agent(
@@ -224,7 +253,7 @@ async def _keep_token(
     owner = None if account is None else (await find_account(db, account)).id
     row = await db.fetchrow(
         statements("tokens")["create"],
-        *(id_ or ids.mint(), owner, kind, _printable(name), secret.digest, secret.prefix, life),
+        *(id_ or ids.mint(), owner, kind, printable(name), secret.digest, secret.prefix, life),
     )
     if row is None:
         raise Conflict(f"The token {secret.prefix}… is known already.")
@@ -235,7 +264,8 @@ def _token(row: asyncpg.Record) -> Token:
     return Token(**{**row, "kind": TokenKind(row["kind"])})
 
 
-def _agent(row: asyncpg.Record) -> Agent:
+def agent_of(row: asyncpg.Record) -> Agent:
+    """What a row of a statement of `sql/agents.sql` is."""
     changed = {
         "config": json.loads(row["config"]),
         "busy_policy": BusyPolicy(row["busy_policy"]),
@@ -252,10 +282,10 @@ def _check_seconds(seconds: int, least: int) -> None:
 def _checked(name: str) -> str:
     if not name.strip():
         raise InvalidRequest("A name can't be empty.")
-    return _printable(name)
+    return printable(name)
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """The name, if it is one line that Postgres can keep. Raises InvalidRequest."""
     if len(name) > _NAME_LIMIT or not (name.isprintable() or name == ""):
         raise InvalidRequest(f"A name is one line of at most {_NAME_LIMIT} printable characters.")

@@ -7,10 +7,11 @@ from typing import Annotated
 import asyncpg
 import typer
 
-from deploy import context, words
-from deploy.session import document, open_session
+from deploy import context, tables, words
+from deploy.session import AfterOption, LimitOption, document, open_session
 from shared import accounts, audit
 from shared.accounts import Account
+from shared.inspect.page import Page
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: everything in the service belongs to one.")
 
@@ -22,13 +23,27 @@ def create(
     as_json: context.JsonOption = False,
 ) -> None:
     """Make an account. It can do nothing yet: give it a token and an agent."""
-    _show([asyncio.run(_create(data, name))], as_json, single=True)
+    made = asyncio.run(_create(data, name))
+    if as_json:
+        context.print_json(document(made))
+    else:
+        _show([made])
 
 
 @app.command("list", epilog="Example:  threadmill account list --json")
-def list_(data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
-    """List all accounts, the oldest first."""
-    _show(asyncio.run(_list(data)), as_json)
+def list_(
+    limit: LimitOption = 1_000,
+    after: AfterOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """List accounts, the oldest first."""
+    found = asyncio.run(_list(data, limit, after))
+    if as_json:
+        context.print_json({"accounts": document(found.items), "after": found.after})
+        return
+    _show(found.items)
+    tables.show_more(found.after)
 
 
 async def _create(data: Path | None, name: str) -> Account:
@@ -43,14 +58,11 @@ async def _audited(connection: asyncpg.Connection, name: str) -> Account:
         return created
 
 
-async def _list(data: Path | None) -> list[Account]:
+async def _list(data: Path | None, limit: int, after: str | None) -> Page[Account]:
     async with open_session(data) as connection:
-        return await accounts.list_accounts(connection)
+        return await accounts.list_accounts(connection, limit, after)
 
 
-def _show(found: list[Account], as_json: bool, single: bool = False) -> None:
-    if as_json:
-        context.print_json(document(found[0]) if single else {"accounts": document(found)})
-        return
+def _show(found: list[Account]) -> None:
     rows = [(one.id, one.name, "held" if one.held else "", words.moment(one.created_at)) for one in found]
     context.print_table(["id", "name", "state", "created (UTC)"], rows)

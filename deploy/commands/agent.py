@@ -13,11 +13,20 @@ import typer
 from deploy import configs, context, tables, trial, words
 from deploy.commands.webhook import show_secret
 from deploy.errors import SetupError
-from deploy.session import AccountOption, account_id, document, open_session, the_account
+from deploy.session import (
+    AccountOption,
+    AfterOption,
+    LimitOption,
+    account_id,
+    document,
+    open_session,
+    the_account,
+)
 from shared import accounts, audit, webhooks
 from shared.accounts import Agent
 from shared.ids import AgentId
 from shared.inspect.actions import agents as actions
+from shared.inspect.page import Page
 from shared.models import BusyPolicy, OnExpired
 from shared.webhooks import Hook
 
@@ -69,15 +78,26 @@ def create(
     if as_json and hook is not None:
         context.print_json({**document(made), "webhook_secret": hook.secret})
         return
-    _show([made], as_json, single=True)
+    _show([made], as_json)
     if hook is not None:
         show_secret(hook)
 
 
 @app.command("list", epilog="Example:  threadmill agent list --account acme")
-def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
-    """List agents, of one account or of all."""
-    _show(asyncio.run(_list(data, account)), as_json)
+def list_(
+    account: AccountOption = None,
+    limit: LimitOption = 1_000,
+    after: AfterOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """List agents, of one account or of all, the oldest first."""
+    found = asyncio.run(_list(data, account, limit, after))
+    if as_json:
+        context.print_json({"agents": document(found.items), "after": found.after})
+        return
+    _show(found.items, as_json=False)
+    tables.show_more(found.after)
 
 
 @app.command(epilog="Example:  threadmill agent show echo --json")
@@ -111,7 +131,7 @@ def set_(
     wanted["config"] = None if config is None else configs.read(config)
     if all(value is None for value in wanted.values()):
         raise SetupError("nothing to change: give an option")
-    _show([asyncio.run(_set(data, account, agent, wanted))], as_json, single=True)
+    _show([asyncio.run(_set(data, account, agent, wanted))], as_json)
 
 
 @app.command("test", epilog='Example:  threadmill agent test echo "Hello"')
@@ -142,7 +162,7 @@ def publish(
     as_json: context.JsonOption = False,
 ) -> None:
     """Open an agent for new threads."""
-    _show([asyncio.run(_change(data, account, agent, _publish))], as_json, single=True)
+    _show([asyncio.run(_change(data, account, agent, _publish))], as_json)
 
 
 @app.command(epilog="Example:  threadmill agent unpublish echo")
@@ -153,7 +173,7 @@ def unpublish(
     as_json: context.JsonOption = False,
 ) -> None:
     """Close an agent for new threads (409 `agent_not_published`). Those it has go on."""
-    _show([asyncio.run(_change(data, account, agent, _unpublish))], as_json, single=True)
+    _show([asyncio.run(_change(data, account, agent, _unpublish))], as_json)
 
 
 @app.command(epilog="Example:  threadmill agent default echo")
@@ -164,7 +184,7 @@ def default(
     as_json: context.JsonOption = False,
 ) -> None:
     """Make an agent the one that its account uses where a request names none."""
-    _show([asyncio.run(_change(data, account, agent, _set_default))], as_json, single=True)
+    _show([asyncio.run(_change(data, account, agent, _set_default))], as_json)
 
 
 async def _create(
@@ -182,10 +202,10 @@ async def _create(
             return await accounts.find_agent(connection, made.id), hook
 
 
-async def _list(data: Path | None, account: str | None) -> list[Agent]:
+async def _list(data: Path | None, account: str | None, limit: int, after: str | None) -> Page[Agent]:
     async with open_session(data) as connection:
         owner = await account_id(connection, account)
-        return await accounts.list_agents(connection, owner)
+        return await accounts.list_agents(connection, limit, owner, after)
 
 
 async def _set(data: Path | None, account: str | None, agent: str, wanted: dict[str, Any]) -> Agent:
@@ -239,9 +259,10 @@ async def _deed(
         entry.touched = 1
 
 
-def _show(found: list[Agent], as_json: bool, single: bool = False) -> None:
+def _show(found: list[Agent], as_json: bool) -> None:
+    """A table; of one agent a document, where that is asked for."""
     if as_json:
-        context.print_json(document(found[0]) if single else {"agents": document(found)})
+        context.print_json(document(found[0]))
         return
     rows = [(a.id, a.name, a.runner, a.busy_policy, _state(a), a.account, words.moment(a.created_at)) for a in found]
     context.print_table(["id", "name", "runner", "busy policy", "state", "account", "created (UTC)"], rows)

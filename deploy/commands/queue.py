@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,13 +10,14 @@ import typer
 
 from deploy import context, tables, words
 from deploy.errors import CommandError
-from deploy.session import AccountOption, LimitOption, account_id, document, open_session
+from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
 from shared import inspect
 from shared.db.connect import AWAY, open_pool
 from shared.db.migrate import check
 from shared.inspect import batches, threads
 from shared.inspect.batches import BatchView
 from shared.inspect.counts import Count
+from shared.inspect.page import Page
 from shared.inspect.queue import Depth, QueueStatus, Rung, Stored, queue_status
 from shared.inspect.webhooks import Summary
 from shared.inspect.work import Runs
@@ -27,6 +29,16 @@ app = typer.Typer(no_args_is_help=True, help="The queue: depth, ages, wake-ups, 
 
 _REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
 LIVES = 15.0  # seconds of silence after which the other workers count one as gone, too
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Of all batches that are not applied, those that are asked for."""
+
+    partition: int | None
+    thread: str | None
+    account: str | None
+    blocked: bool
 
 
 @app.command(epilog="Example:  threadmill queue status --json")
@@ -51,22 +63,32 @@ def status(
 @app.command("list", epilog="Example:  threadmill queue list --partition 7 --limit 20")
 def list_(
     *,
-    partition: Annotated[int | None, typer.Option("--partition", "-p", min=0, help="Only this partition.")] = None,
+    partition: Annotated[
+        int | None, typer.Option("--partition", "-p", min=0, max=32_767, help="Only this partition.")
+    ] = None,
     thread: Annotated[str | None, typer.Option("--thread", help="Only this thread, blocked batches too.")] = None,
     account: AccountOption = None,
     blocked: Annotated[
         bool, typer.Option("--blocked", help="Those behind a hold, instead of those that wait.")
     ] = False,
     limit: LimitOption = 50,
+    after: AfterOption = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """List batches that are not applied, the oldest first."""
-    found = asyncio.run(_list(data, partition=partition, thread=thread, account=account, blocked=blocked, limit=limit))
+    """List batches that are not applied, the oldest first.
+
+    Those behind a hold come partition by partition, thread by thread. Where more than 200 accounts wait in a partition,
+    those that wait come partition by partition, account by account. A page of a thread's batches may be short, or
+    empty, and have a next one: so many of its account's are looked at.
+    """
+    which = Which(partition, thread, account, blocked)
+    found = asyncio.run(_list(data, which, limit, after))
     if as_json:
-        context.print_json({"batches": document(found)})
-    else:
-        tables.show_batches(found)
+        context.print_json({"batches": document(found.items), "after": found.after})
+        return
+    tables.show_batches(found.items)
+    tables.show_more(found.after)
 
 
 @app.command(epilog="Example:  threadmill queue show 4711")
@@ -103,22 +125,15 @@ async def _prepare(pool: Any) -> None:
         return
 
 
-async def _list(
-    data: Path | None,
-    *,
-    partition: int | None,
-    thread: str | None,
-    account: str | None,
-    blocked: bool,
-    limit: int,
-) -> list[BatchView]:
+async def _list(data: Path | None, which: Which, limit: int, after: str | None) -> Page[BatchView]:
     async with open_session(data) as connection:
-        if thread is not None:
-            return (await threads.find_thread(connection, thread, limit)).batches
-        if blocked:
-            return await batches.blocked_batches(connection, limit, partition)
-        owner = await account_id(connection, account)
-        return await batches.waiting_batches(connection, limit, partition, owner)
+        if which.thread is not None:
+            thread = await threads.own_row(connection, which.thread)
+            return await batches.batches_of_thread(connection, thread.partition, thread.id, limit, after)
+        if which.blocked:
+            return await batches.blocked_batches(connection, limit, which.partition, after)
+        owner = await account_id(connection, which.account)
+        return await batches.waiting_batches(connection, limit, which.partition, owner, after)
 
 
 async def _show(data: Path | None, batch: str) -> BatchView:

@@ -53,6 +53,8 @@ def show(
         context.print_table(["permission request", "run", "title", "created (UTC)", "expires (UTC)"], rows)
     if found.batches:
         tables.show_batches(found.batches)
+    if found.batches_after is not None:
+        typer.echo(f"more: threadmill queue list --thread {found.thread.id} --after {found.batches_after}", err=True)
 
 
 async def _list(data: Path | None, account: str | None, agent: str | None, limit: int) -> list[Thread]:

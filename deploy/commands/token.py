@@ -3,14 +3,16 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from deploy import context, words
+from deploy import context, tables, words
 from deploy.errors import SetupError
 from deploy.session import (
     AccountOption,
+    AfterOption,
+    LimitOption,
     YesOption,
     account_id,
     confirm,
@@ -23,6 +25,7 @@ from shared.accounts import CreatedToken, Token
 from shared.errors import NotFound
 from shared.ids import TokenId
 from shared.inspect.actions import tokens as actions
+from shared.inspect.page import Page
 from shared.models import OPERATORS, TokenKind
 
 app = typer.Typer(no_args_is_help=True, help="Tokens: their secrets are shown once and kept as SHA-256.")
@@ -52,13 +55,24 @@ def create(
 
 
 @app.command("list", epilog="Example:  threadmill token list --account acme")
-def list_(account: AccountOption = None, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
-    """List tokens, of one account or of all: never their secrets."""
-    found = asyncio.run(_list(data, account))
+def list_(
+    account: AccountOption = None,
+    kind: Annotated[TokenKind | None, typer.Option("--kind", help="Only those.")] = None,
+    revoked: Annotated[
+        bool | None, typer.Option("--revoked/--active", help="Only those that were revoked, or were not.")
+    ] = None,
+    limit: LimitOption = 1_000,
+    after: AfterOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """List tokens, of one account or of all, the oldest first: never their secrets."""
+    found = asyncio.run(_list(data, limit, account, kind=kind, revoked=revoked, after=after))
     if as_json:
-        context.print_json({"tokens": document(found)})
-    else:
-        _show(found)
+        context.print_json({"tokens": document(found.items), "after": found.after})
+        return
+    _show(found.items)
+    tables.show_more(found.after)
 
 
 @app.command(epilog="Example:  threadmill token revoke 01K5XAMPLE0000000000000000 --yes")
@@ -107,10 +121,10 @@ async def _create(
         return await actions.create(connection, audit.command_line(), owner, kind, name, life)
 
 
-async def _list(data: Path | None, account: str | None) -> list[Token]:
+async def _list(data: Path | None, limit: int, account: str | None, **which: Any) -> Page[Token]:
     async with open_session(data) as connection:
         owner = await account_id(connection, account)
-        return await accounts.list_tokens(connection, owner)
+        return await accounts.list_tokens(connection, limit, owner, **which)
 
 
 async def _revoke(data: Path | None, token: TokenId) -> Token:

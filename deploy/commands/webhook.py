@@ -10,12 +10,13 @@ import typer
 
 from deploy import context, tables, words
 from deploy.errors import SetupError
-from deploy.session import AccountOption, LimitOption, account_id, document, open_session
+from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
 from shared import accounts, audit, webhooks
 from shared.accounts import Agent
 from shared.ids import AgentId, Ulid
 from shared.inspect import webhooks as outbox
 from shared.inspect.actions import webhooks as actions
+from shared.inspect.page import Page
 from shared.inspect.webhooks import MessageState, MessageView, Summary
 from shared.webhooks import Hook
 
@@ -32,17 +33,26 @@ def list_(
     agent: AgentOption = None,
     state: Annotated[MessageState | None, typer.Option("--state", help="Only those; else some of each.")] = None,
     limit: LimitOption = 50,
+    after: AfterOption = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """List messages: due ones, dead letters, delivered ones; how late the first and how old the second are."""
-    found, numbers = asyncio.run(_list(data, agent, state, limit))
+    """List messages: due ones, dead letters, delivered ones; how late the first and how old the second are.
+
+    Pages are of one --state; without it, the first ones of each are shown.
+    """
+    if after is not None and state is None:
+        raise SetupError("--after goes on in the list of one --state: name it")
+    found, numbers = asyncio.run(_list(data, agent, state, limit, after))
     if as_json:
-        context.print_json({"messages": document(found), "summary": document(numbers)})
+        context.print_json({"messages": document(found.items), "after": found.after, "summary": document(numbers)})
         return
-    rows = [(m.id, m.type, m.state, m.agent, m.run, words.age(m.age), m.attempts, words.short(m.error)) for m in found]
+    rows = [
+        (m.id, m.type, m.state, m.agent, m.run, words.age(m.age), m.attempts, words.short(m.error)) for m in found.items
+    ]
     columns = ["message", "type", "state", "agent", "run", "age", "attempts", "error"]
     context.print_table(columns, rows, title=_sentence(numbers))
+    tables.show_more(found.after)
 
 
 @app.command(epilog="Example:  threadmill webhook show msg_01K5XAMPLE0000000000000000")
@@ -106,11 +116,14 @@ def show_secret(hook: Hook) -> None:
 
 
 async def _list(
-    data: Path | None, agent: str | None, state: MessageState | None, limit: int
-) -> tuple[list[MessageView], Summary]:
+    data: Path | None, agent: str | None, state: MessageState | None, limit: int, after: str | None
+) -> tuple[Page[MessageView], Summary]:
     async with open_session(data) as connection:
-        found = await outbox.list_messages(connection, limit, state, await _agent(connection, agent))
-        return found, await outbox.summary(connection)
+        of = await _agent(connection, agent)
+        numbers = await outbox.summary(connection)
+        if state is None:
+            return Page(await outbox.some_messages(connection, limit, of), None), numbers
+        return await outbox.list_messages(connection, limit, state, of, after), numbers
 
 
 async def _show(data: Path | None, message: str) -> MessageView:

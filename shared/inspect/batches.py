@@ -1,5 +1,6 @@
 """Batches as an operator sees them: where each stands, how old it is, why, and what happens to it next."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +14,13 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId
+from shared.inspect.page import FIRST, Id, Number, Page, Small, cursor, cut, key_of
 
-PARTITION_ACCOUNTS = 200  # accounts with work that a listing looks at in one partition
+SQL = statements("batches")
+
+PARTITION_ACCOUNTS = 200  # accounts with work in one partition, up to which a listing goes by age
+LOOKED = 10_000  # waiting batches that a page of a thread's looks at: some 10 ms
+LAST_PARTITION = (1 << 15) - 1  # that a database may have
 
 
 class BatchState(StrEnum):
@@ -70,21 +76,46 @@ class BatchView:
 
 
 async def waiting_batches(
-    db: Database, limit: int, partition: int | None = None, account: AccountId | None = None
-) -> list[BatchView]:
-    """The oldest `limit` batches that the next drains take."""
-    rows = await db.fetch(statements("inspect")["waiting"], limit, partition, account, PARTITION_ACCOUNTS)
-    return [view_of(row) for row in rows]
+    db: Database, limit: int, partition: int | None = None, account: AccountId | None = None, after: str | None = None
+) -> Page[BatchView]:
+    """What the next drains take, the oldest first.
+
+    Where more than `PARTITION_ACCOUNTS` accounts wait in a partition, that order can't be served within a bound: then
+    partition by partition, account by account, the oldest of each first. Where it comes to that between two pages, the
+    list begins anew: batches are shown twice rather than not at all.
+    """
+    place = key_of(after, Small | None, Id | None, Number)
+    if place[0] is None:
+        lanes = await _lanes(db, partition, account)
+        if lanes is not None:
+            rows = await db.fetch(SQL["oldest"], *lanes, place[2] or 0, limit + 1)
+            return cut([view_of(row) for row in rows], limit, lambda batch: (None, None, batch.id))
+        place = (None, None, None)
+    rows = await db.fetch(SQL["by_account"], *_bounds(place, partition), limit + 1)
+    return cut([view_of(row) for row in rows], limit, lambda batch: (batch.partition, batch.account, batch.id))
 
 
-async def blocked_batches(db: Database, limit: int, partition: int | None = None) -> list[BatchView]:
-    """Batches behind a hold, dead letters among them, thread by thread."""
-    return [view_of(row) for row in await db.fetch(statements("inspect")["blocked"], limit, partition)]
+async def blocked_batches(
+    db: Database, limit: int, partition: int | None = None, after: str | None = None
+) -> Page[BatchView]:
+    """Batches behind a hold, dead letters among them, partition by partition, thread by thread."""
+    rows = await db.fetch(SQL["blocked"], *_bounds(key_of(after, Small, Id, Number), partition), limit + 1)
+    return cut([view_of(row) for row in rows], limit, lambda batch: (batch.partition, batch.thread, batch.id))
 
 
-async def batches_of_thread(db: Database, partition: int, thread: ThreadId, limit: int) -> list[BatchView]:
-    """Those that are not applied, in their order."""
-    return [view_of(row) for row in await db.fetch(statements("inspect")["of_thread"], partition, thread, limit)]
+async def batches_of_thread(
+    db: Database, partition: int, thread: ThreadId, limit: int, after: str | None = None
+) -> Page[BatchView]:
+    """Those that are not applied, in their order.
+
+    They are looked for among `LOOKED` that wait of the thread's account in its partition: a page may hold fewer than
+    `limit`, or none, and have a next one.
+    """
+    (beyond,) = key_of(after, Number)
+    rows = await db.fetch(SQL["of_thread"], partition, thread, beyond or 0, limit + 1, LOOKED)
+    found = cut([view_of(row) for row in rows if row["id"] is not None], limit, lambda batch: (batch.id,))
+    edge = rows[0]["edge"]
+    return found if found.after or edge is None else Page(found.items, cursor(edge))
 
 
 async def find_batch(db: Database, id_or_ref: str) -> BatchView:
@@ -94,6 +125,25 @@ async def find_batch(db: Database, id_or_ref: str) -> BatchView:
     if row is None:
         raise NotFound(f"There is no batch {id_or_ref!r} (applied ones are removed after the time they are kept).")
     return view_of(row, row["idempotency_key"])
+
+
+async def _lanes(
+    db: Database, partition: int | None, account: AccountId | None
+) -> tuple[list[int], list[AccountId]] | None:
+    """Partitions and accounts that waiting batches are looked for in, pair by pair; None where they are too many."""
+    if account is not None:
+        partitions = [row["id"] for row in await db.fetch(SQL["partitions"], partition)]
+        return partitions, [account] * len(partitions)
+    rows = await db.fetch(SQL["lanes"], partition, PARTITION_ACCOUNTS + 1)
+    if max(Counter(row["partition"] for row in rows).values(), default=0) > PARTITION_ACCOUNTS:
+        return None
+    return [row["partition"] for row in rows], [row["account"] for row in rows]
+
+
+def _bounds(place: tuple[Any, ...], partition: int | None) -> tuple[Any, ...]:
+    """Where a list that goes partition by partition begins, and its last partition."""
+    begin = place if place[0] is not None else (partition or 0, FIRST, 0)
+    return (*begin, LAST_PARTITION if partition is None else partition)
 
 
 def view_of(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:

@@ -8,17 +8,36 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from shared import ids
 from shared.errors import InvalidRequest
+from shared.ids import Ulid
 
 T = TypeVar("T")
 
 _LONGEST = 1_000  # characters of a cursor: keys are a few ids, numbers and times
+FIRST, LAST = Ulid("0" * 26), Ulid("7" + "Z" * 25)  # of all ids
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # before every row
+END = datetime(9000, 1, 1, tzinfo=UTC)  # beyond every row, and whatever its zone within what Postgres keeps
+
+
+def _id(text: str) -> Ulid:
+    found = ids.parse(text)
+    if found is None:
+        raise ValueError("not an id")
+    return found
+
+
+# What keys are made of, each within what its column can hold: a cursor may come from anybody.
+Number = Annotated[int, Field(ge=0, lt=1 << 63)]
+Small = Annotated[int, Field(ge=0, lt=1 << 15)]  # a partition
+Id = Annotated[str, AfterValidator(_id)]
+Moment = Annotated[AwareDatetime, Field(ge=EPOCH, le=END)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ exact for what is in Redis.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
 from arq.constants import in_progress_key_prefix
@@ -16,16 +15,16 @@ from redis.asyncio import Redis
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
-from shared.ids import Ulid
 from shared.inspect import webhooks
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.work import Runs, read_runs
+from shared.inspect.workers import Worker, list_workers
 from shared.keys import Keys
 from shared.queue import AWAY as REDIS_AWAY
 
 ACCOUNTS = 200  # accounts with work looked at in one partition for the age of the oldest batch
 JOBS = 1_000  # wake-ups looked at; there is at most about one a partition
-SILENCE = 3_600.0  # seconds after which a silent worker is no longer listed
+WORKERS = 1_000  # shown with the queue, the latest started first
 ROLES = ("apply", "execute")
 PARTITIONS = 64  # of a new database: assumed where Postgres is away and can't tell
 
@@ -41,19 +40,6 @@ class Depth:
     blocked: Count
     oldest_age: float | None  # seconds, of what is waiting
     held_age: float | None  # the same of what is held
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    id: Ulid
-    host: str
-    pid: int
-    roles: str
-    version: str
-    started_at: datetime
-    applied: int
-    executing: int  # runs, at its last heartbeat
-    silent: float  # seconds since its last heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +122,7 @@ async def read_stored(db: Database) -> Stored:
     depths = await db.fetch(sql["depths"], COUNTED + 1)
     ages = {row["partition"]: (row["age"], row["held_age"]) for row in await db.fetch(sql["oldest"], ACCOUNTS)}
     dead = await db.fetchrow(sql["dead"], COUNTED + 1)
-    workers = await db.fetch(sql["workers"], SILENCE)
+    workers = await list_workers(db, WORKERS)
     return Stored(
         depths=tuple(
             Depth(
@@ -153,7 +139,7 @@ async def read_stored(db: Database) -> Stored:
         dead_age=dead["age"],
         runs=await read_runs(db),
         webhooks=await webhooks.summary(db),
-        workers=tuple(Worker(**row) for row in workers),
+        workers=tuple(workers.items),
     )
 
 

@@ -48,6 +48,7 @@ class ThreadView:
     runs: list[ThreadRun]  # the latest first
     requests: list[OpenRequest]
     batches: list[BatchView]  # not applied, in their order
+    batches_after: str | None  # there may be more: what to ask `batches_of_thread` for them with
 
 
 async def list_threads(
@@ -62,12 +63,15 @@ async def find_thread(db: Database, text: str, shown: int = SHOWN) -> ThreadView
     """One thread by its id, deleted or not; the lists in it are of at most `shown`. Raises NotFound."""
     partition, thread = await _place(db, text)
     sql = statements("inspect")
+    own = await own_row(db, thread)
+    batches = await batches_of_thread(db, partition, thread, shown)
     return ThreadView(
-        thread=await own_row(db, thread),
+        thread=own,
         hold=await holds.find(db, partition, thread),
         runs=await _runs(db, partition, thread, shown),
         requests=[OpenRequest(**request) for request in await db.fetch(sql["requests"], partition, thread)],
-        batches=await batches_of_thread(db, partition, thread, shown),
+        batches=batches.items,
+        batches_after=batches.after,
     )
 
 
@@ -99,9 +103,9 @@ async def find_run(db: Database, text: str, thread: str | None = None) -> Thread
     return ThreadRun(row["thread"], run_of(row))
 
 
-async def own_row(db: Database, id_: ThreadId) -> Thread:
-    """The thread alone, deleted or not. Raises NotFound."""
-    partition, thread = await _place(db, id_)
+async def own_row(db: Database, text: str) -> Thread:
+    """The thread alone, deleted or not, of an id or a number. Raises NotFound."""
+    partition, thread = await _place(db, text)
     row = await db.fetchrow(statements("inspect")["thread"], partition, thread)
     if row is None:
         raise NotFound(f"There is no thread {thread}.")

@@ -1,5 +1,6 @@
 """The outbox as an operator sees it: what webhooks were told, what they are still to be told, what was given up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import AgentId, RunId, ThreadId, Ulid
 from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.page import END, EPOCH, FIRST, LAST, Id, Moment, Page, cut, key_of
 from shared.webhooks import PREFIX
 
 
@@ -22,6 +24,9 @@ class MessageState(StrEnum):
     DUE = "due"  # tried at `next_try_at`, or in a worker's hands until then
     DELIVERED = "delivered"
     DEAD = "dead"  # given up: after a day, by a 410, or because the agent has no webhook any more
+
+
+SHOWN = (MessageState.DUE, MessageState.DEAD, MessageState.DELIVERED)  # in this order, where some of each are
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,39 @@ class Summary:
 
 
 async def list_messages(
-    db: Database, limit: int, state: MessageState | None = None, agent: AgentId | None = None
-) -> list[MessageView]:
-    """At most `limit` of each state, or of one."""
-    return [_view(row) for row in await db.fetch(statements("webhooks")["list"], state, agent, limit)]
+    db: Database, limit: int, state: MessageState, agent: AgentId | None = None, after: str | None = None
+) -> Page[MessageView]:
+    """Of one agent or of all. Due ones agent by agent, by when they are tried next; dead letters the longest parked
+    first; delivered ones the latest first."""
+    if state is MessageState.DUE:
+        return await _due(db, limit, agent, after)
+    at, beyond = key_of(after, Moment, Id)
+    edge = (END, LAST) if state is MessageState.DELIVERED else (EPOCH, FIRST)
+    arguments = (at or edge[0], beyond or edge[1], limit + 1)
+    sql = statements("webhooks")
+    rows = await (
+        db.fetch(sql[state], *arguments) if agent is None else db.fetch(sql[f"{state}_of"], *arguments, agent)
+    )
+    return _page(rows, limit, lambda row: (row["parked_at"] or row["delivered_at"], row["id"]))
+
+
+async def some_messages(db: Database, limit: int, agent: AgentId | None = None) -> list[MessageView]:
+    """The first `limit` of each state."""
+    return [view for state in SHOWN for view in (await list_messages(db, limit, state, agent)).items]
+
+
+async def _due(db: Database, limit: int, agent: AgentId | None, after: str | None) -> Page[MessageView]:
+    key = key_of(after, Id, Moment, Id)
+    begin = key if key[0] is not None else (agent or FIRST, EPOCH, FIRST)
+    rows = await db.fetch(statements("webhooks")["due"], *begin, agent or LAST, limit + 1)
+    return _page(rows, limit, lambda row: (row["agent"], row["next_try_at"], row["id"]))
+
+
+def _page(
+    rows: list[asyncpg.Record], limit: int, key: Callable[[asyncpg.Record], tuple[str | datetime, ...]]
+) -> Page[MessageView]:
+    found = cut(rows, limit, key)
+    return Page([_view(row) for row in found.items], found.after)
 
 
 async def find_message(db: Database, message: Ulid) -> MessageView:

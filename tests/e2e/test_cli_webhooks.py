@@ -52,7 +52,7 @@ async def test_an_agent_that_is_refused_a_webhook_is_not_made(threadmill: Thread
     )
     assert (refused.code, refused.out) == (2, "")
     assert "webhook: must begin with https://" in refused.err
-    assert (await threadmill("agent", "list", "--json")).document == {"agents": []}
+    assert (await threadmill("agent", "list", "--json")).document == {"agents": [], "after": None}
 
 
 async def test_a_webhook_is_set_moved_rotated_and_taken_away(

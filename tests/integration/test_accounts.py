@@ -20,7 +20,7 @@ async def acme(pool: asyncpg.Pool) -> Account:
 async def test_an_account_is_found_by_its_name_and_by_its_id(pool: asyncpg.Pool, acme: Account) -> None:
     assert await accounts.find_account(pool, "acme") == acme
     assert await accounts.find_account(pool, acme.id.lower()) == acme
-    assert await accounts.list_accounts(pool) == [acme]
+    assert (await accounts.list_accounts(pool, 10)).items == [acme]
 
 
 async def test_an_account_named_like_the_id_of_another_does_not_hide_it(pool: asyncpg.Pool, acme: Account) -> None:
@@ -55,7 +55,7 @@ async def test_a_token_keeps_its_digest_and_shows_its_prefix(pool: asyncpg.Pool,
     assert row["digest"] == created.secret.digest
     assert created.secret.text.startswith(row["prefix"])
     assert row["kind"] == "service_token"
-    assert await accounts.list_tokens(pool, acme.id) == [created.token]
+    assert (await accounts.list_tokens(pool, 10, acme.id)).items == [created.token]
 
 
 async def test_an_admin_token_belongs_to_no_account_and_every_other_to_one(pool: asyncpg.Pool, acme: Account) -> None:
@@ -97,7 +97,7 @@ async def test_an_agent_comes_back_as_it_was_made(pool: asyncpg.Pool, acme: Acco
     assert await accounts.find_agent(pool, agent.id) == agent == await accounts.find_agent(pool, "echo")
     assert agent.config == {"delay": 1.5, "parts": ["a", None]}
     assert (agent.busy_policy, agent.kind, agent.published) == (BusyPolicy.STEER, "pet", False)
-    assert await accounts.list_agents(pool, acme.id) == [agent]
+    assert (await accounts.list_agents(pool, 10, acme.id)).items == [agent]
 
 
 async def test_an_agents_name_is_unique_in_its_account_only(pool: asyncpg.Pool, acme: Account) -> None:
@@ -126,7 +126,7 @@ async def test_the_default_agent_is_the_first_until_another_is_chosen(pool: asyn
     second = await accounts.create_agent(pool, acme.id, "second", "echo")
     assert (first.is_default, second.is_default) == (True, False)
     assert (await accounts.set_default_agent(pool, second.id)).is_default
-    assert [agent.is_default for agent in await accounts.list_agents(pool)] == [False, True]
+    assert [agent.is_default for agent in (await accounts.list_agents(pool, 10)).items] == [False, True]
     assert not (await accounts.find_agent(pool, first.id)).is_default
 
 
@@ -155,4 +155,4 @@ async def test_a_run_time_out_that_no_run_can_have_is_refused(pool: asyncpg.Pool
         await accounts.create_agent(pool, acme.id, "other", "echo", run_timeout=seconds)
     with pytest.raises(InvalidRequest, match="run_timeout"):
         await accounts.change_agent(pool, agent.id, run_timeout=seconds)
-    assert await accounts.list_agents(pool) == [agent]
+    assert (await accounts.list_agents(pool, 10)).items == [agent]

@@ -32,11 +32,11 @@ async def test_waiting_batches_come_oldest_first_over_accounts_and_partitions(po
     for number in range(12):
         whose = (owner, other)[number % 2]
         expected.append(await add_batch(pool, whose, await add_thread(pool, whose), age=100 - number))
-    assert [batch.id for batch in await batches.waiting_batches(pool, 50)] == expected
-    assert [batch.id for batch in await batches.waiting_batches(pool, 5)] == expected[:5]
-    mine = await batches.waiting_batches(pool, 50, account=other.account)
+    assert [batch.id for batch in (await batches.waiting_batches(pool, 50)).items] == expected
+    assert [batch.id for batch in (await batches.waiting_batches(pool, 5)).items] == expected[:5]
+    mine = (await batches.waiting_batches(pool, 50, account=other.account)).items
     assert [batch.id for batch in mine] == expected[1::2]
-    one = await batches.waiting_batches(pool, 50, partition=mine[0].partition)
+    one = (await batches.waiting_batches(pool, 50, partition=mine[0].partition)).items
     assert {batch.partition for batch in one} == {mine[0].partition}
 
 
@@ -53,8 +53,8 @@ async def test_the_batches_of_a_thread_come_in_their_order_blocked_or_not(
         (behind, BatchState.BLOCKED),
         (late, BatchState.WAITING),
     ]
-    assert [batch.id for batch in await batches.blocked_batches(pool, 10)] == [dead, behind]
-    assert await batches.blocked_batches(pool, 10, (thread.partition + 1) % PARTITIONS) == []
+    assert [batch.id for batch in (await batches.blocked_batches(pool, 10)).items] == [dead, behind]
+    assert (await batches.blocked_batches(pool, 10, (thread.partition + 1) % PARTITIONS)).items == []
 
 
 async def test_dead_letters_are_listed_the_longest_parked_first(pool: asyncpg.Pool, owner: Owner) -> None:

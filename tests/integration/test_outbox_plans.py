@@ -68,11 +68,6 @@ async def test_forgetting_reads_what_is_over(connection: asyncpg.Connection) -> 
     assert await rows_read(connection, "outbox", "forget", 24.0, 30, 1_000) == 0
 
 
-@pytest.mark.parametrize("state", ["due", "dead", "delivered", None])
-async def test_a_listing_reads_what_it_shows(connection: asyncpg.Connection, state: str | None) -> None:
-    assert await rows_read(connection, "webhooks", "list", state, None, 10) <= 30
-
-
 async def test_a_summary_counts_up_to_its_bound(connection: asyncpg.Connection) -> None:
     assert await rows_read(connection, "webhooks", "summary", 101) <= 101 * 2 + 5
 

@@ -188,7 +188,7 @@ async def test_what_a_paused_account_has_waiting_is_shown_apart(pool: asyncpg.Po
     assert 60 <= (stored.oldest_age or 0) < 120
     assert (stored.held_age or 0) >= 6_000
     name = await pool.fetchval("select name from accounts where id = $1", owner.account)
-    (held, waiting) = sorted(await batches.waiting_batches(pool, 10), key=lambda batch: batch.id)
+    (held, waiting) = sorted((await batches.waiting_batches(pool, 10)).items, key=lambda batch: batch.id)
     if held.account != owner.account:
         held, waiting = waiting, held
     assert (held.state, held.reason) == (BatchState.PAUSED, f"the account {name} is paused")
@@ -196,7 +196,7 @@ async def test_what_a_paused_account_has_waiting_is_shown_apart(pool: asyncpg.Po
     await pool.execute("update partitions set paused = true where id = 7")
     both = await batches.find_batch(pool, str(held.id))
     assert both.reason == f"the partition 7 is paused and the account {name} is paused"
-    assert (await batches.batches_of_thread(pool, 7, theirs.id, 1))[0].reason == "the partition 7 is paused"
+    assert (await batches.batches_of_thread(pool, 7, theirs.id, 1)).items[0].reason == "the partition 7 is paused"
 
 
 async def test_a_paused_backlog_is_counted_up_to_a_bound(pool: asyncpg.Pool) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from shared import webhooks
 from shared.ids import AgentId, Ulid
-from shared.inspect.webhooks import MessageState, list_messages, summary
+from shared.inspect.webhooks import MessageState, list_messages, some_messages, summary
 from shared.queue import open_redis
 from shared.settings import Settings
 from tests.agents import running_stage
@@ -141,10 +141,10 @@ async def test_messages_are_listed_by_state_and_agent(
         await deliver(hooks)
     other = await another_agent(driver, receiver.url)
     await stuff(driver, other, rows=3)
-    assert [view.state for view in await list_messages(driver.pool, 50)] == ["due"] * 3 + ["dead", "delivered"]
-    assert len(await list_messages(driver.pool, 2)) == 4
-    assert [view.agent for view in await list_messages(driver.pool, 50, MessageState.DUE)] == [other] * 3
-    assert [view.state for view in await list_messages(driver.pool, 50, None, driver.caller.agent)] == [
+    assert [view.state for view in await some_messages(driver.pool, 50)] == ["due"] * 3 + ["dead", "delivered"]
+    assert len(await some_messages(driver.pool, 2)) == 4
+    assert [view.agent for view in (await list_messages(driver.pool, 50, MessageState.DUE)).items] == [other] * 3
+    assert [view.state for view in await some_messages(driver.pool, 50, driver.caller.agent)] == [
         *("dead", "delivered")
     ]
     numbers = await summary(driver.pool)

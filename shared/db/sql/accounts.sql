@@ -6,10 +6,22 @@ on conflict (name) do nothing
 returning id, name, default_agent, held, created_at;
 
 -- name: list
--- All accounts, oldest first.
+-- Accounts, the oldest first: ids are minted where they are made. Arguments: beyond this id, limit.
 select id, name, default_agent, held, created_at
 from accounts
-order by created_at, id;
+where id > $1
+order by id
+limit $2;
+
+-- name: named
+-- Accounts whose name begins with $1, in either case, by name; $2 is the first text beyond those. Arguments: beginning,
+-- its end, beyond this name and id, limit.
+select id, name, default_agent, held, created_at
+from accounts
+where lower(name) collate "C" < lower($2)
+  and (lower(name) collate "C", id) > (greatest(lower($1) collate "C", lower($3) collate "C"), $4::uuid)
+order by lower(name) collate "C", id
+limit $5;
 
 -- name: find
 -- The account of an id or of a name. Arguments: id or null, name.

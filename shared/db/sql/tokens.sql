@@ -7,11 +7,39 @@ on conflict (digest) do nothing
 returning id, account, kind, name, prefix, created_at, expires_at, revoked_at;
 
 -- name: list
--- The tokens of one account, or all of them, oldest first. Argument: account or null.
-select id, account, kind, name, prefix, created_at, expires_at, revoked_at
-from tokens
-where $1::uuid is null or account = $1
-order by created_at, id;
+-- Tokens of some kinds, revoked or not, the oldest first: of each kind and state the first ones, by ranges of an index whose
+-- order no other one has (by equality the planner may take the primary key). Arguments: kinds, states (whether revoked),
+-- beyond this id, limit.
+select t.*
+from unnest($1::text[]) k (kind)
+cross join unnest($2::boolean[]) s (revoked)
+cross join lateral (
+    select id, account, kind, name, prefix, created_at, expires_at, revoked_at
+    from tokens
+    where (kind, (revoked_at is not null), id) > (k.kind, s.revoked, $3::uuid)
+      and (kind, (revoked_at is not null), id) <= (k.kind, s.revoked, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by kind, (revoked_at is not null), id
+    limit $4
+) t
+order by t.id
+limit $4;
+
+-- name: list_of
+-- The same of one account. Arguments: kinds, states, beyond this id, limit, account.
+select t.*
+from unnest($1::text[]) k (kind)
+cross join unnest($2::boolean[]) s (revoked)
+cross join lateral (
+    select id, account, kind, name, prefix, created_at, expires_at, revoked_at
+    from tokens
+    where (account, kind, (revoked_at is not null), id) > ($5::uuid, k.kind, s.revoked, $3::uuid)
+      and (account, kind, (revoked_at is not null), id)
+          <= ($5, k.kind, s.revoked, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by account, kind, (revoked_at is not null), id
+    limit $4
+) t
+order by t.id
+limit $4;
 
 -- name: revoke
 -- Ends a token; one that was revoked before keeps its time. Argument: id.

@@ -18,29 +18,57 @@ update agents
 set webhook_url = null, webhook_secret = null, updated_at = now()
 where id = $1;
 
--- name: list
--- Rows of the outbox: at most $3 of each state, or of the state $1 alone; of one agent ($2) or of all. Due ones by when
--- they are tried next, dead letters the longest parked first, delivered ones the latest first.
-with waiting as (
-    select o.* from outbox o
-    where coalesce($1 = 'due', true) and o.delivered_at is null and o.parked_at is null
-      and ($2::uuid is null or o.agent = $2)
-    order by o.agent, o.next_try_at limit $3::int
-),
-dead as (
-    select o.* from outbox o
-    where coalesce($1 = 'dead', true) and o.parked_at is not null and ($2::uuid is null or o.agent = $2)
-    order by o.parked_at limit $3::int
-),
-delivered as (
-    select o.* from outbox o
-    where coalesce($1 = 'delivered', true) and o.delivered_at is not null and ($2::uuid is null or o.agent = $2)
-    order by o.delivered_at desc limit $3::int
-)
+-- name: due
+-- Rows that are to be told, agent by agent, by when they are tried next. Arguments: beyond this agent, time and id; up to
+-- this agent; limit.
 select o.*, clock_timestamp() as now, a.webhook_url as url
-from (select 1 as place, w.* from waiting w union all select 2, d.* from dead d union all select 3, d.* from delivered d) o
+from (select * from outbox
+      where delivered_at is null and parked_at is null
+        and (agent, next_try_at, id) > ($1::uuid, $2::timestamptz, $3::uuid) and agent <= $4::uuid
+      order by agent, next_try_at, id
+      limit $5) o
 left join agents a on a.id = o.agent
-order by o.place, coalesce(o.parked_at, o.next_try_at), o.id;
+order by o.agent, o.next_try_at, o.id;
+
+-- name: dead
+-- Dead letters, the longest parked first. Arguments: beyond this time and id, limit.
+select o.*, clock_timestamp() as now, a.webhook_url as url
+from (select * from outbox
+      where parked_at is not null and (parked_at, id) > ($1::timestamptz, $2::uuid)
+      order by parked_at, id
+      limit $3) o
+left join agents a on a.id = o.agent
+order by o.parked_at, o.id;
+
+-- name: dead_of
+-- The same of one agent. Arguments: beyond this time and id, limit, agent.
+select o.*, clock_timestamp() as now, a.webhook_url as url
+from (select * from outbox
+      where parked_at is not null and (agent, parked_at, id) > ($4::uuid, $1::timestamptz, $2::uuid) and agent <= $4
+      order by agent, parked_at, id
+      limit $3) o
+left join agents a on a.id = o.agent
+order by o.parked_at, o.id;
+
+-- name: delivered
+-- Delivered rows, the latest first. Arguments: before this time and id, limit.
+select o.*, clock_timestamp() as now, a.webhook_url as url
+from (select * from outbox
+      where delivered_at is not null and (delivered_at, id) < ($1::timestamptz, $2::uuid)
+      order by delivered_at desc, id desc
+      limit $3) o
+left join agents a on a.id = o.agent
+order by o.delivered_at desc, o.id desc;
+
+-- name: delivered_of
+-- The same of one agent. Arguments: before this time and id, limit, agent.
+select o.*, clock_timestamp() as now, a.webhook_url as url
+from (select * from outbox
+      where delivered_at is not null and (agent, delivered_at, id) < ($4::uuid, $1::timestamptz, $2::uuid) and agent >= $4
+      order by agent desc, delivered_at desc, id desc
+      limit $3) o
+left join agents a on a.id = o.agent
+order by o.delivered_at desc, o.id desc;
 
 -- name: find
 -- One row by its id: the partitions are tried one after the other.
