@@ -7,7 +7,7 @@ letter that holds the same thread; the hold is lifted when the last one of the t
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import asyncpg
 from pydantic_core import to_json
@@ -20,9 +20,17 @@ from shared.db.statements import statements
 from shared.effects import Warned, WarningCode
 from shared.errors import Conflict
 from shared.ids import BatchId, ThreadId
-from shared.inspect.batches import BatchView, readable
+from shared.inspect.batches import readable
 
 SQL = statements("deadletters")
+
+
+class Letter(NamedTuple):
+    """Where a dead letter is."""
+
+    partition: int
+    id: BatchId
+    thread: ThreadId
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +60,18 @@ class Decision:
     entry: Entry | None = None
 
 
-async def settle(db: Database, batch: BatchView, decision: Decision) -> Settled:
+async def settle(db: Database, letter: Letter, decision: Decision) -> Settled:
     """One transaction: lock, check, settle the batch, let its thread go on.
 
     Raises Conflict where it is no dead letter any more, or was skipped before, ServiceInactive where its partition is
     long in hand.
     """
-    async with holds.locked(db, batch.partition, batch.thread) as connection:
-        await _settle(connection, batch, decision)
-        held = await holds.lift(connection, batch.partition, batch.thread)
+    async with holds.locked(db, letter.partition, letter.thread) as connection:
+        await _settle(connection, letter, decision)
+        held = await holds.lift(connection, letter.partition, letter.thread)
         if decision.entry is not None:
             await audit.reached(connection, decision.entry, 1)
-    return Settled(batch.id, batch.partition, batch.thread, held)
+    return Settled(letter.id, letter.partition, letter.thread, held)
 
 
 def discarded_outcome(events: str, thread: str, reason: str) -> str:
@@ -85,21 +93,21 @@ def _without_effect(event: dict[str, Any]) -> str:
     return to_json(document).decode()
 
 
-async def _settle(connection: asyncpg.Connection, batch: BatchView, decision: Decision) -> None:
-    parked = await connection.fetchrow(SQL["parked"], batch.partition, batch.id)
+async def _settle(connection: asyncpg.Connection, letter: Letter, decision: Decision) -> None:
+    parked = await connection.fetchrow(SQL["parked"], letter.partition, letter.id)
     if parked is None:
-        raise Conflict(f"The batch {batch.id} is no dead letter (any more).")
+        raise Conflict(f"The batch {letter.id} is no dead letter (any more).")
     match decision.fate:
         case Fate.REPLAY:
-            await connection.execute(SQL["replay"], batch.partition, batch.id)
+            await connection.execute(SQL["replay"], letter.partition, letter.id)
         case Fate.DISCARD:
-            row = await connection.fetchrow(SQL["thread"], batch.partition, batch.thread)
+            row = await connection.fetchrow(SQL["thread"], letter.partition, letter.thread)
             thread = "null" if row is None else documents.thread(thread_of(row))
             outcome = discarded_outcome(parked["events"], thread, decision.reason)
-            await connection.execute(SQL["discard"], batch.partition, batch.id, outcome)
+            await connection.execute(SQL["discard"], letter.partition, letter.id, outcome)
         case Fate.SKIP:
             if parked["passed_at"] is not None:
-                raise Conflict(f"The thread of the batch {batch.id} goes on without it already.")
-            await connection.execute(SQL["pass"], batch.partition, batch.id)
+                raise Conflict(f"The thread of the batch {letter.id} goes on without it already.")
+            await connection.execute(SQL["pass"], letter.partition, letter.id)
         case _:
             assert_never(decision.fate)

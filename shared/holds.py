@@ -56,7 +56,12 @@ async def lift(connection: asyncpg.Connection, partition: int, thread: ThreadId)
     """Lets a thread go on that nothing holds any more; whether something does. The caller has its locks."""
     await connection.execute(SQL["lift"], partition, thread)
     await connection.execute(SQL["unblock"], partition, thread)
-    return bool(await connection.fetchval(SQL["held"], partition, thread))
+    return await is_held(connection, partition, thread)
+
+
+async def is_held(db: Database, partition: int, thread: ThreadId) -> bool:
+    """Whether anything holds a thread."""
+    return bool(await db.fetchval(SQL["held"], partition, thread))
 
 
 async def hold(db: Database, partition: int, thread: ThreadId, by: str, reason: str) -> bool:

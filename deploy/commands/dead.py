@@ -1,7 +1,6 @@
 """`threadmill dead`: batches that failed for good, and what an operator can do about them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,15 +14,17 @@ from deploy.session import (
     LimitOption,
     YesOption,
     account_id,
-    confirm,
     document,
     open_session,
 )
-from shared import deadletters, holds
-from shared.deadletters import Decision, Fate, Settled
+from deploy.settling import Choice, Deed, perform
+from shared import holds
+from shared.audit import Actor
 from shared.errors import Conflict
 from shared.inspect import batches, threads
 from shared.inspect import deadletters as letters
+from shared.inspect.actions import dead
+from shared.inspect.actions.dead import Told
 from shared.inspect.batches import BatchState, BatchView
 from shared.inspect.deadletters import Group, Selection
 from shared.inspect.page import Page
@@ -36,6 +37,9 @@ app = typer.Typer(
 ErrorOption = Annotated[
     str | None, typer.Option("--error", "-e", help="Only those with this error, as `threadmill dead groups` shows it.")
 ]
+ThreadOption = Annotated[str | None, typer.Option("--thread", "-t", help="Only those of this thread.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Every dead letter there is.")]
+BatchesArgument = Annotated[list[str] | None, typer.Argument(help="Numbers of batches, or their refs.")]
 BatchArgument = Annotated[str, typer.Argument(help="The number of the batch, or its ref.")]
 
 
@@ -43,7 +47,7 @@ BatchArgument = Annotated[str, typer.Argument(help="The number of the batch, or 
 def list_(
     error: ErrorOption = None,
     account: AccountOption = None,
-    thread: Annotated[str | None, typer.Option("--thread", "-t", help="Only those of this thread.")] = None,
+    thread: ThreadOption = None,
     limit: LimitOption = 50,
     after: AfterOption = None,
     data: context.DataOption = None,
@@ -85,26 +89,60 @@ def show(batch: BatchArgument, data: context.DataOption = None, as_json: context
 
 
 @app.command(epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)")
-def replay(batch: BatchArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
-    """Let a dead letter be tried again, from its first attempt, and its thread go on behind it."""
-    settled = asyncio.run(_settle(data, lambda connection: _decide(connection, batch, Decision(Fate.REPLAY))))
-    _tell("replayed", settled, as_json)
-
-
-@app.command(epilog='Example:  threadmill dead discard 4711 --reason "sent by a broken client" --yes')
-def discard(
-    batch: BatchArgument,
-    reason: Annotated[str, typer.Option("--reason", "-r", help="Why: the sender of the batch reads it.")],
+def replay(
+    named: BatchesArgument = None,
+    error: ErrorOption = None,
+    account: AccountOption = None,
+    thread: ThreadOption = None,
+    every: AllOption = False,
     yes: YesOption = False,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Give a dead letter up: it has no effect, its sender reads `batch_discarded`, its thread goes on."""
-    confirm(f"Discard the batch {batch}? Its events never take effect.", yes)
-    settled = asyncio.run(
-        _settle(data, lambda connection: _decide(connection, batch, Decision(Fate.DISCARD, holds.checked(reason))))
-    )
-    _tell("discarded", settled, as_json)
+    """Let dead letters be tried again, from their first attempt, and their threads go on behind them."""
+    choice = Choice(named or [], error, account, thread, every)
+    late = "What was skipped is applied late, behind what its thread did since."
+    perform(data, choice, Deed("Replay", "replayed", late, dead.replay, asks=False), yes, as_json)
+
+
+@app.command(epilog='Example:  threadmill dead discard 4711 --reason "sent by a broken client" --yes')
+def discard(
+    named: BatchesArgument = None,
+    *,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why: the sender of the batch reads it.")],
+    error: ErrorOption = None,
+    account: AccountOption = None,
+    thread: ThreadOption = None,
+    every: AllOption = False,
+    yes: YesOption = False,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Give dead letters up: they have no effect, their senders read `batch_discarded`, their threads go on."""
+    why = holds.checked(reason)
+
+    async def act(connection: asyncpg.Connection, actor: Actor, selection: Selection, tell: Told) -> int:
+        return await dead.discard(connection, actor, selection, why, tell)
+
+    choice = Choice(named or [], error, account, thread, every)
+    perform(data, choice, Deed("Discard", "discarded", "Their events never take effect.", act), yes, as_json)
+
+
+@app.command(epilog="Example:  threadmill dead skip 4711 --yes")
+def skip(
+    named: BatchesArgument = None,
+    error: ErrorOption = None,
+    account: AccountOption = None,
+    thread: ThreadOption = None,
+    every: AllOption = False,
+    yes: YesOption = False,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Let threads go on without their dead letters, which stay: their order is given up."""
+    choice = Choice(named or [], error, account, thread, every)
+    order = "What came after them is applied first; replayed later, they come late."
+    perform(data, choice, Deed("Skip", "skipped", order, dead.skip), yes, as_json)
 
 
 async def _list(
@@ -127,23 +165,3 @@ async def _show(data: Path | None, batch: str) -> BatchView:
     if found.state not in {BatchState.PARKED, BatchState.DISCARDED}:
         raise Conflict(f"The batch {batch} is no dead letter: it is {found.state} (`threadmill queue show`).")
     return found
-
-
-async def _decide(connection: asyncpg.Connection, batch: str, decision: Decision) -> Settled:
-    return await deadletters.settle(connection, await batches.find_batch(connection, batch), decision)
-
-
-async def _settle(data: Path | None, act: Callable[[asyncpg.Connection], Awaitable[Settled]]) -> Settled:
-    async with open_session(data) as connection:
-        return await act(connection)
-
-
-def _tell(done: str, settled: Settled, as_json: bool) -> None:
-    if as_json:
-        context.print_json({"done": done, **document(settled)})
-        return
-    typer.echo(f"Batch {settled.batch} is {done}.")
-    if settled.held:
-        typer.echo(f"Thread {settled.thread} is still held by another dead letter (`threadmill dead list`).")
-    else:
-        typer.echo(f"Thread {settled.thread} goes on.")

@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import ids
+from shared import audit, ids
 from shared.ids import BatchId
 from shared.keys import Keys
 from shared.queue import Queue, Waiting
@@ -135,6 +135,21 @@ async def test_a_dead_letter_is_listed_shown_and_replayed(
     assert (again.code, again.out) == (1, "")
     assert "no dead letter" in again.err
     assert (await threadmill("dead", "show", str(batch))).code == 1
+
+
+async def test_all_dead_letters_that_match_are_settled_at_once_but_not_unasked(
+    pool: asyncpg.Pool, owner: Owner, threadmill: Threadmill
+) -> None:
+    batches = [str(await a_dead_letter(pool, owner)) for _ in range(3)]
+    for wrong in ((), ("--all", batches[0]), ("--all", "--account", "acme")):
+        assert (await threadmill("dead", "replay", *wrong, "--yes")).code == 2, wrong
+    assert (await threadmill("dead", "replay", "--all")).code == 2, "nobody is there to be asked"
+    assert (await threadmill("dead", "skip", batches[0], "--yes")).out.startswith("1 skipped.")
+    assert (await threadmill("dead", "replay", batches[0])).code == 2, "it would be applied late"
+    done = (await threadmill("dead", "replay", "--account", "acme", "--yes", "--json")).document
+    assert done == {"done": "replayed", "reached": 3}
+    actions = [(entry.action, entry.touched) for entry in await audit.page(pool, 10)]
+    assert actions == [("dead.replay", 3), ("dead.skip", 1)]
 
 
 async def test_a_dead_letter_is_discarded_only_with_a_reason_and_a_yes(

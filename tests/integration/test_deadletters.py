@@ -9,7 +9,7 @@ import pytest
 
 from shared import deadletters, holds, ids
 from shared.db.connect import connect
-from shared.deadletters import Decision, Fate
+from shared.deadletters import Decision, Fate, Letter
 from shared.errors import Conflict, InvalidRequest, NotFound, ServiceInactive
 from shared.ids import BatchId
 from shared.inspect.batches import BatchState, find_batch
@@ -39,7 +39,8 @@ async def is_held(pool: asyncpg.Pool, thread: Row) -> bool:
 
 
 async def settle(pool: asyncpg.Pool, batch: object, fate: Fate, reason: str = "") -> deadletters.Settled:
-    return await deadletters.settle(pool, await find_batch(pool, str(batch)), Decision(fate, reason))
+    found = await find_batch(pool, str(batch))
+    return await deadletters.settle(pool, Letter(found.partition, found.id, found.thread), Decision(fate, reason))
 
 
 async def replay(pool: asyncpg.Pool, batch: object) -> deadletters.Settled:

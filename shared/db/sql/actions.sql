@@ -41,3 +41,14 @@ select clock_timestamp() as now;
 -- name: open_request
 -- Whose an open permission request is, looked for among all that are open. Argument: id.
 select thread from permission_requests where state = 'pending' and id = $1;
+
+-- name: threads_of
+-- Dead letters with their threads, in the order given. Arguments: partitions, ids.
+select b.partition, b.id, b.thread
+from unnest($1::smallint[], $2::bigint[]) with ordinality as w (partition, id, n)
+join batches b on b.partition = w.partition and b.id = w.id
+order by w.n;
+
+-- name: account_of
+-- Whose a batch is. Arguments: partition, id.
+select account from batches where partition = $1 and id = $2;

@@ -1,0 +1,100 @@
+"""Settling dead letters, as many as a selection has: page by page, each letter in a transaction of its own.
+
+However many there are, this takes the memory of a page; interrupted, it has done what the audit log says that it
+reached. Letters that somebody else settled meanwhile are passed over and not counted; so are those that died after it
+began, or what fails again at once would be replayed for ever. Refused here: undoing anything.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from shared import audit, deadletters, holds
+from shared.audit import Actor
+from shared.db.connect import Database
+from shared.db.statements import statements
+from shared.deadletters import Decision, Fate, Letter
+from shared.errors import Conflict
+from shared.ids import AccountId
+from shared.inspect.deadletters import Selection, places
+
+SQL = statements("actions")
+
+PAGE = 100  # letters looked up at once; what they hold is not read
+
+Told = Callable[[int], None]  # how many were settled so far
+
+
+async def replay(db: Database, actor: Actor, selection: Selection, tell: Told | None = None) -> int:
+    """Lets them wait again, from their first attempt; their threads go on with them. One whose thread went on without
+    it (`skip`) is applied late, behind what came after it. Returns how many; raises NotFound, ServiceInactive.
+    """
+    return await _settle(db, actor, selection, Decision(Fate.REPLAY), tell)
+
+
+async def discard(db: Database, actor: Actor, selection: Selection, reason: str, tell: Told | None = None) -> int:
+    """Gives them up for good: they never take effect, their senders read the reason, their threads go on.
+
+    Returns how many; raises InvalidRequest, NotFound, ServiceInactive.
+    """
+    return await _settle(db, actor, selection, Decision(Fate.DISCARD, holds.checked(reason)), tell)
+
+
+async def skip(db: Database, actor: Actor, selection: Selection, tell: Told | None = None) -> int:
+    """Lets their threads go on without them. They stay dead letters, and what they say is missing until they are
+    replayed: then it comes late. Returns how many held their threads; raises NotFound, ServiceInactive.
+    """
+    return await _settle(db, actor, selection, Decision(Fate.SKIP), tell)
+
+
+async def _settle(db: Database, actor: Actor, selection: Selection, decision: Decision, tell: Told | None) -> int:
+    account, reason = await _account(db, selection), decision.reason or None
+    target, done = _named(selection), 0
+    async with audit.entry(db, actor, f"dead.{decision.fate}", target, account=account, reason=reason) as entry:
+        await audit.reached(db, entry, 0)
+        counted = replace(decision, entry=entry)
+        async for page in _pages(db, selection):
+            for letter in page:
+                try:
+                    await deadletters.settle(db, letter, counted)
+                except Conflict:
+                    continue
+                done += 1
+            if tell is not None:
+                tell(done)
+        entry.touched = done
+    return done
+
+
+async def _pages(db: Database, selection: Selection) -> AsyncIterator[Sequence[Letter]]:
+    """The letters, the longest parked first; none that died since this began."""
+    began: datetime = await db.fetchval(SQL["clock"])
+    after: str | None = None
+    while True:
+        page = await places(db, selection, PAGE, after)
+        old = [place for place in page.items if place.parked_at < began]
+        rows = await db.fetch(SQL["threads_of"], [place.partition for place in old], [place.id for place in old])
+        yield [Letter(*row) for row in rows]
+        if page.after is None or len(old) < len(page.items):
+            return
+        after = page.after
+
+
+async def _account(db: Database, selection: Selection) -> AccountId | None:
+    """Whose letters they are, where they are one account's by what was selected."""
+    if selection.account is not None:
+        return selection.account
+    if selection.thread is None and len(selection.ids or ()) != 1:
+        return None
+    found = (await places(db, selection, 1, None)).items
+    return await db.fetchval(SQL["account_of"], found[0].partition, found[0].id) if found else None
+
+
+def _named(selection: Selection) -> str:
+    """What is selected, for the log."""
+    if selection.ids is not None and len(selection.ids) == 1:
+        return f"batch {selection.ids[0]}"
+    named = {"thread": selection.thread, "account": selection.account, "error": selection.error}
+    given = [f"{name} {value}" for name, value in named.items() if value is not None]
+    several = [] if selection.ids is None else [f"{len(selection.ids)} batches"]
+    return f"dead letters: {', '.join([*several, *given]) or 'all'}"
