@@ -16,8 +16,11 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.ids import BatchId
+from shared.inspect import partitions, rates
 from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.partitions import ACCOUNTS, Named
 from shared.inspect.queue import ROLES
+from shared.inspect.rates import Rates, Series
 from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.models import RunStatus
@@ -27,7 +30,6 @@ SQL = statements("overview")
 T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for one half: at night a page that says who is away helps, one that hangs does not
-ACCOUNTS = 16  # probed in one partition for the oldest batch, in case that Redis does not know which one it is
 LIVES = 15.0  # seconds of silence after which a process counts as gone
 SPOKEN_OF = 3_600.0  # seconds for which one that fell silent is still named
 ACTIVE = (RunStatus.QUEUED, RunStatus.BOOTING, RunStatus.RUNNING, RunStatus.WAITING_INPUT)
@@ -62,6 +64,8 @@ class Stored:
     runs: Runs
     workers: Alive
     apis: Alive
+    rates: Rates | None  # of the last minute; None: nobody wrote a sample
+    hour: Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Rung:
 
     waiting: int  # batches in all waiting sets
     wake_ups: Mapping[str, int]  # by role, queued and in progress
-    oldest: Sequence[tuple[int, BatchId]]  # the first of each waiting set: partition and batch
+    oldest: Named  # the first of each waiting set
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +84,10 @@ class Overview:
     errors: Mapping[str, str]
 
 
-async def overview(db: asyncpg.Connection | None, redis: Redis, keys: Keys, partitions: int) -> Overview:
-    """Both halves, or the one that there is. `db` None: nobody has a connection to Postgres."""
+async def overview(db: asyncpg.Connection | None, redis: Redis, keys: Keys, size: int) -> Overview:
+    """Both halves, or the one that there is. `db` None: nobody has a connection to Postgres. `size`: partitions."""
     errors: dict[str, str] = {}
-    rung = asyncio.create_task(_half("redis", read_rung(redis, keys, partitions), errors), name="overview redis")
+    rung = asyncio.create_task(_half("redis", read_rung(redis, keys, size), errors), name="overview redis")
     try:
         if db is None:
             errors["postgres"] = "it does not answer"
@@ -110,7 +114,7 @@ async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
     processes = await db.fetch(SQL["processes"], LIVES, SPOKEN_OF)
     runs = await read_runs(db)
     told = await rung
-    oldest = await _oldest(db, told.oldest if told else ())
+    oldest = await partitions.oldest(db, told.oldest if told else ())
     alive = {row["kind"]: Alive(row["alive"], row["silent"]) for row in processes}
     return Stored(
         backlog=Backlog(
@@ -118,18 +122,18 @@ async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
             blocked=counted(backlog["blocked"]),
             dead=counted(backlog["dead"]),
             dead_age=backlog["dead_age"],
-            oldest_age=oldest["age"],
-            at_least=told is None and oldest["looked"] >= ACCOUNTS,
+            oldest_age=max(
+                (one.age for one in oldest.values() if one.age is not None and not one.paused), default=None
+            ),
+            at_least=told is None and any(one.looked >= ACCOUNTS for one in oldest.values()),
         ),
         active=_by_status(active),
         runs=runs,
         workers=alive.get("worker", Alive(0, 0)),
         apis=alive.get("api", Alive(0, 0)),
+        rates=await rates.rates(db),
+        hour=await rates.series(db),
     )
-
-
-async def _oldest(db: Database, named: Sequence[tuple[int, BatchId]]) -> asyncpg.Record:
-    return await db.fetchrow(SQL["oldest"], ACCOUNTS, [one for one, _ in named], [batch for _, batch in named])
 
 
 def _by_status(rows: Sequence[asyncpg.Record]) -> dict[RunStatus, Count]:
@@ -140,10 +144,10 @@ def _by_status(rows: Sequence[asyncpg.Record]) -> dict[RunStatus, Count]:
     return found
 
 
-async def read_rung(redis: Redis, keys: Keys, partitions: int) -> Rung:
+async def read_rung(redis: Redis, keys: Keys, size: int) -> Rung:
     """Redis' half, in one round trip. Raises what redis raises where it is away."""
     pipeline = redis.pipeline(transaction=False)
-    for partition in range(partitions):
+    for partition in range(size):
         pipeline.zcard(keys.waiting(partition))
         pipeline.zrange(keys.waiting(partition), 0, 0)
     for role in ROLES:
