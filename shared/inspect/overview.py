@@ -40,6 +40,7 @@ class Backlog:
     """What is not applied. Ages are seconds."""
 
     waiting: Count
+    held: Count  # of those, what accounts sent that are paused
     blocked: Count
     dead: Count
     dead_age: float | None
@@ -119,6 +120,7 @@ async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
     return Stored(
         backlog=Backlog(
             waiting=counted(backlog["waiting"]),
+            held=counted(backlog["held"]),
             blocked=counted(backlog["blocked"]),
             dead=counted(backlog["dead"]),
             dead_age=backlog["dead_age"],

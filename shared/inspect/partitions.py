@@ -17,6 +17,7 @@ from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.page import Page, cut, key_of
 
 SQL = statements("partitions")
+DEPTHS = statements("inspect")["depths"]
 
 ACCOUNTS = 16  # probed in one partition for its oldest batch, in case that Redis does not know which one it is
 _BEFORE_ALL = "0" * 26
@@ -49,6 +50,7 @@ class Partition:
     id: int
     paused: bool
     waiting: Count
+    held: Count  # of accounts that are paused
     blocked: Count
     oldest_age: float | None  # seconds
     holder: Holder | None
@@ -56,7 +58,7 @@ class Partition:
     @property
     def busy(self) -> bool:
         """Whether there is anything to say of it."""
-        return bool(self.paused or self.waiting.value or self.blocked.value or self.holder)
+        return bool(self.paused or self.waiting.value or self.held.value or self.blocked.value or self.holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +81,10 @@ async def oldest(db: Database, named: Named) -> dict[int, Oldest]:
 
 async def read_partitions(db: Database, named: Named = ()) -> list[Partition]:
     """All of them, by number."""
-    depths = await db.fetch(SQL["depths"], COUNTED + 1, None)
+    depths = await db.fetch(DEPTHS, COUNTED + 1)
     ages = await oldest(db, named)
     holders = await _holders(db)
     return [_partition(row, ages, holders) for row in depths]
-
-
-async def read_partition(db: Database, partition: int) -> Partition:
-    """Raises NotFound."""
-    row = await db.fetchrow(SQL["depths"], COUNTED + 1, partition)
-    if row is None:
-        raise NotFound(f"There is no partition {partition}.")
-    return _partition(row, {}, {})
 
 
 async def accounts_with_work(db: Database, limit: int, after: str | None = None) -> Page[AccountWork]:
@@ -123,7 +117,7 @@ async def _holders(db: Database) -> dict[int, Holder]:
 def _partition(row: asyncpg.Record, ages: Mapping[int, Oldest], holders: Mapping[int, Holder]) -> Partition:
     number = row["partition"]
     age = ages[number].age if number in ages else None
-    counts = counted(row["waiting"]), counted(row["blocked"])
+    counts = counted(row["waiting"]), counted(row["held"]), counted(row["blocked"])
     return Partition(number, row["paused"], *counts, age, holders.get(number))
 
 

@@ -88,7 +88,8 @@ async def test_the_oldest_batch_is_known_though_many_accounts_have_work(
     await pool.execute("update accounts set held = true where id = $1", owners[-1].account)
     paused = await overview(db, redis, keys, PARTITIONS)
     assert paused.stored is not None
-    assert round(paused.stored.backlog.oldest_age or 0, -1) == 60
+    backlog = paused.stored.backlog
+    assert (round(backlog.oldest_age or 0, -1), backlog.waiting, backlog.held) == (60, Count(ACCOUNTS + 2), Count(1))
 
 
 async def test_a_process_that_fell_silent_is_told_apart_from_one_that_lives(

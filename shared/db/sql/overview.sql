@@ -1,12 +1,23 @@
 -- name: backlog
--- How many batches wait, and how many wait behind a hold, each up to a bound; how many are dead letters, and for how many
--- seconds the oldest has been one. (The orders are there for the planner: without them it may read the whole table.)
--- Argument: bound.
+-- How many batches wait, how many of those are of accounts that are paused, and how many wait behind a hold, each up to a
+-- bound; how many are dead letters, and for how many seconds the oldest has been one. (The orders are there for the planner:
+-- without them it may read the whole table.) Argument: bound.
 select (select count(*)
         from (select from batches
               where applied_at is null and not blocked
               order by partition, account, id
               limit $1) w) as waiting,
+       (select count(*)
+        from (select
+              from accounts a
+              cross join partitions p
+              cross join lateral (
+                  select from batches
+                  where partition = p.id and account >= a.id and account <= a.id and applied_at is null and not blocked
+                  order by account, id
+                  limit $1) one
+              where a.held
+              limit $1) h) as held,
        (select count(*)
         from (select from batches
               where applied_at is null and blocked
