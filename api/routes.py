@@ -6,7 +6,7 @@ from aiohttp import web
 
 from api.console.console import Console
 from api.console.login import Login
-from api.console.overview import OVERVIEW
+from api.console.overview import overview_page
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
@@ -108,7 +108,7 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
             web.post("/console/login", login.enter),
             web.post("/console/logout", console.door(login.leave)),
             web.post("/console/theme", console.door(login.theme)),
-            web.get("/console", console.page(OVERVIEW)),
+            web.get("/console", console.page(overview_page())),
             web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
         ]
     )

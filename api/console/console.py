@@ -76,14 +76,23 @@ class Console:
         raise NotFound("There is no such page.")
 
     async def _show(self, page: Page, visit: Visit) -> web.Response:
-        async with self.servers.connection() as db:
-            values = dict(await page.load(self._look(visit, db)))
+        values = await self._read(page, visit)
         part, stream = None, None
         if page.live:
             part = self._part(page, visit, values)
             stream = visit.address(**{LIVE: digest_of(part)})
         values |= {"page": page, "title": values.get("title", page.title), "part": part, "stream": stream}
         return await self.answer(visit, [f"{page.name}.html", "page.html"], values)
+
+    async def _read(self, page: Page, visit: Visit) -> dict[str, Any]:
+        """What a page shows. Raises PostgresAway where it shows nothing without."""
+        try:
+            async with self.servers.connection() as db:
+                return dict(await page.load(self._look(visit, db)))
+        except PostgresAway:
+            if page.without is None:
+                raise
+        return dict(await page.without(self._look(visit, None)))
 
     def _look(self, visit: Visit, db: Any) -> Look:
         return Look(db, self.servers.redis, self._settings, visit.params, visit.who.may_act)
@@ -135,9 +144,7 @@ class Console:
         key = (visit.request.path, tuple(sorted(visit.query.items())), who.may_act)
 
         async def render() -> Markup:
-            async with self.servers.connection() as db:
-                values = await page.load(self._look(visit, db))
-            return self._part(page, visit, dict(values))
+            return self._part(page, visit, await self._read(page, visit))
 
         async def goes_on() -> bool:
             try:

@@ -1,11 +1,73 @@
-"""The first page."""
+"""The first page: the service at one look, its last hour, and what is wrong with it."""
 
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.console.charts import FAILURES, LATENCY, PACE, draw, failures, per_second, seconds
 from api.console.pages import Look, Page, Values
-from shared.inspect.queue import read_stored
+from shared.db.statements import statements
+from shared.inspect.overview import Overview, overview
+from shared.inspect.queue import PARTITIONS
+from shared.inspect.rates import Series
+from shared.keys import Keys
+
+EVERY = 1.0  # seconds: whoever looks meanwhile sees what was read last
+ENDED = ("completed", "failed", "cancelled", "expired")
 
 
-async def load(look: Look) -> Values:
-    return {"waiting": await read_stored(look.db)}
+@dataclass(slots=True)
+class Glance:
+    """Reads the overview at most once in `EVERY` seconds, however many look."""
+
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _read_at: float = float("-inf")
+    _values: dict[str, Any] = field(default_factory=dict)
+    _partitions: int = 0
+
+    async def load(self, look: Look) -> Values:
+        async with self._lock:
+            begun = time.monotonic()
+            if begun - self._read_at >= EVERY:
+                if not self._partitions:
+                    self._partitions = await look.db.fetchval(statements("inspect")["partitions"])
+                self._values = await self._look(look, look.db)
+                self._read_at = begun
+            return self._values
+
+    async def without(self, look: Look) -> Values:
+        """What Redis alone can say."""
+        async with self._lock:
+            return await self._look(look, None)
+
+    async def _look(self, look: Look, db: Any) -> dict[str, Any]:
+        keys = Keys(look.settings.redis_prefix)
+        return shown(await overview(db, look.redis, keys, self._partitions or PARTITIONS))
 
 
-OVERVIEW = Page("overview", "Overview", load)
+def overview_page() -> Page:
+    """One for each console: what was read last is kept with it."""
+    glance = Glance()
+    return Page("overview", "Overview", glance.load, without=glance.without)
+
+
+def shown(seen: Overview) -> dict[str, Any]:
+    """The page's values."""
+    stored = seen.stored
+    rates = stored.rates if stored else None
+    return {
+        "seen": seen,
+        "rates": rates,
+        "failed": None if rates is None else failures(rates),
+        "ended": ended(stored.hour) if stored else {},
+        "charts": [draw(sort, stored.hour) for sort in (PACE, LATENCY, FAILURES)] if stored else [],
+        "per_second": per_second,
+        "seconds": seconds,
+    }
+
+
+def ended(hour: Series) -> dict[str, int]:
+    """Runs that ended in the last hour, as far as processes told of them."""
+    known = [point.rates for point in hour.points if point.rates is not None]
+    return {status: round(sum(getattr(rates, status) * rates.over for rates in known)) for status in ENDED}

@@ -53,12 +53,15 @@ Load: TypeAlias = Callable[[Look], Awaitable[Values]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`name`: of its templates and of its live topic."""
+    """`name`: of its templates and of its live topic. `without`: what it shows while Postgres is away, read from a
+    `Look` that has no `db`; a page without it is then the one that says so.
+    """
 
     name: str
     title: str
     load: Load
     live: bool = True  # whether it has a part that is rendered anew
+    without: Load | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The processes of the service, as each tells of itself by its heartbeats: what it is, what it does, what is asked of it.
+"""The processes of the service, as each tells of itself with its heartbeats: what it is, does, and is asked to do.
 
 A process that was ended in good order leaves no row; one that fell silent is listed for an hour. Ages are of Postgres'
 clock. Refused here: asking anything of them (`shared.inspect.actions.workers`).

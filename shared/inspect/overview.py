@@ -21,6 +21,7 @@ from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.partitions import ACCOUNTS, Named
 from shared.inspect.queue import ROLES
 from shared.inspect.rates import Rates, Series
+from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
 from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.models import RunStatus
@@ -67,6 +68,7 @@ class Stored:
     apis: Alive
     rates: Rates | None  # of the last minute; None: nobody wrote a sample
     hour: Series
+    health: PostgresHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Rung:
     waiting: int  # batches in all waiting sets
     wake_ups: Mapping[str, int]  # by role, queued and in progress
     oldest: Named  # the first of each waiting set
+    health: RedisHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
         apis=alive.get("api", Alive(0, 0)),
         rates=await rates.rates(db),
         hour=await rates.series(db),
+        health=await postgres_health(db),
     )
 
 
@@ -147,7 +151,7 @@ def _by_status(rows: Sequence[asyncpg.Record]) -> dict[RunStatus, Count]:
 
 
 async def read_rung(redis: Redis, keys: Keys, size: int) -> Rung:
-    """Redis' half, in one round trip. Raises what redis raises where it is away."""
+    """Redis' half, in three round trips. Raises what redis raises where it is away."""
     pipeline = redis.pipeline(transaction=False)
     for partition in range(size):
         pipeline.zcard(keys.waiting(partition))
@@ -155,9 +159,11 @@ async def read_rung(redis: Redis, keys: Keys, size: int) -> Rung:
     for role in ROLES:
         pipeline.zcard(keys.queue(role))
     *sets, apply, execute = await pipeline.execute()
+    health = await redis_health(redis)
     first = [(partition, members[0]) for partition, members in enumerate(sets[1::2]) if members]
     return Rung(
         waiting=sum(sets[::2]),
         wake_ups=dict(zip(ROLES, (apply, execute), strict=True)),
         oldest=[(partition, BatchId(int(member))) for partition, member in first if member.isdigit()],
+        health=health,
     )
