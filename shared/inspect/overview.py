@@ -31,6 +31,7 @@ SQL = statements("overview")
 T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for one half: at night a page that says who is away helps, one that hangs does not
+EXECUTING = 5_000  # runs counted that have left the queue: as many as fifty workers execute
 LIVES = 15.0  # seconds of silence after which a process counts as gone
 SPOKEN_OF = 3_600.0  # seconds for which one that fell silent is still named
 ACTIVE = (RunStatus.QUEUED, RunStatus.BOOTING, RunStatus.RUNNING, RunStatus.WAITING_INPUT)
@@ -114,7 +115,7 @@ async def _half(server: str, read: Awaitable[T], errors: dict[str, str]) -> T | 
 async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
     """Postgres' half. Raises what asyncpg raises where Postgres is away."""
     backlog = await db.fetchrow(SQL["backlog"], COUNTED + 1)
-    active = await db.fetch(SQL["active_runs"], COUNTED + 1)
+    active = await db.fetch(SQL["active_runs"], COUNTED + 1, EXECUTING + 1)
     processes = await db.fetch(SQL["processes"], LIVES, SPOKEN_OF)
     runs = await read_runs(db)
     told = await rung
@@ -146,7 +147,8 @@ def _by_status(rows: Sequence[asyncpg.Record]) -> dict[RunStatus, Count]:
     """Of rows with how many of a status there are among the `seen` ones that were looked at."""
     found = dict.fromkeys(ACTIVE, Count(0))
     for row in rows:
-        found[RunStatus(row["status"])] = Count(min(row["runs"], COUNTED), row["seen"] > COUNTED)
+        bound = COUNTED if row["status"] == RunStatus.QUEUED else EXECUTING
+        found[RunStatus(row["status"])] = Count(min(row["runs"], bound), row["seen"] > bound)
     return found
 
 

@@ -31,14 +31,14 @@ from (
 
 -- name: active_runs
 -- Runs that are not over, by status. Those in a worker's hands or waiting for a permission are at most one a thread and
--- have an index of their own; queued ones are what else there is. Argument: bound.
+-- have an index of their own; queued ones are what else there is. Arguments: bound of the queued ones, of the others.
 select status, count(*) as runs, seen
 from (
     select status, count(*) over () as seen
     from (select status from runs
           where status in ('booting', 'running', 'waiting_input')
           order by partition, thread
-          limit $1) e
+          limit $2) e
     union all
     select status, seen
     from (select status, count(*) over () as seen
