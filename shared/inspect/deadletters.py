@@ -15,7 +15,7 @@ from shared.errors import InvalidRequest
 from shared.ids import AccountId, BatchId, ThreadId
 from shared.inspect.batches import BatchView, view_of
 from shared.inspect.counts import COUNTED, Count, counted
-from shared.inspect.page import Page, cut, key_of
+from shared.inspect.page import Moment, Number, Page, cut, key_of
 
 SQL = statements("letters")
 
@@ -94,7 +94,7 @@ async def held_up(db: Database, partition: int, thread: ThreadId) -> Count:
 
 
 async def _places(db: Database, selection: Selection, limit: int, after: str | None) -> Sequence[Place]:
-    parked_at, last = key_of(after, datetime, int)
+    parked_at, last = key_of(after, Moment, Number)
     statement, arguments = await _which(db, selection)
     rows = await db.fetch(SQL[statement], parked_at, last, limit, *arguments)
     return [Place(row["partition"], row["id"], row["parked_at"]) for row in rows]

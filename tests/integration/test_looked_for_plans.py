@@ -1,0 +1,77 @@
+"""A page of threads or runs reads what it shows, wherever in the list it lies and whatever else there is."""
+
+from datetime import datetime
+
+import asyncpg
+import pytest
+
+from shared import ids
+from shared.ids import AccountId
+from tests.plans import explained, rows_read
+from tests.rows import add_owner
+
+MANY = 30_000  # a plan that reads them all is as far from one that reads a page as with millions
+TABLES = ("threads", "runs", "permission_requests", "leases", "batches", "thread_events")
+# Of each thread a run that waits or failed, an open request, a lease that ran out, an applied batch.
+FILL = """
+insert into threads (partition, id, account, title, client_external_ref, held, created_by, created_by_kind, updated_at,
+                     created_at, ready_at)
+select n % 64, gen_random_uuid(), '{account}', 'title ' || n,
+       case n % 3 when 0 then 'same' when 1 then 'ref ' || n end, n % 2 = 0, gen_random_uuid(), 'human_pat',
+       '2026-01-01'::timestamptz + make_interval(secs => n), '2026-01-01',
+       now() - make_interval(secs => 100 + n % 10000)
+from generate_series(1, {many}) n;
+insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at, completed_at)
+select partition, id, id, 1, case when held then 'queued' else 'failed' end, 'user_prompt', now(),
+       case when not held then now() end, now(), case when not held then now() end
+from threads;
+insert into permission_requests (partition, thread, id, run, title, created_at)
+select partition, id, id, id, 'May I?', now() from threads;
+insert into leases (partition, thread, run, owner, expires_at, taken_at)
+select partition, id, id, id, now(), now() - interval '1 day' from threads;
+insert into batches (partition, id, ref, thread, account, token, events, applied_at, outcome)
+select partition, nextval('batch_ids'), gen_random_uuid(), id, account, id, '[]', now(), '{{}}' from threads;
+"""
+
+
+@pytest.mark.slow
+async def test_a_page_of_many_threads_reads_what_it_shows(pool: asyncpg.Pool) -> None:
+    account = (await add_owner(pool)).account
+    await pool.execute(FILL.format(account=ids.to_bytes(account).hex(), many=MANY))
+    for analyzed in (False, True):
+        if analyzed:
+            await pool.execute("analyze")
+        for noun, name, arguments, most in cases(account):
+            plan = await explained(pool, noun, name, *arguments)
+            read = sum(max(rows_read(plan, table), default=0) for table in TABLES)
+            assert read <= most, (analyzed, name, plan)
+
+
+def cases(account: AccountId) -> list[tuple[str, str, tuple[object, ...], float]]:
+    ago, now = datetime.fromisoformat("2026-01-01T05:00:00+00:00"), datetime.fromisoformat("2036-01-01T00:00:00+00:00")
+    thread = ids.from_bytes((1 << 127).to_bytes(16, "big"))
+    return [
+        ("search", "newest", (None, 51, 51, None, None, None), 2 * 64 * 51),
+        ("search", "newest", (thread, 51, 51, None, None, None), 2 * 64 * 51),
+        ("search", "newest", (None, 312, 51, "title 77", None, None), 64 * 312 + 60),
+        ("search", "changed", (account, None, None, thread, 51, 51, None, None, None), 110),
+        ("search", "changed", (account, None, ago, thread, 51, 51, None, None, None), 110),
+        ("search", "changed", (account, None, None, thread, 20_000, 51, "nothing", None, None), 20_000),
+        ("search", "held", (None, 51, 51, None), 110),
+        ("search", "held", (thread, 51, 51, None), 110),
+        ("search", "referred", ("same", None, None, 51, None), 60),
+        ("search", "referred", ("same", account, thread, 51, account), 60),
+        ("search", "referred", ("ref 7", None, None, 51, None), 3),
+        ("running", "active", (None, None, None, 51, None), 60),
+        ("running", "active", (30, thread, 1, 51, None), 60),
+        ("running", "asking", (None, None, 51, None), 60),
+        ("running", "asking", (now, thread, 51, None), 60),
+        ("running", "ready", (None, None, 51, 30.0), 3 * 64),
+        ("running", "ready", (ago, thread, 51, 30.0), 3 * 64),
+        ("running", "failed", (None, None, 51), 60),
+        ("running", "failed", (now, thread, 51), 60),
+        ("running", "of_thread", (1, thread, None, 51), 2),
+        ("running", "leased", (None, None, 1_000, 51, 5.0, 10.0, thread, 300.0), 3_000),
+        ("timeline", "batches", (1, thread, account, None, 5_000, 51, 4_096), 10),
+        ("timeline", "events", (1, thread, None, 1_000, 500), 10),
+    ]
