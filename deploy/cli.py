@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from deploy.commands import account, agent, dead, dev, migrate, queue, thread, token, webhook
+from deploy.commands import account, agent, dead, dev, doctor, migrate, queue, thread, token, webhook
 from deploy.commands import run as run_commands
 from deploy.errors import CommandError
 from shared import __version__
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("dev")(dev.command)
 app.command("migrate")(migrate.command)
+app.command("doctor", epilog="Example:  threadmill doctor --json")(doctor.command)
 for noun, commands in (
     ("account", account),
     ("token", token),

@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     )
     retention_hours: float = Field(default=24.0, ge=24, description="how long applied batches and their keys are kept")
 
+    alarm_age: float = Field(
+        default=30.0,
+        gt=0,
+        description="seconds that a batch or a run may wait before `threadmill doctor` calls it late",
+    )
+    alarm_request_hours: float = Field(
+        default=24.0, gt=0, description="hours that a permission request may wait before `threadmill doctor` names it"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="auto: text in a terminal, else JSON"

@@ -31,6 +31,20 @@ async def test_without_postgres_the_state_of_redis_is_shown(threadmill: Threadmi
     assert ended.err.count("\n") == 1
 
 
+async def test_the_doctor_names_each_problem_and_exits_1(threadmill: Threadmill) -> None:
+    ended = await threadmill("doctor", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    assert (ended.code, ended.err) == (1, "")
+    document = json.loads(ended.out)
+    found = {one["code"]: one for one in document["problems"]}
+    assert not document["well"]
+    assert {"no_api", "no_worker", "redis_away"} <= set(found)
+    assert all(one["what"] and one["cause"] and one["next_step"] for one in found.values())
+    ended = await threadmill("doctor", DATABASE_URL="postgresql://127.0.0.1:1/nothing")
+    assert ended.code == 1
+    assert ended.out.startswith("error    postgres_away: ")
+    assert "  do next: Start it or mend the way." in ended.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -13,6 +13,7 @@ from shared import errors, keys, metrics
 from shared.effects import WarningCode
 from shared.errors import ThreadmillError
 from shared.inspect.batches import BatchState
+from shared.inspect.problems import ADVICE
 from shared.inspect.webhooks import MessageState
 from shared.models import RequestState, RunStatus, ThreadStatus
 from shared.settings import Settings
@@ -69,6 +70,13 @@ def test_every_metric_stands_in_the_table_with_its_meaning(name: str) -> None:
 def test_every_metric_of_the_table_exists() -> None:
     named = re.findall(r"^\| `(threadmill_\w+)` \|", REFERENCE, re.MULTILINE)
     assert sorted(named) == _registered()
+
+
+def test_the_table_of_the_doctor_is_what_the_doctor_says() -> None:
+    said = [
+        f"| `{code}` | {advice.severity} | {advice.cause} | {advice.next_step} |" for code, advice in ADVICE.items()
+    ]
+    assert re.findall(r"^\| `\w+` \| (?:error|warning|info) \|.*$", OPERATIONS, re.MULTILINE) == said
 
 
 def test_every_error_code_stands_in_the_table_with_its_statuses() -> None:
