@@ -30,6 +30,7 @@ from shared.tasks import end
 from shared.vitals import Clock, memory
 from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
+from worker.duty import Duty
 from worker.execute.executor import Executor
 from worker.lanes import Lanes
 from worker.sweep import Sweep
@@ -62,6 +63,7 @@ class Crew:
     sweep: Sweep | None = None
     upkeep: Upkeep | None = None
     executor: Executor | None = None
+    duty: Duty = field(default_factory=Duty)
     watchdog: Watchdog = field(default_factory=Watchdog)
     webhooks: Webhooks | None = None
     _beaten: float = -1e9  # when Postgres last took a heartbeat
@@ -93,8 +95,9 @@ class Crew:
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
         rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True, starter=self.executor.desk)
         swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False, starter=self.executor.desk)
-        self.doorbell = Doorbell(self._queue, blocking, rung, partitions)
-        self.sweep = Sweep(settings.database_url, swept, rung)
+        self.doorbell = Doorbell(self._queue, blocking, rung, partitions, self.duty)
+        self.sweep = Sweep(settings.database_url, swept, rung, self.duty)
+        rung.duty = swept.duty = self.duty
         self.upkeep = Upkeep(settings, open_redis(settings.redis_url, REDIS_TIMEOUT), partitions)
         if bell and self.roles != "execute":
             self._workers.append(asyncio.create_task(self.doorbell.run(), name="doorbell"))
@@ -102,10 +105,10 @@ class Crew:
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
             self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
-        self.webhooks = Webhooks(settings)
+        self.webhooks = Webhooks(settings, self.duty)
         loops = (
             *(self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget()),
-            *(self.webhooks.run(), self.beat()),
+            *(self.webhooks.run(), self.beat(), self.duty.listen(settings, self.id)),
         )
         self._others += [asyncio.create_task(loop) for loop in loops]
         self.watchdog.start()
@@ -113,6 +116,7 @@ class Crew:
     async def stop(self, timeout: float) -> None:
         """Ends what is in hand, at most `timeout` seconds in all; then everything."""
         until = asyncio.get_running_loop().time() + timeout
+        self.duty.leave()
         if self.doorbell is not None and self.sweep is not None:
             self.doorbell.stop()
             self.sweep.stop()
@@ -139,6 +143,8 @@ class Crew:
         self.check()
         if self.doorbell is None:
             raise RuntimeError("drain before start")
+        if self.duty.quiet:  # the job is lost with that: others' sweep finds what it was for
+            return 0
         async with self._turn:
             applied = await self.doorbell.lanes.drain([partition])
         while partition in self.doorbell.lanes.known:
@@ -169,7 +175,7 @@ class Crew:
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat in Redis", error=repr(error))
-            await asyncio.sleep(BEAT)
+            await self.duty.rest(BEAT)
 
     async def beat_once(self) -> None:
         connection = await self._line.get()
@@ -180,17 +186,24 @@ class Crew:
             self._clock.ask()
             self._clock.learn(await connection.fetchval(HEARTBEATS["clock"]))
         self._clock.ask()
-        row = await connection.fetchrow(SQL["beat"], *told, COUNTED, memory(), self._clock.skew)
+        row = await connection.fetchrow(SQL["beat"], *told, COUNTED, memory(), self._clock.skew, self.duty.doing)
         self._clock.learn(row["now"])
         self._beaten = time.monotonic()
         READY_RUNS.set(row["ready"])
         READY_AGE.set(row["ready_age"] or 0.0)
         if self.doorbell is not None:
             self.doorbell.workers = row["alive"]
+        self._obey(row["asked"])
         OLDEST_AGE.set(await connection.fetchval(HEARTBEATS["oldest_age"], ACCOUNTS) or 0.0)
         await self._samples.add_if_due(self._line)
         record = {"host": host, "pid": pid, "roles": self.roles, "applied": applied, "executing": executing}
+        record["doing"] = self.duty.doing
         await self._queue.beat(self.id, record, BEAT_LIFE_MS)
+
+    def _obey(self, asked: str | None) -> None:
+        self.duty.hear(asked)
+        if self.executor is not None:
+            self.executor.desk.rest(self.duty.quiet)
 
     async def _partitions(self) -> int:
         while True:

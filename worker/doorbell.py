@@ -15,6 +15,7 @@ from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import APPLY, AWAY, Queue, WakeUp
 from shared.tasks import Rest
+from worker.duty import Duty
 from worker.lanes import Lanes
 from worker.write import Disturbed
 
@@ -33,7 +34,8 @@ class Doorbell:
     bell: Queue  # a client of its own: a blocking wait holds its connection
     lanes: Lanes
     partitions: int
-    workers: int = 1  # alive, this one among them: each takes its share
+    duty: Duty = field(default_factory=Duty)
+    workers: int = 1  # at work, this one among them: each takes its share
     _rest: Rest = field(default_factory=Rest)
     _crowded: bool = False  # there is likely more to claim right behind a drain: the bell is not waited for
 
@@ -45,6 +47,9 @@ class Doorbell:
     async def run(self) -> None:
         """Works until it is told to stop, then ends what is in hand."""
         while not self.lanes.stopping:
+            if self.duty.quiet:
+                await self._rest.of(self.duty.working.wait)
+                continue
             try:
                 worked = await self.run_once()
                 if not self.lanes.busy and not (worked and self._crowded):

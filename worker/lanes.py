@@ -14,6 +14,7 @@ from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
+from worker.duty import Duty
 from worker.execute.leases import Starter
 from worker.pace import Pace
 
@@ -34,6 +35,7 @@ class Lanes:
     via: str  # what its batches are counted under: arq, sweep
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
     starter: Starter | None = None  # what executes runs in this worker
+    duty: Duty = field(default_factory=Duty)
     stopping: bool = False
     pace: Pace = field(init=False)
     first: Drainer = field(init=False)
@@ -112,7 +114,7 @@ class Lanes:
 
     async def _work_beside(self) -> int:
         applied = 0
-        while self._in_hand and not self.stopping:
+        while self._in_hand and not self.stopping and not self.duty.quiet:
             self._begun_at = asyncio.get_running_loop().time()
             applied += await self._once(self.second, self._in_hand)
             self._in_hand = self._turn()

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import signal
 from typing import Any, ClassVar
 
 import structlog
@@ -19,6 +20,7 @@ from shared.logs import configure, take_over
 from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
 from shared.settings import Settings
 from shared.start import read_settings
+from shared.tasks import end
 from worker.crew import Crew
 
 log = structlog.get_logger()
@@ -51,9 +53,17 @@ async def start(ctx: dict[str, Any]) -> None:
     take_over()
     ctx["crew"] = Crew(SETTINGS, ctx.get("roles", "apply"))
     await ctx["crew"].start(bell=False)
+    ctx["leaving"] = asyncio.create_task(_leave(ctx["crew"]))
+
+
+async def _leave(crew: Crew) -> None:
+    """A stock worker ends as for SIGTERM where an operator asks it to leave."""
+    await crew.duty.leaving.wait()
+    signal.raise_signal(signal.SIGTERM)
 
 
 async def stop(ctx: dict[str, Any]) -> None:
+    await end([ctx["leaving"]])
     await ctx["crew"].stop(timeout=JOB_TIMEOUT)
 
 
@@ -117,17 +127,19 @@ class ThreadmillWorker(Worker):
         logging.getLogger("arq.worker").setLevel(logging.WARNING)
 
     async def main(self) -> None:
-        """Runs the crew, and arq's loop every half second, until it is cancelled."""
+        """Runs the crew, and arq's loop every half second, until it is cancelled or asked to leave."""
         await self.crew.start()
         while True:
             try:
-                await self._poll_iteration()
+                if not self.crew.duty.quiet:
+                    await self._poll_iteration()
             except (*AWAY, WatchError) as error:
                 log.debug("arq's loop without Redis", error=repr(error))
             except Exception:  # whatever somebody put into the queue, it must not end the worker
                 log.exception("arq's loop met a job that it can't run")
             self.crew.check()
-            await asyncio.sleep(POLL)
+            if await self.crew.duty.left(POLL):
+                return
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Leaves our wake-ups to the doorbell, which takes them by the dozen; throws out ids that are no text."""

@@ -16,6 +16,7 @@ from shared.db.statements import statements
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
 from shared.tasks import Rest
+from worker.duty import Duty
 from worker.expiry import expire_requests
 from worker.lanes import Lanes
 from worker.transaction import BOUNDED
@@ -34,6 +35,7 @@ class Sweep:
     database_url: str
     lanes: Lanes
     rung: Lanes | None = None  # those of the same worker that take what rings: what they have is not late
+    duty: Duty = field(default_factory=Duty)
     _rest: Rest = field(default_factory=Rest)
     _line: Line = field(init=False)
     _expiry: Line = field(init=False)
@@ -50,6 +52,9 @@ class Sweep:
     async def run(self) -> None:
         """Sweeps until it is told to stop, then ends what is in hand."""
         while not self.lanes.stopping:
+            if self.duty.quiet:
+                await self._rest.of(self.duty.working.wait)
+                continue
             try:
                 await self.run_once()
             except (*AWAY, asyncpg.PostgresError, Disturbed) as error:

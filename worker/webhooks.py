@@ -25,6 +25,7 @@ from shared.tasks import end
 from shared.webhooks import PREFIX
 from worker import outbound
 from worker.delivery import TIMEOUT, Due, Tried, delay, tell
+from worker.duty import Duty
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -43,6 +44,7 @@ _FIRST = Ulid("0" * 26)
 @dataclass(slots=True)
 class Webhooks:
     settings: Settings
+    duty: Duty = field(default_factory=Duty)
     _line: Line = field(init=False)
     _client: httpx2.AsyncClient = field(init=False)
     _calls: dict[asyncio.Task[Tried], Due] = field(default_factory=dict)
@@ -74,7 +76,7 @@ class Webhooks:
         self._ended.clear()
         await self._settle([task for task in self._calls if task.done()])
         began = 0
-        if len(self._calls) < CALLS:
+        if len(self._calls) < CALLS and not self.duty.quiet:
             rows = await self._claim()
             began = len(rows)
             for row in rows:

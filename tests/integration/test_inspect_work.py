@@ -158,7 +158,7 @@ async def test_a_heartbeat_reads_no_more_of_a_backlog_than_its_bound(
     await pool.execute("analyze threads")
     connection = await connect(settings.database_url, **BY_INDEX)
     text = statements("sweep")["beat"].rstrip(";")
-    arguments = (ids.mint(), "a", 1, "all", "0.1.0", 0, 0, 100, 0, None)
+    arguments = (ids.mint(), "a", 1, "all", "0.1.0", 0, 0, 100, 0, None, "work")
     plan: dict[str, Any] = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))[
         0
     ]["Plan"]

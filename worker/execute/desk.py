@@ -25,7 +25,8 @@ class Desk:
     capacity: int  # runs at once; 0: this worker executes none
     running: Collection[ThreadId]  # threads whose runs are driven now
     call: Callable[[Sequence[ThreadId]], None]  # rings for other workers
-    closed: asyncio.Event = field(default_factory=asyncio.Event)  # nothing more is taken
+    closed: asyncio.Event = field(default_factory=asyncio.Event)  # the worker ends: nothing more is taken
+    quiet: bool = False  # nothing more is taken until an operator says so
     filled: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to take, or to begin
     _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of their turns
     _again: dict[ThreadId, int] = field(default_factory=dict)  # offered while their last run was being put away
@@ -35,9 +36,18 @@ class Desk:
 
     @property
     def room(self) -> int:
-        if self.closed.is_set():
+        if self.shut:
             return 0
         return max(0, self.capacity - len(self.running) - len(self._leased) - self._reserved - self._in_hand)
+
+    @property
+    def shut(self) -> bool:
+        return self.quiet or self.closed.is_set()
+
+    def rest(self, quiet: bool) -> None:
+        """Takes nothing from now on, or takes again."""
+        self.quiet = quiet
+        self._wake()
 
     @property
     def pending(self) -> bool:
@@ -62,14 +72,14 @@ class Desk:
     def find(self, where: Iterable[Where]) -> None:
         """Threads whose run has waited for long, the longest first: they are before all others."""
         found = {thread: partition for partition, thread in where}
-        if found and self.capacity and not self.closed.is_set():
+        if found and self.capacity and not self.shut:
             self._wanted = found | {thread: at for thread, at in self._wanted.items() if thread not in found}
             self.filled.set()
 
     def _want(self, where: Iterable[Where]) -> list[ThreadId]:
         """Those that were not known, as far as they are remembered or others are to be told."""
         new = {thread: partition for partition, thread in where if thread not in self._wanted}
-        if self.capacity and new and not self.closed.is_set():
+        if self.capacity and new and not self.shut:
             self._wanted.update(list(new.items())[: max(MOST_WANTED - len(self._wanted), 0)])
             self.filled.set()
         return list(new)

@@ -150,24 +150,25 @@ cross join lateral (
 select clock_timestamp() as now;
 
 -- name: beat
--- Says that this worker lives, and what it does; returns how many do, itself among them, how many runs wait for a worker,
--- up to a bound ($8), and for how many seconds the oldest of them has; and Postgres' clock.
+-- Says that this worker lives, and what it does; returns how many are at work, itself among them, how many runs wait for a
+-- worker, up to a bound ($8), and for how many seconds the oldest of them has; what an operator asks; and Postgres' clock.
 with me as (
-    insert into workers (id, host, pid, roles, version, applied, executing, memory, skew)
-    values ($1, $2, $3, $4, $5, $6, $7, $9, $10)
+    insert into workers (id, host, pid, roles, version, applied, executing, memory, skew, doing)
+    values ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11)
     on conflict (id) do update
     set seen_at = clock_timestamp(), applied = excluded.applied, executing = excluded.executing,
-        memory = excluded.memory, skew = excluded.skew
-    returning id
+        memory = excluded.memory, skew = excluded.skew, doing = excluded.doing
+    returning asked
 ),
 dead as (
     delete from workers where seen_at < clock_timestamp() - interval '1 hour'
 )
 select (select 1 + count(*)::int from workers
-        where id <> $1 and seen_at > clock_timestamp() - interval '15 seconds') as alive,
+        where id <> $1 and doing = 'work' and seen_at > clock_timestamp() - interval '15 seconds') as alive,
        (select count(*) from (select from threads where ready_at is not null order by ready_at limit $8) r) as ready,
        (select extract(epoch from clock_timestamp() - min(ready_at))::float8 from threads
         where ready_at is not null) as ready_age,
+       (select asked from me) as asked,
        clock_timestamp() as now;
 
 -- name: leave
