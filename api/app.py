@@ -14,6 +14,7 @@ from api.console.files import read_files
 from api.console.login import Login
 from api.console.servers import open_servers
 from api.follow import Hub
+from api.gate import Gate
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.door import Door
@@ -42,7 +43,8 @@ _HEALTH_TIMEOUT = 1.0  # seconds
 async def create_app(settings: Settings) -> web.Application:
     """The application, not started: its servers are opened here, its loops begin with it and end behind it."""
     pool = await open_pool(settings.database_url)
-    inbox, hub = Inbox(settings, pool), Hub(settings)
+    postgres = Postgres(pool)
+    inbox, hub, gate = Inbox(settings, pool), Hub(settings), Gate(settings, postgres)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
     heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams)
@@ -51,25 +53,29 @@ async def create_app(settings: Settings) -> web.Application:
     async def servers(_: web.Application) -> AsyncIterator[None]:
         await inbox.start()
         await hub.start()
+        await gate.start()
         heartbeat.start()
         yield
         await heartbeat.close()
         await console.close()
+        await gate.close()
         await hub.close()
         await inbox.close()
         await redis.aclose()
         pool.terminate()
 
-    app = build_app(settings, inbox, hub, Postgres(pool), health)
+    app = build_app(settings, inbox, hub, gate, postgres, health)
     add_console(app, console)
     app.cleanup_ctx.append(servers)
     app[HEARTBEAT] = heartbeat
     return app
 
 
-def build_app(settings: Settings, inbox: Inbox, hub: Hub, postgres: Postgres, health: Health) -> web.Application:
+def build_app(
+    settings: Settings, inbox: Inbox, hub: Hub, gate: Gate, postgres: Postgres, health: Health
+) -> web.Application:
     """Handlers over servers that are given."""
-    door = Door(settings, inbox, postgres, Tokens(postgres, settings.token_cache), Agents(postgres))
+    door = Door(settings, inbox, postgres, Tokens(postgres, settings), Agents(postgres), gate)
 
     async def drain(_: web.Application) -> None:
         health.drain()

@@ -16,6 +16,7 @@ from api.postgres import Postgres
 from shared import reads, tokens
 from shared.errors import Forbidden, Unauthenticated
 from shared.models import OPERATORS
+from shared.settings import Settings
 from shared.views import Caller
 
 # Both schemes: `Bearer <token>` and `Snowflake Token="<token>"`.
@@ -25,8 +26,9 @@ _LIMIT = 50_000  # tokens remembered in one process: about 20 MB
 
 
 class Tokens:
-    def __init__(self, postgres: Postgres, keep: float) -> None:
+    def __init__(self, postgres: Postgres, settings: Settings) -> None:
         self._postgres = postgres
+        self._settings, keep = settings, settings.token_cache
         self._lookup: Lookup[bytes, Caller] = Lookup(
             self._load, lambda caller: keep if caller else min(keep, _KEEP_UNKNOWN), _LIMIT
         )
@@ -45,6 +47,6 @@ class Tokens:
         return caller
 
     async def _load(self, digest: bytes) -> Caller | None:
-        caller = await reads.caller(self._postgres, digest)
+        caller = await reads.caller(self._postgres, digest, self._settings)
         # The index found it; this comparison takes the same time wherever two digests differ.
         return caller if caller is not None and hmac.compare_digest(caller.digest, digest) else None

@@ -13,7 +13,7 @@ import structlog
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
-from shared.errors import ServiceInactive
+from shared.errors import BacklogFull
 from shared.metrics import BACKLOG, REDIS_ERRORS
 from shared.queue import AWAY, Queue
 
@@ -41,9 +41,9 @@ class Backlog:
     def full(self) -> bool:
         return self.size > self.limit
 
-    def refusal(self) -> ServiceInactive:
+    def refusal(self) -> BacklogFull:
         waiting = f"{self.size} batches wait, {self.limit} may, the oldest for {self.age:.0f} s"
-        return ServiceInactive(f"The backlog is over its limit: {waiting}.", retry_after=AGAIN)
+        return BacklogFull(f"The backlog is over its limit: {waiting}.", retry_after=AGAIN)
 
     async def run(self) -> None:
         """Looks until it is cancelled."""

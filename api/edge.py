@@ -4,7 +4,7 @@ It wraps the application rather than being a middleware of it: aiohttp builds a 
 is logged: somebody may have put a token into it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 ID = web.RequestKey("id", str)  # of a request, for an answer that begins before its handler ends
+RATE = web.RequestKey("rate", Mapping[str, str])  # of a caller with limits: what its answer says of them
 _CORTEX = "/api/v2/"
 _GONE = 499  # nobody reads it: the client went away before its request was whole
 
@@ -44,6 +45,8 @@ def edge(handle: Handler) -> Handler:
             log.exception("request failed", method=request.method)
             response = errors.envelope(InternalError(), request.path, request_id)
         response.headers[negotiation.REQUEST_ID] = request_id  # of a stream it is long gone
+        if RATE in request:
+            response.headers.update(request[RATE])
         if request.path.startswith(_CORTEX):
             response.headers[negotiation.CORTEX_REQUEST_ID] = request_id
         _counter(response.status).inc()

@@ -15,6 +15,7 @@ from shared.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    RateLimited,
     ThreadmillError,
     TooLarge,
     Unauthenticated,
@@ -48,6 +49,8 @@ def envelope(error: ThreadmillError, path: str, request_id: str, status: int | N
         response.headers[RETRY_AFTER] = str(error.retry_after)
     if error.replayed:
         response.headers.update(negotiation.REPLAYED)
+    if isinstance(error, RateLimited):
+        response.headers.update(error.fields)
     if isinstance(error, Unauthenticated):
         response.headers[WWW_AUTHENTICATE] = "Bearer"
     return response

@@ -70,9 +70,11 @@ def error(reason: ThreadmillError) -> bytes:
 
 
 def response(request: web.Request) -> web.StreamResponse:
-    """The head of the answer, with the request's id: what the edge adds to a finished one comes too late."""
+    """The head of the answer, with the request's id and rate: what the edge adds to a finished one comes too late."""
     fields = CIMultiDict(_FIELDS)
     fields[REQUEST_ID] = request[edge.ID]
+    if edge.RATE in request:
+        fields.update(request[edge.RATE])
     return web.StreamResponse(headers=fields)
 
 

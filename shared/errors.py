@@ -16,10 +16,12 @@ ThreadmillError
 ├── RateLimited               429 rate_limited
 ├── InternalError             500 internal_error
 └── ServiceInactive           503 service_inactive
+    └── BacklogFull
 
 A docstring is the default message.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -123,6 +125,18 @@ class RateLimited(ThreadmillError):
     status = 429
     code = "rate_limited"
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        retry_after: int = 1,
+        limit: str = "rate",
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.limit = limit  # which one, as the counters name it
+        self.fields = fields or {}  # `RateLimit` and `RateLimit-Policy`
+
 
 class InternalError(ThreadmillError):
     """The service failed; the request id is in the log."""
@@ -133,3 +147,7 @@ class ServiceInactive(ThreadmillError):
 
     status = 503
     code = "service_inactive"
+
+
+class BacklogFull(ServiceInactive):
+    """Too much waits already."""

@@ -8,6 +8,10 @@ threadmill:waiting:<p>        ZSET   batch id -> accepted at, ms, of one partiti
 threadmill:rung:<p>           string set while a wake-up for the partition is waiting
 threadmill:wake:<role>        list   one element a worker to wake
 threadmill:worker:<id>        string a live worker, JSON, with a time to live
+threadmill:rate:token:<id>    string a token's bucket: when it is full again, µs; gone once it is
+threadmill:rate:account:<id>  string the same of an account
+threadmill:limited            ZSET   who a limit refused, `<kind> <account> <token>` -> last time, ms
+threadmill:limited:counts     HASH   the same -> how often
 threadmill:outcomes:<api>     channel of one api process: outcomes it waits for
 threadmill:thread:<id>        channel: the thread has something new
 threadmill:nudges             channel: threads whose executing run has news (interrupted, steered)
@@ -39,6 +43,20 @@ class Keys:
 
     def worker(self, worker: str) -> str:
         return f"{self.prefix}threadmill:worker:{worker}"
+
+    def token_rate(self, token: str) -> str:
+        return f"{self.prefix}threadmill:rate:token:{token}"
+
+    def account_rate(self, account: str) -> str:
+        return f"{self.prefix}threadmill:rate:account:{account}"
+
+    @property
+    def limited(self) -> str:
+        return f"{self.prefix}threadmill:limited"
+
+    @property
+    def limited_counts(self) -> str:
+        return f"{self.prefix}threadmill:limited:counts"
 
     def outcomes(self, api: str) -> str:
         return f"{self.prefix}threadmill:outcomes:{api}"

@@ -110,6 +110,7 @@ PARKED = Counter("threadmill_parked_batches", "Batches that became dead letters"
 WEBHOOKS = Counter("threadmill_webhooks", "Tries to tell a webhook, by what came of them", ["result"])
 REDIS_ERRORS = Counter("threadmill_redis_errors", "Calls to Redis that failed", ["call"])
 POSTGRES_ERRORS = Counter("threadmill_postgres_errors", "Calls to Postgres that failed", ["call"])
+LIMITED = Counter("threadmill_limited_requests", "Requests refused by a limit", ["limit"])
 REQUESTS = Counter("threadmill_requests", "Requests answered", ["status"])
 OLDEST_AGE = Gauge(
     "threadmill_oldest_batch_seconds", "For how long the oldest batch of the whole service has waited; 0: none waits"

@@ -218,6 +218,25 @@ class Queue:
         """Says that a worker lives, for those who look with redis-cli."""
         await self._redis.set(self._keys.worker(worker), json.dumps(record), px=life_ms)
 
+    async def take(self, asked: Sequence[tuple[int, Sequence[tuple[str, float, float]]]]) -> list[int]:
+        """Takes from token buckets, as the script `take` says: for each request its units, and its buckets' keys, µs a
+        unit and µs of a whole bucket; returns four numbers for each.
+        """
+        keys: list[str] = []
+        args: list[str | int | bytes] = []
+        for units, buckets in asked:
+            args += [units, len(buckets)]
+            for key, interval, whole in buckets:
+                keys.append(key)
+                args += [repr(interval), repr(whole)]
+        answers: list[int] = await self._run("take", keys, args)
+        return answers
+
+    async def note_refused(self, refused: Mapping[str, int], most: int) -> None:
+        """Adds to the note of who was refused by a limit, and how often; at most `most` of them are kept."""
+        args = [most, *(item for pair in refused.items() for item in pair)]
+        await self._run("refused", [self._keys.limited, self._keys.limited_counts], args)
+
     async def ping(self) -> None:
         await self._redis.ping()
 

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from shared.db.records import run_of, thread_of
 from shared.db.statements import statements
 from shared.ids import AccountId, AgentId, RunId, ThreadId
+from shared.limits import Defaults, limits_of
 from shared.models import BusyPolicy, Thread, TokenKind
 from shared.views import AgentView, Caller, RunView
 
@@ -26,10 +27,15 @@ class Source(Protocol):
     async def fetchrow(self, statement: str, /, *arguments: Any) -> Any: ...
 
 
-async def caller(source: Source, digest: bytes) -> Caller | None:
-    """Who the token of this SHA-256 speaks for; None where it is unknown or revoked."""
+async def caller(source: Source, digest: bytes, defaults: Defaults) -> Caller | None:
+    """Who the token of this SHA-256 speaks for; None where it is unknown or revoked. `defaults` are the limits that
+    hold where its rows say nothing.
+    """
     row = await source.fetchrow(SQL["caller"], digest)
-    return None if row is None else Caller(row["token"], row["account"], TokenKind(row["kind"]), row["digest"])
+    if row is None:
+        return None
+    kind, limits = TokenKind(row["kind"]), limits_of(row, defaults)
+    return Caller(row["token"], row["account"], kind, row["digest"], limits)
 
 
 async def agent(source: Source, id_: AgentId) -> AgentView | None:

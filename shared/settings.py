@@ -40,6 +40,17 @@ class Settings(BaseSettings):
     token_cache: float = Field(default=10.0, ge=0, le=30, description="seconds a token is trusted without a look-up")
     backlog_limit: int = Field(default=5_000_000, gt=0, description="waiting batches above which accepts get 503")
 
+    token_rate: float = Field(default=0.0, ge=0, description="requests a second of one token; 0: no limit")
+    token_burst: int = Field(default=0, ge=0, description="of them at once; 0: one second's worth")
+    account_rate: float = Field(default=0.0, ge=0, description="the same of one account, over all its tokens")
+    account_burst: int = Field(default=0, ge=0, description="of them at once; 0: one second's worth")
+    account_in_flight: int = Field(
+        default=0, ge=0, le=100_000, description="batches of one account that are accepted and not applied; 0: no limit"
+    )
+    account_concurrency: int = Field(
+        default=0, ge=0, description="runs of one account that one worker executes at once; 0: no limit"
+    )
+
     flush_limit: int = Field(
         default=48,
         gt=0,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from shared.effects import EventLogged
 from shared.ids import AccountId, AgentId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
+from shared.limits import Limits
 from shared.models import BusyPolicy, Run, RunError, RunStatus, TokenKind
 
 
@@ -17,6 +18,7 @@ class Caller:
     account: AccountId
     kind: TokenKind
     digest: bytes
+    limits: Limits | None = None  # None: there are none
 
 
 @dataclass(frozen=True, slots=True)

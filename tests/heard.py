@@ -11,6 +11,7 @@ from aiohttp import web
 
 from api.app import build_app
 from api.follow import Hub
+from api.gate import Gate
 from api.handlers.health import Health
 from api.inbox import Inbox
 from api.postgres import Postgres
@@ -71,7 +72,12 @@ async def heard_api(settings: Settings) -> AsyncIterator[Heard]:
         stack.push_async_callback(inbox.close)
         await hub.start()
         stack.push_async_callback(hub.close)
-        runner = Runner(build_app(settings, inbox, hub, Postgres(pool), Health(pool, redis)), shutdown_timeout=2)
+        postgres = Postgres(pool)
+        gate = Gate(settings, postgres)
+        await gate.start()
+        stack.push_async_callback(gate.close)
+        app = build_app(settings, inbox, hub, gate, postgres, Health(pool, redis))
+        runner = Runner(app, shutdown_timeout=2)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from api.dialects import shell
-from api.dialects.operations import KEY, SECURITY, Answer, Dialect, Model, Operation, Schema, Sent
+from api.dialects.operations import KEY, RATE, SECURITY, Answer, Dialect, Model, Operation, Schema, Sent
 
 _REF = "#/components/schemas/{model}"
-_LATER = frozenset({"409", "503"})  # a key whose request is under way says when to try again
+_LATER = frozenset({"409", "429", "503"})  # a key whose request is under way says when to try again
 _KEY_USED = "The Idempotency-Key stands for another request."
 _UNDER_WAY = "The first request of the Idempotency-Key is still under way: try again."
 _JSON, _SSE = "application/json", "text/event-stream"
@@ -70,7 +70,7 @@ class _Writer:
             "securitySchemes": SECURITY,
             "responses": {status: self._refusal(status, says) for status, says in plain},
             "parameters": dict(self._dialect.common),
-            "headers": dict(self._dialect.headers),
+            "headers": dict(self._dialect.headers) | dict(RATE),
             "schemas": self._definitions,
         }
 
@@ -133,7 +133,8 @@ class _Writer:
         }
 
     def _refusal(self, status: str, says: str) -> Schema:
-        headers = self._headers(("Retry-After",) if status in _LATER else ())
+        names = ("Retry-After",) if status in _LATER else ()
+        headers = self._headers((*names, *RATE) if status == "429" else names)
         content = {_JSON: {"schema": self._schema(self._dialect.error)}}
         return {"description": says, "headers": headers, "content": content}
 
@@ -148,7 +149,7 @@ def refusals(dialect: Dialect, operation: Operation) -> Mapping[str, str]:
     """Every status that the operation can refuse a request with, and when it does."""
     if not operation.token:
         return {}
-    can = {"400", "401", "403", "500", "503"}
+    can = {"400", "401", "403", "429", "500", "503"}
     can |= {"404"} if "{" in operation.path or operation.method != "get" else set()
     can |= {"413", "415"} if operation.body is not None else set()
     found = {status: says for status, says in dialect.refusals.items() if status in can}

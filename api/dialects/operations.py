@@ -131,6 +131,18 @@ REPLAYED: Schema = {
     "schema": {"const": "true"},
 }
 RETRY_AFTER: Schema = {"description": "Seconds to wait before another try.", "schema": {"type": "integer"}}
+RATE: Mapping[str, Schema] = {
+    "RateLimit-Policy": {
+        "description": "The limit that decides, `token` or `account`: so many requests at once (`q`), which come back "
+        "within so many seconds (`w`). Of `in_flight`: so many batches. Nothing where there is no limit.",
+        "schema": {"type": "string", "examples": ['"account";q=100;w=2']},
+    },
+    "RateLimit": {
+        "description": "What is left of it (`r`), and in how many seconds it is whole again (`t`); where a request was "
+        "refused, in how many it may come again.",
+        "schema": {"type": "string", "examples": ['"account";r=0;t=1']},
+    },
+}
 SECURITY: Schema = {
     "token": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <token>`"},
     "snowflake": {
@@ -147,6 +159,7 @@ REFUSALS: Mapping[str, str] = {
     "404": "There is no such thing, or it is another account's.",
     "413": "The body is over the limit.",
     "415": "The body is not `application/json` in UTF-8, or is encoded.",
+    "429": "Too many requests, or batches in flight: a limit is reached, and the message names it. Nothing was stored.",
     "500": "The service failed.",
     "503": "The service can't take this now: try again later.",
 }

@@ -46,6 +46,7 @@ class Asking:
         known = None if key is None else await self._door.inbox.recall(caller.token, key)
         if known is not None:
             return taken(known)
+        await self._door.admit(request, caller)
         place = await self._place(caller, body)
         if place is not None:
             await self._check_parent(place, body)
@@ -56,7 +57,7 @@ class Asking:
         thread, new = (place.id, None) if place else (ThreadId(ids.mint()), _new(caller, agent))
         limit = self._door.settings.wait_limit
         wait = min(limit, STEP) if body.stream else limit  # a stream is opened before anybody takes it for dead
-        return await self._door.submit(caller, thread, batch, wait, new=new, idempotency=key)
+        return await self._door.submit(request, caller, thread, batch, wait, new=new, idempotency=key, admitted=True)
 
     async def settle(self, answer: Applied | Pending, outlet: Outlet, comment: bytes = b"") -> Applied:
         """The outcome, as long as its client is there; `comment` is what that hears in between.

@@ -29,7 +29,7 @@ class CortexThreads:
         new = NewThread(None, caller.kind, origin_application=creation.origin_application)
         # The thread is there as soon as it is accepted: nobody waits long for the outcome of nothing.
         wait = self._door.wait(request)
-        answer = await self._door.submit(caller, ThreadId(ids.mint()), (), wait, new=new, idempotency=key)
+        answer = await self._door.submit(request, caller, ThreadId(ids.mint()), (), wait, new=new, idempotency=key)
         made = outcomes.made(answer)
         partition = await self._door.postgres.partition_of(made.id)
         num = (await numbers.of(self._door.postgres, [(partition, made.id)]))[made.id]
@@ -41,6 +41,7 @@ class CortexThreads:
         """GET /threads/{id}"""
         caller = await self._door.tokens.caller(request)
         num, limit, below = paths.number(request), paths.page_size(request), paths.last_message(request)
+        await self._door.admit(request, caller)
         thread = await numbers.described(self._door.postgres, num, caller.account)
         if thread is None:
             raise NotFound
@@ -55,6 +56,7 @@ class CortexThreads:
         """GET /threads"""
         caller = await self._door.tokens.caller(request)
         application = paths.application(request)
+        await self._door.admit(request, caller)
         found = await numbers.listed(self._door.postgres, caller.account, application, LISTED)
         return replies.document([encode.metadata(thread) for thread in found])
 
@@ -87,11 +89,15 @@ class CortexThreads:
         """One event, in the thread's order, applied: the answers say that it is done. Raises NotFound,
         ReadinessBlocked, IdempotencyConflict, and ServiceInactive where it is not done in time: it may be sent again.
         """
-        thread = await numbers.thread(self._door.postgres, num, caller.account)
-        if thread is None:
-            raise NotFound
-        wait = self._door.patience(request)
-        answer = await self._door.submit(caller, thread.id, (event,), wait, idempotency=key, passes=passes)
+        answer = await self._door.admit(request, caller, key)
+        if answer is None:
+            thread = await numbers.thread(self._door.postgres, num, caller.account)
+            if thread is None:
+                raise NotFound
+            wait = self._door.patience(request)
+            answer = await self._door.submit(
+                request, caller, thread.id, (event,), wait, idempotency=key, passes=passes, admitted=True
+            )
         if isinstance(answer, Pending):
             raise ServiceInactive("The change is accepted, and not applied yet.", retry_after=_TRY_AGAIN)
         outcomes.had_effect(answer)

@@ -10,6 +10,7 @@ from api import negotiation
 from api.agents import Agents
 from api.auth import Tokens
 from api.body import read_json
+from api.gate import BACKLOG, Gate
 from api.inbox import Inbox
 from api.postgres import Postgres
 from api.submission import (
@@ -28,9 +29,10 @@ from api.submission import (
     Submission,
 )
 from shared import events, ids, logs, reads
-from shared.errors import IdempotencyConflict, NotFound, ReadinessBlocked
+from shared.errors import BacklogFull, IdempotencyConflict, NotFound, RateLimited, ReadinessBlocked
 from shared.events import Event
 from shared.ids import BatchRef, ThreadId
+from shared.limits import Limits
 from shared.models import Thread
 from shared.settings import Settings
 from shared.views import Caller
@@ -45,6 +47,7 @@ class Door:
     postgres: Postgres
     tokens: Tokens
     agents: Agents
+    gate: Gate
 
     async def body(self, request: web.Request, empty: Any = None) -> Any:
         """The request's JSON; `empty` where it has none and that is taken. Raises TooLarge, UnsupportedMediaType,
@@ -60,6 +63,35 @@ class Door:
         """The same where the dialect can't say that an outcome is pending: all that may be asked for."""
         return negotiation.wait(request.headers, self.settings.wait_limit, self.settings.wait_limit)
 
+    async def admit(
+        self, request: web.Request, caller: Caller, key: Idempotency | None = None
+    ) -> Applied | Pending | None:
+        """Takes a unit of the caller's budget, where it has one: once a request, behind its path, its body and its key,
+        before its thread. A replay wins: where nothing is left, the answer that `key` stands for is returned.
+
+        Raises RateLimited, IdempotencyConflict, ServiceInactive.
+        """
+        if caller.limits is None:
+            return None
+        try:
+            await self.gate.take(request, caller, caller.limits)
+        except RateLimited as error:
+            return await self._known(caller, key, error)
+        return None
+
+    async def _known(self, caller: Caller, key: Idempotency | None, refusal: RateLimited) -> Applied | Pending:
+        """What the key stands for, where it was used before. Raises the refusal, IdempotencyConflict."""
+        known = None if key is None else await self.inbox.recall(caller.token, key)
+        if known is None:
+            self.gate.refused(refusal.limit, caller)
+            raise refusal
+        return taken(known)
+
+    async def read(self, request: web.Request, caller: Caller, thread: ThreadId) -> Thread:
+        """The thread of a request that only reads. Raises RateLimited, NotFound."""
+        await self.admit(request, caller)
+        return await self.thread(caller, thread)
+
     async def thread(self, caller: Caller, thread: ThreadId) -> Thread:
         """The caller's thread. Raises NotFound."""
         logs.about(thread=thread, account=caller.account)
@@ -70,13 +102,20 @@ class Door:
         return found
 
     async def change(
-        self, caller: Caller, thread: ThreadId, event: Event, wait: float, passes: Passes = Passes.NOTHING
+        self,
+        request: web.Request,
+        caller: Caller,
+        thread: ThreadId,
+        event: Event,
+        wait: float,
+        passes: Passes = Passes.NOTHING,
     ) -> Applied | Pending:
-        """One event as a batch of its own, in the thread's order. Raises what `taken` raises."""
-        return await self.submit(caller, thread, (event,), wait, passes=passes)
+        """One event as a batch of its own, in the thread's order. Raises what `submit` raises."""
+        return await self.submit(request, caller, thread, (event,), wait, passes=passes)
 
     async def submit(
         self,
+        request: web.Request,
         caller: Caller,
         thread: ThreadId,
         batch: Sequence[Event],
@@ -85,9 +124,17 @@ class Door:
         new: NewThread | None = None,
         idempotency: Idempotency | None = None,
         passes: Passes = Passes.NOTHING,
+        admitted: bool = False,
     ) -> Applied | Pending:
-        """A batch, in the thread's order; with `new` it makes the thread. Raises what `taken` raises."""
+        """A batch, in the thread's order; with `new` it makes the thread. `admitted`: the request has its unit already.
+
+        Raises what `taken` raises, and RateLimited, ServiceInactive.
+        """
         logs.about(thread=thread, account=caller.account)
+        if caller.limits is not None:
+            known = await self._enter(request, caller, caller.limits, idempotency, admitted)
+            if known is not None:
+                return known
         submission = Submission(
             ref=BatchRef(ids.mint()),
             partition=await self.postgres.partition_of(thread),
@@ -100,7 +147,40 @@ class Door:
             passes=passes,
             reply=wait > 0,
         )
-        return taken(await self.inbox.submit(submission, wait))
+        try:
+            answer = await self.inbox.submit(submission, wait)
+        except BacklogFull:
+            self.gate.refused(BACKLOG, caller)
+            raise
+        if caller.limits is not None:
+            self._settle(caller, caller.limits, answer)
+        return taken(answer)
+
+    def _settle(self, caller: Caller, limits: Limits, answer: Answer) -> None:
+        """What a batch took of its caller's limits, and does not need."""
+        if not isinstance(answer, Pending):
+            self.gate.leave(caller, limits)
+        if _was_known(answer):
+            self.gate.give_back(caller, limits)
+
+    async def _enter(
+        self, request: web.Request, caller: Caller, limits: Limits, key: Idempotency | None, admitted: bool
+    ) -> Applied | Pending | None:
+        """Lets a batch in, or returns what its key stands for where it is one too many."""
+        known = None if admitted else await self.admit(request, caller, key)
+        if known is not None:
+            return known
+        try:
+            await self.gate.enter(caller, limits)
+        except RateLimited as refusal:
+            known = await self._known(caller, key, refusal)
+            self.gate.give_back(caller, limits)
+        return known
+
+
+def _was_known(answer: Answer) -> bool:
+    """Whether a request with its key came before: it uses no budget."""
+    return (isinstance(answer, Applied) and answer.replayed) or isinstance(answer, Mismatch | InFlight | Parked)
 
 
 def taken(answer: Answer) -> Applied | Pending:

@@ -25,7 +25,7 @@ class Events:
         batch = decode.batch(await self._door.body(request))
         wait = self._door.wait(request)
         key = negotiation.idempotency(request, f"POST /threads/{thread}/events", batch.document)
-        answer = await self._door.submit(caller, thread, batch.events, wait, idempotency=key)
+        answer = await self._door.submit(request, caller, thread, batch.events, wait, idempotency=key)
         policy = await self._policy(answer, caller) if isinstance(answer, Pending) else BusyPolicy.QUEUE
         headers = negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.sent(answer, batch.events, policy), 200, headers)
@@ -41,7 +41,7 @@ class Events:
         caller = await self._door.tokens.caller(request)
         thread_id, after = paths.thread_id(request), paths.event_after(request)
         limit = paths.limit(request, _MOST)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         source, partition = self._door.postgres, thread.partition
         if after is None:
             page = await history.newest(source, partition, thread.id, limit)

@@ -26,7 +26,7 @@ class Messages:
         """GET /threads/{threadId}/messages"""
         caller = await self._door.tokens.caller(request)
         thread_id, window, run = openai.thread_id(request), openai.window(request), openai.run_filter(request)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         if run is not None and await reads.run(self._door.postgres, thread.partition, thread.id, run) is None:
             raise NotFound("There is no such run.")
         found = await self._page(thread, window, run)
@@ -70,7 +70,7 @@ class Messages:
         """GET /threads/{threadId}/messages/{messageId}"""
         caller = await self._door.tokens.caller(request)
         thread_id, id_ = openai.thread_id(request), openai.message_id(request)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         return replies.document(encode.message(await self._one(thread, id_), thread.id, thread.agent))
 
     async def edit(self, request: web.Request) -> web.Response:

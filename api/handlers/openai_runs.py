@@ -89,7 +89,7 @@ class OpenAIRuns:
         """GET /v1/threads/{threadId}/runs"""
         caller = await self._door.tokens.caller(request)
         thread_id, window = openai.thread_id(request), openai.window(request)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         await self._check_cursors(thread, window)
         lower, upper = window.bounds
         found = await runs.page(
@@ -113,7 +113,7 @@ class OpenAIRuns:
         """GET /v1/threads/{threadId}/runs/{runId}"""
         caller = await self._door.tokens.caller(request)
         thread_id, run_id = openai.thread_id(request), openai.run_id(request)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         record = await self._one(thread, run_id)
         headers = None if record.run.terminal else {"openai-poll-after-ms": _POLL_AFTER}
         return replies.document(encode.run(record, thread.id, thread.agent), headers=headers)

@@ -32,7 +32,7 @@ class OpenAIThreads:
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/threads/{threadId}"""
         caller = await self._door.tokens.caller(request)
-        thread = await self._door.thread(caller, openai.thread_id(request))
+        thread = await self._door.read(request, caller, openai.thread_id(request))
         metadata = await self._metadata(caller, thread)
         return replies.document(encode.thread(thread.id, thread.created_at, metadata))
 

@@ -78,6 +78,7 @@ class Write:
     """One request that writes, its body read."""
 
     door: Door
+    request: web.Request
     caller: Caller
     wait: float  # seconds
     key: Idempotency | None
@@ -91,15 +92,16 @@ class Write:
         """
         if (told := await self._recall()) is not None:
             return told
+        await self.door.admit(self.request, self.caller)
         try:
             asked = await prepare()
         except (NotFound, InvalidRequest, Conflict):
             if (told := await self._recall()) is not None:
                 return told
             raise
-        return await self.submit(asked)
+        return await self.submit(asked, admitted=True)
 
-    async def submit(self, asked: Asked) -> Told:
+    async def submit(self, asked: Asked, *, admitted: bool = False) -> Told:
         """Sends a batch, and waits for its outcome as long as a request may, because this dialect has no word for a
         pending one.
 
@@ -110,6 +112,7 @@ class Write:
         if self.key is not None and len(kept or "") > _KEPT:
             raise InvalidRequest("Idempotency-Key: the answer is too large to be kept. Send the request without a key.")
         answer = await self.door.submit(
+            self.request,
             self.caller,
             asked.thread,
             asked.batch,
@@ -117,6 +120,7 @@ class Write:
             new=asked.new,
             idempotency=None if self.key is None else self.key._replace(basis=kept),
             passes=asked.passes,
+            admitted=admitted,
         )
         return _told(answer, kept)
 
@@ -132,7 +136,7 @@ def begin(door: Door, request: web.Request, caller: Caller, path: str, document:
     """
     prefix = "/v1" if openai.official(request) else ""
     key = negotiation.idempotency(request, f"{request.method} {prefix}{path}", document)
-    return Write(door, caller, door.patience(request), key)
+    return Write(door, request, caller, door.patience(request), key)
 
 
 def _told(answer: Applied | Pending, kept: str | None) -> Told:

@@ -25,7 +25,7 @@ class Runs:
         """GET /threads/{threadId}/runs"""
         caller = await self._door.tokens.caller(request)
         thread_id, after, limit = paths.thread_id(request), paths.after(request), paths.limit(request, _MOST)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         cursor = None if after is None else RunId(after)
         found = await reads.runs(self._door.postgres, thread.partition, thread.id, limit + 1, cursor)
         return replies.text(encode.runs(found[:limit], len(found) > limit))
@@ -34,7 +34,7 @@ class Runs:
         """GET /threads/{threadId}/runs/{runId}"""
         caller = await self._door.tokens.caller(request)
         thread_id, run_id = paths.thread_id(request), paths.run_id(request)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         found = await reads.run(self._door.postgres, thread.partition, thread.id, run_id)
         if found is None:
             raise NotFound
@@ -45,7 +45,7 @@ class Runs:
         caller = await self._door.tokens.caller(request)
         thread, run = paths.thread_id(request), paths.run_id(request)
         event = RunEdited(run, decode.edit(await self._door.body(request)))
-        answer = await self._door.change(caller, thread, event, self._door.wait(request))
+        answer = await self._door.change(request, caller, thread, event, self._door.wait(request))
         if isinstance(answer, Applied):
             _refuse(answer)
             return replies.text(encode.edited(answer))

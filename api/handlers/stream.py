@@ -30,7 +30,7 @@ class EventStream:
         caller = await self._door.tokens.caller(request)
         thread_id, cursor = paths.thread_id(request), paths.stream_cursor(request)
         limit, brief = paths.limit(request, MOST), paths.until_run(request)
-        thread = await self._door.thread(caller, thread_id)
+        thread = await self._door.read(request, caller, thread_id)
         if cursor is None:
             cursor = await logs.beginning(self._door.postgres, thread.partition, thread.id, limit)
         # Behind the beginning: the last event of a run that is still under way now lies in what is sent.

@@ -36,23 +36,24 @@ class Threads:
         answer: Applied | Pending
         if agent.published:
             new, thread = _new(caller, agent, creation), ThreadId(ids.mint())
-            answer = await self._door.submit(caller, thread, creation.events, wait, new=new, idempotency=key)
+            answer = await self._door.submit(request, caller, thread, creation.events, wait, new=new, idempotency=key)
         else:
-            answer = await self._recalled(caller, key)
+            answer = await self._recalled(request, caller, key)
         headers = negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.created(answer, creation.events), 201, headers)
 
-    async def _recalled(self, caller: Caller, key: Idempotency | None) -> Applied | Pending:
+    async def _recalled(self, request: web.Request, caller: Caller, key: Idempotency | None) -> Applied | Pending:
         """What the key stands for: a replay wins over an agent that was closed meanwhile."""
         known = None if key is None else await self._door.inbox.recall(caller.token, key)
         if known is None:
+            await self._door.admit(request, caller)
             raise AgentNotPublished
         return taken(known)
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /threads/{threadId}"""
         caller = await self._door.tokens.caller(request)
-        thread = await self._door.thread(caller, paths.thread_id(request))
+        thread = await self._door.read(request, caller, paths.thread_id(request))
         run = None
         if thread.last_run_id is not None:
             run = await reads.run(self._door.postgres, thread.partition, thread.id, thread.last_run_id)
@@ -63,6 +64,7 @@ class Threads:
         caller = await self._door.tokens.caller(request)
         agent_id, after = paths.agent_id(request), paths.after(request)
         archived, limit = paths.flag(request, "archived"), paths.limit(request, _PAGE)
+        await self._door.admit(request, caller)
         agent = await self._door.agents.of_account(agent_id, caller.account)
         found = await reads.threads(
             self._door.postgres,
@@ -97,7 +99,7 @@ class Threads:
     async def _change(self, request: web.Request, event: Change, passes: Passes) -> web.Response:
         caller = await self._door.tokens.caller(request)
         thread = paths.thread_id(request)
-        answer = await self._door.change(caller, thread, event, self._door.wait(request), passes)
+        answer = await self._door.change(request, caller, thread, event, self._door.wait(request), passes)
         if isinstance(answer, Applied) and encode.was_deleted(answer):
             raise NotFound
         return replies.text(encode.done(answer))

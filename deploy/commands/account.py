@@ -8,12 +8,15 @@ import asyncpg
 import typer
 
 from deploy import context, tables, words
+from deploy.commands import limits
 from deploy.session import AfterOption, LimitOption, document, open_session
 from shared import accounts, audit
 from shared.accounts import Account
 from shared.inspect.page import Page
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: everything in the service belongs to one.")
+app.command("limit", epilog="Example:  threadmill account limit acme --rate 50 --burst 100")(limits.limit_account)
+app.command("show", epilog="Example:  threadmill account show acme")(limits.show_account)
 
 
 @app.command(epilog="Example:  threadmill account create acme")
@@ -64,5 +67,5 @@ async def _list(data: Path | None, limit: int, after: str | None) -> Page[Accoun
 
 
 def _show(found: list[Account]) -> None:
-    rows = [(one.id, one.name, "held" if one.held else "", words.moment(one.created_at)) for one in found]
+    rows = [(one.id, one.name, "paused" if one.held else "", words.moment(one.created_at)) for one in found]
     context.print_table(["id", "name", "state", "created (UTC)"], rows)

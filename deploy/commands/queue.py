@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy import context, tables, words
+from deploy.commands.limits import show_limited
 from deploy.errors import CommandError
 from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
 from shared import inspect
@@ -146,6 +147,7 @@ def status_document(found: QueueStatus) -> dict[str, Any]:
     return {
         "postgres": found.stored and _stored_document(found.stored),
         "redis": found.rung and document(found.rung),
+        "limited": document(list(found.limited)),
         "errors": dict(found.errors),
     }
 
@@ -176,6 +178,7 @@ def _show_status(found: QueueStatus, everything: bool) -> None:
     if found.stored and found.stored.workers:
         columns = ["worker", "host", "pid", "roles", "version", "applied", "executing", "heartbeat", "in Redis"]
         context.print_table(columns, _worker_rows(found.stored, rung))
+    show_limited(list(found.limited))
 
 
 def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy import context, tables, words
+from deploy.commands import limits
 from deploy.errors import SetupError
 from deploy.session import (
     AccountOption,
@@ -29,6 +30,7 @@ from shared.inspect.page import Page
 from shared.models import OPERATORS, TokenKind
 
 app = typer.Typer(no_args_is_help=True, help="Tokens: their secrets are shown once and kept as SHA-256.")
+app.command("limit", epilog="Example:  threadmill token limit 01K5XAMPLE0000000000000000 --rate 5")(limits.limit_token)
 
 NameOption = Annotated[str, typer.Option("--name", help="What it is for: shown in lists.")]
 

@@ -17,12 +17,14 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.inspect import webhooks
 from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.limits import Limited, limited
 from shared.inspect.work import Runs, read_runs
 from shared.inspect.workers import Worker, list_workers
 from shared.keys import Keys
 from shared.queue import AWAY as REDIS_AWAY
 
 ACCOUNTS = 200  # accounts with work looked at in one partition for the age of the oldest batch
+LIMITED = 20  # callers shown that were refused lately
 JOBS = 1_000  # wake-ups looked at; there is at most about one a partition
 WORKERS = 1_000  # shown with the queue, the latest started first
 ROLES = ("apply", "execute")
@@ -98,12 +100,14 @@ class QueueStatus:
     stored: Stored | None  # None: Postgres is away, `errors` says why
     rung: Rung | None  # None: Redis is away
     errors: Mapping[str, str]
+    limited: tuple[Limited, ...] = ()  # who was refused by a limit lately, the latest first
 
 
 async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
     """Both halves; one that is away is None and stands in `errors` by the server's name."""
     errors: dict[str, str] = {}
     stored = rung = None
+    refused: list[Limited] = []
     try:
         stored = await read_stored(db)
     except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
@@ -111,9 +115,12 @@ async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
     try:
         partitions = [depth.partition for depth in stored.depths] if stored else list(range(PARTITIONS))
         rung = await read_rung(redis, keys, partitions)
+        refused = await limited(db if stored else None, redis, keys, LIMITED)
     except REDIS_AWAY as error:
         errors["redis"] = _line(error)
-    return QueueStatus(stored, rung, errors)
+    except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:  # it went meanwhile: nobody has a name
+        errors["postgres"] = _line(error)
+    return QueueStatus(stored, rung, errors, tuple(refused))
 
 
 async def read_stored(db: Database) -> Stored:

@@ -1,9 +1,11 @@
 """Writes of the OpenAI dialect where two of one key overlap: what the second looks at, the first may have changed."""
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from api.agents import Agents
 from api.auth import Tokens
+from api.gate import Gate
 from api.handlers.door import Door
 from api.handlers.openai_writes import Asked, Write
 from api.postgres import Postgres
@@ -23,9 +25,9 @@ KEY = Idempotency("key-1", "POST /x", b"digest")
 async def write(driver: Driver, settings: Settings) -> Write:
     inbox = driver.caller.inbox
     postgres = Postgres(driver.pool)
-    door = Door(settings, inbox, postgres, Tokens(postgres, 0), Agents(postgres))
+    door = Door(settings, inbox, postgres, Tokens(postgres, settings), Agents(postgres), Gate(settings, postgres))
     caller = Caller(driver.caller.token, driver.caller.account, TokenKind.HUMAN_PAT, b"")
-    return Write(door, caller, 0.0, KEY)
+    return Write(door, make_mocked_request("POST", "/v1/threads"), caller, 0.0, KEY)
 
 
 def editing(thread: ThreadId, basis: str) -> Asked:

@@ -1,8 +1,10 @@
 -- name: caller
--- Whose token has this digest, unless it was revoked or its time is over. Argument: digest.
-select id as token, account, kind, digest
-from tokens
-where digest = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp());
+-- Whose token has this digest, unless it was revoked or its time is over, and what limits it has. Argument: digest.
+select t.id as token, t.account, t.kind, t.digest, t.rate as token_rate, t.burst as token_burst,
+       a.rate as account_rate, a.burst as account_burst, a.in_flight
+from tokens t
+left join accounts a on a.id = t.account
+where t.digest = $1 and t.revoked_at is null and (t.expires_at is null or t.expires_at > clock_timestamp());
 
 -- name: agent
 -- What a request needs to know of an agent. Argument: id.
