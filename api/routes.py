@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from api.console import agents, audit, tokens, webhooks
 from api.console.console import Console
 from api.console.login import Login
 from api.console.overview import overview_page
@@ -109,6 +110,18 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
             web.post("/console/logout", console.door(login.leave)),
             web.post("/console/theme", console.door(login.theme)),
             web.get("/console", console.page(overview_page())),
+            web.get("/console/webhooks", console.page(webhooks.WEBHOOKS)),
+            *console.deed("/console/webhooks/replay", webhooks.REPLAY_DEAD),
+            web.get("/console/webhooks/{id}", console.page(webhooks.MESSAGE)),
+            *console.deed("/console/webhooks/{id}/replay", webhooks.REPLAY),
+            web.get("/console/agents", console.page(agents.AGENTS)),
+            web.get("/console/agents/{id}", console.page(agents.AGENT)),
+            *console.deed("/console/agents/{id}/publish", agents.PUBLISH),
+            *console.deed("/console/agents/{id}/unpublish", agents.UNPUBLISH),
+            web.get("/console/tokens", console.page(tokens.TOKENS)),
+            *console.deed("/console/tokens/new", tokens.NEW),
+            *console.deed("/console/tokens/{id}/revoke", tokens.REVOKE),
+            web.get("/console/audit", console.page(audit.AUDIT)),
             web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
         ]
     )

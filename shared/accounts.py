@@ -141,6 +141,14 @@ async def list_tokens(
     return cut([_token(row) for row in rows], limit, lambda token: (token.id,))
 
 
+async def find_token(db: Database, token: TokenId) -> Token:
+    """Raises NotFound."""
+    row = await db.fetchrow(statements("tokens")["find"], token)
+    if row is None:
+        raise NotFound(f"There is no token {token}.")
+    return _token(row)
+
+
 async def revoke_token(db: Database, token: TokenId) -> Token:
     """Ends a token for good; processes see it within `token_cache` seconds. Raises NotFound."""
     row = await db.fetchrow(statements("tokens")["revoke"], token)

@@ -113,6 +113,13 @@ async def summary(db: Database) -> Summary:
     return Summary(counted(row["waiting"]), row["late"], counted(row["dead"]), row["dead_age"])
 
 
+async def count_dead(db: Database, agent: AgentId | None = None) -> Count:
+    """Dead letters of one agent or of all, counted up to a bound."""
+    if agent is None:
+        return (await summary(db)).dead
+    return counted(await db.fetchval(statements("webhooks")["count_dead_of"], agent, COUNTED + 1))
+
+
 def _view(row: asyncpg.Record) -> MessageView:
     state = _state(row)
     return MessageView(

@@ -76,6 +76,17 @@
     if (event.persisted) document.querySelectorAll("form.once button").forEach((button) => { button.disabled = false; });
   });
 
+  document.addEventListener("click", async (event) => {
+    if (!event.target.matches("button[data-copy]")) return;
+    const there = document.getElementById(event.target.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(there.textContent);
+      event.target.textContent = "Copied";
+    } catch {
+      document.getSelection().selectAllChildren(there); // not allowed here: it is marked, to be copied by hand
+    }
+  });
+
   // A checkbox that chooses all of its form's rows.
   document.addEventListener("change", (event) => {
     if (!event.target.matches("input[data-all]")) return;

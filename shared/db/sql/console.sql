@@ -32,6 +32,10 @@ delete from console_sessions where digest = $1;
 delete from console_sessions
 where digest in (select digest from console_sessions where expires_at < clock_timestamp() order by expires_at limit $1);
 
+-- name: clock
+-- What time it is.
+select clock_timestamp();
+
 -- name: begin
 -- Takes a deed; no row where it was taken before. Arguments: SHA-256 of the cookie, id.
 insert into console_deeds (session, id) values ($1, $2)

@@ -41,6 +41,12 @@ cross join lateral (
 order by t.id
 limit $4;
 
+-- name: find
+-- One token. Argument: id.
+select id, account, kind, name, prefix, created_at, expires_at, revoked_at
+from tokens
+where id = $1;
+
 -- name: revoke
 -- Ends a token; one that was revoked before keeps its time. Argument: id.
 update tokens

@@ -50,6 +50,11 @@ from (select * from outbox
 left join agents a on a.id = o.agent
 order by o.parked_at, o.id;
 
+-- name: count_dead_of
+-- How many dead letters an agent has, up to a bound. Arguments: agent, bound.
+select count(*)
+from (select from outbox where parked_at is not null and agent >= $1 and agent <= $1 order by agent, parked_at limit $2::int) d;
+
 -- name: delivered
 -- Delivered rows, the latest first. Arguments: before this time and id, limit.
 select o.*, clock_timestamp() as now, a.webhook_url as url

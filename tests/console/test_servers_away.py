@@ -1,0 +1,64 @@
+"""Postgres or Redis away: the console still loads, within seconds, and says so."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from api.console import sessions
+from shared.settings import Settings
+from tests.console.browsing import Seen
+from tests.console.conftest import staff_of
+from tests.proxy import wire_to
+from tests.service import running_service
+
+BOUND = 3.5  # seconds: two of them for Postgres, and what a busy machine adds
+
+
+async def in_time(answer: Awaitable[Seen]) -> Seen:
+    async with asyncio.timeout(BOUND):
+        return await answer
+
+
+async def test_a_postgres_that_hangs_is_told_to_those_who_are_known_and_to_those_who_are_not(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with wire_to(settings.database_url) as wire:
+        through = settings.model_copy(update={"database_url": wire.url})
+        async with running_service(through, worker=False) as service:
+            staff = await staff_of(service)
+            known = await staff.browsing(staff.admin)
+            page = await known.open("/console/tokens")
+            asked = await known.open("/console/tokens/new")
+            wire.fall_silent(for_good=True)
+            await asyncio.sleep(0)
+            for trust in (sessions.TRUST, 0.0):  # a session that was just looked up, and one that can't be
+                monkeypatch.setattr(sessions, "TRUST", trust)
+                seen = await in_time(known.open("/console/tokens"))
+                assert (seen.status, "Postgres is away" in seen.words, "Log out" in seen.words) == (503, True, True)
+                assert "Redis answers." in seen.words
+            seen = await in_time(known.submit(asked, asked.form(), {"kind": "viewer"}))
+            assert (seen.status, "is not known" in seen.words) == (503, True)
+            seen = await in_time(known.submit(page, page.form("/console/theme"), {"theme": "dark"}))
+            assert seen.status == 303  # what is not in Postgres goes on
+            stranger = staff.stranger()
+            for path in ("/console/login", "/console/login?to=/console/queue"):
+                seen = await in_time(stranger.open(path))
+                assert (seen.status, "Postgres is away" in seen.words) == (503, True)
+            seen = await in_time(stranger.submit(seen, seen.form("/console/login"), {"token": staff.admin}))
+            assert (seen.status, "Postgres is away" in seen.words) == (503, True)
+            stranger.cookies["threadmill_console"] = "of-another-process"
+            seen = await in_time(stranger.open("/console"))
+            assert (seen.status, "Postgres is away" in seen.words) == (503, True)
+
+
+async def test_a_redis_that_is_away_is_told_and_the_rest_works(settings: Settings, unused_tcp_port: int) -> None:
+    through = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{unused_tcp_port}/0"})
+    async with running_service(through, worker=False) as service:
+        staff = await staff_of(service)
+        operator = await staff.browsing(staff.admin)
+        for path in ("/console", "/console/tokens", "/console/audit"):
+            seen = await in_time(operator.open(path))
+            assert (seen.status, "Redis is away" in seen.words) == (200, True)
+        done = await operator.confirm("/console/tokens/new", {"kind": "viewer"})
+        assert (done.status, "mst_" in done.text) == (200, True)
