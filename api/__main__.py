@@ -12,7 +12,8 @@ from aiohttp import web
 
 from api.app import HEARTBEAT, create_app
 from api.server import Runner
-from shared import crashpoints, heap
+from api.tracing import Tracing
+from shared import crashpoints, heap, traces
 from shared.db import durability
 from shared.db.connect import AWAY, DURABLE, connect
 from shared.db.durability import NotDurable
@@ -30,8 +31,14 @@ def main() -> None:
     configure(settings)
     take_over()
     crashpoints.arm(settings.testing)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(serve(settings, options.port_file, reuse_port=options.reuse_port)))
+    found = traces.start("threadmill-api")
+    tracing = None if found is None else Tracing(found)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            sys.exit(runner.run(serve(settings, options.port_file, tracing, reuse_port=options.reuse_port)))
+    finally:
+        if found is not None:
+            found.close()
 
 
 def _options() -> argparse.Namespace:
@@ -41,7 +48,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port: bool = False) -> int:
+async def serve(
+    settings: Settings, port_file: Path | None = None, tracing: Tracing | None = None, *, reuse_port: bool = False
+) -> int:
     """Serves until a signal. Returns 0, or 2 where it must not start: a newer database, an address in use."""
     try:
         await _check_schema(settings.database_url)
@@ -52,8 +61,8 @@ async def serve(settings: Settings, port_file: Path | None = None, *, reuse_port
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     # aiohttp waits twice for a request that does not end, the second time after telling it so.
-    app = await create_app(settings)
-    runner = Runner(app, shutdown_timeout=settings.drain_timeout / 2)
+    app = await create_app(settings, tracing)
+    runner = Runner(app, shutdown_timeout=settings.drain_timeout / 2, tracing=tracing)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port, backlog=1024, reuse_port=reuse_port or None)

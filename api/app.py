@@ -32,6 +32,7 @@ from api.inbox import Inbox
 from api.postgres import Postgres
 from api.reference.files import documents
 from api.routes import console_routes, cortex_routes, document_routes, openai_routes, routes
+from api.tracing import Tracing
 from shared.db.connect import open_pool
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -40,11 +41,11 @@ HEARTBEAT = web.AppKey("heartbeat", Heartbeat)  # begins when it is told where t
 _HEALTH_TIMEOUT = 1.0  # seconds
 
 
-async def create_app(settings: Settings) -> web.Application:
+async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.Application:
     """The application, not started: its servers are opened here, its loops begin with it and end behind it."""
     pool = await open_pool(settings.database_url)
     postgres = Postgres(pool)
-    inbox, hub, gate = Inbox(settings, pool), Hub(settings), Gate(settings, postgres)
+    inbox, hub, gate = Inbox(settings, pool, tracing), Hub(settings), Gate(settings, postgres)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
     heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams)

@@ -28,12 +28,24 @@ def _bases(submissions: Sequence[Submission]) -> list[object]:
     return [s.idempotency and s.idempotency.basis for s in submissions]
 
 
+def _traceparents(submissions: Sequence[Submission]) -> list[object]:
+    """Nothing at all where there are none: `unnest` fills up what is short."""
+    found: list[object] = [s.traceparent for s in submissions]
+    return found if any(found) else []
+
+
 def columns_of_accepts(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
     passes: list[object] = [
         (1 if Passes.ARCHIVED in s.passes else 0) + (2 if Passes.HELD in s.passes else 0) if s.passes else 0
         for s in submissions
     ]
-    return [*_common(submissions, reply_to), passes, *_keys(submissions), _bases(submissions)]
+    return [
+        *_common(submissions, reply_to),
+        passes,
+        *_keys(submissions),
+        _bases(submissions),
+        _traceparents(submissions),
+    ]
 
 
 def columns_of_creates(submissions: Sequence[Submission], reply_to: str) -> list[list[object]]:
@@ -50,6 +62,7 @@ def columns_of_creates(submissions: Sequence[Submission], reply_to: str) -> list
         [n.attributed_user for n in new],
         [n.origin_application for n in new],
         [None if n.metadata is None else to_json(n.metadata).decode() for n in new],
+        _traceparents(submissions),
     ]
 
 

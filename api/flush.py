@@ -6,6 +6,7 @@ the refs were looked up: one bad row never fails its neighbours, and a commit wh
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ from api.submission import (
     Submission,
     Verdict,
 )
+from api.tracing import Tracing
 from shared.crashpoints import armed, crash
 from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.records import thread_view_of
@@ -65,6 +67,7 @@ class Flusher:
     reply_to: str  # this api's name: where workers publish outcomes
     limit: int  # batches a statement
     on_accepted: Callable[[Sequence[tuple[Submission, Fresh]]], None]  # after the commit, before anyone is answered
+    tracing: Tracing | None = None
     _line: Line = field(init=False)
     _waiting: list[_Entry] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -129,6 +132,7 @@ class Flusher:
 
     async def _write(self, entries: Sequence[_Entry]) -> None:
         """Writes a group of one kind and answers its entries; raises what Postgres raises."""
+        began = 0 if self.tracing is None else time.time_ns()
         connection = await self._line.get()
         submissions = [entry.submission for entry in entries]
         new = submissions[0].new is not None
@@ -142,9 +146,9 @@ class Flusher:
             timeout=STATEMENT_TIMEOUT,
         )
         crash("api.after_commit")
-        await self._settle(entries, rows)
+        await self._settle(entries, rows, began)
 
-    async def _settle(self, entries: Sequence[_Entry], rows: Sequence[asyncpg.Record]) -> None:
+    async def _settle(self, entries: Sequence[_Entry], rows: Sequence[asyncpg.Record], began: int) -> None:
         """Rings for what went in, answers what is clear, and asks again about keyed entries that did not go in."""
         answers: list[tuple[_Entry, Verdict]] = []
         unclear: list[tuple[_Entry, Verdict]] = []
@@ -158,6 +162,8 @@ class Flusher:
                 judged_later = entry.submission.idempotency is not None
                 (unclear if judged_later else answers).append((entry, _refusal(entry.submission, row)))
         self._tell(fresh)  # first: the bell is to be rung before 48 answers are written
+        if self.tracing is not None:
+            self.tracing.flushed(fresh, began)
         for entry, answer in answers:
             _answer(entry, answer)
         if unclear:

@@ -28,6 +28,7 @@ from api.submission import (
     Submission,
     Verdict,
 )
+from api.tracing import Accept, Tracing
 from shared import ids, logs
 from shared.db.records import thread_view_of
 from shared.errors import InternalError, ReadinessBlocked, ServiceInactive
@@ -43,8 +44,10 @@ from shared.views import ThreadView
 class Inbox:
     settings: Settings
     pool: asyncpg.Pool
+    tracing: Tracing | None = None
     name: Ulid = field(default_factory=ids.mint)
     _flusher: Flusher = field(init=False)
+    _accept: Accept = field(init=False)
     _bell: Bell = field(init=False)
     _outcomes: Outcomes = field(init=False)
     _backlog: Backlog = field(init=False)
@@ -62,7 +65,8 @@ class Inbox:
             open_redis(settings.redis_url, 5 * LISTEN_TIMEOUT),
             keys.outcomes(self.name),
         )
-        self._flusher = Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted)
+        self._flusher = Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted, self.tracing)
+        self._accept = self._flusher.accept if self.tracing is None else self.tracing.accept(self._flusher.accept)
 
     async def start(self) -> None:
         """Starts the loops: flush, ring, listen, tick, look. Neither Postgres nor Redis need be there."""
@@ -92,10 +96,10 @@ class Inbox:
         if self._backlog.full:
             return await self._refuse(submission)
         if not submission.reply:
-            return await self._answer(submission, await self._flusher.accept(submission), None)
+            return await self._answer(submission, await self._accept(submission), None)
         waiter = self._outcomes.expect(submission.ref, submission.partition, wait)
         try:
-            verdict = await self._flusher.accept(submission)
+            verdict = await self._accept(submission)
             outcome = await waiter.outcome if isinstance(verdict, Fresh) else None
         finally:
             self._outcomes.forget(waiter)

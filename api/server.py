@@ -10,6 +10,7 @@ from aiohttp.web_protocol import _ErrInfo
 from api import errors
 from api.edge import Handler, edge
 from api.negotiation import REQUEST_ID, request_id
+from api.tracing import Tracing
 from shared.errors import InternalError, InvalidRequest
 
 # Seconds that a connection is kept between two requests.
@@ -127,6 +128,11 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """Runs an application behind our server; `shutdown_timeout` in seconds is for requests under way."""
 
+    def __init__(self, app: web.Application, *, shutdown_timeout: float, tracing: Tracing | None = None) -> None:
+        super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._tracing = tracing
+
     async def _make_server(self) -> web.Server:
         plain = await super()._make_server()
-        return _Server(edge(plain.request_handler), plain.request_factory)
+        answer = edge(plain.request_handler)
+        return _Server(answer if self._tracing is None else self._tracing.edge(answer), plain.request_factory)

@@ -55,6 +55,7 @@ class Submission(NamedTuple):
     idempotency: Idempotency | None = None
     passes: Passes = Passes.NOTHING
     reply: bool = True  # False: nobody waits for the outcome (`Prefer: respond-async`)
+    traceparent: str | None = None  # of the span that it belongs to, where somebody records that
 
     @property
     def size(self) -> int:

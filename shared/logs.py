@@ -10,6 +10,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -26,6 +27,16 @@ _TASK = re.compile(r"\bname='([^']*)'")
 
 # One mapping for all that is said in a task and those it starts, filled as more becomes known.
 _ids: ContextVar[dict[str, Any] | None] = ContextVar("ids", default=None)
+
+
+# Of the trace that a line belongs to: `shared.traces` says how, where there are any.
+_trace_ids: Callable[[], dict[str, str]] | None = None
+
+
+def add_ids(trace_ids: Callable[[], dict[str, str]]) -> None:
+    """Lines carry the ids of their trace from now on."""
+    global _trace_ids  # noqa: PLW0603 - one process has one way to say its lines
+    _trace_ids = trace_ids
 
 
 def begin(**ids: Any) -> None:
@@ -92,6 +103,8 @@ def processors(*, people: bool, verbose: bool) -> list[Processor]:
 
 def _merge_ids(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     known = _ids.get()
+    if _trace_ids is not None:
+        line = {**_trace_ids(), **line}
     return {**known, **line} if known else line
 
 

@@ -10,21 +10,23 @@ from contextlib import suppress
 import structlog
 import uvloop
 
-from shared import crashpoints, heap
+from shared import crashpoints, heap, traces
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew
 from shared.logs import configure, take_over
 from shared.settings import Settings
 from shared.start import read_settings, told
+from shared.traces import Traces
 from worker.health import serve
 from worker.main import ThreadmillWorker
+from worker.tracing import Tracing
 
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, role: str) -> int:
+async def run(settings: Settings, role: str, found: Traces | None = None) -> int:
     """Works until SIGTERM or SIGINT; ends what is in hand. Returns 0, or 2 where it must not start."""
-    worker = ThreadmillWorker(settings, role)
+    worker = ThreadmillWorker(settings, role, None if found is None else Tracing(found))
     health = await serve(settings, worker.crew)
     loop = asyncio.get_running_loop()
     main = asyncio.create_task(worker.main(), name="worker")
@@ -46,6 +48,8 @@ async def run(settings: Settings, role: str) -> int:
         log.info("worker stopped", worker=worker.crew.id, applied=worker.crew.aftermath.applied)
         if worker.crew.executor is not None and worker.crew.executor.stubborn:
             log.warning("a runner does not stop; the process ends without it")
+            if found is not None:
+                found.close()
             os._exit(0)  # the loop's end would wait for it
 
 
@@ -62,7 +66,12 @@ def main() -> int:
     configure(settings)
     take_over()
     crashpoints.arm(settings.testing)
-    return uvloop.run(run(settings, role))
+    found = traces.start("threadmill-worker")
+    try:
+        return uvloop.run(run(settings, role, found))
+    finally:
+        if found is not None:
+            found.close()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from worker.load import Want, Where, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
 from worker.read import Reader
+from worker.standby import StandBy
+from worker.tracing import UNTRACED, Tracing
 from worker.transaction import BOUNDED, transaction
 from worker.write import write
 
@@ -42,8 +44,6 @@ NOTES = statements("poison")
 
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
 BEGIN_TIMEOUT = 7.0  # seconds: the session's lock time-out, and two; a connection that is dead says nothing
-STAND_BY = 0.005  # seconds; whoever locks a thread alone appends to it, which takes less
-STAND_BYS = 20  # times in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,12 @@ class Drainer:
     settings: Settings
     pace: Pace | None = None  # shared with the lane beside it; None: one of its own
     owner: ids.Ulid = field(default_factory=ids.mint)
+    tracing: Tracing | None = None
     starter: Starter | None = None  # the executor of this worker: what becomes ready may start with the drain's commit
     _reader: Reader = field(init=False)
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
-    _stood_by: int = 0  # times in a row that a thread was locked by somebody else
+    _stand_by: StandBy = field(default_factory=StandBy)
     _in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)  # two drains on a connection would be one transaction
 
     def __post_init__(self) -> None:
@@ -155,31 +156,36 @@ class Drainer:
         self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime, *, alone: bool = False
     ) -> Drained:
         """Notes, loads, steps, writes and commits. The caller holds the locks of partitions and free threads."""
-        crash("worker.after_lock")
-        await self._note(batches, alone)
-        crash("worker.after_note")
-        threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
-        for batch in batches:
-            crash_on(batch.events)
-            threads[batch.partition, batch.thread].append(batch)
-        events = {batch.id: load(batch.events) for batch in batches}
-        wants = [
-            Want(partition, thread, [event for batch in own for event in events[batch.id]])
-            for (partition, thread), own in threads.items()
-        ]
-        states = await load_states(connection, wants)
-        plan, busy = Plan(Changes(states.hooked)), False
-        for (_, thread), own in threads.items():
-            if own[0].free:
-                settle(plan, own, events, states.get(thread), now)
-            else:
-                busy = True
-        await self._commit(connection, plan, now)
-        count_runs(plan.changes, plan.statuses)
-        more = bool(plan.lifted) or await self._stand_by(busy)
-        changes = plan.changes
-        news = news_of(changes, plan.statuses)
-        return Drained(plan.outcomes, plan.blocked, more, now, list(changes.threads), ready_of(changes), news)
+        with UNTRACED if self.tracing is None else self.tracing.drain(batches, alone=alone) as applying:
+            crash("worker.after_lock")
+            await self._note(batches, alone)
+            crash("worker.after_note")
+            threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
+            for batch in batches:
+                crash_on(batch.events)
+                threads[batch.partition, batch.thread].append(batch)
+            events = {batch.id: load(batch.events) for batch in batches}
+            wants = [
+                Want(partition, thread, [event for batch in own for event in events[batch.id]])
+                for (partition, thread), own in threads.items()
+            ]
+            states = await load_states(connection, wants)
+            plan, busy = Plan(Changes(states.hooked)), False
+            for (_, thread), own in threads.items():
+                if own[0].free:
+                    settle(plan, own, events, states.get(thread), now)
+                else:
+                    busy = True
+            if applying is not None:
+                plan.traces = applying.runs(batches, events, plan.changes)
+            await self._commit(connection, plan, now)
+            count_runs(plan.changes, plan.statuses)
+            if applying is not None:
+                applying.end(plan.outcomes)
+            more = bool(plan.lifted) or await self._stand_by.wait(busy=busy)
+            changes = plan.changes
+            news = news_of(changes, plan.statuses)
+            return Drained(plan.outcomes, plan.blocked, more, now, list(changes.threads), ready_of(changes), news)
 
     async def _commit(self, connection: asyncpg.Connection, plan: Plan, now: datetime) -> None:
         """Runs that are ready since this drain start with its commit, as far as this worker has room for them."""
@@ -200,17 +206,6 @@ class Drainer:
             if starter is not None:
                 starter.cancel(reserved)
 
-    async def _stand_by(self, busy: bool) -> bool:
-        """Whether to look again at once for threads that somebody else had locked: a few times, then the sweep does."""
-        if not busy:
-            self._stood_by = 0
-            return False
-        self._stood_by += 1
-        if self._stood_by > STAND_BYS:  # whoever has it has it for long
-            return False
-        await asyncio.sleep(STAND_BY)
-        return True
-
     async def _note(self, batches: Sequence[Batch], alone: bool) -> None:
         notes = await self._notes.get()
         partitions = sorted({batch.partition for batch in batches})
@@ -221,6 +216,8 @@ class Drainer:
         await write(connection, plan.changes, plan.statuses, marks, now, self.owner)
         if plan.blocked:
             await connection.execute(SQL["block"], [b.partition for b in plan.blocked], [b.id for b in plan.blocked])
+        if plan.traces:
+            await connection.execute(SQL["keep_traces"], *zip(*plan.traces, strict=True))
         if plan.lifted:
             await connection.execute(SQL["unblock"], [p for p, _ in plan.lifted], [t for _, t in plan.lifted])
 

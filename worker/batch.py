@@ -34,6 +34,7 @@ class Batch(NamedTuple):
     attempts: int
     suspect: int  # 0; 1: a dead owner had it in hand; 2: and tried it alone
     free: bool  # nobody else has its thread: the drain that read it has the lock, or there is no such thread
+    traceparent: str | None = None  # of the span that it was accepted in
 
 
 def batch_of(row: asyncpg.Record) -> Batch:

@@ -34,6 +34,7 @@ from worker.duty import Duty
 from worker.execute.executor import Executor
 from worker.lanes import Lanes
 from worker.sweep import Sweep
+from worker.tracing import Tracing
 from worker.upkeep import Upkeep
 from worker.watchdog import Watchdog
 from worker.webhooks import Webhooks
@@ -56,6 +57,7 @@ RETRY = 0.5  # seconds between tries to reach Postgres at the start
 class Crew:
     settings: Settings
     roles: str = "apply"
+    tracing: Tracing | None = None
     partitions: int = 0  # of the database; known once it has started
     id: ids.Ulid = field(default_factory=ids.mint)
     aftermath: Aftermath = field(init=False)
@@ -90,11 +92,11 @@ class Crew:
         self.partitions = partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         self.aftermath.partitions = partitions
-        self.executor = Executor(settings, self.id, self._queue, self.aftermath, executes=self.roles != "apply")
+        self.executor = Executor(settings, self.id, self._queue, self.aftermath, self.tracing, self.roles != "apply")
         self.aftermath.on_ready, self.aftermath.on_news = self.executor.desk.offer, self.executor.nudge
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
-        rung = Lanes(settings, self.aftermath, partitions, via="arq", wait=True, starter=self.executor.desk)
-        swept = Lanes(settings, self.aftermath, partitions, via="sweep", wait=False, starter=self.executor.desk)
+        rung = Lanes(settings, self.aftermath, partitions, "arq", True, self.tracing, self.executor.desk)
+        swept = Lanes(settings, self.aftermath, partitions, "sweep", False, self.tracing, self.executor.desk)
         self.doorbell = Doorbell(self._queue, blocking, rung, partitions, self.duty)
         self.sweep = Sweep(settings.database_url, swept, rung, self.duty)
         rung.duty = swept.duty = self.duty
@@ -105,7 +107,7 @@ class Crew:
         if settings.sweep:
             self._workers.append(asyncio.create_task(self.sweep.run(), name="sweep"))
             self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
-        self.webhooks = Webhooks(settings, self.duty)
+        self.webhooks = Webhooks(settings, self.duty, self.tracing)
         loops = (
             *(self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget()),
             *(self.webhooks.run(), self.beat(), self.duty.listen(settings, self.id)),

@@ -33,6 +33,17 @@ class Due(NamedTuple):
     secret: str | None
     now: datetime
 
+    @property
+    def ids(self) -> dict[str, str | int]:
+        """For a span of the call."""
+        return {
+            "threadmill.webhook.id": PREFIX + self.id,
+            "threadmill.webhook.attempts": self.attempts,
+            "threadmill.webhook.type": self.type,
+            "threadmill.run.id": self.run,
+            "threadmill.agent.id": self.agent,
+        }
+
 
 class Tried(NamedTuple):
     """What one call came to. `final`: nobody should try again."""
@@ -49,13 +60,13 @@ def delay(attempts: int, chance: float) -> float:
     return chance * min(CAP, BASE * 2.0 ** min(attempts - 1, 20))
 
 
-async def tell(client: httpx2.AsyncClient, due: Due) -> Tried:
-    """One call, whatever comes of it."""
+async def tell(client: httpx2.AsyncClient, due: Due, traceparent: str | None = None) -> Tried:
+    """One call, whatever comes of it. `traceparent` (W3C) is of the span that it is, where somebody records it."""
     if due.url is None or due.secret is None:
         return Tried(due, None, "the agent has no webhook any more", final=True)
     try:
         async with asyncio.timeout(TIMEOUT):
-            status = await _post(client, due, due.url, Webhook(due.secret))
+            status = await _post(client, due, due.url, Webhook(due.secret), traceparent)
     except TimeoutError:
         return Tried(due, None, f"no answer within {TIMEOUT:g} s")
     except Exception as error:  # what somebody else's server does, or what stands in a row, may not end a worker
@@ -63,7 +74,7 @@ async def tell(client: httpx2.AsyncClient, due: Due) -> Tried:
     return _judged(due, status)
 
 
-async def _post(client: httpx2.AsyncClient, due: Due, url: str, webhook: Webhook) -> int:
+async def _post(client: httpx2.AsyncClient, due: Due, url: str, webhook: Webhook, traceparent: str | None) -> int:
     """Sends the message, signed; returns the status of the answer."""
     message = PREFIX + due.id
     headers = {
@@ -73,6 +84,8 @@ async def _post(client: httpx2.AsyncClient, due: Due, url: str, webhook: Webhook
         "webhook-timestamp": str(int(due.now.timestamp())),
         "webhook-signature": webhook.sign(message, due.now, due.body),
     }
+    if traceparent is not None:
+        headers["traceparent"] = traceparent
     async with client.stream("POST", url, content=due.body.encode(), headers=headers) as answer:
         read = 0
         async for piece in answer.aiter_raw():

@@ -17,6 +17,7 @@ from worker.apply import Drainer
 from worker.duty import Duty
 from worker.execute.leases import Starter
 from worker.pace import Pace
+from worker.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -34,6 +35,7 @@ class Lanes:
     partitions: int  # of the database
     via: str  # what its batches are counted under: arq, sweep
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
+    tracing: Tracing | None = None
     starter: Starter | None = None  # what executes runs in this worker
     duty: Duty = field(default_factory=Duty)
     stopping: bool = False
@@ -51,8 +53,9 @@ class Lanes:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.drain_limit)
-        self.first = Drainer(self.settings, self.pace, starter=self.starter)
-        self.second = Drainer(self.settings, self.pace, starter=self.starter)
+        self.first, self.second = (
+            Drainer(self.settings, self.pace, tracing=self.tracing, starter=self.starter) for _ in range(2)
+        )
 
     @property
     def busy(self) -> bool:

@@ -13,7 +13,7 @@ from arq.connections import ArqRedis, RedisSettings
 from arq.worker import Worker, func
 from redis.exceptions import WatchError
 
-from shared import ids
+from shared import ids, traces
 from shared.ids import ThreadId
 from shared.keys import Keys
 from shared.logs import configure, take_over
@@ -22,6 +22,7 @@ from shared.settings import Settings
 from shared.start import read_settings
 from shared.tasks import end
 from worker.crew import Crew
+from worker.tracing import Tracing
 
 log = structlog.get_logger()
 
@@ -51,7 +52,8 @@ async def start(ctx: dict[str, Any]) -> None:
     """What a stock worker does first."""
     configure(SETTINGS)
     take_over()
-    ctx["crew"] = Crew(SETTINGS, ctx.get("roles", "apply"))
+    ctx["traces"] = found = traces.start("threadmill-worker")
+    ctx["crew"] = Crew(SETTINGS, ctx.get("roles", "apply"), None if found is None else Tracing(found))
     await ctx["crew"].start(bell=False)
     ctx["leaving"] = asyncio.create_task(_leave(ctx["crew"]))
 
@@ -65,6 +67,8 @@ async def _leave(crew: Crew) -> None:
 async def stop(ctx: dict[str, Any]) -> None:
     await end([ctx["leaving"]])
     await ctx["crew"].stop(timeout=JOB_TIMEOUT)
+    if ctx["traces"] is not None:
+        ctx["traces"].close()
 
 
 SETTINGS = read_settings()  # arq wants values where this module is imported
@@ -109,8 +113,8 @@ class ThreadmillWorker(Worker):
     It starts without Redis and lives through its absence.
     """
 
-    def __init__(self, settings: Settings, roles: str) -> None:
-        self.crew = Crew(settings, roles)
+    def __init__(self, settings: Settings, roles: str, tracing: Tracing | None = None) -> None:
+        self.crew = Crew(settings, roles, tracing)
         redis: ArqRedis = open_arq(settings.redis_url, Keys(settings.redis_prefix).queue(APPLY))
         super().__init__(
             functions=WorkerSettings.functions,

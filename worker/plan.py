@@ -16,6 +16,7 @@ from shared.models import Run, RunStatus
 from worker.batch import Batch
 from worker.changes import Changes
 from worker.missing import deleted_outcome
+from worker.rows import Row
 
 
 class Outcome(NamedTuple):
@@ -38,6 +39,7 @@ class Plan:
     outcomes: list[Outcome] = field(default_factory=list)
     blocked: list[Batch] = field(default_factory=list)
     lifted: list[tuple[int, ThreadId]] = field(default_factory=list)
+    traces: list[Row] = field(default_factory=list)  # runs that were made, with the spans that theirs belong to
     ready: list[State] = field(default_factory=list)  # threads whose run waits since this drain, and may start
 
 

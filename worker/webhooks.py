@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import asyncpg
 import httpx2
@@ -26,6 +27,7 @@ from shared.webhooks import PREFIX
 from worker import outbound
 from worker.delivery import TIMEOUT, Due, Tried, delay, tell
 from worker.duty import Duty
+from worker.tracing import Tracing
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -45,6 +47,7 @@ _FIRST = Ulid("0" * 26)
 class Webhooks:
     settings: Settings
     duty: Duty = field(default_factory=Duty)
+    tracing: Tracing | None = None
     _line: Line = field(init=False)
     _client: httpx2.AsyncClient = field(init=False)
     _calls: dict[asyncio.Task[Tried], Due] = field(default_factory=dict)
@@ -79,8 +82,9 @@ class Webhooks:
         if len(self._calls) < CALLS and not self.duty.quiet:
             rows = await self._claim()
             began = len(rows)
+            kept = await self._kept(rows)
             for row in rows:
-                self._begin(Due(*row))
+                self._begin(due := Due(*row), kept.get(due.id))
         return began
 
     async def finish(self) -> None:
@@ -119,8 +123,18 @@ class Webhooks:
         """Calls to the agent's receiver at once."""
         return CALLS_WHILE_FAILING if agent in self._failing else CALLS_AN_AGENT
 
-    def _begin(self, due: Due) -> None:
-        task = asyncio.create_task(tell(self._client, due), name=f"webhook {due.id}")
+    async def _kept(self, rows: Sequence[asyncpg.Record]) -> dict[Ulid, str]:
+        """The spans that these rows' runs belong to, where somebody records them."""
+        if self.tracing is None or not rows:
+            return {}
+        connection = await self._line.get()
+        columns = zip(*((row["partition"], row["id"]) for row in rows), strict=True)
+        return {row["id"]: row["traceparent"] for row in await connection.fetch(SQL["traces"], *columns)}
+
+    def _begin(self, due: Due, kept: str | None) -> None:
+        call = partial(tell, self._client, due)
+        calling = call() if self.tracing is None or kept is None else self.tracing.webhook(kept, due.ids, call)
+        task = asyncio.create_task(calling, name=f"webhook {due.id}")
         self._calls[task] = due
         task.add_done_callback(lambda _: self._ended.set())
 

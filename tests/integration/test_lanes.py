@@ -20,8 +20,9 @@ from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message
 from tests.rows import Owner, Row, a_message, add_owner, add_thread
 from tests.watch import until
+from worker import standby
 from worker.aftermath import Aftermath
-from worker.apply import STAND_BYS, TRIES
+from worker.apply import TRIES
 from worker.doorbell import Doorbell
 from worker.lanes import LONG, Lanes
 from worker.sweep import INTERVAL, Sweep
@@ -175,7 +176,7 @@ async def test_lanes_do_not_spin_around_a_thread_that_somebody_holds_for_long(
         while lanes.busy:
             await lanes.drain(())
             drains += 1
-            assert drains < 5 * STAND_BYS
+            assert drains < 5 * standby.MOST
     await lanes.drain([place(thread)])
     await finished(lanes)
     assert all([await is_applied(driver, ref) for ref in refs])

@@ -107,6 +107,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
             ([1, 8], 10, ACCOUNT, 64, ACCOUNT, []),
             {"batches_waiting", "batches_retrying", "threads_pkey"},
         ),
+        ("drain", "keep_traces", ([1], [THREAD], [ACCOUNT], ["00-1-2-01"]), {"runs_pkey"}),
         ("drain", "read_one", (1, 1), {"batches_pkey", "threads_pkey"}),
         ("drain", "lock_threads", ([1], [THREAD]), {"threads_pkey"}),
         ("drain", "threads", ([1], [THREAD], [3], 101), {"threads_pkey", "agents_pkey", "runs_active"}),
@@ -256,7 +257,7 @@ def _made() -> tuple[object, ...]:
 
 def _accept() -> tuple[object, ...]:
     some: list[list[object]] = [[ids.mint()], [1], [THREAD], [ACCOUNT], [ACCOUNT], ["[]"], ["api"]]
-    return (*some, [0], ["key"], ["route"], [b"digest"], [None])
+    return (*some, [0], ["key"], ["route"], [b"digest"], [None], [])
 
 
 def _written() -> tuple[object, ...]:

@@ -53,6 +53,7 @@ class Briefing:
     made_at: datetime  # when the run was
     first: int | None  # the number of the first new message
     parent: int | None  # the number of the message that the new ones follow, 0 for none; None: the last one before
+    traceparent: str | None = None  # of the span that its batch was applied in
     readable: bool = True  # if not, the rest is empty
 
     async def refuse(self) -> Runner:
@@ -115,6 +116,7 @@ def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
         made_at=row["created_at"],
         first=row["first"],
         parent=row["parent"],
+        traceparent=row["traceparent"],
     )
 
 

@@ -60,6 +60,7 @@ class Execution:
     tape: Tape
     recall: Callable[[], Awaitable[Replay | None]]  # what an earlier attempt logged
     replay: Replay | None = None
+    traceparent: str | None = None  # of the span that its batch was applied in
     steers: dict[str, RunId] = field(default_factory=dict)  # message offered -> the run it becomes otherwise
     orphan: asyncio.Task[End] | None = None  # a runner that did not stop in its time
     error: RunError | None = None  # why it failed

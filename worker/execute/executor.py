@@ -13,12 +13,12 @@ from functools import partial
 import asyncpg
 import structlog
 
-from shared import ids, logs
+from shared import ids
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.ids import ThreadId, Ulid
 from shared.logs import Seldom
-from shared.metrics import EXECUTING_RUNS, FINISHED_RUNS, POSTGRES_ERRORS
+from shared.metrics import EXECUTING_RUNS, POSTGRES_ERRORS
 from shared.queue import Queue
 from shared.settings import Settings
 from shared.tasks import end
@@ -36,10 +36,12 @@ from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Key, Lease
 from worker.execute.lookout import Lookout
 from worker.execute.tape import Tape
+from worker.execute.told import drive
 from worker.load import Where
 from worker.runners import Context
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
+from worker.tracing import Tracing
 from worker.transaction import BOUNDED
 from worker.write import Disturbed
 
@@ -48,7 +50,6 @@ warn = Seldom(log)
 AGAIN = 0.003  # seconds until a thread that somebody had locked is tried again
 PAUSE = 0.5  # seconds after an error of Redis or Postgres
 LOOK = 0.02  # seconds between looks whether a drain has leased something
-UNWELL = frozenset({"failed", "expired", "lost", "refused"})  # ends of a run that are told
 STOPPING = 2.0  # seconds of the drain that are left for runs to be handed over
 
 
@@ -58,6 +59,7 @@ class Executor:
     owner: Ulid
     queue: Queue
     aftermath: Aftermath
+    tracing: Tracing | None = None
     executes: bool = True  # False: this worker only rings for others, and sweeps
     desk: Desk = field(init=False)
     writer: Writer = field(init=False)
@@ -209,17 +211,21 @@ class Executor:
         )
         opener = partial(self._openers.open, one.agent, one.runner, one.config) if one.readable else one.refuse
         recall = partial(archive.recall, one)
-        return Execution(lease, context, opener, self.writer, self._let_go, Tape(lease.run, one.used), recall)
+        return Execution(
+            lease,
+            context,
+            opener,
+            self.writer,
+            self._let_go,
+            Tape(lease.run, one.used),
+            recall,
+            traceparent=one.traceparent,
+        )
 
     async def _run(self, execution: Execution) -> None:
-        thread, context = execution.lease.where[1], execution.context
-        logs.begin(run=context.run, thread=thread, account=context.account, agent=context.agent)
+        thread = execution.lease.where[1]
         try:
-            end = await execution.run()
-            FINISHED_RUNS.labels(end).inc()
-            if end in UNWELL:
-                code = execution.error.code if execution.error else None
-                log.info("a run left this worker", end=end, code=code, attempt=context.attempt)
+            await drive(execution, self.tracing)
         finally:
             if self._runs.get(thread) is execution:  # a drain may have leased the next one already
                 del self._runs[thread], self._tasks[thread]

@@ -50,7 +50,7 @@ select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply
                  where d.owner <> $5 and b.partition = any(d.partitions) and b.id = any(d.batches)), 0) as suspect,
        l.id is not null
        or not exists (select from threads t where t.partition = b.partition and t.id = b.thread) as free,
-       clock_timestamp() as now
+       b.traceparent, clock_timestamp() as now
 from working a
 cross join lateral (
     select * from batches w
@@ -563,6 +563,12 @@ update permission_requests p set state = w.state, note = w.note, decided_at = w.
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
      as w (partition, thread, id, state, note, decided_at)
 where p.partition = w.partition and p.thread = w.thread and p.id = w.id and p.state = 'pending';
+
+-- name: keep_traces
+-- The spans that runs of this transaction belong to. Arguments: columns of partition, thread, run, span.
+update runs r set traceparent = w.traceparent
+from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[]) as w (partition, thread, id, traceparent)
+where r.partition = w.partition and r.thread = w.thread and r.id = w.id;
 
 -- name: keep_steers
 -- Offers made, and what became of them.

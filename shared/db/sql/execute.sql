@@ -137,7 +137,7 @@ order by t.ready_at;
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
 -- what became of permissions. Each is looked up by its whole key, in a subquery that the planner must not take apart, or by a
 -- range of one that leads the order: it would take an index by thread as well, and read all that the thread ever had.
-select t.id as thread, w.epoch, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.created_at, r.started_at,
+select t.id as thread, w.epoch, r.id as run, r.seq, r.attempt, r.checkpoint, r.resume_after, r.usage, r.created_at, r.started_at, r.traceparent,
        t.account, t.agent, a.runner, a.config, a.updated_at as agent_at, m.ids, m.parts, m.moments, m.first, m.parent, p.keys, p.states, p.notes
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[]) as w (partition, thread, run, epoch)
 join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch

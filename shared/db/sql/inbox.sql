@@ -12,9 +12,9 @@ with incoming as materialized (
                 then nextval('batch_ids')
            end as batch
     from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-                $8::smallint[], $9::text[], $10::text[], $11::bytea[], $12::text[])
+                $8::smallint[], $9::text[], $10::text[], $11::bytea[], $12::text[], $13::text[])
          with ordinality as i (ref, partition, thread, account, token, events, reply_to,
-                               passes, key, route, digest, basis, n)
+                               passes, key, route, digest, basis, traceparent, n)
     left join threads t on t.partition = i.partition and t.id = i.thread and t.account = i.account
 ),
 claimed as (
@@ -27,8 +27,8 @@ claimed as (
     returning batch
 ),
 stored as (
-    insert into batches (partition, id, ref, thread, account, token, events, reply_to)
-    select partition, batch, ref, thread, account, token, events::json, reply_to
+    insert into batches (partition, id, ref, thread, account, token, events, reply_to, traceparent)
+    select partition, batch, ref, thread, account, token, events::json, reply_to, traceparent
     from incoming i
     where batch is not null
       and (key is null or exists (select from claimed c where c.batch = i.batch))
@@ -49,11 +49,12 @@ with incoming as materialized (
     select i.*, nextval('batch_ids') as batch
     from unnest($1::uuid[], $2::smallint[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
                 $8::text[], $9::text[], $10::bytea[], $11::text[],
-                $12::uuid[], $13::text[], $14::text[], $15::text[], $16::text[], $17::uuid[], $18::text[], $19::text[])
+                $12::uuid[], $13::text[], $14::text[], $15::text[], $16::text[], $17::uuid[], $18::text[], $19::text[],
+                $20::text[])
          with ordinality as i (ref, partition, thread, account, token, events, reply_to,
                                key, route, digest, basis,
                                agent, created_by_kind, kind, user_id, client_external_ref, attributed_user,
-                               origin_application, metadata, n)
+                               origin_application, metadata, traceparent, n)
 ),
 claimed as (
     insert into idempotency_keys (token, key, route, hash, basis, partition, batch)
@@ -78,8 +79,8 @@ opened as (
     returning *
 ),
 stored as (
-    insert into batches (partition, id, ref, thread, account, token, events, reply_to)
-    select partition, batch, ref, thread, account, token, events::json, reply_to
+    insert into batches (partition, id, ref, thread, account, token, events, reply_to, traceparent)
+    select partition, batch, ref, thread, account, token, events::json, reply_to, traceparent
     from chosen
     returning id, accepted_at
 )

@@ -48,6 +48,16 @@ from taken t
 left join agents a on a.id = t.agent
 order by t.agent, t.id;
 
+-- name: traces
+-- The spans that the runs of these rows belong to; those without are left out. Arguments: columns of partition, id.
+select o.id, r.traceparent
+from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
+join outbox o on o.partition = w.partition and o.id = w.id
+cross join lateral (
+    select traceparent from runs where partition = o.partition and thread = o.thread and id = o.run offset 0
+) as r
+where r.traceparent is not null;
+
 -- name: settle
 -- What became of tries: delivered; else to be tried again after `delay` seconds, or parked, where `delay` is null or the
 -- row is older than $8 seconds. A failure counts only while nobody has begun another try. Returns the rows that changed.
