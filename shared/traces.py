@@ -136,7 +136,7 @@ def traceparent(span: Span) -> str | None:
     context = span.get_span_context()
     if not (context.is_valid and context.trace_flags.sampled):
         return None
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"  # its other flags are of a later version
 
 
 def remote(text: str) -> SpanContext | None:

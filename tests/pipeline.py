@@ -7,6 +7,7 @@ from typing import Any
 
 from api.inbox import Inbox
 from api.submission import Answer, NewThread, Passes, Submission
+from api.tracing import Tracing
 from shared import accounts, ids
 from shared.db.connect import open_pool
 from shared.events import Event, UserMessage, dump
@@ -58,9 +59,9 @@ def message(text: str = "hello", **options: Any) -> UserMessage:
 
 
 @asynccontextmanager
-async def running_inbox(settings: Settings) -> AsyncIterator[Inbox]:
+async def running_inbox(settings: Settings, tracing: Tracing | None = None) -> AsyncIterator[Inbox]:
     pool = await open_pool(settings.database_url)
-    inbox = Inbox(settings, pool)
+    inbox = Inbox(settings, pool, tracing)
     await inbox.start()
     try:
         yield inbox
