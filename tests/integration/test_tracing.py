@@ -63,7 +63,7 @@ async def driver(settings: Settings, spans: Spans) -> AsyncIterator[Driver]:
 
 @pytest.fixture
 def hooks(settings: Settings, spans: Spans) -> Webhooks:
-    return Webhooks(settings.model_copy(update={"private_endpoints": True}), Tracing(spans.traces))
+    return Webhooks(settings.model_copy(update={"private_endpoints": True}), tracing=Tracing(spans.traces))
 
 
 def context_of(span: ReadableSpan) -> tuple[int, int]:
