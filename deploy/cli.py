@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from deploy.commands import account, agent, dead, dev, doctor, migrate, queue, thread, token, webhook
+from deploy.commands import (
+    account,
+    agent,
+    audit,
+    dead,
+    dev,
+    doctor,
+    migrate,
+    pause,
+    queue,
+    thread,
+    token,
+    webhook,
+    worker,
+)
 from deploy.commands import run as run_commands
 from deploy.errors import CommandError
 from shared import __version__
@@ -33,8 +47,12 @@ for noun, commands in (
     ("run", run_commands),
     ("dead", dead),
     ("webhook", webhook),
+    ("worker", worker),
+    ("audit", audit),
 ):
     app.add_typer(commands.app, name=noun)
+for verb, command in (("pause", pause.pause), ("resume", pause.resume)):
+    queue.app.command(verb, epilog=f"Example:  threadmill queue {verb} --partition 7 --partition 9")(command)
 agent.app.command("webhook", epilog="Example:  threadmill agent webhook echo --url https://example.com/hook")(
     webhook.of_agent
 )

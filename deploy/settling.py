@@ -94,7 +94,7 @@ async def _choose(data: Path | None, choice: Choice) -> Chosen:
     async with open_session(data) as connection:
         if choice.batches:
             return await _named(connection, choice.batches)
-        of = None if choice.thread is None else (await threads.find_thread(connection, choice.thread, 0)).thread.id
+        of = None if choice.thread is None else (await threads.own_row(connection, choice.thread)).id
         owner = await account_id(connection, choice.account)
         selection = Selection(error=choice.error, account=owner, thread=of)
         return Chosen(selection, await letters.count(connection, selection), None)

@@ -149,7 +149,7 @@ async def _list(
     data: Path | None, error: str | None, account: str | None, thread: str | None, limit: int, after: str | None
 ) -> Page[BatchView]:
     async with open_session(data) as connection:
-        of = None if thread is None else (await threads.find_thread(connection, thread, 0)).thread.id
+        of = None if thread is None else (await threads.own_row(connection, thread)).id
         selection = Selection(error=error, account=await account_id(connection, account), thread=of)
         return await letters.page(connection, selection, limit, after)
 

@@ -1,19 +1,25 @@
-"""`threadmill thread`: threads of any account, and what is under way in one. Reads only."""
+"""`threadmill thread`: threads of any account, what is under way in one; one held by hand, and let go."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 
 from deploy import context, tables, words
 from deploy.session import AccountOption, LimitOption, account_id, document, open_session
-from shared import accounts
+from shared import accounts, audit, holds
+from shared.ids import ThreadId
 from shared.inspect import threads
+from shared.inspect.actions import threads as actions
 from shared.inspect.threads import ThreadView
 from shared.models import Thread
 
-app = typer.Typer(no_args_is_help=True, help="Threads: what each is doing and what holds it up. Reads only.")
+ThreadArgument = Annotated[str, typer.Argument(help="The id of the thread, or its number in Cortex.")]
+
+app = typer.Typer(no_args_is_help=True, help="Threads: what each is doing and what holds it up; hold one by hand.")
 
 
 @app.command("list", epilog="Example:  threadmill thread list --agent echo --limit 10")
@@ -35,7 +41,7 @@ def list_(
 
 @app.command(epilog="Example:  threadmill thread show 01K5XAMPLE0000000000000000")
 def show(
-    thread: Annotated[str, typer.Argument(help="The id of the thread, or its number in Cortex.")],
+    thread: ThreadArgument,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
@@ -55,6 +61,45 @@ def show(
         tables.show_batches(found.batches)
     if found.batches_after is not None:
         typer.echo(f"more: threadmill queue list --thread {found.thread.id} --after {found.batches_after}", err=True)
+
+
+@app.command(epilog='Example:  threadmill thread hold 01K5XAMPLE0000000000000000 --reason "asked by legal"')
+def hold(
+    thread: ThreadArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why: shown with the thread, and in the audit log.")],
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Keep a thread from taking events: new ones are refused, what waits is blocked. Its current run goes on."""
+    reached = asyncio.run(_act(data, thread, lambda db, of: actions.hold(db, audit.command_line(), of, reason)))
+    _tell("held", reached, thread, as_json)
+
+
+@app.command(epilog="Example:  threadmill thread release 01K5XAMPLE0000000000000000")
+def release(thread: ThreadArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
+    """Let a thread go on that was held by hand. One that a dead letter holds is let go with `threadmill dead`."""
+    reached = asyncio.run(_act(data, thread, lambda db, of: actions.release(db, audit.command_line(), of)))
+    _tell("released", reached, thread, as_json)
+
+
+async def _act(
+    data: Path | None, thread: str, act: Callable[[asyncpg.Connection, ThreadId], Awaitable[int]]
+) -> tuple[int, bool]:
+    """How many it reached, and whether the thread is held then."""
+    async with open_session(data) as connection:
+        found = await threads.own_row(connection, thread)
+        done = await act(connection, found.id)
+        return done, await holds.is_held(connection, found.partition, found.id)
+
+
+def _tell(done: str, reached: tuple[int, bool], thread: str, as_json: bool) -> None:
+    number, held = reached
+    if as_json:
+        context.print_json({"done": done, "reached": number, "held": held})
+        return
+    typer.echo(f"The thread {thread} is {done}{'.' if number else ' already: nothing was done.'}")
+    if held and done == "released":
+        typer.echo("A dead letter holds it still (`threadmill dead list`).")
 
 
 async def _list(data: Path | None, account: str | None, agent: str | None, limit: int) -> list[Thread]:

@@ -1,0 +1,87 @@
+"""What operators do on the command line: pause, hold, ask workers, and read who did it."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared import accounts, audit, ids
+from tests.e2e.command_line import Threadmill
+from tests.rows import Owner, add_batch, add_thread
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_partitions_and_accounts_are_paused_and_resumed(
+    pool: asyncpg.Pool, owner: Owner, threadmill: Threadmill
+) -> None:
+    for wrong in ((), ("--all", "--partition", "1"), ("--account", "acme", "--all"), ("--partition", "-1")):
+        assert (await threadmill("queue", "pause", *wrong)).code == 2, wrong
+    assert (await threadmill("queue", "pause", "--all")).code == 2, "nobody is there to be asked"
+    assert (await threadmill("queue", "pause", "--partition", "64")).code == 1
+    done = (await threadmill("queue", "pause", "-p", "7", "-p", "9", "--json")).document
+    assert done == {"done": "paused", "reached": 2}
+    assert "2 partitions resumed" in (await threadmill("queue", "resume", "--all")).out
+    assert "Nothing was to be resumed" in (await threadmill("queue", "resume", "--all")).out
+    assert "The account acme is paused." in (await threadmill("queue", "pause", "--account", "acme")).out
+    assert (await accounts.find_account(pool, owner.account)).held
+    assert (await threadmill("queue", "resume", "--account", "nobody")).code == 1
+
+
+async def test_a_thread_is_held_with_a_reason_and_released(
+    pool: asyncpg.Pool, owner: Owner, threadmill: Threadmill
+) -> None:
+    thread = await add_thread(pool, owner)
+    assert (await threadmill("thread", "hold", thread.id)).code == 2
+    done = (await threadmill("thread", "hold", thread.id, "--reason", "asked by legal", "--json")).document
+    assert done == {"done": "held", "reached": 1, "held": True}
+    assert "nothing was done" in (await threadmill("thread", "hold", thread.id, "-r", "again")).out
+    assert "asked by legal" in (await threadmill("thread", "show", thread.id)).out
+    assert (await threadmill("thread", "show", thread.id, "--json")).document["hold"]["reason"] == "asked by legal"
+    await add_batch(pool, owner, thread, parked=True)
+    assert len((await threadmill("dead", "list", "--thread", thread.id, "--json")).document["dead_letters"]) == 1
+    assert "A dead letter holds it still" in (await threadmill("thread", "release", thread.id)).out
+    refused = await threadmill("thread", "release", thread.id)
+    assert (refused.code, "replay, discard or skip it" in refused.err) == (1, True)
+
+
+async def test_a_worker_is_listed_asked_and_told_of(pool: asyncpg.Pool, threadmill: Threadmill) -> None:
+    worker = ids.mint()
+    await pool.execute("insert into workers (id, host, pid, roles, version) values ($1, 'h', 7, 'all', '0')", worker)
+    assert (await threadmill("worker", "drain", worker)).code == 2, "nobody is there to be asked"
+    done = (await threadmill("worker", "quiet", worker, "--json", REDIS_URL="redis://127.0.0.1:1/0")).document
+    assert done == {"done": "asked to be quiet", "reached": 1}
+    (listed,) = (await threadmill("worker", "list", "--json")).document["workers"]
+    assert (listed["id"], listed["asked"], listed["doing"]) == (worker, "quiet", "work")
+    assert "work, asked to quiet" in (await threadmill("worker", "list")).out
+    assert "asked to work." in (await threadmill("worker", "work", worker)).out
+    await pool.execute("delete from workers")
+    assert (await threadmill("worker", "quiet", worker)).code == 1
+    assert (await threadmill("worker", "quiet", "nonsense")).code == 1
+
+
+async def test_the_audit_log_says_who_did_what_page_by_page(pool: asyncpg.Pool, threadmill: Threadmill) -> None:
+    await threadmill("account", "create", "acme")
+    config = '{"function":"worker.runners.demo:echo"}'
+    await threadmill("agent", "create", "echo", "--runner", "python", "--config", config)
+    await threadmill("agent", "publish", "echo")
+    created = (await threadmill("token", "create", "--kind", "viewer", "--life", "12h", "--json")).document
+    assert created["token"]["expires_at"] is not None
+    assert (await threadmill("token", "create", "--kind", "viewer", "--life", "soon")).code == 2
+    await threadmill("token", "revoke", created["token"]["id"], "--yes")
+    await threadmill("token", "revoke", ids.mint(), "--yes")
+    expected = ["account.create", "agent.create", "agent.publish", "token.create.viewer", *["token.revoke"] * 2]
+    found: list[dict[str, Any]] = []
+    after: list[str] = []
+    while not found or after:
+        page = (await threadmill("audit", "list", "--limit", "4", "--json", *after)).document
+        found += page["entries"]
+        after = ["--after", page["after"]] if page["after"] else []
+    assert [entry["action"] for entry in reversed(found)] == expected
+    assert {entry["actor"] for entry in found} == {audit.command_line().name}
+    assert found[0]["result"].startswith("failed: There is no token")
+    assert created["secret"] not in str(found)
+    only = (await threadmill("audit", "list", "--action", "token.revoke", "--json")).document["entries"]
+    assert len(only) == 2
+    assert "agent.publish" in (await threadmill("audit", "list")).out
+    assert (await threadmill("audit", "list", "--after", "nonsense")).code == 2
