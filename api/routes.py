@@ -104,6 +104,7 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
     return console.serves(
         [
             web.get("/", login.home),
+            web.get("/console/", login.home),
             web.get("/console/static/{hash}/{name:.+}", console.files.read),
             web.get("/console/login", login.form),
             web.post("/console/login", login.enter),

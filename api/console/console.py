@@ -13,7 +13,7 @@ from aiohttp import web
 from markupsafe import Markup
 from redis.exceptions import RedisError
 
-from api import edge, sse
+from api import edge, replies, sse
 from api.console import deeds, guard, navigation
 from api.console.files import Files
 from api.console.flash import Flash
@@ -107,9 +107,9 @@ class Console:
         """A page in its frame."""
         away = await self.servers.redis_away()
         frame = visit.frame(self._sections, away, self.servers.postgres_away)
-        response = web.Response(
-            text=self._rendering.page(templates, {**frame, **values}), content_type="text/html", status=status
-        )
+        body = self._rendering.page(templates, {**frame, **values}).encode()
+        kind = web.Response if len(body) < replies.LARGE else replies.Large
+        response = kind(body=body, status=status, headers={"Content-Type": "text/html; charset=utf-8"})
         if frame["flash"] is not None:
             visit.jar.empty(response)
         return response
@@ -184,7 +184,7 @@ class Console:
             try:
                 done = await deed.do(self._look(visit, db), visit.form, visit.who.actor)
             except ThreadmillError as error:
-                await deeds.end(db, session, id_, f"Nothing was done: {error.message}", guard.HOME)
+                await deeds.end(db, session, id_, f"It was refused: {error.message}", guard.HOME)
                 if not isinstance(error, InvalidRequest):
                     raise
                 wrong = error.message

@@ -65,6 +65,10 @@ class Live:
     def viewers(self) -> int:
         return sum(len(topic.viewers) for topic in self._topics.values())
 
+    @property
+    def topics(self) -> int:
+        return len(self._topics)
+
     def stop(self) -> None:
         """Every stream ends as soon as its viewer has what it is being sent."""
         self._stopped = True

@@ -72,8 +72,9 @@ class Login:
         response = web.Response(status=303, headers={"Location": "/console/login"})
         try:
             await self._console.sessions.close(visit.who.cookie)
-        finally:
             log.info("console logout", operator=visit.who.shown)
+        except PostgresAway:  # the browser forgets it all the same
+            log.warning("console logout while Postgres is away", operator=visit.who.shown)
         response.del_cookie(SESSION, path="/", httponly=True, samesite="Strict", secure=guard.is_secure(visit.request))
         return response
 

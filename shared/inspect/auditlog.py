@@ -25,6 +25,10 @@ class Wanted:
     action: str | None = None
 
     @property
+    def several(self) -> bool:
+        return sum(one is not None for one in (self.target, self.actor, self.action)) > 1
+
+    @property
     def statement(self) -> str:
         """The one that goes by the rarest of them."""
         order = (("by_target", self.target), ("by_actor", self.actor), ("by_action", self.action))
@@ -34,14 +38,15 @@ class Wanted:
 async def page(db: Database, limit: int, wanted: Wanted, after: str | None = None) -> Page[Record]:
     """The newest first. Raises InvalidRequest."""
     (below,) = key_of(after, int)
+    bound = LOOKED if wanted.several else limit + 1
     rows = await db.fetch(
-        SQL[wanted.statement], _bounded(below), wanted.target, wanted.actor, wanted.action, limit, LOOKED
+        SQL[wanted.statement], _bounded(below), wanted.target, wanted.actor, wanted.action, limit, bound
     )
     found = [Record(**{**dict(list(row.items())[2:]), "via": Via(row["via"])}) for row in rows if row["id"] is not None]
     looked, reached = rows[0]["looked"], rows[0]["reached"]
     if len(found) == limit and found[-1].id != reached:
         return Page(found, cursor(found[-1].id))
-    return Page(found, cursor(reached) if looked == LOOKED else None)
+    return Page(found, cursor(reached) if looked == bound else None)
 
 
 def _bounded(below: int | None) -> int:

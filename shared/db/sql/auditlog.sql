@@ -1,6 +1,6 @@
 -- name: newest
--- The newest entries of the audit log. Beside each entry stand how many were looked at and how far down. Arguments: below this id, target, actor,
--- action (each may be null), limit, how many are looked at.
+-- The newest entries, each beside how many were looked at and how far down. Arguments: below this id,
+-- target, actor, action (each may be null), limit, how many are looked at.
 with looked as materialized (
     select * from audit
     where id < $1
@@ -19,12 +19,11 @@ left join lateral (
 order by l.id desc;
 
 -- name: by_target
--- Those of one target. Beside each entry stand how many were looked at and how far down. Arguments: below this id, target, actor,
--- action (each may be null), limit, how many are looked at.
+-- The same of one target, by a range of its index. (By equality the planner may take the primary key.) Arguments: as above.
 with looked as materialized (
     select * from audit
-    where target = $2 and id < $1
-    order by id desc
+    where (target, id) < ($2, $1) and target >= $2
+    order by target desc, id desc
     limit $6
 )
 select s.looked, s.reached, l.*
@@ -39,12 +38,11 @@ left join lateral (
 order by l.id desc;
 
 -- name: by_actor
--- Those of one actor. Beside each entry stand how many were looked at and how far down. Arguments: below this id, target, actor,
--- action (each may be null), limit, how many are looked at.
+-- The same of one actor, by a range of its index. Arguments: as above.
 with looked as materialized (
     select * from audit
-    where actor = $3 and id < $1
-    order by id desc
+    where (actor, id) < ($3, $1) and actor >= $3
+    order by actor desc, id desc
     limit $6
 )
 select s.looked, s.reached, l.*
@@ -59,12 +57,11 @@ left join lateral (
 order by l.id desc;
 
 -- name: by_action
--- Those of one action. Beside each entry stand how many were looked at and how far down. Arguments: below this id, target, actor,
--- action (each may be null), limit, how many are looked at.
+-- The same of one action, by a range of its index. Arguments: as above.
 with looked as materialized (
     select * from audit
-    where action = $4 and id < $1
-    order by id desc
+    where (action, id) < ($4, $1) and action >= $4
+    order by action desc, id desc
     limit $6
 )
 select s.looked, s.reached, l.*

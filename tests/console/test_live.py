@@ -1,0 +1,114 @@
+"""Live parts: rendered once for all who watch, sent when they change, ended in time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+from aiohttp import web
+from markupsafe import Markup
+
+from api.console import live as module
+from api.console.live import Live, TooManyViewers, Viewer
+from api.sse import CONNECTED, Outlet
+from shared.errors import NotFound
+from tests.watch import until
+
+
+@dataclass(slots=True)
+class Stage:
+    """A server with one live part, of which it is known how often it was rendered."""
+
+    live: Live = field(default_factory=Live)
+    part: str = "first"
+    renders: int = 0
+    gone: bool = False
+    url: str = ""
+
+    async def render(self) -> Markup:
+        self.renders += 1
+        if self.gone:
+            raise NotFound("It is gone: <b>.")
+        return Markup("<p>{}</p>\n<p>second line</p>").format(self.part)
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        writer = await response.prepare(request)
+        assert writer is not None
+        assert request.transport is not None
+        outlet = Outlet(writer, request.transport)
+        await outlet.send(CONNECTED)
+        try:
+            await self.live.follow(request.path, self.render, Viewer(outlet, ""), self.goes_on)
+        except TooManyViewers:
+            await outlet.send(b"event: full\n\n")
+        return response
+
+    async def goes_on(self) -> bool:
+        return True
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    stage, app = Stage(), web.Application()
+    app.router.add_get("/{name}", stage.serve)
+    runner = web.AppRunner(app, shutdown_timeout=2)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    stage.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield stage
+    finally:
+        await stage.live.close()
+        await runner.cleanup()
+
+
+async def event(stream: aiohttp.ClientResponse) -> tuple[str, list[str]]:
+    """The next event: its name and the lines of its data."""
+    async with asyncio.timeout(5):
+        lines = [(await stream.content.readline()).decode().rstrip("\n")]
+        while lines[-1] or len(lines) == 1:
+            lines.append((await stream.content.readline()).decode().rstrip("\n"))
+    if lines[0].startswith(":"):
+        return await event(stream)
+    return lines[0].removeprefix("event: "), [line.removeprefix("data: ") for line in lines[1:-1]]
+
+
+async def test_a_part_is_rendered_once_for_all_and_sent_when_it_changed() -> None:
+    async with staged() as stage, aiohttp.ClientSession() as session:
+        streams = [await session.get(f"{stage.url}/part") for _ in range(5)]
+        for stream in streams:
+            assert await event(stream) == ("trouble", [""])
+            assert await event(stream) == ("part", ["<p>first</p>", "<p>second line</p>"])
+        begun = stage.renders
+        stage.part = "other"
+        for stream in streams:
+            assert await event(stream) == ("trouble", [""])
+            assert await event(stream) == ("part", ["<p>other</p>", "<p>second line</p>"])
+        assert stage.renders - begun <= 2  # not one for each of them
+        stage.gone = True
+        assert await event(streams[0]) == ("trouble", ["It is gone: &lt;b&gt;."])
+        assert stage.live.viewers == 5
+        for stream in streams:
+            stream.close()
+
+        async def nobody() -> bool:
+            return not stage.live.viewers and not stage.live.topics
+
+        assert await until(nobody)
+
+
+async def test_viewers_are_bounded_and_end_at_once_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 2)
+    async with staged() as stage, aiohttp.ClientSession() as session:
+        streams = [await session.get(f"{stage.url}/{n}") for n in range(2)]
+        for stream in streams:
+            assert (await event(stream))[0] == "trouble"
+        assert (await event(await session.get(f"{stage.url}/3")))[0] == "full"
+        stage.live.stop()
+        async with asyncio.timeout(1):
+            for stream in streams:
+                await stream.content.read()
