@@ -50,7 +50,8 @@ select (select count(*)::int from (select from batches where parked_at is not nu
                                    order by parked_at limit $1) d) as dead,
        (select extract(epoch from clock_timestamp() - min(parked_at))::float8 from batches
         where parked_at is not null and applied_at is null) as dead_age,
-       (select count(*)::int from (select from threads where held order by id limit $1) h) as held,
+       (select count(*)::int from (select from threads where held and deleted_at is null
+                                   order by id limit $1) h) as held,
        (select count(*)::int from (select from threads where ready_at is not null order by ready_at limit $1) r) as ready,
        (select extract(epoch from clock_timestamp() - min(ready_at))::float8 from threads
         where ready_at is not null) as ready_age,
