@@ -48,7 +48,7 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
     inbox, hub, gate = Inbox(settings, pool, tracing), Hub(settings), Gate(settings, postgres)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
-    heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams)
+    heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams, hub.clock)
     console = Console(settings, await open_servers(settings), read_files())
 
     async def servers(_: web.Application) -> AsyncIterator[None]:

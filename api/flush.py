@@ -36,7 +36,7 @@ from shared.db.records import thread_view_of
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
 from shared.ids import BatchId
-from shared.metrics import ACCEPTED, FLUSH_SIZE
+from shared.metrics import ACCEPT_SECONDS, ACCEPTED, FLUSH_SECONDS, FLUSH_SIZE
 
 log = structlog.get_logger()
 SQL = statements("inbox")
@@ -57,6 +57,7 @@ TRIES = 3  # of one row, on errors that say nothing about it
 class _Entry:
     submission: Submission
     verdict: asyncio.Future[Verdict]
+    since: float  # of the loop's clock
 
 
 @dataclass(slots=True)
@@ -77,7 +78,8 @@ class Flusher:
 
     async def accept(self, submission: Submission) -> Verdict:
         """The verdict on one submission, committed where it is Fresh. Raises ServiceInactive."""
-        entry = _Entry(submission, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        entry = _Entry(submission, loop.create_future(), loop.time())
         self._waiting.append(entry)
         self._arrived.set()
         return await entry.verdict
@@ -89,8 +91,10 @@ class Flusher:
             entries = self._next()
             if not self._waiting:
                 self._arrived.clear()
+            began = asyncio.get_running_loop().time()
             try:
                 await self._flush(entries)
+                _measure(entries, began)
             finally:
                 for entry in entries:
                     _refuse(entry, ServiceInactive("The service is stopping.", retry_after=1))
@@ -233,6 +237,12 @@ class Flusher:
             self._tell([(entry.submission, verdict)])
             _answer(entry, verdict)
         return bool(rows)
+
+
+def _measure(entries: Sequence[_Entry], began: float) -> None:
+    now = asyncio.get_running_loop().time()
+    FLUSH_SECONDS.observe(now - began)
+    ACCEPT_SECONDS.observe([now - entry.since for entry in entries])
 
 
 def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:

@@ -6,7 +6,7 @@ that are silent. Streams of a revoked token or a deleted thread are ended here. 
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,11 +23,12 @@ from shared.errors import NotFound, ServiceInactive, Unauthenticated
 from shared.ids import EventId, ThreadId
 from shared.keys import Keys
 from shared.logs import Seldom
-from shared.metrics import OPEN_STREAMS, POSTGRES_ERRORS
+from shared.metrics import OPEN_STREAMS, POSTGRES_ERRORS, STREAM_LAG, STREAMED_EVENTS
 from shared.queue import open_redis
 from shared.settings import Settings
 from shared.stream import Piece, Place
 from shared.tasks import end, stop_process
+from shared.vitals import Clock
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -59,6 +60,7 @@ class Hub:
         self._followed: dict[ThreadId, Followed] = {}
         self._marked: dict[ThreadId, None] = {}  # threads that have something new
         self._arrived = asyncio.Event()
+        self.clock = Clock()  # the heartbeat measures it
         self._whole_look = self._token_look = 0.0  # when they are due
         self._away_since: float | None = None
         self._closing = False
@@ -159,8 +161,15 @@ class Hub:
         for followed in asked:
             if (piece := pieces.get(followed.thread)) is not None and followed.streams:
                 self._push(followed, piece)
+        self._measure(list(pieces.values()))
+
+    def _measure(self, pieces: Sequence[Piece]) -> None:
+        """How late the newest event of each piece is, by Postgres' clock."""
+        now = self.clock.now()
+        STREAM_LAG.observe([max(0.0, now - p.events[-1].occurred_at.timestamp()) for p in pieces if p.events])
 
     def _push(self, followed: Followed, piece: Piece) -> None:
+        STREAMED_EVENTS.inc(len(piece.events) * len(followed.streams))
         for frame in map(sse.frame, piece.events):
             followed.cursor = frame.id
             for stream in followed.streams:

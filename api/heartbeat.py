@@ -17,7 +17,7 @@ from shared import __version__
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import Ulid
-from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS
+from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, WORKERS
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import end, stop_process
@@ -36,9 +36,9 @@ class Heartbeat:
     settings: Settings
     id: Ulid
     streams: Callable[[], int]  # how many are open
+    clock: Clock = field(default_factory=Clock)
     _port: int | None = None
     _listens: asyncio.Event = field(default_factory=asyncio.Event)
-    _clock: Clock = field(default_factory=Clock)
     _samples: Samples = field(default_factory=lambda: Samples(Side.API))
     _line: Line = field(init=False)
     _task: asyncio.Task[None] | None = None
@@ -71,12 +71,14 @@ class Heartbeat:
     async def beat_once(self) -> None:
         """Says that it lives; adds samples where they are due. Raises what says that Postgres is away."""
         connection = await self._line.get()
-        if self._clock.skew is None:
-            self._clock.ask()
-            self._clock.learn(await connection.fetchval(SQL["clock"]))
+        if self.clock.skew is None:
+            self.clock.ask()
+            self.clock.learn(await connection.fetchval(SQL["clock"]))
         me = (self.id, socket.gethostname(), os.getpid(), self._port or 0, __version__)
-        self._clock.ask()
-        self._clock.learn(await connection.fetchval(SQL["api"], *me, memory(), self._clock.skew, self.streams()))
+        self.clock.ask()
+        row = await connection.fetchrow(SQL["api"], *me, memory(), self.clock.skew, self.streams())
+        self.clock.learn(row["now"])
+        WORKERS.set(row["workers"])
         OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)
         await self._samples.add_if_due(self._line)
 

@@ -18,7 +18,7 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import BatchId, BatchRef, Ulid
-from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
+from shared.metrics import OUTCOME_SECONDS, POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 
 log = structlog.get_logger()
@@ -33,7 +33,8 @@ RECONNECT = 0.5  # seconds between tries to subscribe again
 @dataclass(slots=True, eq=False)
 class Waiter:
     ref: BatchRef
-    deadline: float  # of the loop's clock
+    since: float  # of the loop's clock
+    deadline: float
     recheck: float
     outcome: asyncio.Future[str | None]
     partition: int
@@ -59,7 +60,7 @@ class Outcomes:
         loop = asyncio.get_running_loop()
         now = loop.time()
         deadline = 0.0 if self.hurried else now + timeout
-        waiter = Waiter(ref, deadline, now + PATIENCE, loop.create_future(), partition, batch)
+        waiter = Waiter(ref, now, deadline, now + PATIENCE, loop.create_future(), partition, batch)
         self._waiters[ref] = waiter
         return waiter
 
@@ -139,6 +140,8 @@ class Outcomes:
         waiter = self._waiters.pop(ref, None)
         if waiter is not None and not waiter.outcome.done():
             waiter.outcome.set_result(outcome)
+            if outcome is not None:
+                OUTCOME_SECONDS.observe((asyncio.get_running_loop().time() - waiter.since,))
 
     async def close(self) -> None:
         for ref in list(self._waiters):

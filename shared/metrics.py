@@ -7,9 +7,11 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, Info
 from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from shared import __version__
 
 
 class Tally(Collector):
@@ -68,6 +70,22 @@ LATENCY_BOUNDS = (*(bound for bound in _DECADES if bound >= 0.0005), 1_000.0)
 # Of waits that should be milliseconds, and may become minutes.
 WAIT_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
+BUILD = Info("threadmill_build", "What runs here")
+BUILD.info({"version": __version__})
+CLOCK_SKEW = Gauge("threadmill_clock_skew_seconds", "By how much this process' clock is ahead of Postgres'")
+WORKERS = Gauge("threadmill_workers", "Workers of the whole service that told of themselves within 15 seconds")
+
+ACCEPT_SECONDS = Tally(
+    "threadmill_accept_seconds",
+    "From a batch in an api's hands to its verdict, committed where it is accepted",
+    WAIT_BOUNDS,
+)
+FLUSH_SECONDS = Histogram("threadmill_flush_seconds", "Of one group commit", buckets=WAIT_BOUNDS)
+OUTCOME_SECONDS = Tally(
+    "threadmill_outcome_wait_seconds",
+    "For how long requests waited for the outcomes that they were answered with",
+    WAIT_BOUNDS,
+)
 ACCEPTED = Counter("threadmill_accepted_batches", "Batches committed by this api")
 FLUSH_SIZE = Histogram(
     "threadmill_flush_batches",
@@ -80,6 +98,7 @@ DRAIN_SIZE = Histogram(
     "Batches applied by one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
+DRAIN_SECONDS = Histogram("threadmill_drain_seconds", "Of one drain that applied batches", buckets=WAIT_BOUNDS)
 LATENCY = Tally(
     "threadmill_accepted_to_applied_seconds",
     "From accepted to applied, by Postgres' clock",
@@ -104,6 +123,9 @@ RUN_DURATION = Tally(
     label="status",
     of=ENDS,
 )
+RUN_FIRST_OUTPUT = Tally(
+    "threadmill_run_first_output_seconds", "From a run given to its runner to the first that this yields", WAIT_BOUNDS
+)
 LOST_LEASES = Counter("threadmill_lost_leases", "Leases that ran out, found by this worker")
 FAILED_DRAINS = Counter("threadmill_failed_drains", "Drains that rolled back", ["reason"])
 PARKED = Counter("threadmill_parked_batches", "Batches that became dead letters")
@@ -122,5 +144,23 @@ RUNNER_CHILDREN = Counter(
 LOOP_STALLS = Counter("threadmill_loop_stalls", "Times that the event loop did not run for a second")
 LOOP_STALLED = Counter("threadmill_loop_stalled_seconds", "Seconds for which it did not, in all")
 OPEN_STREAMS = Gauge("threadmill_open_streams", "Streams of this api that are open")
+STREAMED_EVENTS = Counter(
+    "threadmill_streamed_events", "Events handed to open streams as they came, once for each stream"
+)
+STREAM_LAG = Tally(
+    "threadmill_stream_lag_seconds", "From a drain's or an append's clock to its events handed to streams", WAIT_BOUNDS
+)
 DROPPED_STREAMS = Counter("threadmill_dropped_streams", "Streams cut off because their client did not read")
 DROPPED_ANSWERS = Counter("threadmill_dropped_answers", "Large answers given up because their client did not take them")
+
+# Series that can be known are there from the start: a first increment that also makes the series is lost to `rate()`.
+for _counter, _label, _values in (
+    (APPLIED, "via", ("arq", "sweep")),
+    (FAILED_DRAINS, "reason", ("batch", "state")),
+    (FINISHED_RUNS, "end", (*ENDS, "waiting", "released", "lost", "refused")),
+    (ENDED_RUNS, "status", ENDS),
+    (WEBHOOKS, "result", ("delivered", "failed", "parked")),
+    (RUNNER_CHILDREN, "start", ("warm", "cold")),
+):
+    for _value in _values:
+        _counter.labels(**{_label: _value})

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from shared.metrics import CLOCK_SKEW
+
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 ROUND_TRIP = 0.5  # seconds; a longer one says too little about the moment in which Postgres looked at its clock
@@ -39,3 +41,8 @@ class Clock:
         answered = time.time()
         if 0 <= answered - self._asked_at <= ROUND_TRIP:
             self.skew = (self._asked_at + answered) / 2 - theirs.timestamp()
+            CLOCK_SKEW.set(self.skew)
+
+    def now(self) -> float:
+        """Postgres' clock, as far as it is known: seconds since 1970."""
+        return time.time() - (self.skew or 0.0)

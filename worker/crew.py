@@ -21,7 +21,7 @@ from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
 from shared.keys import Keys
-from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, READY_AGE, READY_RUNS, REDIS_ERRORS
+from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, READY_AGE, READY_RUNS, REDIS_ERRORS, WORKERS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import Queue, open_redis
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
@@ -196,6 +196,7 @@ class Crew:
         if self.doorbell is not None:
             self.doorbell.workers = row["alive"]
         self._obey(row["asked"])
+        WORKERS.set(row["alive"])
         OLDEST_AGE.set(await connection.fetchval(HEARTBEATS["oldest_age"], ACCOUNTS) or 0.0)
         await self._samples.add_if_due(self._line)
         record = {"host": host, "pid": pid, "roles": self.roles, "applied": applied, "executing": executing}

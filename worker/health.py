@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import REGISTRY, generate_latest
 
+from shared.exposition import exposition
 from shared.settings import Settings
 from worker.crew import Crew
 
@@ -28,8 +28,9 @@ async def serve(settings: Settings, crew: Crew) -> Health:
         report = await crew.report()
         return web.json_response(report, status=200 if report["postgres"] == "ok" else 503)
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])

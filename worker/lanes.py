@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from shared.metrics import DRAIN_SECONDS
 from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
@@ -143,7 +144,11 @@ class Lanes:
     async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
         time = asyncio.get_running_loop().time
         began = time()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         drained = await drainer.drain(partitions, wait=self.wait, light=light)
+        if drained.outcomes:
+            DRAIN_SECONDS.observe(clock() - began)
         if (seconds := time() - began) > SLOW:
             log.warning("a drain was slow", seconds=round(seconds, 3), applied=len(drained.outcomes), via=self.via)
         if self.settings.log_level == "debug" and drained.outcomes:

@@ -4,12 +4,12 @@ import asyncio
 
 import asyncpg
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 
 from api import replies
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
+from shared.exposition import exposition
 from shared.queue import AWAY as REDIS_AWAY
 
 _TIMEOUT = 1.0  # seconds for each server; who asks this asks every few seconds
@@ -36,9 +36,10 @@ class Health:
         status = ("ready" if redis == "ok" else "degraded") if serving else "unavailable"
         return replies.document({"status": status, "postgres": postgres, "redis": redis}, 200 if serving else 503)
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    async def metrics(self, request: web.Request) -> web.Response:
         """GET /metrics, as Prometheus reads them."""
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body, content_type = exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _postgres(self) -> str:
         try:

@@ -22,7 +22,7 @@ SQL = statements("doctor")
 SWEEP = statements("sweep")
 
 LIVES = 15.0  # seconds of silence after which a process counts as gone
-ACCOUNTS = 20  # with work, looked at in each partition for the batch that has waited longest
+ACCOUNTS = 16  # with work, looked at in each partition for the batch that has waited longest
 COUNTED = 1_000  # rows of a kind; more are "1,000+"
 LEASES = 10_000  # as many runs as a hundred workers execute
 NAMED = 20  # accounts and audit entries looked at; a longer list helps nobody

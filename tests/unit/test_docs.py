@@ -51,7 +51,8 @@ def test_every_state_and_every_warning_code_is_explained(states: type[StrEnum]) 
 def _registered() -> list[str]:
     """Our metrics, named as a scrape shows them: counters end in `_total`."""
     found = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("threadmill_")}
-    return sorted(f"{name}_total" if kind == "counter" else name for name, kind in found.items())
+    ends = {"counter": "_total", "info": "_info"}
+    return sorted(name + ends.get(kind, "") for name, kind in found.items())
 
 
 def test_there_are_metrics() -> None:

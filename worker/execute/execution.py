@@ -13,6 +13,7 @@ from enum import Enum
 import structlog
 
 from shared.ids import RunId
+from shared.metrics import RUN_FIRST_OUTPUT
 from shared.models import RunError
 from shared.reports import RunExpired, RunFinished, RunnerEvent, RunReleased, RunWaits
 from worker.execute.append import Append, Fate, Writer
@@ -118,10 +119,14 @@ class Execution:
     async def _take_all(self, outputs: AsyncIterator[Output]) -> bool:
         """Takes what it yields, no faster than it is written; True where it came to a checkpoint and is to stop."""
         loop, taken = asyncio.get_running_loop(), 0
+        began = loop.time()
         async for output in outputs:
             if self._deaf:
                 break
-            self._record(self._turn.take(output), loop.time())
+            now = loop.time()
+            if not taken:
+                RUN_FIRST_OUTPUT.observe((now - began,))
+            self._record(self._turn.take(output), now)
             if isinstance(output, Checkpoint):
                 await self._until_written()  # what a runner does next may rest on it
                 if self.context.stopping.is_set():

@@ -1,10 +1,11 @@
 -- name: api
--- Says that this api lives, and what it is; returns Postgres' clock.
+-- Says that this api lives, and what it is; returns Postgres' clock, and how many workers live.
 insert into apis (id, host, pid, port, version, memory, skew, streams) values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (id) do update
 set seen_at = clock_timestamp(), port = excluded.port, memory = excluded.memory, skew = excluded.skew,
     streams = excluded.streams
-returning seen_at as now;
+returning seen_at as now,
+          (select count(*)::int from workers where workers.seen_at > now() - interval '15 seconds') as workers;
 
 -- name: leave
 delete from apis where id = $1;
