@@ -8,6 +8,7 @@ from api.console import agents, audit, tokens, webhooks
 from api.console.console import Console
 from api.console.login import Login
 from api.console.overview import overview_page
+from api.console.playground import PLAYGROUND, Playground
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
@@ -101,6 +102,7 @@ def _messages(path: str, messages: Messages) -> list[web.RouteDef]:
 
 def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
     """The operator's pages. What has no page of its own is the console's to refuse, so that it is refused with one."""
+    playground = Playground(console)
     return console.serves(
         [
             web.get("/", login.home),
@@ -123,6 +125,11 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
             *console.deed("/console/tokens/new", tokens.NEW),
             *console.deed("/console/tokens/{id}/revoke", tokens.REVOKE),
             web.get("/console/audit", console.page(audit.AUDIT)),
+            web.get("/console/playground", console.page(PLAYGROUND)),
+            web.get("/console/playground/accounts", console.door(playground.accounts)),
+            web.get("/console/playground/agents", console.door(playground.agents)),
+            web.post("/console/playground/token", console.door(playground.lend)),
+            web.post("/console/playground/return", console.door(playground.take_back)),
             web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
         ]
     )

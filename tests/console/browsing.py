@@ -1,5 +1,6 @@
 """A browser without a window or a script: it keeps cookies, posts forms as they stand, and follows nothing itself."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -44,6 +45,10 @@ class Seen:
     @property
     def location(self) -> str:
         return self.headers["location"]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
 
     @property
     def forms(self) -> list[Form]:

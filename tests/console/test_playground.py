@@ -1,0 +1,111 @@
+"""What the playground's page is given by the console: names, and a token that is lent and given back."""
+
+from typing import Any
+
+import pytest
+
+from api.console import guard
+from shared import accounts, ids
+from shared.models import TokenKind
+from tests.console.browsing import Browsing, Seen
+from tests.console.conftest import Staff
+from tests.service import Client
+
+PAGE = "/console/playground"
+
+
+@pytest.fixture
+async def client(staff: Staff) -> Client:
+    return await staff.service.client("acme")
+
+
+async def post(browsing: Browsing, path: str, **fields: Any) -> Seen:
+    """As the page's script does, with the session's CSRF token unless another one is given."""
+    csrf = guard.sign(browsing.cookies["threadmill_console"], guard.CSRF)
+    return await browsing.call("POST", f"{PAGE}/{path}", {"csrf": csrf, **fields})
+
+
+async def test_a_token_is_lent_for_an_hour_and_given_back_and_the_audit_log_has_both(
+    staff: Staff, operator: Browsing, client: Client
+) -> None:
+    lent = await post(operator, "token", account=client.account)
+    assert (lent.status, lent.headers["cache-control"]) == (200, "no-store")
+    told = lent.json
+    row = await staff.service.pool.fetchrow(
+        "select account, kind, name, revoked_at, extract(epoch from expires_at - now())::float8 as life"
+        " from tokens where id = $1",
+        told["id"],
+    )
+    assert (row["account"], row["kind"], row["name"], row["revoked_at"]) == (
+        client.account,
+        "human_pat",
+        "playground",
+        None,
+    )
+    assert 3500 < row["life"] <= 3600
+    assert (await client.using(told["secret"]).create(None)).status == 201
+    back = await post(operator, "return", token=told["id"], proof=told["proof"])
+    assert back.status == 200
+    assert await staff.service.pool.fetchval("select revoked_at is not null from tokens where id = $1", told["id"])
+    log = await staff.service.pool.fetch("select actor, via, action, target, result from audit order by id")
+    assert [(row["via"], row["action"], row["target"], row["result"]) for row in log] == [
+        ("console", "token.create.human_pat", f"token {told['id']}", "done"),
+        ("console", "token.revoke", f"token {told['id']}", "done"),
+    ]
+    assert all(row["actor"].startswith("night shift") for row in log)
+
+
+async def test_a_viewer_is_lent_nothing(staff: Staff, viewer: Browsing, client: Client) -> None:
+    before = await staff.service.pool.fetchval("select count(*) from tokens")
+    refused = await post(viewer, "token", account=client.account)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "forbidden")
+    assert "disabled" in (await viewer.open(PAGE)).text.split('id="lend"')[1].split(">")[0]
+    assert await staff.service.pool.fetchval("select count(*) from tokens") == before
+
+
+async def test_without_the_sessions_word_nothing_is_lent_or_taken_back(
+    staff: Staff, operator: Browsing, client: Client
+) -> None:
+    assert (await post(operator, "token", account=client.account, csrf="guess")).status == 403
+    other = await staff.browsing(staff.admin)
+    told = (await post(operator, "token", account=client.account)).json
+    for proof in ("", "guess", told["proof"]):  # of another session
+        assert (await post(other, "return", token=told["id"], proof=proof)).status == 403
+    assert (await post(operator, "return", token=client.token_id, proof=told["proof"])).status == 403
+    assert (await post(operator, "return", token="x", proof="")).status == 400
+    assert await staff.service.pool.fetchval("select count(*) from tokens where revoked_at is not null") == 0
+
+
+@pytest.mark.parametrize("account", ["", "nobody", "a\nb"])
+async def test_a_token_of_nobody_is_refused_in_words(operator: Browsing, account: str) -> None:
+    refused = await post(operator, "token", account=account)
+    assert refused.status in {400, 404}
+    assert refused.json["error"]["message"]
+
+
+async def test_names_are_found_by_the_page(staff: Staff, operator: Browsing, client: Client) -> None:
+    db = staff.service.pool
+    for number in range(60):
+        await accounts.create_agent(db, client.account, f"helper {number:02}", "echo", published=number > 0)
+    first = (await operator.open(f"{PAGE}/agents?account={client.account}&named=HELP")).json
+    assert [one["name"] for one in first["items"]] == [f"helper {number:02}" for number in range(50)]
+    assert [one["published"] for one in first["items"]][:2] == [False, True]
+    rest = (await operator.open(f"{PAGE}/agents?account={client.account}&named=HELP&after={first['after']}")).json
+    assert (len(rest["items"]), rest["after"]) == (10, None)
+    assert [one["name"] for one in (await operator.open(f"{PAGE}/accounts?named=ac")).json["items"]] == ["acme"]
+    assert (await operator.open(f"{PAGE}/accounts?after=x")).status == 400
+    assert (await staff.stranger().open(f"{PAGE}/accounts")).status == 303
+
+
+async def test_the_page_begins_with_what_its_address_names(staff: Staff, operator: Browsing) -> None:
+    assert "no account yet" in (await operator.open(PAGE)).words
+    (await staff.service.client("acme")), (other := await staff.service.client("globex"))
+    assert 'data-account-name="acme"' in (await operator.open(PAGE)).text
+    hidden = await accounts.create_agent(staff.service.pool, other.account, "<b>hidden</b>", "echo")
+    seen = await operator.open(f"{PAGE}?agent={hidden.id}")
+    assert f'data-account="{other.account}"' in seen.text
+    assert 'data-agent-name="&lt;b&gt;hidden&lt;/b&gt;" data-agent-published=""' in " ".join(seen.text.split()).replace(
+        "\n", " "
+    )
+    assert (await operator.open(f"{PAGE}?thread={ids.mint()}")).status == 404
+    assert (await accounts.create_token(staff.service.pool, None, TokenKind.ADMIN)).secret.text not in seen.text
