@@ -1,80 +1,26 @@
-"""The secret of a token is in no log, no row and no key, whatever is done with it: a canary is looked for everywhere.
+"""The secret of a token is in no log, no row and no key, and what somebody says in no line: canaries are looked for.
 
 An api and a worker run as processes of their own at log level `debug`, beside a real Postgres and Redis.
 """
 
-import asyncio
 import base64
-import os
-import re
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import json
 
 import aiohttp
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import accounts
+from shared import accounts, webhooks
 from shared.models import TokenKind
 from shared.settings import Settings
+from tests.console.browsing import Browsing
+from tests.e2e.processes import running
 from tests.search import all_keys, all_rows
-from tests.service import message, said
+from tests.service import Client, message, said
+from tests.watch import until
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@dataclass(slots=True)
-class Logged:
-    """A process and all that it wrote."""
-
-    process: asyncio.subprocess.Process
-    lines: list[str] = field(default_factory=list)
-    started: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def read(self, started: str) -> None:
-        """Reads until the process ends; says when it wrote `started`."""
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.lines.append(line.decode())
-            if started in self.lines[-1]:
-                self.started.set()
-
-    @property
-    def text(self) -> str:
-        return "".join(self.lines)
-
-
-@asynccontextmanager
-async def running(settings: Settings, module: str, started: str) -> AsyncIterator[Logged]:
-    """`python -m <module>` on any free port, from when it wrote `started`; stopped by SIGTERM."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "THREADMILL_REDIS_PREFIX": settings.redis_prefix,
-        "THREADMILL_PORT": "0",
-        "THREADMILL_LOG_LEVEL": "debug",
-        "THREADMILL_TOKEN_CACHE": "0",
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    logged = Logged(process)
-    reader = asyncio.create_task(logged.read(started))
-    try:
-        await asyncio.wait_for(logged.started.wait(), 20)
-        yield logged
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-        await reader
 
 
 async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
@@ -89,13 +35,9 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
     imported = "grt_pat_canary-of-another-service-0123456789"
     await accounts.import_token(pool, account.id, imported)
     secrets = [good.secret.text, revoked.secret.text, admin.secret.text, imported, "mst_" + "never-issued" * 4]
-    async with (
-        running(settings, "worker", "worker started") as worker,
-        running(settings, "api", "api listening") as api,
-    ):
-        found = re.search(r"http://[^\s\"]+", api.text)
-        assert found is not None
-        answers = [await _use(f"{found[0]}/api/v1", agent.id, secret) for secret in secrets]
+    variables = {"THREADMILL_LOG_LEVEL": "debug", "THREADMILL_TOKEN_CACHE": "0"}
+    async with running(settings, "worker", **variables) as worker, running(settings, "api", **variables) as api:
+        answers = [await _use(f"{api.url}/api/v1", agent.id, secret) for secret in secrets]
     assert [201 in statuses for statuses in answers] == [True, False, False, True, False]
     kept = await all_rows(pool) + await all_keys(redis)
     assert good.token.prefix in kept  # the search sees what it should
@@ -104,6 +46,81 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
             assert spelling not in api.text
             assert spelling not in worker.text
             assert spelling not in kept
+
+
+async def test_no_line_and_no_metric_holds_what_users_and_operators_say(settings: Settings, pool: asyncpg.Pool) -> None:
+    """Both processes at log level `info`: a run that asks, uses a tool and fails; a dead letter; a login, and deeds."""
+    canaries = {name: f"canary of a {name} 71b2" for name in ("text", "note", "title", "webhook", "reason")}
+    secret = await accounts.create_token(pool, None, TokenKind.ADMIN, name="night shift")
+    variables = {"THREADMILL_LOG_FORMAT": "json", "THREADMILL_PRIVATE_ENDPOINTS": "true"}
+    async with (
+        aiohttp.ClientSession() as session,
+        running(settings, "worker", **variables) as worker,
+        running(settings, "api", **variables) as api,
+    ):
+        client = await _client(pool, session, api.url)
+        hook = await webhooks.set_webhook(
+            pool, client.agent, f"http://127.0.0.1:1/{canaries['webhook'][-4:]}-{'w' * 20}"
+        )
+        browsing = Browsing(session, api.url)
+        assert (await browsing.log_in("mst_" + "guess" * 9)).status == 401
+        assert (await browsing.log_in(secret.secret.text)).status == 303
+        await _converse(pool, client, canaries)
+        await _spoil(pool, client, canaries["text"])
+        metrics = await _metrics(session, f"{api.url}/metrics", f"http://127.0.0.1:{worker.told[0]['port']}/metrics")
+    said = api.text + worker.text
+    for canary in (*canaries.values(), client.token, secret.secret.text, hook.secret or "", *browsing.cookies.values()):
+        for spelling in _spellings(canary):
+            assert spelling not in said
+            assert spelling not in metrics
+    lines = api.told + worker.told  # each of which is JSON
+    events = {line["event"] for line in lines}
+    assert events >= {"console login", "a runner raised", "a run went wrong", "a batch failed alone", "worker stopped"}
+    (raised,) = [line for line in lines if line["event"] == "a runner raised"]
+    assert {"run", "thread", "account", "agent"} <= raised.keys()
+    assert raised["exception"].endswith("ValueError")
+    assert "canary_runners.py" in raised["exception"]
+
+
+async def _client(pool: asyncpg.Pool, session: aiohttp.ClientSession, url: str) -> Client:
+    account = await accounts.create_account(pool, "acme")
+    made = await accounts.create_token(pool, account.id, TokenKind.HUMAN_PAT)
+    config = {"function": "tests.canary_runners:repeat"}
+    agent = await accounts.create_agent(pool, account.id, "repeat", "python", config=config, published=True)
+    return Client(session, url, account.id, made.token.id, made.secret.text, agent.id)
+
+
+async def _converse(pool: asyncpg.Pool, client: Client, canaries: dict[str, str]) -> None:
+    """A run that waits, is decided, and fails."""
+    reply = await client.create(canaries["text"])
+    assert reply.status == 201, reply
+    thread = reply.json["thread"]["id"]
+    request = await until(lambda: pool.fetchval("select id from permission_requests where state = 'pending'"), 30)
+    decision = {"type": "permission_decision", "requestId": request, "note": canaries["note"]}
+    assert (await client.send(thread, {**decision, "decision": "allow_once"})).status == 200
+    await until(lambda: pool.fetchval("select 1 from runs where status = 'failed'"), 30)
+    assert (await client.send(thread, {"type": canaries["title"]})).status == 400
+
+
+async def _spoil(pool: asyncpg.Pool, client: Client, text: str) -> None:
+    """A batch that can't be applied: it is tried a few times, alone."""
+    await pool.execute("update partitions set paused = true")
+    thread = await client.new_thread()
+    await client.send(thread, message(text), Prefer="respond-async")
+    broken = json.dumps([{"type": "user_message", "run": text, "text": text}])
+    await pool.execute(
+        "update batches set events = $1::text::json where applied_at is null and events::text like '%canary%'", broken
+    )
+    await pool.execute("update partitions set paused = false")
+    await until(lambda: pool.fetchval("select 1 from batches where attempts > 0"), 30)
+
+
+async def _metrics(session: aiohttp.ClientSession, *urls: str) -> str:
+    found = []
+    for url in urls:
+        async with session.get(url) as response:
+            found.append(await response.text())
+    return "".join(found)
 
 
 async def _use(url: str, agent: str, secret: str) -> list[int]:
