@@ -63,6 +63,7 @@ def page(kept: DevFile, data: Path) -> str:
             f"  agents    {agents}",
             f"  Postgres  psql '{kept.database_url}'",
             f"  Redis     redis-cli -u '{kept.redis_url}'",
+            f"  console   {kept.url}/console, the operator's; log in with {kept.admin_token}",
             f"  reference {kept.url}/docs",
             f"  queue     threadmill queue status --data {shlex.quote(str(data))}",
             f"  kept in   {data}/dev.json",

@@ -129,6 +129,9 @@ def test_the_printed_commands_work_as_pasted(me: User, start: Start) -> None:
     assert '"acceptedAt":' in said
     assert said.count('"type":"run.completed"') == 2 + 3  # in the second stream the first run's, too; and the history
     assert '"content":"And what then?"' in said.splitlines()[-1]
+    ((console, admin),) = re.findall(r"^  console   (\S+), the operator's; log in with (\S+)$", page, re.MULTILINE)
+    assert console.endswith("/console")
+    assert admin.startswith("mst_")
     (reference,) = re.findall(r"^  reference (\S+)$", page, re.MULTILINE)
     assert b"<!doctype html>" in subprocess.run(["curl", "-sS", reference], capture_output=True, check=True).stdout
 
