@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from api.console import agents, audit, tokens, webhooks
+from api.console import agents, audit, pauses, queue, tokens, webhooks, workers
 from api.console.console import Console
 from api.console.login import Login
 from api.console.overview import overview_page
@@ -130,6 +130,14 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
             web.get("/console/playground/agents", console.door(playground.agents)),
             web.post("/console/playground/token", console.door(playground.lend)),
             web.post("/console/playground/return", console.door(playground.take_back)),
+            web.get("/console/queue", console.page(queue.QUEUE)),
+            web.get("/console/queue/accounts", console.page(queue.ACCOUNTS)),
+            web.get("/console/queue/batches", console.page(queue.BATCHES)),
+            web.get("/console/queue/batches/find", console.page(queue.BATCH)),
+            web.get("/console/queue/batches/{batch}", console.page(queue.BATCH)),
+            *(route for path, deed in pauses.DEEDS.items() for route in console.deed(path, deed)),
+            web.get("/console/workers", console.page(workers.WORKERS)),
+            *(route for path, deed in workers.DEEDS.items() for route in console.deed(path, deed)),
             web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
         ]
     )

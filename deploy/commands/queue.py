@@ -202,7 +202,8 @@ def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
         yield "Redis", "away", "accepted all the same; the sweep applies within 2 s"
         return
     for role, wake_ups in found.rung.wake_ups.items():
-        yield f"wake-ups, {role}", f"{wake_ups.queued:,}", f"and {wake_ups.in_progress:,} in progress"
+        later = f", {wake_ups.deferred:,} deferred" if wake_ups.deferred else ""
+        yield f"wake-ups, {role}", f"{wake_ups.queued:,}", f"and {wake_ups.in_progress:,} in progress{later}"
     yield "waiting in Redis", f"{sum(found.rung.waiting.values()):,}", ""
 
 

@@ -12,13 +12,12 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import Ulid
-from shared.inspect.page import Page, cut, key_of
+from shared.inspect.page import LAST, Id, Page, cut, key_of
 
 SQL = statements("fleet")
 
 LIVES = 15.0  # seconds of silence after which a process counts as gone
 LISTED = 3_600.0  # seconds of silence after which it is no longer listed
-_BEYOND_ALL = "7" + "Z" * 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +45,10 @@ class WorkerView:
     def lives(self) -> bool:
         return self.silent <= LIVES
 
+    @property
+    def name(self) -> str:
+        return f"{self.pid} on {self.host}"
+
 
 @dataclass(frozen=True, slots=True)
 class ApiView:
@@ -69,15 +72,15 @@ class ApiView:
 
 async def workers(db: Database, limit: int, after: str | None = None) -> Page[WorkerView]:
     """The latest started first."""
-    (before,) = key_of(after, str)
-    rows = await db.fetch(SQL["workers"], LISTED, before or _BEYOND_ALL, limit + 1)
+    (before,) = key_of(after, Id)
+    rows = await db.fetch(SQL["workers"], LISTED, before or LAST, limit + 1)
     return cut([WorkerView(**row) for row in rows], limit, lambda one: (one.id,))
 
 
 async def apis(db: Database, limit: int, after: str | None = None) -> Page[ApiView]:
     """The latest started first."""
-    (before,) = key_of(after, str)
-    rows = await db.fetch(SQL["apis"], LISTED, before or _BEYOND_ALL, limit + 1)
+    (before,) = key_of(after, Id)
+    rows = await db.fetch(SQL["apis"], LISTED, before or LAST, limit + 1)
     return cut([ApiView(**row) for row in rows], limit, lambda one: (one.id,))
 
 

@@ -17,9 +17,9 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.ids import BatchId
 from shared.inspect import partitions, rates
+from shared.inspect.bells import LONGEST_ID, ROLES
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.partitions import ACCOUNTS, Named
-from shared.inspect.queue import ROLES
 from shared.inspect.rates import Rates, Series
 from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
 from shared.inspect.work import Runs, read_runs
@@ -166,6 +166,10 @@ async def read_rung(redis: Redis, keys: Keys, size: int) -> Rung:
     return Rung(
         waiting=sum(sets[::2]),
         wake_ups=dict(zip(ROLES, (apply, execute), strict=True)),
-        oldest=[(partition, BatchId(int(member))) for partition, member in first if member.isdigit()],
+        oldest=[
+            (partition, BatchId(int(member)))
+            for partition, member in first
+            if member.isdigit() and len(member) <= LONGEST_ID
+        ],
         health=health,
     )

@@ -14,13 +14,12 @@ from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import AccountId, BatchId, Ulid
 from shared.inspect.counts import COUNTED, Count, counted
-from shared.inspect.page import Page, cut, key_of
+from shared.inspect.page import FIRST, Id, Page, cut, key_of
 
 SQL = statements("partitions")
 DEPTHS = statements("inspect")["depths"]
 
 ACCOUNTS = 16  # probed in one partition for its oldest batch, in case that Redis does not know which one it is
-_BEFORE_ALL = "0" * 26
 
 Named = Sequence[tuple[int, BatchId]]  # partitions, and the batch that Redis takes for the oldest of each
 
@@ -89,16 +88,16 @@ async def read_partitions(db: Database, named: Named = ()) -> list[Partition]:
 
 async def accounts_with_work(db: Database, limit: int, after: str | None = None) -> Page[AccountWork]:
     """In the order of their ids, which is that of their age."""
-    (beyond,) = key_of(after, str)
-    rows = await db.fetch(SQL["accounts"], beyond or _BEFORE_ALL, limit + 1, COUNTED + 1)
+    (beyond,) = key_of(after, Id)
+    rows = await db.fetch(SQL["accounts"], beyond or FIRST, limit + 1, COUNTED + 1)
     return cut([_account(row, row["age"]) for row in rows], limit, lambda one: (one.id,))
 
 
-async def paused_accounts(db: Database, limit: int, after: str | None = None) -> Page[AccountId]:
-    """In the order of their ids."""
-    (beyond,) = key_of(after, str)
-    rows = await db.fetch(SQL["paused_accounts"], beyond or _BEFORE_ALL, limit + 1)
-    return cut([row["id"] for row in rows], limit, lambda one: (one,))
+async def paused_accounts(db: Database, limit: int, after: str | None = None) -> Page[AccountWork]:
+    """Those that are paused, whether anything waits or not; in the order of their ids."""
+    (beyond,) = key_of(after, Id)
+    rows = await db.fetch(SQL["paused_accounts"], beyond or FIRST, limit + 1, COUNTED + 1)
+    return cut([_account(row, row["age"]) for row in rows], limit, lambda one: (one.id,))
 
 
 async def work_of(db: Database, account: AccountId) -> AccountWork:

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import asyncpg
-from arq.constants import in_progress_key_prefix
 from redis.asyncio import Redis
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.inspect import webhooks
+from shared.inspect.bells import WakeUps, read_bells
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.limits import Limited, limited
 from shared.inspect.work import Runs, read_runs
@@ -25,9 +25,7 @@ from shared.queue import AWAY as REDIS_AWAY
 
 ACCOUNTS = 200  # accounts with work looked at in one partition for the age of the oldest batch
 LIMITED = 20  # callers shown that were refused lately
-JOBS = 1_000  # wake-ups looked at; there is at most about one a partition
 WORKERS = 1_000  # shown with the queue, the latest started first
-ROLES = ("apply", "execute")
 PARTITIONS = 64  # of a new database: assumed where Postgres is away and can't tell
 
 
@@ -75,14 +73,6 @@ class Stored:
     @property
     def held_age(self) -> float | None:
         return max((d.held_age for d in self.depths if d.held_age is not None), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class WakeUps:
-    """The doorbells of one role: `queued` and not taken yet, `in_progress` in a worker's hands."""
-
-    queued: int
-    in_progress: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,28 +142,8 @@ async def read_stored(db: Database) -> Stored:
 
 async def read_rung(redis: Redis, keys: Keys, partitions: list[int]) -> Rung:
     """Redis' half. Raises what redis raises where it is away."""
-    pipeline = redis.pipeline(transaction=False)
-    for partition in partitions:
-        pipeline.zcard(keys.waiting(partition))
-    for partition in partitions:
-        pipeline.exists(keys.rung(partition))
-    answers = await pipeline.execute()
-    sizes, marks = answers[: len(partitions)], answers[len(partitions) :]
-    return Rung(
-        wake_ups={role: await _wake_ups(redis, keys.queue(role)) for role in ROLES},
-        waiting={partition: size for partition, size in zip(partitions, sizes, strict=True) if size},
-        rung=tuple(partition for partition, mark in zip(partitions, marks, strict=True) if mark),
-        workers=await _live_workers(redis, keys),
-    )
-
-
-async def _wake_ups(redis: Redis, queue: str) -> WakeUps:
-    """arq keeps a job in its queue until it ended; what marks it as taken is a key of its own."""
-    size = await redis.zcard(queue)
-    jobs = await redis.zrange(queue, 0, JOBS - 1)
-    taken = await redis.mget([in_progress_key_prefix + job.decode() for job in jobs]) if jobs else []
-    in_progress = sum(mark is not None for mark in taken)
-    return WakeUps(queued=size - in_progress, in_progress=in_progress)
+    bells = await read_bells(redis, keys, partitions)
+    return Rung(bells.wake_ups, bells.waiting, bells.rung, workers=await _live_workers(redis, keys))
 
 
 async def _live_workers(redis: Redis, keys: Keys) -> tuple[str, ...]:

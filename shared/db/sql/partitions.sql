@@ -115,8 +115,32 @@ cross join lateral (
 order by a.id;
 
 -- name: paused_accounts
--- Accounts that are paused, by their ids. Arguments: beyond this id, limit.
-select id, name from accounts where held and id > $1 order by id limit $2;
+-- Accounts that are paused, as `accounts` shows those with work. Arguments: beyond this id, limit, bound.
+select a.id, a.name, a.held, c.waiting, extract(epoch from clock_timestamp() - o.oldest)::float8 as age
+from (select id, name, held from accounts where held and id > $1 order by id limit $2) a
+cross join lateral (
+    select count(*) as waiting
+    from (select
+          from partitions p
+          cross join lateral (
+              select from batches
+              where partition = p.id and account = a.id and applied_at is null and not blocked
+              order by id
+              limit $3
+          ) b
+          limit $3) c
+) c
+cross join lateral (
+    select min(b.accepted_at) as oldest
+    from partitions p
+    cross join lateral (
+        select accepted_at from batches
+        where partition = p.id and account = a.id and applied_at is null and not blocked
+        order by id
+        limit 1
+    ) b
+) o
+order by a.id;
 
 -- name: account
 -- One account, and how many batches wait of it, up to a bound. Arguments: id, bound.

@@ -1,0 +1,82 @@
+"""The queue's pages: what waits in each partition, for whom, who has it in hand; the batches, and one of them."""
+
+import asyncio
+
+from api.console.pages import Look, Page, Values
+from shared import ids
+from shared.errors import InvalidRequest
+from shared.ids import AccountId
+from shared.inspect.batches import blocked_batches, find_batch, waiting_batches
+from shared.inspect.bells import Bells, read_bells
+from shared.inspect.partitions import accounts_with_work, paused_accounts, read_partitions
+from shared.inspect.queue import PARTITIONS
+from shared.keys import Keys
+from shared.queue import AWAY
+
+QUEUE_PAGE = "/console/queue"
+ACCOUNTS_PAGE = "/console/queue/accounts"
+BATCHES_PAGE = "/console/queue/batches"
+SHOWN = 10  # accounts on the queue's own page
+LISTED = 50  # accounts, batches on a page of theirs
+_PATIENCE = 1.0  # seconds for Redis: most of the page is Postgres' to say
+
+
+async def load(look: Look) -> Values:
+    bells = await _bells(look)
+    found = await read_partitions(look.db, bells.oldest if bells else ())
+    return {
+        "bells": bells,
+        "busy": [one for one in found if one.busy or (bells and bells.waiting.get(one.id))],
+        "size": len(found),
+        "paused": sum(one.paused for one in found),
+        "accounts": await accounts_with_work(look.db, SHOWN),
+    }
+
+
+async def _bells(look: Look) -> Bells | None:
+    """None where Redis is away: the frame says so."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await read_bells(look.redis, Keys(look.settings.redis_prefix), range(PARTITIONS))
+    except AWAY:
+        return None
+
+
+async def load_accounts(look: Look) -> Values:
+    held = look.text("show") == "paused"
+    if held:
+        return {"accounts": await paused_accounts(look.db, LISTED, look.after), "held": held}
+    return {"accounts": await accounts_with_work(look.db, LISTED, look.after), "held": held}
+
+
+async def load_batches(look: Look) -> Values:
+    partition, account = look.whole("partition", most=(1 << 15) - 1), look.text("account")
+    blocked = look.text("show") == "blocked"
+    if blocked:
+        found = await blocked_batches(look.db, LISTED, partition, look.after)
+    else:
+        found = await waiting_batches(look.db, LISTED, partition, _account(account), look.after)
+    return {
+        "batches": found,
+        "blocked": blocked,
+        "partition": look.text("partition"),
+        "account": "" if blocked else account,
+    }
+
+
+def _account(text: str) -> AccountId | None:
+    found = ids.parse(text) if text else None
+    if text and found is None:
+        raise InvalidRequest("`account` is the id of an account.", param="account")
+    return None if found is None else AccountId(found)
+
+
+async def load_batch(look: Look) -> Values:
+    batch = await find_batch(look.db, look.text("batch"))
+    return {"batch": batch, "title": f"Batch {batch.id}"}
+
+
+QUEUE = Page("queue", "Queue", load)
+ACCOUNTS = Page("queue_accounts", "Accounts with work", load_accounts)
+BATCHES = Page("batches", "Batches", load_batches, live=False)
+BATCH = Page("batch", "Batch", load_batch)
