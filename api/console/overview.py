@@ -8,12 +8,15 @@ from typing import Any
 from api.console.charts import FAILURES, LATENCY, PACE, draw, failures, per_second, seconds
 from api.console.pages import Look, Page, Values
 from shared.db.statements import statements
+from shared.inspect.doctor import Doctor
 from shared.inspect.overview import Overview, overview
+from shared.inspect.problems import Problem
 from shared.inspect.queue import PARTITIONS
 from shared.inspect.rates import Series
 from shared.keys import Keys
 
 EVERY = 1.0  # seconds: whoever looks meanwhile sees what was read last
+DIAGNOSED = 3.0  # seconds between two looks of the doctor, which cost more and find what lasts
 ENDED = ("completed", "failed", "cancelled", "expired")
 
 
@@ -25,6 +28,9 @@ class Glance:
     _read_at: float = float("-inf")
     _values: dict[str, Any] = field(default_factory=dict)
     _partitions: int = 0
+    _doctor: Doctor | None = None
+    _problems: list[Problem] = field(default_factory=list)
+    _diagnosed_at: float = float("-inf")
 
     async def load(self, look: Look) -> Values:
         async with self._lock:
@@ -43,7 +49,17 @@ class Glance:
 
     async def _look(self, look: Look, db: Any) -> dict[str, Any]:
         keys = Keys(look.settings.redis_prefix)
-        return shown(await overview(db, look.redis, keys, self._partitions or PARTITIONS))
+        seen = await overview(db, look.redis, keys, self._partitions or PARTITIONS)
+        return {**shown(seen), "problems": await self._diagnose(look, keys, db)}
+
+    async def _diagnose(self, look: Look, keys: Keys, db: Any) -> list[Problem]:
+        """What the doctor found last. It is one for all looks: what lasts is told from what passes."""
+        now = time.monotonic()
+        if now - self._diagnosed_at >= DIAGNOSED or db is None:
+            self._doctor = self._doctor or Doctor(db, look.redis, keys, look.settings)
+            self._doctor.db = db
+            self._problems, self._diagnosed_at = await self._doctor.diagnose(), now
+        return self._problems
 
 
 def overview_page() -> Page:

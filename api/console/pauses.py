@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 from api.console.pages import Deed, Done, Form, Look, Question
-from api.console.queue import ACCOUNTS_PAGE, QUEUE_PAGE
-from shared import ids
+from api.console.queue import ACCOUNTS_PAGE, QUEUE_PAGE, account_of
 from shared.audit import Actor
 from shared.errors import NotFound
-from shared.ids import AccountId
 from shared.inspect.actions import queue as actions
 from shared.inspect.counts import Count
 from shared.inspect.partitions import Partition, read_partitions, work_of
@@ -83,7 +81,7 @@ async def ask_resume_all(look: Look) -> Question:
 
 
 async def ask_pause_account(look: Look) -> Question:
-    one = await work_of(look.db, _account(look))
+    one = await work_of(look.db, account_of(look))
     return Question(
         f"Pause the account {one.name}?",
         (
@@ -98,7 +96,7 @@ async def ask_pause_account(look: Look) -> Question:
 
 
 async def ask_resume_account(look: Look) -> Question:
-    one = await work_of(look.db, _account(look))
+    one = await work_of(look.db, account_of(look))
     return Question(
         f"Resume the account {one.name}?",
         ("Workers find what waits of it within half a second.",),
@@ -107,13 +105,6 @@ async def ask_resume_account(look: Look) -> Question:
         touches=f"the account {one.name} with {_batches(one.waiting)}",
         danger=False,
     )
-
-
-def _account(look: Look) -> AccountId:
-    found = ids.parse(look.text("account"))
-    if found is None:
-        raise NotFound(f"There is no account {look.text('account')!r}.")
-    return AccountId(found)
 
 
 async def pause(look: Look, form: Form, actor: Actor) -> Done:
@@ -141,13 +132,13 @@ async def resume_all(look: Look, form: Form, actor: Actor) -> Done:
 
 
 async def pause_account(look: Look, form: Form, actor: Actor) -> Done:
-    one = await work_of(look.db, _account(look))
+    one = await work_of(look.db, account_of(look))
     changed = await actions.pause_account(look.db, actor, one.id)
     return Done(f"The account {one.name} {'is paused' if changed else 'was paused already'}.", ACCOUNTS_PAGE)
 
 
 async def resume_account(look: Look, form: Form, actor: Actor) -> Done:
-    one = await work_of(look.db, _account(look))
+    one = await work_of(look.db, account_of(look))
     changed = await actions.resume_account(look.db, actor, one.id)
     return Done(f"The account {one.name} {'is resumed' if changed else 'was not paused'}.", ACCOUNTS_PAGE)
 

@@ -4,11 +4,12 @@ import asyncio
 
 from api.console.pages import Look, Page, Values
 from shared import ids
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, NotFound
 from shared.ids import AccountId
 from shared.inspect.batches import blocked_batches, find_batch, waiting_batches
 from shared.inspect.bells import Bells, read_bells
-from shared.inspect.partitions import accounts_with_work, paused_accounts, read_partitions
+from shared.inspect.limits import Limited, account_limits, limited
+from shared.inspect.partitions import accounts_with_work, paused_accounts, read_partitions, work_of
 from shared.inspect.queue import PARTITIONS
 from shared.keys import Keys
 from shared.queue import AWAY
@@ -30,6 +31,7 @@ async def load(look: Look) -> Values:
         "size": len(found),
         "paused": sum(one.paused for one in found),
         "accounts": await accounts_with_work(look.db, SHOWN),
+        "refused": await _refused(look),
     }
 
 
@@ -40,6 +42,35 @@ async def _bells(look: Look) -> Bells | None:
             return await read_bells(look.redis, Keys(look.settings.redis_prefix), range(PARTITIONS))
     except AWAY:
         return None
+
+
+async def _refused(look: Look) -> list[Limited]:
+    """Whom a limit refused lately; nobody is known while Redis is away."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await limited(look.db, look.redis, Keys(look.settings.redis_prefix), SHOWN)
+    except AWAY:
+        return []
+
+
+async def load_account(look: Look) -> Values:
+    account = account_of(look)
+    keys, defaults = Keys(look.settings.redis_prefix), look.settings
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            limits = await account_limits(look.db, look.redis, keys, defaults, account)
+    except AWAY:
+        limits = await account_limits(look.db, None, keys, defaults, account)
+    work = await work_of(look.db, account)
+    return {"work": work, "limits": limits, "title": work.name}
+
+
+def account_of(look: Look) -> AccountId:
+    """The account that the path names. Raises NotFound."""
+    found = ids.parse(look.text("account"))
+    if found is None:
+        raise NotFound(f"There is no account {look.text('account')!r}.")
+    return AccountId(found)
 
 
 async def load_accounts(look: Look) -> Values:
@@ -77,6 +108,7 @@ async def load_batch(look: Look) -> Values:
 
 
 QUEUE = Page("queue", "Queue", load)
+ACCOUNT = Page("queue_account", "Account", load_account)
 ACCOUNTS = Page("queue_accounts", "Accounts with work", load_accounts)
 BATCHES = Page("batches", "Batches", load_batches, live=False)
 BATCH = Page("batch", "Batch", load_batch)

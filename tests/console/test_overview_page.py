@@ -21,6 +21,8 @@ SAMPLE = (
     "insert into samples (at, accepted, applied, failed, parked, latency)"
     " select date_bin('10 seconds', now(), 'epoch') - n * interval '10 seconds', 100, 50, 1, 1, $1"
     " from generate_series(1, 12) n"
+    " on conflict (at) do update set accepted = excluded.accepted, applied = excluded.applied,"
+    "  failed = excluded.failed, parked = excluded.parked, latency = excluded.latency"  # of the api's own first heartbeat
 )
 
 

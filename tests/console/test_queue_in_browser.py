@@ -1,0 +1,91 @@
+"""The queue's pages and the workers' in a browser: readable by everybody, in both themes and on a phone; and used."""
+
+import pytest
+
+from shared import ids
+from tests.console.conftest import Staff
+from tests.console.screen import Screen
+from tests.rows import Owner, add_batch, add_owner, add_thread
+
+pytestmark = pytest.mark.browser
+
+NAME = '<img src=x onerror="document.title=1"> & sons'
+
+
+@pytest.fixture
+async def owner(staff: Staff) -> Owner:
+    """With something of everything that the pages show."""
+    pool = staff.service.pool
+    owner = await add_owner(pool, NAME)
+    thread = await add_thread(pool, owner)
+    for n in range(3):
+        await add_batch(pool, owner, thread, age=100.0 * n)
+    await add_batch(pool, owner, thread, parked=True)
+    await pool.executemany(
+        "insert into workers (id, host, pid, roles, version, memory, skew, executing, seen_at, doing)"
+        " values ($1, $2, 7, 'all', $3, 104857600, 2.5, 3, clock_timestamp() - make_interval(secs => $4), $5)",
+        [(ids.mint(), "here", "0.1.0", -600.0, "quiet"), (ids.mint(), "there", "0.0.9", 90.0, "work")],
+    )
+    await pool.execute(
+        "insert into samples (at, accepted, applied, failed, parked, latency)"
+        " select date_bin('10 seconds', now(), 'epoch') - n * interval '10 seconds', 100 + n % 50, 50, n % 2, 0, $1"
+        " from generate_series(1, 300) n where n not between 50 and 90 on conflict do nothing",
+        [0] * 4 + [600, 100, 20] + [0] * 28,
+    )
+    return owner
+
+
+async def test_the_overview_is_presentable_with_charts_and_problems(screen: Screen, owner: Owner) -> None:
+    await screen.open("/console")
+    await screen.page.get_by_text("What is wrong").wait_for()
+    await screen.page.get_by_role("img", name="Batches a second").wait_for()
+    await screen.page.get_by_text("As a table").first.click()
+    await screen.page.get_by_role("region", name="Batches a second").wait_for()
+    await screen.presentable("overview-full")
+    dead = screen.page.get_by_role("link", name="dead letters")
+    assert await dead.get_attribute("href") == "/console/dead"
+
+
+async def test_the_queue_is_presentable_and_leads_to_its_batches(screen: Screen, owner: Owner) -> None:
+    await screen.open("/console/queue")
+    await screen.page.get_by_role("link", name=NAME, exact=True).wait_for()
+    await screen.presentable("queue")
+    await screen.page.get_by_role("link", name=NAME, exact=True).click()
+    await screen.page.get_by_role("heading", name="Limits").wait_for()
+    await screen.presentable("queue-account")
+    await screen.page.get_by_role("link", name="Its waiting batches").click()
+    await screen.page.get_by_role("table").wait_for()
+    await screen.presentable("batches")
+    await screen.page.get_by_role("rowheader").first.get_by_role("link").click()
+    await screen.page.get_by_role("heading", name="Events").wait_for()
+    await screen.presentable("batch")
+
+
+async def test_a_partition_and_an_account_are_paused_and_resumed_by_keyboard(screen: Screen, owner: Owner) -> None:
+    page = screen.page
+    for begin, name in (("/console/queue", "partition"), ("/console/queue/accounts", "sons")):
+        await screen.open(begin)
+        for word, asked in (("Pause", "with 3 waiting batches"), ("Resume", "with 3 waiting batches")):
+            await page.get_by_role("link", name=word).filter(has_text=name).first.press("Enter")
+            await page.get_by_text(asked).wait_for()
+            await page.get_by_role("button", name=word).press("Enter")
+            await page.get_by_role("status").get_by_text("is paused" if word == "Pause" else "is resumed").wait_for()
+
+
+async def test_the_whole_queue_is_paused_and_the_page_says_so(screen: Screen, owner: Owner) -> None:
+    await screen.open("/console/queue")
+    await screen.page.get_by_role("link", name="Pause all").click()
+    await screen.page.get_by_text("all 64 partitions with 3 waiting batches").wait_for()
+    await screen.presentable("question")
+    await screen.page.get_by_role("button", name="Pause all").click()
+    await screen.page.get_by_text("The whole queue is paused", exact=False).first.wait_for()
+
+
+async def test_workers_are_presentable_and_told_to_drain(screen: Screen, owner: Owner) -> None:
+    await screen.open("/console/workers")
+    await screen.page.get_by_role("rowheader", name="7 on there").wait_for()
+    await screen.presentable("workers")
+    await screen.page.get_by_role("link", name="Drain").click()
+    await screen.page.get_by_text("There is no way back").wait_for()
+    await screen.page.get_by_role("button", name="Drain").click()
+    await screen.page.get_by_text("asked to drain").wait_for()

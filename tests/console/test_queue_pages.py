@@ -1,0 +1,168 @@
+"""The queue's pages and the workers': what they say, what they ask before it is done, what the audit log has of it."""
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from shared import ids
+from shared.keys import Keys
+from shared.settings import Settings
+from tests.console.browsing import Browsing, Seen
+from tests.console.conftest import Staff
+from tests.rows import Owner, Row, add_batch, add_owner, add_thread
+
+NAME = "<b>acme</b> & sons"  # text is only ever text
+
+
+@pytest.fixture
+async def pool(staff: Staff) -> asyncpg.Pool:
+    return staff.service.pool
+
+
+@pytest.fixture
+async def owner(pool: asyncpg.Pool) -> Owner:
+    return await add_owner(pool, NAME)
+
+
+@pytest.fixture
+async def thread(pool: asyncpg.Pool, owner: Owner) -> Row:
+    return await add_thread(pool, owner)
+
+
+def row(seen: Seen, header: str) -> list[str]:
+    """The cells of the table row that this header stands in, as words."""
+    (found,) = (part for part in seen.text.split("<tr>") if header in part.split("</th>")[0] and "<td" in part)
+    cells = found.split("</tr>")[0].split("<td")[1:]
+    return [" ".join(Seen(200, "", f"<td{cell}", {}, {}).words.split()) for cell in cells]
+
+
+async def audited(pool: asyncpg.Pool) -> list[tuple[str, str, int, str]]:
+    rows = await pool.fetch(
+        "select action, target, touched, result from audit where action <> 'console.login' order by id"
+    )
+    return [tuple(one) for one in rows]
+
+
+async def test_the_queue_says_what_waits_in_each_partition_and_for_whom(
+    pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing, settings: Settings, redis: Redis
+) -> None:
+    worker, keys = ids.mint(), Keys(settings.redis_prefix)
+    batches = [await add_batch(pool, owner, thread, age=120 * n) for n in (2, 1)]
+    await add_batch(pool, owner, thread, blocked=True)
+    await pool.execute("insert into workers (id, host, pid, roles, version) values ($1, 'h', 77, 'all', '0')", worker)
+    await pool.execute("insert into drains values ($1, $2, $3)", worker, [thread.partition], batches)
+    await redis.zadd(keys.waiting(thread.partition), {str(batches[0]): 1})
+    await redis.set(keys.rung(thread.partition), 1)
+    await redis.zadd(keys.queue("apply"), {"apply:1:A": 1, "apply:1:B": 1 << 45})
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(1, $1::int)", thread.partition)
+        seen = await operator.open("/console/queue")
+    cells = row(seen, f">{thread.partition}</a>")
+    assert cells[:6] == ["2", "0", "1", "4 min", "1", "rung"]
+    assert cells[6].startswith("77 on h , 2 batches for ")
+    assert row(seen, ">apply") == ["1", "0", "1"]
+    assert row(seen, "acme")[:2] == ["2", "4 min"]
+    assert "<b>acme" not in seen.text
+    listed = await operator.open(f"/console/queue/batches?partition={thread.partition}")
+    assert row(listed, f">{batches[0]}</a>")[:2] == ["waiting", "4 min"]
+    assert row(listed, f">{batches[1]}</a>")[5].startswith("user_message: hello")
+    held = await operator.open("/console/queue/batches?show=blocked")
+    assert "thread" in row(held, "</a>")[-1]
+
+
+async def test_a_list_of_batches_goes_on_behind_its_last_row(
+    pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing
+) -> None:
+    batches = [await add_batch(pool, owner, thread) for _ in range(51)]
+    first = await operator.open("/console/queue/batches")
+    assert f">{batches[49]}</a>" in first.text
+    assert f">{batches[50]}</a>" not in first.text
+    href = next(part for part in first.text.split('href="') if "after=" in part).split('"')[0]
+    second = await operator.open(href.replace("&amp;", "&"))
+    assert f">{batches[50]}</a>" in second.text
+    assert (await operator.open("/console/queue/batches?after=nonsense")).status == 400
+    assert (await operator.open("/console/queue/batches?partition=x")).status == 400
+
+
+async def test_one_batch_is_shown_whole_and_one_that_is_gone_is_said_to_be(
+    pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing
+) -> None:
+    batch = await add_batch(pool, owner, thread, parked=True)
+    await pool.execute(
+        "insert into idempotency_keys (token, key, route, hash, partition, batch)"
+        " values ($1, '<i>k</i>', '', '', $2, $3)",
+        *(owner.token, thread.partition, batch),
+    )
+    seen = await operator.open(f"/console/queue/batches/{batch}")
+    for part in (
+        "parked",
+        "ValueError: boom",
+        "&lt;i&gt;k&lt;/i&gt;",
+        "user_message",
+        "There is none until it is applied",
+    ):
+        assert part in seen.words, part
+    found = await operator.open(f"/console/queue/batches/find?batch={batch}")
+    assert f"Batch {batch}" in found.words
+    assert (await operator.open("/console/queue/batches/4711")).status == 404
+
+
+async def test_a_pause_says_how_much_waits_and_is_in_the_audit_log(
+    pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing, viewer: Browsing
+) -> None:
+    await add_batch(pool, owner, thread)
+    one = f"/console/queue/partitions/{thread.partition}"
+    asked = await operator.open(f"{one}/pause")
+    assert f"This touches partition {thread.partition} with 1 waiting batch ." in asked.words
+    assert "is paused" in (await operator.confirm(f"{one}/pause")).words
+    assert "Resume" in row(await operator.open("/console/queue"), f">{thread.partition}</a>")[-1]
+    assert "is resumed" in (await operator.confirm(f"{one}/resume")).words
+    assert "64 partitions that were not so before" in (await operator.confirm("/console/queue/pause")).words
+    assert "whole queue is paused" in (await operator.open("/console/queue")).words
+    await operator.confirm("/console/queue/resume")
+    account = f"/console/queue/accounts/{owner.account}"
+    assert "with 1 waiting batch ." in (await operator.open(f"{account}/pause")).words
+    await operator.confirm(f"{account}/pause")
+    assert "This account is paused" in (await operator.open(account)).words
+    assert "acme" in (await operator.open("/console/queue/accounts?show=paused")).words
+    await operator.confirm(f"{account}/resume")
+    partition = f"partition {thread.partition}"
+    assert await audited(pool) == [
+        ("queue.pause", partition, 1, "done"),
+        ("queue.resume", partition, 1, "done"),
+        ("queue.pause", "all partitions", 64, "done"),
+        ("queue.resume", "all partitions", 64, "done"),
+        ("account.pause", f"account {owner.account}", 1, "done"),
+        ("account.resume", f"account {owner.account}", 1, "done"),
+    ]
+    for path in (f"{one}/pause", "/console/queue/pause", f"{account}/pause"):
+        assert (await viewer.open(path)).status == 403
+    assert (await operator.open("/console/queue/partitions/64/pause")).status == 404
+    assert (await operator.open(f"/console/queue/accounts/{ids.mint()}/pause")).status == 404
+
+
+async def test_workers_are_shown_with_what_they_do_and_asked_to_be_quiet_to_leave_and_to_work(
+    pool: asyncpg.Pool, operator: Browsing, viewer: Browsing
+) -> None:
+    fresh, silent = ids.mint(), ids.mint()
+    await pool.executemany(
+        "insert into workers (id, host, pid, roles, version, memory, skew, executing, seen_at)"
+        " values ($1, $2, 7, 'all', $3, 104857600, 2.5, 3, clock_timestamp() - make_interval(secs => $4))",
+        [(fresh, "here", "0.1.0", 0.0), (silent, "there", "0.0.9", 90.0)],
+    )
+    seen = await operator.open("/console/workers")
+    cells = row(seen, "7 on here")
+    assert (cells[0], cells[4], cells[7], cells[8]) == ("works", "3", "100.0 MiB", "+2.500 s")
+    assert row(seen, "7 on there")[0].startswith("silent since ")
+    assert "serves" in seen.words
+    one = f"/console/workers/{fresh}"
+    assert "1 worker with 3 runs and 0 batches in hand" in (await operator.open(f"{one}/quiet")).words
+    assert "takes nothing new" in (await operator.confirm(f"{one}/quiet")).words
+    assert "asked to quiet" in row(await operator.open("/console/workers"), "7 on here")[0]
+    await operator.confirm(f"{one}/work")
+    assert "ends" in (await operator.confirm(f"{one}/drain")).words
+    assert [one[0] for one in await audited(pool)] == ["worker.quiet", "worker.work", "worker.drain"]
+    gone = await operator.open(f"/console/workers/{silent}/quiet")
+    assert (await operator.submit(gone, gone.form())).status == 409
+    assert (await operator.open(f"/console/workers/{ids.mint()}/quiet")).status == 404
+    assert (await viewer.open(f"{one}/drain")).status == 403
