@@ -55,7 +55,8 @@ class Glance:
     async def _diagnose(self, look: Look, keys: Keys, db: Any) -> list[Problem]:
         """What the doctor found last. It is one for all looks: what lasts is told from what passes."""
         now = time.monotonic()
-        if now - self._diagnosed_at >= DIAGNOSED or db is None:
+        turned = self._doctor is None or (self._doctor.db is None) != (db is None)  # Postgres went, or is back
+        if turned or db is None or now - self._diagnosed_at >= DIAGNOSED:
             self._doctor = self._doctor or Doctor(db, look.redis, keys, look.settings)
             self._doctor.db = db
             self._problems, self._diagnosed_at = await self._doctor.diagnose(), now

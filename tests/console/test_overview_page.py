@@ -22,7 +22,7 @@ SAMPLE = (
     " select date_bin('10 seconds', now(), 'epoch') - n * interval '10 seconds', 100, 50, 1, 1, $1"
     " from generate_series(1, 12) n"
     " on conflict (at) do update set accepted = excluded.accepted, applied = excluded.applied,"
-    "  failed = excluded.failed, parked = excluded.parked, latency = excluded.latency"  # of the api's own first heartbeat
+    "  failed = excluded.failed, parked = excluded.parked, latency = excluded.latency"  # the api writes some, too
 )
 
 

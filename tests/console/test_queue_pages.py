@@ -152,7 +152,7 @@ async def test_workers_are_shown_with_what_they_do_and_asked_to_be_quiet_to_leav
     )
     seen = await operator.open("/console/workers")
     cells = row(seen, "7 on here")
-    assert (cells[0], cells[4], cells[7], cells[8]) == ("works", "3", "100.0 MiB", "+2.500 s")
+    assert (cells[0], cells[5], cells[8], cells[9]) == ("works", "3", "100.0 MiB", "+2.500 s")
     assert row(seen, "7 on there")[0].startswith("silent since ")
     assert "serves" in seen.words
     one = f"/console/workers/{fresh}"
