@@ -19,6 +19,7 @@ from deploy.commands import (
     queue,
     thread,
     token,
+    top,
     webhook,
     worker,
 )
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("dev")(dev.command)
 app.command("migrate")(migrate.command)
+app.command("top", epilog="Example:  threadmill top --interval 1")(top.command)
 app.command("doctor", epilog="Example:  threadmill doctor --json")(doctor.command)
 for noun, commands in (
     ("account", account),
