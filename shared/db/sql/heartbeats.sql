@@ -19,7 +19,7 @@ select clock_timestamp();
 
 -- name: oldest_age
 -- For how many seconds the oldest waiting batch has waited: of the first $1 accounts with work in each partition, whose
--- first batches the index gives; null where none waits.
+-- first batches the index gives; null where none waits. What somebody paused does not count.
 select extract(epoch from clock_timestamp() - min(o.accepted_at))::float8
 from partitions p
 cross join lateral (
@@ -40,5 +40,8 @@ cross join lateral (
             limit 1
         ) n
     )
-    select accepted_at from heads limit $1
-) o;
+    select h.accepted_at
+    from (select * from heads limit $1) h
+    join accounts a on a.id = h.account and not a.held
+) o
+where not p.paused;
