@@ -207,7 +207,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("execute", "let_go", ([1], [THREAD], [1]), {"leases_pkey", "threads_pkey"}),
         ("execute", "beat", ([1], [THREAD], [1], 6.0), {"leases_pkey", "runs_pkey", "steers_open"}),
         ("execute", "still_out", ([1], [THREAD]), {"leases_pkey"}),
-        ("execute", "ready", (0.5, 10), {"threads_ready", "leases_pkey"}),
+        ("execute", "ready", (0.5, 10, "0" * 26, 64), {"threads_ready_by_account", "leases_pkey"}),
         (
             "execute",
             "briefing",

@@ -7,6 +7,7 @@ import pytest
 
 from shared import ids
 from shared.ids import RunId, ThreadId
+from worker.execute.caps import Caps
 from worker.execute.desk import Desk
 from worker.execute.leases import Lease
 
@@ -19,7 +20,7 @@ class Office:
     def __init__(self, capacity: int = 3) -> None:
         self.running: dict[ThreadId, None] = {}
         self.called: list[ThreadId] = []
-        self.desk = Desk(ids.mint(), capacity, self.running.keys(), self.call)
+        self.desk = Desk(ids.mint(), capacity, self.running.keys(), self.call, Caps(0, list))
 
     def call(self, threads: Sequence[ThreadId]) -> None:
         self.called += threads

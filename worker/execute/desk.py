@@ -2,21 +2,23 @@
 there is. Refused here: any I/O.
 
 Who has waited for long goes first: while threads are offered that wait, drains get no room for what became ready just
-now, and what the sweep finds stands before what was offered since.
+now, and what the sweep finds stands before what was offered since. Accounts go in rounds (`turns`).
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from shared.ids import ThreadId, Ulid
+from shared.ids import AccountId, ThreadId, Ulid
+from worker.execute.caps import Caps
 from worker.execute.leases import Lease
+from worker.execute.turns import Turns
 from worker.load import Where
 
 MOST = 50  # runs of one take
 LOOKED_AT = 20  # offers for each place, of one look at which of them still wait
-MOST_WANTED = 10_000  # threads remembered; the sweep finds the rest
+LOOKED_UP = 1_000  # threads whose account is looked up at once
 
 
 @dataclass(slots=True)
@@ -25,10 +27,11 @@ class Desk:
     capacity: int  # runs at once; 0: this worker executes none
     running: Collection[ThreadId]  # threads whose runs are driven now
     call: Callable[[Sequence[ThreadId]], None]  # rings for other workers
+    caps: Caps
     closed: asyncio.Event = field(default_factory=asyncio.Event)  # the worker ends: nothing more is taken
     quiet: bool = False  # nothing more is taken until an operator says so
     filled: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to take, or to begin
-    _wanted: dict[ThreadId, int] = field(default_factory=dict)  # thread -> partition, in the order of their turns
+    _wanted: Turns = field(default_factory=Turns)
     _again: dict[ThreadId, int] = field(default_factory=dict)  # offered while their last run was being put away
     _leased: list[Lease] = field(default_factory=list)
     _reserved: int = 0  # room that drains may use
@@ -71,16 +74,26 @@ class Desk:
 
     def find(self, where: Iterable[Where]) -> None:
         """Threads whose run has waited for long, the longest first: they are before all others."""
-        found = {thread: partition for partition, thread in where}
+        found = list(where)
         if found and self.capacity and not self.shut:
-            self._wanted = found | {thread: at for thread, at in self._wanted.items() if thread not in found}
+            self._wanted.add_first(found)
             self.filled.set()
+
+    @property
+    def crowd(self) -> list[Where]:
+        """Threads whose account must be known before any is taken: more wait than have room, or there are caps."""
+        crowded = len(self._wanted) > self.room or self.caps.any
+        return self._wanted.unknown(LOOKED_UP) if crowded and self.capacity else []
+
+    def sort(self, looked_up: Sequence[Where], found: Mapping[ThreadId, AccountId]) -> None:
+        """Whose these are; those that are not found wait no more."""
+        self._wanted.sort(looked_up, found)
 
     def _want(self, where: Iterable[Where]) -> list[ThreadId]:
         """Those that were not known, as far as they are remembered or others are to be told."""
         new = {thread: partition for partition, thread in where if thread not in self._wanted}
         if self.capacity and new and not self.shut:
-            self._wanted.update(list(new.items())[: max(MOST_WANTED - len(self._wanted), 0)])
+            self._wanted.add((partition, thread) for thread, partition in new.items())
             self.filled.set()
         return list(new)
 
@@ -88,7 +101,7 @@ class Desk:
         """Room for as many of so many runs as there is, and nobody waits for; `cancel` gives it back, also what was
         begun meanwhile.
         """
-        reserved = 0 if self._wanted else min(wanted, self.room)
+        reserved = 0 if self._wanted or self.caps.any else min(wanted, self.room)
         self._reserved += reserved
         return reserved
 
@@ -113,15 +126,15 @@ class Desk:
         """Offered threads, no longer the desk's, and how many of them may be taken: that room is in hand until they are
         driven. Where there are more, somebody must look first which of them still wait.
         """
-        some = list(self._wanted.items())[: LOOKED_AT * min(self.room, MOST)]
-        for thread, partition in some:
-            del self._wanted[thread]
+        room = min(self.room, MOST)
+        some = self._wanted.take(LOOKED_AT * room, room, self.caps.left()) if room else []
+        for partition, thread in some:
             if thread in self.running:
                 self._again[thread] = partition
         if not self._leased and not (self._wanted and some):
             self.filled.clear()
-        free = [(partition, thread) for thread, partition in some if thread not in self._again]
-        room = min(len(free), self.room, MOST)
+        free = [(partition, thread) for partition, thread in some if thread not in self._again]
+        room = min(len(free), room)
         with self._hold(room):
             yield free, room
 
@@ -138,7 +151,10 @@ class Desk:
             yield
         finally:
             self._in_hand -= room
-            self._wake()
+            if (
+                room
+            ):  # else nothing has changed: who may not be taken now (`caps`) is not to be asked for again and again
+                self._wake()
 
     def _wake(self) -> None:
         if self._leased or (self._wanted and self.room > 0):

@@ -16,7 +16,7 @@ import structlog
 from shared import ids
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
-from shared.ids import ThreadId, Ulid
+from shared.ids import AccountId, ThreadId, Ulid
 from shared.logs import Seldom
 from shared.metrics import EXECUTING_RUNS, POSTGRES_ERRORS
 from shared.queue import Queue
@@ -29,6 +29,7 @@ from worker.execute.append import Writer
 from worker.execute.archive import Archive
 from worker.execute.beginning import Beginning
 from worker.execute.briefing import Briefing
+from worker.execute.caps import Caps
 from worker.execute.desk import Desk
 from worker.execute.ear import Ear
 from worker.execute.execution import Execution, Told
@@ -82,12 +83,17 @@ class Executor:
         self._openers = Openers(self.settings)
         self._take_line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill take")
         capacity = self.settings.concurrency if self.executes else 0
-        self.desk = Desk(self.owner, capacity, self._runs.keys(), self.aftermath.call)
+        caps = Caps(self.settings.account_concurrency, self._accounts)
+        self.desk = Desk(self.owner, capacity, self._runs.keys(), self.aftermath.call, caps)
         self._beginning = Beginning(self._driven)
         self._lookout = Lookout(
             url, self.desk, self.settings.run_attempts, self._beginning.known.keys(), self.aftermath.announce
         )
         self._ear = Ear(self.settings, self.queue, lambda: self.desk.room, self._called, self._hear_of)
+
+    def _accounts(self) -> list[AccountId]:
+        """Whose runs are driven, one for each."""
+        return [AccountId(Ulid(execution.context.account)) for execution in self._runs.values()]
 
     @property
     def executing(self) -> int:
@@ -140,8 +146,13 @@ class Executor:
         connection = await self._take_line.get()
         with self.desk.leased() as leased:
             await self._begin(connection, leased)
+        while crowd := self.desk.crowd:  # a few times at most: what is remembered is bounded
+            self.desk.sort(crowd, await leases.still_waiting(connection, crowd))
         with self.desk.wanted() as (offered, room):
-            waiting = offered if len(offered) <= room else await leases.still_waiting(connection, offered)
+            waiting = offered
+            if len(offered) > room:
+                still = await leases.still_waiting(connection, offered)
+                waiting = [where for where in offered if where[1] in still]
             chosen = waiting[:room]
             self.desk.find(waiting[room:])
             if not chosen:

@@ -14,7 +14,7 @@ import asyncpg
 from shared import ids
 from shared.db.statements import statements
 from shared.effects import Effect
-from shared.ids import EventId, RunId, ThreadId, Ulid
+from shared.ids import AccountId, EventId, RunId, ThreadId, Ulid
 from shared.lifecycle import State, step
 from shared.models import RunStatus
 from shared.reports import RunLeased, RunnerEvent, RunResumed, RunStarted
@@ -82,9 +82,9 @@ async def lock_free(connection: asyncpg.Connection, where: Sequence[Where]) -> t
     return [(partitions[row["id"]], row["id"]) for row in rows], rows[0]["now"] if rows else None
 
 
-async def still_waiting(connection: asyncpg.Connection, where: Sequence[Where]) -> list[Where]:
-    """Those of these threads whose current run waits for a worker, the longest first."""
-    return [(row["partition"], row["id"]) for row in await connection.fetch(SQL["waiting"], *_columns(where))]
+async def still_waiting(connection: asyncpg.Connection, where: Sequence[Where]) -> dict[ThreadId, AccountId]:
+    """Those of these threads whose current run waits for a worker, and whose they are."""
+    return {row["id"]: row["account"] for row in await connection.fetch(SQL["waiting"], *_columns(where))}
 
 
 async def take(

@@ -26,6 +26,8 @@ warn = Seldom(log)
 SQL = statements("execute")
 
 PAUSE = 0.4  # seconds between looks
+ACCOUNTS = 64  # with runs that wait, visited by one look; the next one goes on behind them
+FIRST_ACCOUNT = "0" * 26
 LATE = 0.5  # seconds that a run may wait for its bell, and a lease for whoever asked for it
 
 
@@ -36,6 +38,7 @@ class Lookout:
     attempts: int  # of a run since its last checkpoint
     begun: Collection[Key]  # leases that were driven lately
     announce: Callable[[Sequence[ThreadId]], None]  # threads that changed
+    _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
     _line: Line = field(init=False)
 
     def __post_init__(self) -> None:
@@ -57,10 +60,19 @@ class Lookout:
         changed, ready = await recover(connection, self.attempts)
         self.announce(changed)
         self.desk.find(ready)
-        if self.desk.room > 0:
-            rows = await connection.fetch(SQL["ready"], LATE, self.desk.room, timeout=5)
-            self.desk.find([(row["partition"], row["id"]) for row in rows])
+        if self.desk.capacity:
+            await self._find_late(connection)
         await self._find_own(connection)
+
+    async def _find_late(self, connection: asyncpg.Connection) -> None:
+        """Runs that have waited for long, account by account; and what caps there are."""
+        caps = await connection.fetch(SQL["caps"], timeout=5)
+        self.desk.caps.own = {row["id"]: row["concurrency"] for row in caps}
+        each = max(self.desk.room, 1)  # without room, too: who is not known to wait gets no turn
+        rows = await connection.fetch(SQL["ready"], LATE, each, self._account, ACCOUNTS, timeout=5)
+        visited = {row["account"] for row in rows}
+        self._account = max(visited) if len(visited) == ACCOUNTS else FIRST_ACCOUNT
+        self.desk.find([(row["partition"], row["id"]) for row in rows if row["id"] is not None])
 
     async def _find_own(self, connection: asyncpg.Connection) -> None:
         """Begins what this worker has leased and does not know of: the answer to the commit was lost."""

@@ -111,27 +111,44 @@ join leases l on l.partition = w.partition and l.thread = w.thread
 where l.expires_at < clock_timestamp() or l.deadline < clock_timestamp();
 
 -- name: ready
--- Threads whose current run has waited for a worker longer than $1 seconds, the longest first; those whose last run is
--- still being stopped are left out.
-select t.partition, t.id
-from threads t
-where t.ready_at < now() - make_interval(secs => $1)
-  and not exists (select from leases l
-                  where l.partition = t.partition and l.thread = t.id and l.expires_at > clock_timestamp())
-order by t.ready_at
-limit $2;
+-- Threads whose current run has waited for a worker longer than $1 seconds: of each account the $2 that have waited longest, the
+-- longest first; accounts behind $3, at most $4, each of them at least with a row of nulls. Those whose last run is still
+-- being stopped are left out.
+with recursive waiting (account, visited) as (
+    (select account, 1 from threads where ready_at is not null and account > $3::uuid order by account limit 1)
+    union all
+    select n.account, w.visited + 1
+    from waiting w
+    cross join lateral (
+        select account from threads where ready_at is not null and account > w.account order by account limit 1
+    ) as n
+    where w.visited < $4::int
+)
+select w.account, t.partition, t.id
+from waiting w
+left join lateral (
+    -- The account is a range of one that leads the order: by the index of those that wait.
+    select t.partition, t.id from threads t
+    where t.account >= w.account and t.account <= w.account and t.ready_at < now() - make_interval(secs => $1)
+      and not exists (select from leases l
+                      where l.partition = t.partition and l.thread = t.id and l.expires_at > clock_timestamp())
+    order by t.account, t.ready_at limit $2::int
+) as t on true;
+
+-- name: caps
+-- Accounts with a cap of their own on the runs that one worker executes.
+select id, concurrency from accounts where concurrency is not null order by id;
 
 -- name: waiting
--- Those of these threads whose current run waits for a worker still, the longest first. Arguments: partitions, threads.
-select w.partition, w.id
+-- Those of these threads whose current run waits for a worker still, and whose they are. Arguments: partitions, threads.
+select w.id, t.account
 from unnest($1::smallint[], $2::uuid[]) as w (partition, id)
 cross join lateral (
-    select ready_at from threads where partition = w.partition and id = w.id offset 0
+    select account, ready_at from threads where partition = w.partition and id = w.id offset 0
 ) as t
 where t.ready_at is not null
   and not exists (select from leases l
-                  where l.partition = w.partition and l.thread = w.id and l.expires_at > clock_timestamp())
-order by t.ready_at;
+                  where l.partition = w.partition and l.thread = w.id and l.expires_at > clock_timestamp());
 
 -- name: briefing
 -- What a worker needs to know of the runs it has: the agent, the messages to answer, what the last attempt left, and
