@@ -12,6 +12,7 @@ from shared import ids, inspect
 from shared.db.connect import connect
 from shared.inspect.counts import COUNTED, Count
 from shared.inspect.overview import ACTIVE, PATIENCE, Alive, overview
+from shared.inspect.page import FIRST, LAST
 from shared.inspect.partitions import ACCOUNTS
 from shared.keys import Keys
 from shared.queue import open_redis
@@ -19,7 +20,13 @@ from shared.settings import Settings
 from tests.prepared import execute, prepare
 from tests.rows import PARTITIONS, add_batch, add_owner, add_thread
 
-MANY, THREADS = 15_000, 5_000  # batches that wait, threads
+MANY, THREADS = 10_000, 2_000  # batches that wait, threads
+PROCESSES = """
+insert into workers (id, host, pid, roles, version)
+select gen_random_uuid(), 'a', n, 'all', '0' from generate_series(1, 2000) n;
+insert into apis (id, host, pid, port, version)
+select gen_random_uuid(), 'a', n, 80, '0' from generate_series(1, 2000) n;
+"""
 AWAY = "redis://127.0.0.1:1/0"
 
 
@@ -39,10 +46,11 @@ def keys(redis_prefix: str) -> Keys:
 async def test_the_overview_reads_as_little_of_a_big_database_as_of_a_small_one(
     db: asyncpg.Connection, settings: Settings, redis: Redis, keys: Keys
 ) -> None:
-    for noun in ("overview", "partitions"):
+    for noun in ("overview", "partitions", "fleet"):
         await prepare(db, noun)  # as a session that was there from the first day
     filler = await connect(settings.database_url, synchronous_commit="off")
     await fill(filler, Size(threads=THREADS, batches=MANY, events=THREADS, applied=THREADS, accounts=100))
+    await filler.execute(PROCESSES)
     await ring(filler, redis, keys)
     await filler.close()
     probes: tuple[object, ...] = (ACCOUNTS, [], [])
@@ -50,10 +58,15 @@ async def test_the_overview_reads_as_little_of_a_big_database_as_of_a_small_one(
         ("overview", "backlog"): ((COUNTED + 1,), 2 * (COUNTED + 1) + MANY // 5_000),
         ("overview", "active_runs"): ((COUNTED + 1, 3), COUNTED + 1 + 3),
         ("partitions", "oldest"): (probes, PARTITIONS * ACCOUNTS),
+        ("partitions", "accounts"): ((FIRST, 3, 11), 2 * 3 * PARTITIONS + 3 * 11),
+        ("partitions", "paused_accounts"): ((FIRST, 3, 11), 0),
+        ("partitions", "account"): ((FIRST, 11), 0),
+        ("fleet", "workers"): ((3_600.0, LAST, 3), 3),
+        ("fleet", "apis"): ((3_600.0, LAST, 3), 3),
     }
     for name, (arguments, most) in cases.items():
         plan = await execute(db, *name, *arguments)
-        scans = [scan for scan in plan.scans if scan.table in {"batches", "runs"}]
+        scans = [scan for scan in plan.scans if scan.table in {"batches", "runs", "workers", "apis"}]
         assert sum(scan.read + scan.removed for scan in scans) <= most, (name, plan)
         assert all(scan.index for scan in scans), (name, plan)
     begun = time.monotonic()
@@ -66,7 +79,7 @@ async def test_the_overview_reads_as_little_of_a_big_database_as_of_a_small_one(
     assert (backlog.waiting, backlog.blocked) == (Count(COUNTED, at_least=True), Count(MANY // 100))
     assert backlog.dead == Count(MANY // 5_000)
     assert backlog.oldest_age == pytest.approx(3_600, abs=120)
-    assert [str(found.stored.active[status]) for status in ACTIVE] == [f"{THREADS // 20}", "0", "5", "5"]
+    assert [str(found.stored.active[status]) for status in ACTIVE] == [f"{THREADS // 20}", "0", "2", "2"]
 
 
 async def test_the_oldest_batch_is_known_though_many_accounts_have_work(

@@ -1,0 +1,99 @@
+"""`python -m bench.overview`: how long the console's first page takes with a big database, and its queue's.
+
+Fills a database on servers of its own (`bench.big`; ten million events take minutes), starts an api, logs in, and opens
+each page as a browser would, with more than a second in between, so that each look reads anew. With `--filled` it takes
+the servers of DATABASE_URL and REDIS_URL, which `python -m bench.big` filled. Exit 1 where the first page misses its
+bar.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+
+import aiohttp
+
+from bench import big
+from bench.stack import Program, Stack, commit_ms
+from deploy import ports
+from shared import accounts
+from shared.db.connect import connect
+from shared.db.migrate import migrate
+from shared.models import TokenKind
+from tests.console.browsing import Browsing
+
+BAR_MS = 100.0  # of the first page, at the median
+PAUSE = 1.2  # seconds between two looks: what was read last is shown for one
+PAGES = ("/console", "/console/queue", "/console/queue/batches", "/console/queue/accounts", "/console/workers")
+
+
+async def measure(stack: Stack, database_url: str, redis_url: str, looks: int) -> dict[str, list[float]]:
+    """Milliseconds of each look at each page; the first one, which prepares the statements, is left out."""
+    token = await _token(database_url)
+    port = ports.pick()
+    env = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "THREADMILL_PORT": str(port)}
+    api = Program.start("api", "api", stack.directory / "api.log", env)
+    try:
+        await api.until_ready(f"http://127.0.0.1:{port}/readyz")
+        async with aiohttp.ClientSession() as session:
+            browsing = Browsing(session, f"http://127.0.0.1:{port}")
+            await browsing.log_in(token)
+            return {page: (await _look(browsing, page, looks + 1))[1:] for page in PAGES}
+    finally:
+        await api.stop()
+
+
+async def _look(browsing: Browsing, page: str, looks: int) -> list[float]:
+    taken = []
+    for _ in range(looks):
+        begun = time.perf_counter()
+        seen = await browsing.open(page)
+        taken.append((time.perf_counter() - begun) * 1e3)
+        if seen.status != 200:
+            raise RuntimeError(f"{page}: {seen.status}")
+        await asyncio.sleep(PAUSE)
+    return taken
+
+
+async def _token(database_url: str) -> str:
+    """An operator's, in a database that is migrated with it."""
+    db = await connect(database_url)
+    try:
+        await migrate(db)
+        return (await accounts.create_token(db, None, TokenKind.ADMIN, "bench")).secret.text
+    finally:
+        await db.close()
+
+
+async def run(chosen: argparse.Namespace) -> dict[str, list[float]]:
+    stack = await Stack.start()
+    try:
+        if chosen.filled:
+            database_url, redis_url = os.environ["DATABASE_URL"], os.environ["REDIS_URL"]
+        else:
+            database_url, redis_url = stack.postgres.url, stack.redis.url
+            await _token(database_url)
+            await big.run(big.size_of(chosen), database_url, redis_url)
+        big.said(f"one durable commit takes {await commit_ms(database_url):.2f} ms; load {os.getloadavg()[0]:.1f}")
+        return await measure(stack, database_url, redis_url, chosen.looks)
+    finally:
+        await stack.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.overview", description="The console over a big database.")
+    big.add_sizes(parser)
+    parser.add_argument("--looks", type=int, default=20, help="at each page (20)")
+    parser.add_argument("--filled", action="store_true", help="use the filled servers of DATABASE_URL and REDIS_URL")
+    found = asyncio.run(run(parser.parse_args()))
+    for page, taken in found.items():
+        ordered = sorted(taken)
+        p95 = ordered[-(-len(ordered) * 95 // 100) - 1]
+        print(f"{page:28} p50 {ordered[len(ordered) // 2]:6.1f} ms   p95 {p95:6.1f} ms   slowest {ordered[-1]:6.1f} ms")
+    first = sorted(found[PAGES[0]])
+    return 0 if first[len(first) // 2] <= BAR_MS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
