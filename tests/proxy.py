@@ -35,6 +35,11 @@ class Wire:
         self._silent |= self._open
         self._mute = for_good
 
+    def cut(self) -> None:
+        """Every connection ends, whatever is under way on it; new ones are taken as ever."""
+        for back in self._open:
+            back.transport.abort()
+
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self.host, self.port)
         self._open.add(back)

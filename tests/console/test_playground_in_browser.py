@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Locator, Request
+from playwright.async_api import Locator, Request, Route
 
 from shared import accounts
 from shared.ids import AgentId
 from shared.settings import Settings
 from tests.console.conftest import Staff, staff_of
 from tests.console.screen import Screen, connected, opened
+from tests.proxy import Wire, wire_to
 from tests.service import Client, running_service
 from tests.watch import until
 
@@ -30,6 +32,7 @@ class Play:
     staff: Staff
     client: Client  # of the account; its first agent is echo
     approve: AgentId
+    wire: Wire  # between the browser and the api
 
     @property
     def log(self) -> Locator:
@@ -72,9 +75,11 @@ async def play(settings: Settings, chromium: str, axe: Path) -> AsyncIterator[Pl
             config={"function": "worker.runners.demo:approve"},
             published=True,
         )
-        async with connected(chromium) as browser, opened(browser, service.url, axe) as screen:
-            await screen.log_in(staff.admin)
-            yield Play(screen, staff, client, approve.id)
+        async with wire_to(service.url) as wire, connected(chromium) as browser:
+            address = f"http://127.0.0.1:{urlsplit(wire.url).port}"
+            async with opened(browser, address, axe) as screen:
+                await screen.log_in(staff.admin)
+                yield Play(screen, staff, client, approve.id, wire)
 
 
 async def lent(play: Play) -> list[bool]:
@@ -164,6 +169,45 @@ async def test_a_run_is_interrupted(play: Play) -> None:
     await page.get_by_role("button", name="Interrupt").click()
     await play.status("cancelled")
     assert await page.get_by_role("button", name="Interrupt").is_disabled()
+
+
+async def test_a_stream_that_was_cut_goes_on_behind_the_last_event(play: Play) -> None:
+    page = play.screen.page
+    await play.open(play.client.agent)
+    await play.say("/slow 3")
+    await play.sees("1 2 3")
+    play.screen.allow("ERR_")
+    for _ in range(2):
+        async with page.expect_request("**/events/stream?*") as again:
+            play.wire.cut()
+        assert (await (await again.value).all_headers())["last-event-id"]
+        await page.locator("#stream-state").get_by_text("live").wait_for()
+    await play.sees("/slow 3")
+    counted = " ".join(str(number) for number in range(1, 31))
+    assert (await play.log.locator(".entry.agent .text").all_inner_texts()) == [f"{counted} /slow 3"]
+    assert await page.locator(".entry.user").count() == 1
+
+
+async def test_a_message_whose_answer_was_lost_is_sent_again_and_counts_once(play: Play) -> None:
+    page = play.screen.page
+    await play.open(play.client.agent)
+    await play.say("first")
+    await play.status("completed")
+
+    async def lose(route: Route) -> None:
+        assert (await route.fetch()).status == 200
+        await route.abort()
+
+    play.screen.allow("ERR_FAILED")
+    await page.route("**/api/v1/threads/*/events", lose, times=1)
+    await play.say("once")
+    await play.log.get_by_text("not known whether the request went in").wait_for()
+    await page.get_by_role("button", name="Send it again").click()
+    await page.locator("#runs tr").nth(1).wait_for()
+    await play.sees("once")
+    assert await play.log.locator(".entry.user").filter(has_text="once").count() == 1
+    assert await page.get_by_label("Message").input_value() == ""
+    assert await play.staff.service.pool.fetchval("select count(*) from runs") == 2
 
 
 async def test_a_reload_goes_on_with_the_thread_and_so_does_its_id(play: Play) -> None:
