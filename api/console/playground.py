@@ -5,6 +5,7 @@ when the page is left. The page's own script does the rest. Refused here: speaki
 lending a token to a viewer.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -25,6 +26,7 @@ from shared.models import TokenKind
 
 NAME = "playground"  # of the tokens that it lends
 LIFE = 3600.0  # seconds: as long as somebody tries things out
+_SHORTEST = 1.0  # seconds: of a login that ends at this moment
 _SHOWN = 50  # names a page of a choice
 
 _READ_ONLY = "A viewer's token may look and not act: use a client's token of your own."
@@ -95,11 +97,12 @@ class Playground:
         """POST /console/playground/token: one of the account, whose secret is in this answer and nowhere else."""
         if not visit.who.may_act:
             raise Forbidden(_READ_ONLY)
+        life = min(LIFE, max(visit.who.ends - time.monotonic(), _SHORTEST))  # not beyond the login
         async with self._console.servers.connection() as db:
             account = await accounts.find_account(db, visit.form.get("account", ""))
-            made = await tokens.create(db, visit.who.actor, account.id, TokenKind.HUMAN_PAT, NAME, LIFE)
+            made = await tokens.create(db, visit.who.actor, account.id, TokenKind.HUMAN_PAT, NAME, life)
         proof = guard.sign(visit.who.cookie, _lent(made.token.id))
-        return {"id": made.token.id, "proof": proof, "secret": made.secret.text, "seconds": LIFE}
+        return {"id": made.token.id, "proof": proof, "secret": made.secret.text, "seconds": life}
 
     @_told
     async def take_back(self, visit: Visit) -> Any:

@@ -55,6 +55,14 @@ async def test_a_token_is_lent_for_an_hour_and_given_back_and_the_audit_log_has_
     assert all(row["actor"].startswith("night shift") for row in log)
 
 
+async def test_a_lent_token_ends_with_the_login(staff: Staff, client: Client) -> None:
+    admin = await accounts.create_token(staff.service.pool, None, TokenKind.ADMIN, life=600)
+    told = (await post(await staff.browsing(admin.secret.text), "token", account=client.account)).json
+    assert 500 < told["seconds"] <= 600
+    query = "select extract(epoch from expires_at - now())::float8 from tokens where id = $1"
+    assert 500 < await staff.service.pool.fetchval(query, told["id"]) <= 600
+
+
 async def test_a_viewer_is_lent_nothing(staff: Staff, viewer: Browsing, client: Client) -> None:
     before = await staff.service.pool.fetchval("select count(*) from tokens")
     refused = await post(viewer, "token", account=client.account)
