@@ -36,7 +36,7 @@ from shared.db.records import thread_view_of
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
 from shared.ids import BatchId
-from shared.metrics import ACCEPT_SECONDS, ACCEPTED, FLUSH_SECONDS, FLUSH_SIZE
+from shared.metrics import ACCEPT_SECONDS, ACCEPTED, FLUSH_SECONDS, FLUSH_SIZE, POSTGRES_ERRORS
 
 log = structlog.get_logger()
 SQL = statements("inbox")
@@ -125,6 +125,7 @@ class Flusher:
             try:
                 await self._write(group)
             except (*AWAY, asyncpg.PostgresError) as error:
+                POSTGRES_ERRORS.labels("flush").inc()
                 log.warning("flush failed, taken again row by row", rows=len(group), error=error)
                 if isinstance(error, TimeoutError):  # what hangs would cost as long again
                     await self._line.drop()

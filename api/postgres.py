@@ -9,6 +9,7 @@ from shared.db.connect import AWAY
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
 from shared.ids import ThreadId
+from shared.metrics import POSTGRES_ERRORS
 
 _TIMEOUT = 5.0  # seconds for a connection, and again for the statement; reads here take milliseconds
 _CANCEL_TIMEOUT = 1.0  # seconds for Postgres to end a statement that was given up; then its connection goes too
@@ -29,6 +30,7 @@ class Postgres:
             finally:
                 await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
         except AWAY as error:
+            POSTGRES_ERRORS.labels("read").inc()
             raise away() from error
 
     async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:

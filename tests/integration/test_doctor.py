@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from deploy import children, embedded, ports
 from shared import __version__, audit, ids, inspect
 from shared.audit import Actor, Via
-from shared.db.connect import open_pool
+from shared.db.connect import connect, open_pool
 from shared.db.migrate import migrations
 from shared.inspect import doctor as module
 from shared.inspect import symptoms
@@ -27,7 +27,8 @@ from shared.keys import Keys
 from shared.queue import open_redis
 from shared.samples import Samples, Side
 from shared.settings import Settings
-from tests.rows import Owner, Row, add_batch, add_owner, add_thread
+from tests.prepared import execute, prepare
+from tests.rows import Owner, Row, add_batch, add_owner, add_thread, fill
 from tests.watch import until
 
 ALWAYS = {"postgres_unsafe"}  # the tests' server loses what it was told when its machine fails
@@ -287,6 +288,29 @@ async def test_what_takes_a_server_of_its_own_is_judged_from_what_one_said(place
     assert codes(replicas=(late, replace(late, bytes=0))) == {"postgres_replica_late"}
     assert codes(replicas=(replace(late, bytes=0, seconds=31.0),)) == {"postgres_replica_late"}
     assert problems_of(Facts(None, None), settings)[0].code == "postgres_away"
+
+
+async def test_no_look_reads_a_backlog_to_its_end(place: Place, settings: Settings) -> None:
+    other = await add_owner(place.pool, "other")
+    await fill(place.pool, other, await add_thread(place.pool, other), 5_000)
+    await fill(place.pool, place.owner, place.thread, 5_000, blocked=True)
+    await place.pool.execute("update batches set parked_at = now() where blocked")
+    connection = await connect(settings.database_url)
+    await inspect.bound(connection)
+    await connection.execute("set plan_cache_mode = force_generic_plan")
+    await prepare(connection, "doctor")
+    await prepare(connection, "samples")
+    looked: list[tuple[str, str, tuple[object, ...], int]] = [
+        ("doctor", "partitions", (16,), 64 + 10),
+        ("doctor", "waiting_on", (100, 1_000, 24.0), 4 * 100),
+        ("samples", "last", (60.0,), 10),
+        ("samples", "newest", (), 1),
+        ("samples", "forget", (6.0,), 1),
+    ]
+    for noun, name, arguments, most in looked:
+        found = await execute(connection, noun, name, *arguments)
+        assert found.looked_at <= most, name
+    await connection.close()
 
 
 def test_every_code_is_provoked_here() -> None:

@@ -48,13 +48,13 @@ order by p.id;
 -- are looked at first.
 select (select count(*)::int from (select from batches where parked_at is not null and applied_at is null
                                    order by parked_at limit $1) d) as dead,
-       (select extract(epoch from clock_timestamp() - min(parked_at))::float8 from batches
-        where parked_at is not null and applied_at is null) as dead_age,
+       (select extract(epoch from clock_timestamp() - parked_at)::float8 from batches
+        where parked_at is not null and applied_at is null order by parked_at, id limit 1) as dead_age,
        (select count(*)::int from (select from threads where held and deleted_at is null
                                    order by id limit $1) h) as held,
        (select count(*)::int from (select from threads where ready_at is not null order by ready_at limit $1) r) as ready,
-       (select extract(epoch from clock_timestamp() - min(ready_at))::float8 from threads
-        where ready_at is not null) as ready_age,
+       (select extract(epoch from clock_timestamp() - ready_at)::float8 from threads
+        where ready_at is not null order by ready_at limit 1) as ready_age,
        l.lost, l.lost_age, l.overdue, l.overdue_age, q.requests, q.request_age
 from (select count(*) filter (where expires_at < now())::int as lost,
              extract(epoch from now() - min(expires_at))::float8 as lost_age,
