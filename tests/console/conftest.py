@@ -72,6 +72,14 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+async def viewer_screen(chromium: str, axe: Path, staff: Staff) -> AsyncIterator[Screen]:
+    """A window in which somebody who may only look is logged in."""
+    async with connected(chromium) as browser, opened(browser, staff.service.url, axe) as screen:
+        await screen.log_in(staff.viewer)
+        yield screen
+
+
+@pytest.fixture
 async def screen(chromium: str, axe: Path, staff: Staff) -> AsyncIterator[Screen]:
     """A window in which somebody who may act is logged in."""
     async with connected(chromium) as browser, opened(browser, staff.service.url, axe) as screen:

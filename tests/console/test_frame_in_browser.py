@@ -1,9 +1,16 @@
 """The console's frame in a browser: logging in, themes, the keyboard, the live part."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.console.conftest import Staff
-from tests.console.screen import Screen
+from shared import accounts
+from shared.models import TokenKind
+from shared.settings import Settings
+from tests.console.conftest import Staff, staff_of
+from tests.console.screen import Screen, connected, opened
+from tests.proxy import wire_to
+from tests.service import running_service
 
 pytestmark = pytest.mark.browser
 
@@ -46,3 +53,56 @@ async def test_a_live_part_follows_what_happens_and_ends_with_its_session(screen
     await part.get_by_text("1", exact=True).first.wait_for()
     await staff.service.pool.execute("delete from console_sessions")
     await screen.page.wait_for_url("**/console/login?to=/console", timeout=15_000)
+
+
+async def test_a_viewer_is_shown_why_nothing_can_be_pressed(viewer_screen: Screen) -> None:
+    page = viewer_screen.page
+    await viewer_screen.open("/console/tokens")
+    await page.get_by_text("read-only", exact=True).wait_for()
+    button = page.get_by_text("New token")
+    assert await button.get_attribute("aria-disabled") == "true"
+    assert "may look and not act" in (await button.get_attribute("title") or "")
+    await viewer_screen.presentable("tokens-viewer")
+
+
+async def test_a_double_click_makes_one_token(screen: Screen, staff: Staff) -> None:
+    page = screen.page
+    await screen.open("/console/tokens/new")
+    await page.get_by_label("Kind").select_option("viewer")
+    await page.get_by_label("Name").fill("made twice")
+    await page.get_by_role("button", name="Make the token").dblclick()
+    await page.get_by_role("heading", name="Token").first.wait_for()
+    made = "select count(*) from tokens where name = 'made twice'"
+    assert await staff.service.pool.fetchval(made) == 1
+
+
+async def test_a_part_that_is_in_use_is_held(screen: Screen, staff: Staff) -> None:
+    page = screen.page
+    await screen.open("/console/tokens")
+    await page.get_by_text("live", exact=True).first.wait_for()
+    await page.evaluate("document.getSelection().selectAllChildren(document.querySelector('#part tbody td'))")
+    await accounts.create_token(staff.service.pool, None, TokenKind.VIEWER, "the newest")
+    await page.get_by_text("held: in use").wait_for()
+    assert await page.get_by_text("the newest").count() == 0
+    await page.evaluate("document.getSelection().removeAllRanges()")
+    await page.get_by_text("the newest").wait_for()
+
+
+async def test_a_page_that_is_open_while_postgres_goes_says_so(chromium: str, axe: Path, settings: Settings) -> None:
+    async with wire_to(settings.database_url) as wire:
+        through = settings.model_copy(update={"database_url": wire.url})
+        async with running_service(through, worker=False) as service:
+            staff = await staff_of(service)
+            async with connected(chromium) as browser, opened(browser, service.url, axe) as screen:
+                await screen.log_in(staff.admin)
+                await screen.open("/console/tokens")
+                await screen.page.get_by_text("live", exact=True).first.wait_for()
+                wire.fall_silent(for_good=True)
+                await screen.page.get_by_role("status").get_by_text("Postgres does not answer").wait_for()
+                await screen.page.get_by_text("stands still").wait_for()
+                assert await screen.page.get_by_text("night shift").count() > 0  # what was read stays
+                await screen.presentable("tokens-standing")
+                screen.allow("status of 503")
+                await screen.open("/console/tokens")
+                await screen.page.get_by_role("heading", name="Postgres is away").wait_for()
+                await screen.presentable("away")

@@ -1,16 +1,21 @@
 """Who gets into the console, with what, and for how long."""
 
 import asyncio
+from contextlib import AsyncExitStack, suppress
 
+import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from api.console import sessions
 from api.console.live import OVER
 from shared import accounts
 from shared.ids import TokenId
 from shared.models import TokenKind
+from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import Staff
+from tests.console.conftest import Staff, staff_of
+from tests.service import running_api, running_service
 from tests.watch import until
 
 SESSION = "threadmill_console"
@@ -51,10 +56,54 @@ async def test_the_cookie_is_secure_where_the_browser_speaks_https_to_a_proxy(st
 @pytest.mark.parametrize("token", ["", "guess", "mst_" + "x" * 43])
 async def test_a_wrong_token_is_refused_and_never_repeated(staff: Staff, token: str) -> None:
     browsing = staff.stranger()
-    seen = await browsing.log_in(token)
+    with capture_logs() as lines:
+        seen = await browsing.log_in(token)
     assert seen.status == 401
     assert SESSION not in browsing.cookies
     assert not token or token not in seen.text
+    assert [line["address"] for line in lines if line["event"] == "console login refused"] == ["127.0.0.1"]
+    assert not token or token not in str(lines)
+
+
+async def test_a_login_form_of_another_browser_lets_nobody_in(staff: Staff) -> None:
+    browsing, other = staff.stranger(), staff.stranger()
+    form = await other.open("/console/login")
+    await browsing.open("/console/login")  # its own cookie, and the other one's form
+    seen = await browsing.submit(form, form.form("/console/login"), {"token": staff.admin})
+    assert (seen.status, SESSION in browsing.cookies) == (403, False)
+
+
+async def test_a_session_is_known_to_every_api_and_over_in_every_one(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TRUST", 0.0)
+    async with running_api(staff.service.settings) as url:
+        there = Browsing(staff.service.session, url, dict(operator.cookies))
+        asked = await there.open("/console/tokens/new")
+        assert asked.status == 200
+        done = await operator.submit(asked, asked.form(), {"kind": "viewer", "name": "made here"})
+        told = await there.submit(asked, asked.form(), {"kind": "viewer", "name": "made here"})
+        assert (done.status, told.status, told.location) == (200, 303, "/console/tokens")
+        page = await operator.open("/console")
+        await operator.submit(page, page.form("/console/logout"))
+        assert (await there.open("/console")).status == 303
+
+
+async def test_streams_end_with_their_api_within_a_second(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(running_service(settings, worker=False))
+        staff = await staff_of(service)
+        operator = await staff.browsing(staff.admin)
+        headers = {"Cookie": f"{SESSION}={operator.cookies[SESSION]}"}
+        client = aiohttp.ClientSession()  # closed behind the service, whose own one ends with it
+        stream = await client.get(f"{service.url}/console?live=none", headers=headers)
+        assert await stream.content.readline() == b": connected\n"
+        ending = asyncio.create_task(stack.pop_all().aclose())
+        async with asyncio.timeout(1):
+            with suppress(aiohttp.ClientError):
+                await stream.content.read()
+        await ending
+        await client.close()
 
 
 async def test_a_clients_token_is_refused(staff: Staff) -> None:

@@ -7,6 +7,7 @@
   const state = document.getElementById("live-state");
   const AWAY = 30000; // ms that a page nobody looks at keeps its stream: browsers have six connections to a host
   let late = null;
+  let kept = null; // what was sent last, and is not shown yet
 
   const say = (kind, text) => {
     if (!state) return;
@@ -28,15 +29,28 @@
   document.addEventListener("htmx:sseOpen", () => say("good", "live"));
   document.addEventListener("htmx:sseError", () => say("bad", "reconnecting"));
   document.addEventListener("htmx:sseBeforeMessage", (event) => {
+    if (event.detail.type === "trouble" && event.detail.data) say("bad", "stands still");
     if (event.detail.type !== "part") return;
     if (held()) {
       say("note", "held: in use");
+      kept = event.detail.data;
       event.preventDefault();
     } else {
       say("good", "live");
+      kept = null;
       keepScroll();
     }
   });
+
+  // What came while the part was in use is shown once it is not.
+  setInterval(() => {
+    if (kept === null || held()) return;
+    const data = kept;
+    kept = null;
+    say("good", "live");
+    keepScroll();
+    htmx.swap("#part", data, { swapStyle: "innerHTML" });
+  }, 500);
   document.addEventListener("htmx:sseClose", (event) => {
     if (event.detail.type === "message") location.reload(); // the session is over: the login page says so
   });
