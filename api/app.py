@@ -12,6 +12,7 @@ from api.auth import Tokens
 from api.console.console import Console
 from api.console.files import read_files
 from api.console.login import Login
+from api.console.runs import Doings
 from api.console.servers import open_servers
 from api.follow import Hub
 from api.gate import Gate
@@ -29,6 +30,7 @@ from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
 from api.heartbeat import Heartbeat
 from api.inbox import Inbox
+from api.operator import Operator
 from api.postgres import Postgres
 from api.reference.files import documents
 from api.routes import console_routes, cortex_routes, document_routes, openai_routes, routes
@@ -66,7 +68,7 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
         pool.terminate()
 
     app = build_app(settings, inbox, hub, gate, postgres, health)
-    add_console(app, console)
+    add_console(app, console, Operator(inbox, postgres))
     app.cleanup_ctx.append(servers)
     app[HEARTBEAT] = heartbeat
     return app
@@ -92,11 +94,11 @@ def build_app(
     return app
 
 
-def add_console(app: web.Application, console: Console) -> None:
+def add_console(app: web.Application, console: Console, operator: Operator) -> None:
     """The operator's pages; their streams end with the first word of a shutdown."""
 
     async def stop(_: web.Application) -> None:
         console.live.stop()
 
-    app.add_routes(console_routes(console, Login(console)))
+    app.add_routes(console_routes(console, Login(console), Doings(operator)))
     app.on_shutdown.append(stop)

@@ -6,9 +6,13 @@ from aiohttp import web
 
 from api.console import agents, audit, pauses, queue, tokens, webhooks, workers
 from api.console.console import Console
+from api.console.deadletters import DISCARD, GROUPS, LETTER, LETTERS, REPLAY, SKIP
+from api.console.deadletters import deed as settling
 from api.console.login import Login
 from api.console.overview import overview_page
 from api.console.playground import PLAYGROUND, Playground
+from api.console.runs import RUN, RUNS, Doings
+from api.console.threads import HOLD, ONE_THREAD, RELEASE, THREADS
 from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
@@ -20,6 +24,7 @@ from api.handlers.openai_threads import OpenAIThreads
 from api.handlers.runs import Runs
 from api.handlers.stream import EventStream
 from api.handlers.threads import Threads
+from api.operator import Decision
 
 AGENT = "/api/v1/agents/{agentId}"
 THREAD = "/api/v1/threads/{threadId}"
@@ -100,7 +105,7 @@ def _messages(path: str, messages: Messages) -> list[web.RouteDef]:
     ]
 
 
-def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
+def console_routes(console: Console, login: Login, doings: Doings) -> list[web.RouteDef]:
     """The operator's pages. What has no page of its own is the console's to refuse, so that it is refused with one."""
     playground = Playground(console)
     return console.serves(
@@ -113,6 +118,9 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
             web.post("/console/logout", console.door(login.leave)),
             web.post("/console/theme", console.door(login.theme)),
             web.get("/console", console.page(overview_page())),
+            *_dead_letters(console),
+            *_threads(console),
+            *_runs(console, doings),
             web.get("/console/webhooks", console.page(webhooks.WEBHOOKS)),
             *console.deed("/console/webhooks/replay", webhooks.REPLAY_DEAD),
             web.get("/console/webhooks/{id}", console.page(webhooks.MESSAGE)),
@@ -142,3 +150,35 @@ def console_routes(console: Console, login: Login) -> list[web.RouteDef]:
             web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
         ]
     )
+
+
+def _dead_letters(console: Console) -> list[web.RouteDef]:
+    return [
+        web.get("/console/dead", console.page(GROUPS)),
+        web.get("/console/dead/list", console.page(LETTERS)),
+        *console.deed("/console/dead/replay", settling(REPLAY)),
+        *console.deed("/console/dead/discard", settling(DISCARD)),
+        *console.deed("/console/dead/skip", settling(SKIP)),
+        web.get("/console/dead/{id}", console.page(LETTER)),
+    ]
+
+
+def _threads(console: Console) -> list[web.RouteDef]:
+    return [
+        web.get("/console/threads", console.page(THREADS)),
+        web.get("/console/threads/{id}", console.page(ONE_THREAD)),
+        *console.deed("/console/threads/{id}/hold", HOLD),
+        *console.deed("/console/threads/{id}/release", RELEASE),
+    ]
+
+
+def _runs(console: Console, doings: Doings) -> list[web.RouteDef]:
+    run = "/console/runs/{thread}/{run}"
+    return [
+        web.get("/console/runs", console.page(RUNS)),
+        web.get(run, console.page(RUN)),
+        *console.deed(f"{run}/interrupt", doings.interrupt()),
+        *console.deed(f"{run}/retry", doings.retry()),
+        *console.deed(f"{run}/requests/{{request}}/allow", doings.decide(Decision.ALLOW)),
+        *console.deed(f"{run}/requests/{{request}}/reject", doings.decide(Decision.REJECT)),
+    ]

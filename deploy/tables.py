@@ -9,6 +9,7 @@ import typer
 from deploy import context, words
 from deploy.session import document
 from shared.inspect.batches import BatchView
+from shared.inspect.running import WHY, ListedRun
 from shared.inspect.runs import Lease, PendingRequest, RunDetail
 from shared.inspect.threads import ThreadRun
 
@@ -87,6 +88,34 @@ def show_runs(found: list[ThreadRun]) -> None:
         "error",
     ]
     context.print_table(columns, rows)
+
+
+def show_listed(found: list[ListedRun]) -> None:
+    """A table of runs of all threads."""
+    rows = [
+        (
+            one.run.id,
+            one.thread,
+            one.run.status,
+            one.account_name,
+            one.agent_name,
+            words.age(one.age),
+            words.age(one.since),
+            one.run.attempt,
+            one.worker,
+            _why(one),
+        )
+        for one in found
+    ]
+    columns = ["run", "thread", "status", "account", "agent", "age", "since", "attempt", "worker", "why"]
+    context.print_table(columns, rows)
+
+
+def _why(one: ListedRun) -> str:
+    """What an operator should know of it first."""
+    asks = f"asks: {words.short(one.request.title)} ({one.request.id})" if one.request else ""
+    error = words.short(f"{one.run.error.code}: {one.run.error.message}") if one.run.error else ""
+    return "; ".join(part for part in (one.stuck and WHY[one.stuck], asks, error) if part)
 
 
 def show_run(found: RunDetail) -> None:

@@ -1,9 +1,9 @@
 """How the command line says things, as the console does, and how it takes what is typed."""
 
 from deploy.errors import SetupError
-from shared.words import age, events, moment, short, span
+from shared.words import age, clock, events, moment, short, span, took
 
-__all__ = ["age", "events", "moment", "seconds", "short"]
+__all__ = ["age", "clock", "events", "moment", "seconds", "short", "took"]
 
 
 def seconds(text: str) -> float:

@@ -4,6 +4,12 @@ import re
 from datetime import datetime
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+# What changes how text is read and can't be seen: controls but for line ends and tabs, directions, widthless spaces,
+# tags, and halves of characters, which can't even be sent.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _SPAN = re.compile(r"([1-9][0-9]{0,9}) ?(d|h|min|s)")
 
 
@@ -14,6 +20,13 @@ def age(seconds: float | None) -> str:
     if seconds < 10:
         return f"{max(seconds, 0):.1f} s"
     return _long(int(seconds))
+
+
+def took(seconds: float | None) -> str:
+    """How long something took: as `age`, but in milliseconds where it was less than a second."""
+    if seconds is None:
+        return ""
+    return f"{max(seconds, 0) * 1_000:.0f} ms" if seconds < 1 else age(seconds)
 
 
 def span(text: str) -> float | None:
@@ -36,10 +49,24 @@ def moment(value: datetime | None) -> str:
     return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}"
 
 
+def clock(value: datetime) -> str:
+    """To the millisecond, UTC."""
+    return f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1_000:03}"
+
+
 def short(text: str | None, width: int = 60) -> str:
     """The first line of a text, cut to `width` characters."""
     line = " ".join((text or "").split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def visible(text: str) -> str:
+    """The text with what could not be seen spelled out: `⟨U+202E⟩`."""
+    return _UNSEEN.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return f"\N{MATHEMATICAL LEFT ANGLE BRACKET}U+{ord(found[0]):04X}\N{MATHEMATICAL RIGHT ANGLE BRACKET}"
 
 
 def events(stored: object) -> str:

@@ -20,11 +20,12 @@ class Rendering:
             loader=PackageLoader("api.console"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=_shown,
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._env.globals |= {"static": address, "version": __version__}
+        self._env.globals |= {"static": address, "version": __version__, "run_kind": _run_kind}
         self._env.filters |= {
             "age": words.age,
             "moment": words.moment,
@@ -34,6 +35,8 @@ class Rendering:
             "number": _number,
             "size": _size,
             "pretty": _pretty,
+            "clock": words.clock,
+            "took": words.took,
         }
 
     def page(self, names: list[str], values: Mapping[str, Any]) -> str:
@@ -45,8 +48,19 @@ class Rendering:
         return Markup(self._env.get_template(name).render(values))  # noqa: S704 - its values were escaped when it was made
 
 
+def _shown(value: Any) -> Any:
+    """Text with nothing in it that can't be seen, whoever wrote it: not even a direction. Markup is made of such."""
+    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _iso(value: datetime) -> str:
     return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _run_kind(status: str) -> str:
+    """The colour of a run's status."""
+    kinds = {"running": "note", "booting": "note", "waiting_input": "warn", "completed": "good", "failed": "bad"}
+    return kinds.get(status, "bad" if status == "expired" else "plain")
 
 
 def _number(value: float | None) -> str:

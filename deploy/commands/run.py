@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,10 +11,12 @@ import typer
 from api.operator import Decision, Done, Operator
 from deploy import context, operator, tables
 from deploy.errors import SetupError
-from deploy.session import LimitOption, document, open_session
+from deploy.session import AfterOption, LimitOption, document, open_session
 from shared import audit, ids
 from shared.audit import Actor
-from shared.inspect import runs, threads
+from shared.inspect import running, runs, threads
+from shared.inspect.page import Page
+from shared.inspect.running import ListedRun
 from shared.inspect.runs import RunDetail
 from shared.inspect.threads import ThreadRun
 from shared.models import RunStatus
@@ -30,20 +33,50 @@ StatusOption = Annotated[
 ]
 
 
-@app.command("list", epilog="Example:  threadmill run list --status waiting_input")
+class Which(StrEnum):
+    """A list of runs over all threads."""
+
+    WAITING = "waiting"
+    STUCK = "stuck"
+    FAILED = "failed"
+
+
+@app.command("list", epilog="Example:  threadmill run list --stuck")
 def list_(
     thread: ThreadOption = None,
     status: StatusOption = None,
+    waiting: Annotated[bool, typer.Option("--waiting", help="Those that wait for a permission.")] = False,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Those that do not get on, and why.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Those that failed or expired, the latest first.")] = False,
     limit: LimitOption = 50,
+    after: AfterOption = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """List the runs of a thread, the latest first; without --thread all that are not over."""
-    found = asyncio.run(_list(data, thread, status, limit))
+    """List runs: of one thread, or of all those not over, waiting, stuck or failed."""
+    which = _which({Which.WAITING: waiting, Which.STUCK: stuck, Which.FAILED: failed}, thread, status)
+    if thread is not None and status is not None:  # within one thread any status is found
+        if after is not None:
+            raise SetupError("--after goes on in a list of all: leave --status or --thread out")
+        found = asyncio.run(_list(data, thread, status, limit))
+        if as_json:
+            context.print_json({"runs": [flat(one) for one in found], "after": None})
+        else:
+            tables.show_runs(found)
+        return
+    listed = asyncio.run(_page(data, which, thread, status, limit, after))
     if as_json:
-        context.print_json({"runs": [flat(one) for one in found]})
-    else:
-        tables.show_runs(found)
+        context.print_json({"runs": [flat(one) for one in listed.items], "after": listed.after})
+        return
+    tables.show_listed(listed.items)
+    tables.show_more(listed.after)
+
+
+def _which(asked: dict[Which, bool], thread: str | None, status: RunStatus | None) -> Which | None:
+    given = [which for which, wanted in asked.items() if wanted]
+    if len(given) > 1 or (given and (thread is not None or status is not None)):
+        raise SetupError("one of --waiting, --stuck and --failed, without --thread or --status")
+    return given[0] if given else None
 
 
 @app.command(epilog="Example:  threadmill run show 01K5XAMPLE0000000000000000 --json")
@@ -102,11 +135,22 @@ def decide(
     _tell("allowed" if allow else "rejected", f"Run {found.run.id} is told.", found, done, as_json)
 
 
-async def _list(data: Path | None, thread: str | None, status: RunStatus | None, limit: int) -> list[ThreadRun]:
+async def _list(data: Path | None, thread: str, status: RunStatus, limit: int) -> list[ThreadRun]:
     async with open_session(data) as connection:
-        if thread is None:
-            return await threads.active_runs(connection, limit, status)
         return await threads.list_runs(connection, thread, limit, status)
+
+
+async def _page(
+    data: Path | None, which: Which | None, thread: str | None, status: RunStatus | None, limit: int, after: str | None
+) -> Page[ListedRun]:
+    async with open_session(data) as connection:
+        if thread is not None:
+            of = await threads.own_row(connection, thread)
+            return await running.of_thread(connection, of.partition, of.id, limit, after)
+        if which is None:
+            return await running.active(connection, limit, after, status)
+        lists = {Which.WAITING: running.waiting, Which.STUCK: running.stuck, Which.FAILED: running.failed}
+        return await lists[which](connection, limit, after)
 
 
 async def _show(data: Path | None, run: str, thread: str | None) -> RunDetail:
@@ -131,7 +175,7 @@ def _tell(verb: str, said: str, found: RunDetail, done: Done, as_json: bool) -> 
     typer.echo(found.next_step)
 
 
-def flat(one: ThreadRun | RunDetail) -> dict[str, Any]:
+def flat(one: ThreadRun | ListedRun | RunDetail) -> dict[str, Any]:
     """A run as one JSON object, with all else that is known of it beside its own fields."""
     plain = document(one)
     return {**plain.pop("run"), **plain}

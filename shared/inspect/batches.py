@@ -55,6 +55,7 @@ class BatchView:
     partition: int
     thread: ThreadId
     account: AccountId
+    account_name: str
     token: TokenId
     state: BatchState
     reason: str | None  # what paused it
@@ -155,6 +156,7 @@ def view_of(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchVie
         partition=row["partition"],
         thread=row["thread"],
         account=row["account"],
+        account_name=row["account_name"],
         token=row["token"],
         state=state,
         reason=_reason(row) if state is BatchState.PAUSED else None,

@@ -90,7 +90,9 @@ _Section: TypeAlias = Callable[[Database, int, str | None], Awaitable[Page[Liste
 async def active(db: Database, limit: int, after: str | None, status: RunStatus | None = None) -> Page[ListedRun]:
     """Runs that are not over, thread by thread. Raises InvalidRequest for a status of those that are."""
     if status in TERMINAL:
-        raise InvalidRequest(f"Runs that are {status} are listed thread by thread.", param="status")
+        raise InvalidRequest(
+            f"Runs that are {status} are listed thread by thread: name one with --thread.", param="status"
+        )
     partition, thread, seq = key_of(after, Small, Id, Number)
     name = "executing" if status in EXECUTING else "active"
     rows = await db.fetch(SQL[name], partition, thread, seq, limit + 1, status)

@@ -75,6 +75,20 @@ async def find(db: Database, wanted: Wanted, limit: int, after: str | None) -> F
     return await _newest(db, wanted, limit, after)
 
 
+async def names(db: Database, threads: Sequence[Thread]) -> dict[str, str]:
+    """What the accounts and agents of these threads are called, by their ids."""
+    accounts = {thread.account for thread in threads}
+    agents = {thread.agent for thread in threads if thread.agent is not None}
+    rows = await db.fetch(SQL["names"], sorted(accounts), sorted(agents))
+    return {row["id"]: row["name"] for row in rows}
+
+
+async def called(db: Database, thread: Thread) -> tuple[int | None, str | None]:
+    """The number of a thread, and what its owner calls it."""
+    row = await db.fetchrow(SQL["called"], thread.partition, thread.id)
+    return (None, None) if row is None else (row["num"], row["name"])
+
+
 async def _newest(db: Database, wanted: Wanted, limit: int, after: str | None) -> Found:
     (last,) = key_of(after, Id)
     partitions: int = await db.fetchval(statements("inspect")["partitions"])

@@ -8,19 +8,20 @@ beginnings.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
 from redis.asyncio import Redis
 
+from shared import ids
 from shared.db.connect import Database
 from shared.db.records import run_of
 from shared.db.statements import statements
 from shared.history import DELTAS
-from shared.ids import BatchId, EventId, RequestId, RunId, Ulid
+from shared.ids import BatchId, EventId, RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchState, BatchView, view_of
-from shared.inspect.page import Id, Number, Page, cursor, key_of
+from shared.inspect.page import LAST, Id, Number, Page, cursor, key_of
 from shared.keys import Keys
 from shared.models import RequestState, Run, Thread
 from shared.queue import AWAY as REDIS_AWAY
@@ -30,6 +31,7 @@ SQL = statements("timeline")
 BYTES = 4 << 10  # of a batch; what is bigger is shown alone
 TEXT = 500  # characters of an event
 EVENTS = 1_000  # of the log looked at for one page: deltas of one message are one entry
+SAID = 20_000  # characters of one message of a run, its end
 LOOKED = 5_000  # of an account's waiting batches in one partition
 _WAITING = frozenset({BatchState.WAITING, BatchState.RETRYING, BatchState.PAUSED})
 
@@ -146,6 +148,15 @@ async def page(db: Database, thread: Thread, limit: int, after: str | None) -> P
     return Page(_entries(steps), cursor(*(source.key for source in sources)) if goes_on else None)
 
 
+async def said(db: Database, partition: int, thread: ThreadId, run: Run) -> list[Logged]:
+    """The end of what a run logged, oldest first: of a long message its end. A run that is over is looked for about
+    when it was."""
+    first = ids.earliest(run.created_at - timedelta(seconds=1))
+    last = LAST if run.completed_at is None else ids.earliest(run.completed_at + timedelta(seconds=1))
+    rows = await db.fetch(SQL["said"], partition, thread, run.id, first, last, EVENTS, SAID)
+    return folded(rows, SAID, end=True)[::-1]
+
+
 async def rung(redis: Redis, keys: Keys, entries: Sequence[Entry]) -> dict[BatchId, bool] | None:
     """Which of the waiting batches stand in Redis' waiting sets; None where Redis is away."""
     batches = [entry.step.batch for entry in entries if isinstance(entry.step, Sent)]
@@ -198,8 +209,9 @@ async def _events(db: Database, thread: Thread, limit: int, key: str | None) -> 
     return _Source(steps[: limit + 1], lambda logged: str(logged.id), key, more=len(rows) == EVENTS)
 
 
-def folded(rows: Sequence[asyncpg.Record]) -> list[Logged]:
-    """Events, the newest first, deltas of one message that stand beside each other as one."""
+def folded(rows: Sequence[asyncpg.Record], most: int = TEXT, *, end: bool = False) -> list[Logged]:
+    """Events, the newest first, deltas of one message that stand beside each other as one; of its text at most so much,
+    the beginning or the end."""
     found: list[list[asyncpg.Record]] = []
     for row in rows:
         same = row["type"] in DELTAS and found and _message(found[-1][0]) == _message(row)
@@ -207,19 +219,19 @@ def folded(rows: Sequence[asyncpg.Record]) -> list[Logged]:
             found[-1].append(row)
         else:
             found.append([row])
-    return [_logged(group[::-1]) for group in found]
+    return [_logged(group[::-1], slice(-most, None) if end else slice(most)) for group in found]
 
 
 def _message(row: asyncpg.Record) -> tuple[Any, ...]:
     return row["run"], row["type"], row["message"]
 
 
-def _logged(rows: Sequence[asyncpg.Record]) -> Logged:
+def _logged(rows: Sequence[asyncpg.Record], part: slice) -> Logged:
     """One entry of rows in their order."""
     first, last = rows[0], rows[-1]
     durations = [row["duration_ms"] for row in rows if row["duration_ms"] is not None]
     tokens = [row["tokens"] for row in rows if row["tokens"] is not None]
-    text = "".join(row["content"] or "" for row in rows)[:TEXT]
+    text = "".join(row["content"] or "" for row in rows)[part]
     return Logged(
         at=first["occurred_at"],
         id=first["id"],

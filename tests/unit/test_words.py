@@ -3,6 +3,7 @@
 import pytest
 
 from deploy import words
+from shared.words import visible
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,17 @@ def test_a_batch_is_told_by_its_types_and_its_first_text() -> None:
 def test_what_is_no_list_of_events_is_told_as_it_is() -> None:
     assert words.events(["junk", 7]) == "unreadable"
     assert words.events({"a": 1}) == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, ünïcode, 👩‍💻\n\tand lines", "plain, ünïcode, 👩‍💻\n\tand lines"),
+        ("bell\x07 escape\x1b[31m", "bell⟨U+0007⟩ escape⟨U+001B⟩[31m"),
+        ("gpj.\u202eexe", "gpj.⟨U+202E⟩exe"),
+        ("half \ud83d", "half ⟨U+D83D⟩"),
+        ("a\u200bb\ufeff\x7f", "a⟨U+200B⟩b⟨U+FEFF⟩⟨U+007F⟩"),
+    ],
+)
+def test_what_could_not_be_seen_is_spelled_out(text: str, shown: str) -> None:
+    assert visible(text) == shown

@@ -119,3 +119,15 @@ where client_external_ref = $1 and deleted_at is null
   and account <= coalesce($5::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 order by client_external_ref, account, id
 limit $4;
+
+-- name: names
+-- What accounts and agents are called. Arguments: accounts, agents.
+select id, name from accounts where id = any($1::uuid[])
+union all
+select id, name from agents where id = any($2::uuid[]);
+
+-- name: called
+-- A thread's number, and what its owner calls it. Arguments: partition, thread.
+select t.name, (select num from thread_numbers where thread = t.id) as num
+from threads t
+where t.partition = $1 and t.id = $2;

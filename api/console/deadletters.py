@@ -1,0 +1,188 @@
+"""Dead letters: by their errors, one by one, and what is done to those that were chosen, or to all that match."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Values
+from shared import accounts
+from shared.audit import Actor
+from shared.errors import Conflict, InvalidRequest
+from shared.ids import BatchId
+from shared.inspect import batches, deadletters
+from shared.inspect.actions import dead
+from shared.inspect.batches import BatchState
+from shared.inspect.counts import Count
+from shared.inspect.deadletters import Selection
+from shared.inspect.threads import own_row
+
+HERE = "/console/dead"
+LIST = f"{HERE}/list"
+SHOWN = 50  # rows of a page
+_LONGEST_ID = 18  # digits: within a bigint
+
+
+async def load_groups(look: Look) -> Values:
+    groups = await deadletters.groups(look.db, SHOWN, look.after)
+    return {
+        "groups": sorted(groups, key=lambda group: (-group.letters.value, group.error)),
+        "total": await deadletters.count(look.db, Selection()),
+        "after": groups[-1].error if len(groups) == SHOWN else None,
+        "first": look.after is None,
+        "unsorted": deadletters.UNSORTED,
+    }
+
+
+async def load_list(look: Look) -> Values:
+    selection = await _selection(look, everything=True)
+    page = await deadletters.page(look.db, selection, SHOWN, look.after)
+    return {
+        "listed": page,
+        "letters": page.items,
+        "total": await deadletters.count(look.db, selection),
+        "selection": selection,
+        "query": urlencode({**_named(look), "all": "yes"}),
+        "title": selection.error or "Dead letters",
+    }
+
+
+async def load_one(look: Look) -> Values:
+    letter = await batches.find_batch(look.db, look.params["id"])
+    return {
+        "title": f"Batch {letter.id}",
+        "letter": letter,
+        "parked": letter.state is BatchState.PARKED,
+        "behind": await deadletters.held_up(look.db, letter.partition, letter.thread),
+    }
+
+
+GROUPS = Page("dead", "Dead letters", load_groups)
+LETTERS = Page("letters", "Dead letters", load_list)
+LETTER = Page("letter", "Dead letter", load_one, live=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to settle dead letters, in the words of its page."""
+
+    button: str
+    does: tuple[str, ...]
+    done: str
+    settle: Callable[[Look, Form, Actor, Selection], Awaitable[int]]
+    fields: tuple[Field, ...] = ()
+    danger: bool = False
+
+
+async def _replay(look: Look, _: Form, actor: Actor, selection: Selection) -> int:
+    return await dead.replay(look.db, actor, selection)
+
+
+async def _discard(look: Look, form: Form, actor: Actor, selection: Selection) -> int:
+    return await dead.discard(look.db, actor, selection, form.get("reason", ""))
+
+
+async def _skip(look: Look, _: Form, actor: Actor, selection: Selection) -> int:
+    return await dead.skip(look.db, actor, selection)
+
+
+REPLAY = Way(
+    "Replay",
+    (
+        "Each is tried again from its first attempt, and what waits behind it goes on once it is applied.",
+        "Mend what the error names first: what fails again is parked again.",
+    ),
+    "replayed",
+    _replay,
+)
+DISCARD = Way(
+    "Discard",
+    (
+        "They never take effect. Their senders read the warning batch_discarded with your reason.",
+        "Their threads go on. This can't be taken back.",
+    ),
+    "discarded",
+    _discard,
+    (Field("reason", "Reason", hint="One line. The sender of the batch reads it.", required=True),),
+    danger=True,
+)
+SKIP = Way(
+    "Skip",
+    (
+        "Their threads go on without them, out of order. The letters stay here, and can be replayed later.",
+        "What they say is missing until then.",
+    ),
+    "skipped",
+    _skip,
+    danger=True,
+)
+
+
+def deed(way: Way) -> Deed:
+    """Asks for, and does, what a way does to those that the query names."""
+
+    async def ask(look: Look) -> Question:
+        selection = await _selection(look)
+        count = await deadletters.count(look.db, selection)
+        if not count.value:
+            raise Conflict("None of these is a dead letter any more: they were settled meanwhile.")
+        says = (*_of(selection), *way.does)
+        what = _several(count)
+        return Question(f"{way.button} {what}?", says, way.button, _back(look), what, way.fields, way.danger)
+
+    async def do(look: Look, form: Form, actor: Actor) -> Done:
+        reached = await way.settle(look, form, actor, await _selection(look))
+        if not reached:
+            return Done(f"Nothing was {way.done}: somebody settled them meanwhile, or skipped them before.", HERE)
+        return Done(f"{reached:,} dead letter{'s were' if reached != 1 else ' was'} {way.done}.", HERE)
+
+    return Deed(ask, do)
+
+
+def _several(count: Count) -> str:
+    return f"{count} dead letter{'' if str(count) == '1' else 's'}"
+
+
+def _of(selection: Selection) -> tuple[str, ...]:
+    """What was selected, in words."""
+    if selection.ids is not None:
+        numbers = [str(id_) for id_ in selection.ids[:10]]
+        return (f"Batch{'es' if len(selection.ids) != 1 else ''} {', '.join(numbers)}{_rest(selection.ids)}.",)
+    if selection.error is not None:
+        return (f"All with the error: {selection.error}",)
+    return ("All that match, also those on other pages.",)
+
+
+def _rest(ids: tuple[BatchId, ...]) -> str:
+    return f" and {len(ids) - 10} more" if len(ids) > 10 else ""
+
+
+def _back(look: Look) -> str:
+    named = _named(look)
+    ids = look.all("id")
+    if len(ids) == 1:
+        return f"{HERE}/{ids[0]}"
+    return f"{LIST}?{urlencode(named)}" if named else HERE
+
+
+def _named(look: Look) -> dict[str, str]:
+    return {name: look.text(name) for name in ("error", "account", "thread") if look.text(name)}
+
+
+async def _selection(look: Look, *, everything: bool = False) -> Selection:
+    """What the query names: letters by their ids, else all that match. Nothing named is nothing, unless it says `all`:
+    a form without a tick must not mean every one."""
+    ids = tuple(_id(text) for text in look.all("id"))
+    named = _named(look)
+    if ids:
+        return Selection(ids=ids)
+    if not everything and look.text("all") != "yes":
+        raise InvalidRequest("Choose the dead letters first, or take all that match.", param="id")
+    account = (await accounts.find_account(look.db, named["account"])).id if "account" in named else None
+    thread = (await own_row(look.db, named["thread"])).id if "thread" in named else None
+    return Selection(error=named.get("error"), account=account, thread=thread)
+
+
+def _id(text: str) -> BatchId:
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID):
+        raise InvalidRequest("`id` is the number of a batch.", param="id")
+    return BatchId(int(text))

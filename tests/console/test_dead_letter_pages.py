@@ -1,0 +1,124 @@
+"""Dead letters in the console: found by their errors, shown whole, settled one, several or all, and told of it."""
+
+import asyncpg
+import pytest
+
+from shared.failures import kind_of
+from shared.ids import BatchId
+from tests.console.browsing import Browsing
+from tests.console.conftest import Staff
+from tests.console.hostile import HOSTILE, harmless
+from tests.console.screen import Screen
+from tests.rows import Owner, a_message, add_batch, add_owner, add_thread
+
+
+async def parked(pool: asyncpg.Pool, owner: Owner, error: str, text: str = "hello") -> BatchId:
+    thread = await add_thread(pool, owner, held=True)
+    batch = await add_batch(pool, owner, thread, a_message(text), parked=True)
+    await pool.execute(
+        "update batches set error = $2, error_kind = $3, stack = $4 where id = $1",
+        *(batch, error, kind_of(error), 'File "worker/apply.py", line 7, in _apply\n    events = load(batch)'),
+    )
+    return batch
+
+
+async def left(pool: asyncpg.Pool) -> set[BatchId]:
+    return {
+        row["id"]
+        for row in await pool.fetch("select id from batches where parked_at is not null and applied_at is null")
+    }
+
+
+async def test_dead_letters_are_settled_one_some_and_all_that_match(staff: Staff, operator: Browsing) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool)
+    letters = [await parked(pool, owner, f"ValueError('row {n}')") for n in range(4)]
+    other = await parked(pool, owner, "KeyError('x')")
+    seen = await operator.open("/console/dead")
+    assert "ValueError: row #" in seen.words
+    seen = await operator.open("/console/dead/list?error=ValueError:%20row%20%23")
+    assert (seen.text.count('type="checkbox"'), f"/console/dead/{other}" in seen.text) == (4, False)
+    seen = await operator.open(f"/console/dead/{letters[0]}")
+    assert "worker/apply.py" in seen.words
+    assert "hello" in seen.words
+    assert (
+        "touches 2 dead letters" in (await operator.open(f"/console/dead/skip?id={letters[0]}&id={letters[1]}")).words
+    )
+    seen = await operator.confirm(f"/console/dead/discard?id={letters[0]}", {"reason": "sent by a broken client"})
+    assert "1 dead letter was discarded." in seen.words
+    seen = await operator.confirm(f"/console/dead/replay?id={letters[0]}&id={letters[1]}&id={letters[2]}")
+    assert "2 dead letters were replayed." in seen.words
+    seen = await operator.confirm("/console/dead/replay?error=ValueError:%20row%20%23&all=yes")
+    assert "1 dead letter was replayed." in seen.words
+    assert await left(pool) == {other}
+    assert (await operator.open(f"/console/dead/replay?id={letters[1]}")).status == 409
+    assert "no dead letter any more" in (await operator.open(f"/console/dead/{letters[1]}")).words
+    kinds = await pool.fetch("select action, touched, result from audit where action like 'dead.%' order by id")
+    assert [tuple(row) for row in kinds] == [
+        ("dead.discard", 1, "done"),
+        ("dead.replay", 2, "done"),
+        ("dead.replay", 1, "done"),
+    ]
+
+
+async def test_what_is_settled_between_the_question_and_the_answer_is_told(staff: Staff, operator: Browsing) -> None:
+    pool = staff.service.pool
+    letter = await parked(pool, await add_owner(pool), "KeyError('x')")
+    question = await operator.open(f"/console/dead/replay?id={letter}")
+    assert "replayed" in (await operator.confirm(f"/console/dead/replay?id={letter}")).words
+    answer = await operator.submit(question, question.form())
+    assert "Nothing was replayed" in (await operator.open(answer.location)).words
+    again = await operator.submit(question, question.form())
+    assert "not done twice" in (await operator.open(again.location)).words
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 400),
+        ("?id=x", 400),
+        ("?id=99999999", 409),
+        ("?all=yes", 409),
+        ("?thread=nothing", 400),
+        ("?account=x&all=yes", 404),
+    ],
+)
+async def test_a_form_without_a_tick_means_none(operator: Browsing, query: str, status: int) -> None:
+    assert (await operator.open(f"/console/dead/replay{query}")).status == status
+
+
+async def test_a_viewer_looks_and_does_not_act(staff: Staff, viewer: Browsing, operator: Browsing) -> None:
+    letter = await parked(staff.service.pool, await add_owner(staff.service.pool), "KeyError('x')")
+    seen = await viewer.open(f"/console/dead/{letter}")
+    assert (seen.status, f'href="/console/dead/replay?id={letter}"' in seen.text) == (200, False)
+    assert (await viewer.open(f"/console/dead/replay?id={letter}")).status == 403
+    question = await operator.open(f"/console/dead/replay?id={letter}")
+    assert (await viewer.submit(question, question.form())).status == 403
+    assert await left(staff.service.pool) == {letter}
+
+
+@pytest.mark.browser
+async def test_dead_letters_in_a_browser(screen: Screen, staff: Staff) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool, "acme <i>&</i>")
+    letters = [await parked(pool, owner, f"ValueError('{HOSTILE} row {n}')", HOSTILE) for n in range(3)]
+    await parked(pool, owner, "KeyError('x')")
+    await screen.open("/console/dead")
+    await screen.page.get_by_role("link", name="KeyError: x", exact=True).wait_for()
+    await screen.presentable("dead")
+    await screen.page.get_by_role("link", name="ValueError: ").first.click()
+    await screen.page.get_by_label(f"Select batch {letters[0]}").check()
+    await screen.page.get_by_label(f"Select batch {letters[2]}").check()
+    await screen.presentable("letters")
+    await screen.page.get_by_role("button", name="Replay selected").click()
+    await screen.page.get_by_text("2 dead letters", exact=True).wait_for()
+    await screen.presentable("letters-question")
+    await screen.page.get_by_role("button", name="Replay").click()
+    await screen.page.get_by_text("2 dead letters were replayed.").wait_for()
+    await screen.open(f"/console/dead/{letters[1]}")
+    await screen.presentable("letter")
+    await harmless(screen)
+    await screen.page.get_by_role("link", name="Discard", exact=True).click()
+    await screen.page.get_by_label("Reason").fill("sent by a broken client")
+    await screen.page.get_by_role("button", name="Discard").click()
+    await screen.page.get_by_text("1 dead letter was discarded.").wait_for()

@@ -1,0 +1,165 @@
+"""Threads in the console: found by what is said of them, shown with all that happened, held and released."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shared.settings import Settings
+from tests.agents import Stage, running_stage
+from tests.console.browsing import Browsing
+from tests.console.conftest import Staff, staff_of
+from tests.console.hostile import HOSTILE, harmless
+from tests.console.screen import connected, opened
+from tests.rows import add_batch, add_owner, add_thread
+from tests.service import running_service
+from tests.watch import until
+
+
+async def test_threads_are_looked_for_and_one_is_held_and_released(staff: Staff, operator: Browsing) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool)
+    thread = await add_thread(pool, owner)
+    await pool.execute("update threads set title = 'Refund <b>1</b>', client_external_ref = 'order 7'")
+    await add_batch(pool, owner, thread)
+    for query, there in (
+        ("", True),
+        ("?title=REFUND", True),
+        ("?title=nothing", False),
+        ("?external_ref=order%207", True),
+        ("?external_ref=order", False),
+        ("?account=acme&held=yes", False),
+        (f"?id={thread.id}", True),
+        ("?id=nothing", False),
+        ("?account=globex", False),
+        ("?status=RUNNING&archived=no", False),
+    ):
+        seen = await operator.open(f"/console/threads{query}")
+        assert (seen.status, f"/console/threads/{thread.id}" in seen.text) == (200, there), query
+    assert (await operator.open("/console/threads?status=x")).status == 400
+    assert (await operator.open("/console/threads?agent=x")).status == 200
+    place = f"/console/threads/{thread.id}"
+    assert "user_message: hello" in (await operator.open(place)).words
+    assert "1 to 500" in (await operator.confirm(f"{place}/hold", {"reason": " "})).words
+    seen = await operator.confirm(f"{place}/hold", {"reason": "looks <odd>"})
+    assert "looks &lt;odd&gt;" in seen.text
+    seen = await operator.confirm(f"{place}/release")
+    assert ("Held." in seen.words, "No hand holds" in seen.words) == (False, True)
+    again = await operator.confirm(f"{place}/release")
+    assert "released meanwhile" in again.words
+    assert (await operator.open("/console/threads/01KAAAAAAAAAAAAAAAAAAAAAAA")).status == 404
+
+
+async def test_redis_away_is_said_beside_the_timeline(settings: Settings) -> None:
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    async with running_service(away, worker=False) as service:
+        owner = await add_owner(service.pool)
+        thread = await add_thread(service.pool, owner)
+        await add_batch(service.pool, owner, thread)
+        staff = await staff_of(service)
+        seen = await (await staff.browsing(staff.admin)).open(f"/console/threads/{thread.id}")
+        assert (seen.status, "whether a batch was rung for is not known" in seen.words) == (200, True)
+
+
+@pytest.fixture
+async def stage(settings: Settings) -> AsyncIterator[Stage]:
+    """An agent that asks for a permission; a worker that executes."""
+    async with running_stage(settings, "worker.runners.demo:approve") as stage:
+        yield stage
+
+
+async def test_a_run_is_answered_interrupted_and_retried(stage: Stage) -> None:
+    staff = await staff_of(stage.service)
+    operator = await staff.browsing(staff.admin)
+    thread, run = await stage.start("hello")
+    await stage.until(thread, run, "waiting_input")
+    place = f"/console/runs/{thread}/{run}"
+    (request,) = (await stage.requests(thread)).values()
+    assert f"requests/{request}/allow" in (await operator.open("/console/runs?list=waiting")).text
+    question = await operator.open(f"{place}/requests/{request}/allow")
+    seen = await operator.confirm(f"{place}/requests/{request}/allow", {"note": "go on"})
+    assert "The request is allowed." in seen.words
+    await stage.until(thread, run, "completed")
+    late = await operator.submit(question, question.form())
+    assert late.status == 409
+    assert (await operator.open(f"{place}/requests/{request}/allow")).status == 404
+    assert (await operator.submit(await operator.open(f"{place}/interrupt"), question.form())).status in {303, 409}
+    seen = await operator.confirm(f"{place}/retry")
+    assert "A new run retries" in seen.words
+    again = await stage.service.pool.fetchval("select id from runs where thread = $1 and id <> $2", thread, run)
+    await stage.until(thread, again, "waiting_input")
+    seen = await operator.confirm(f"/console/runs/{thread}/{again}/interrupt")
+    assert "The run is interrupted." in seen.words
+    await stage.until(thread, again, "cancelled")
+    assert (await operator.open(f"/console/runs?list=thread&thread={thread}")).text.count("badge") >= 2
+    done = await stage.service.pool.fetch(
+        "select action, result from audit where action ~ '^(run|permission)' order by id"
+    )
+    assert {row["action"] for row in done} == {"permission.allow", "run.retry", "run.interrupt"}
+
+
+@pytest.mark.parametrize(
+    "query", ["list=nothing", "status=completed", "status=x", "list=thread&thread=x", "list=stuck&after=x"]
+)
+async def test_what_no_list_has_is_refused(operator: Browsing, query: str) -> None:
+    assert (await operator.open(f"/console/runs?{query}")).status in {400, 404}
+
+
+@pytest.mark.browser
+async def test_threads_and_runs_in_a_browser(stage: Stage, chromium: str, axe: Path) -> None:
+    staff = await staff_of(stage.service)
+    async with connected(chromium) as browser, opened(browser, stage.service.url, axe) as screen:
+        await screen.log_in(staff.admin)
+        thread, run = await stage.start(HOSTILE)
+        await stage.until(thread, run, "waiting_input")
+        await stage.service.pool.execute("update threads set client_external_ref = $1, user_id = $1", HOSTILE)
+        await stage.service.pool.execute("update permission_requests set title = $1, tool_name = $1", HOSTILE)
+        for name, path in (
+            ("threads", "/console/threads?title=script"),
+            ("thread", f"/console/threads/{thread}"),
+            ("runs", "/console/runs"),
+            ("runs-waiting", "/console/runs?list=waiting"),
+            ("run", f"/console/runs/{thread}/{run}"),
+        ):
+            await screen.open(path)
+            await screen.page.get_by_text("live", exact=True).first.wait_for()
+            await screen.presentable(name)
+            if name != "runs":
+                await harmless(screen)
+        await screen.page.get_by_role("link", name="Allow").click()
+        await screen.page.get_by_label("Note").fill("go on")
+        await screen.presentable("run-question")
+        await screen.page.get_by_role("button", name="Allow").click()
+        await screen.page.get_by_text("The request is allowed.").wait_for()
+        await screen.page.locator(".badge", has_text="completed").first.wait_for()
+        await screen.page.get_by_role("heading", name="Output").wait_for()
+        await screen.presentable("run-completed")
+        await screen.open(f"/console/threads/{thread}")
+        await screen.page.get_by_role("link", name="Hold").click()
+        await screen.page.get_by_label("Reason").fill("looks odd")
+        await screen.page.get_by_role("button", name="Hold").click()
+        await screen.page.get_by_text("looks odd").first.wait_for()
+        await screen.presentable("thread-held")
+        await screen.page.get_by_role("link", name="Release", exact=True).click()
+        await screen.page.get_by_role("button", name="Release").click()
+        await screen.page.get_by_text("No hand holds").wait_for()
+
+
+@pytest.mark.browser
+async def test_what_a_run_says_comes_by_itself(stage: Stage, chromium: str, axe: Path) -> None:
+    staff = await staff_of(stage.service)
+    await stage.become("worker.runners.demo:echo")
+    async with connected(chromium) as browser, opened(browser, stage.service.url, axe) as screen:
+        await screen.log_in(staff.admin)
+        thread, run = await stage.start("/slow 8 and on and on")
+        await screen.open(f"/console/runs/{thread}/{run}")
+        await screen.page.locator(".said pre").first.wait_for()
+        first = await screen.page.locator(".said").last.inner_text()
+
+        async def more() -> bool:
+            return len(await screen.page.locator(".said").last.inner_text()) > len(first)
+
+        await until(more)
+        await screen.page.get_by_role("link", name="Interrupt").click()
+        await screen.page.get_by_role("button", name="Interrupt").click()
+        await screen.page.locator(".badge", has_text="cancelled").first.wait_for()
