@@ -23,6 +23,7 @@ from bench.idle import measure_idle
 from bench.load import LoadError
 from bench.measure import run_round
 from bench.neighbours import measure_neighbours
+from bench.observability import measure_observability
 from bench.outage import take_redis_away
 from bench.report import json_line, show
 from bench.results import Results
@@ -33,7 +34,7 @@ from bench.subjects import Baseline, Service
 from bench.verify import Unsound
 from deploy.errors import CommandError
 
-APPLYING = ("rounds", "outage", "neighbours", "hostile", "history", "backlog")
+APPLYING = ("rounds", "outage", "neighbours", "hostile", "history", "backlog", "observability")
 EXECUTING = ("runs", "deltas", "idle", "slow-clients")
 PARTS = (*APPLYING, *EXECUTING)
 LIMIT = 720.0  # seconds that a default run may take
@@ -106,6 +107,8 @@ async def _measure(
         found.history = await compare_histories(service, chosen.events, chosen.seconds, chosen.rounds, say)
     if "backlog" in parts:
         found.backlog = await drain_backlog(service, chosen.backlog, say)
+    if "observability" in parts:
+        found.observability = await measure_observability(service, chosen.seconds, chosen.rounds, say)
 
 
 async def _execute(found: Results, parts: Sequence[str], chosen: argparse.Namespace, service: Service) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.hostile import P99, RISE
+from bench.observability import LOADS
 from bench.results import Results
 
 HOT = 128  # clients at which throughput and CPU are judged
@@ -20,6 +21,7 @@ ONE = 1024.0  # KiB that a slow client may cost
 STREAM_CUT = 15.0 + 2.0
 HEAD_CUT = 10.0 + 2.0
 BODY_CUT = 10.0 + 5.0 + 2.0  # it is answered after ten, and its sender has five to see that
+MEASURING = 5.0  # % of a batch's CPU
 FLAT = 1.2  # a long history may cost this much more: below it is the noise of three pairs
 
 
@@ -47,7 +49,7 @@ def bars(found: Results) -> list[Bar]:
         judged += _history(found)
     if found.outage:
         judged += _outage(found)
-    judged += [*_neighbours(found), *_hostile(found)]
+    judged += [*_neighbours(found), *_hostile(found), *_observability(found)]
     return [*judged, *_runs(found), *_deltas(found), *_idle(found), *_slow(found)]
 
 
@@ -115,6 +117,13 @@ def _neighbours(found: Results) -> Iterator[Bar]:
     for case in found.neighbours[1:]:
         limit = max(TWICE * found.neighbours[0].rows.p99_ms, BESIDE)
         yield Bar(f"others' accepted to applied beside {TROUBLE[case.name]}, p99", case.rows.p99_ms, limit, "ms", False)
+
+
+def _observability(found: Results) -> Iterator[Bar]:
+    if found.observability is not None:
+        for variant, clients, _ in LOADS:
+            more = found.observability.more(variant)
+            yield Bar(f"metrics and logs: CPU a batch, {clients} clients, {variant}", more, MEASURING, "%", False)
 
 
 def _hostile(found: Results) -> Iterator[Bar]:

@@ -68,7 +68,7 @@ def show(found: Results) -> None:
         )
     if found.runs:
         console.print(_talks(found))
-    for one in (found.deltas, found.idle, found.slow):
+    for one in (found.observability, found.deltas, found.idle, found.slow):
         if one is not None:
             console.print(one.line())
     console.print(_bars(found))
@@ -97,6 +97,7 @@ def document(found: Results) -> dict[str, Any]:
         "neighbours": [_case(case) for case in found.neighbours],
         "hostile": None if found.hostile is None else found.hostile.document(),
         "echo": [talked.document() for talked in found.runs],
+        "observability": None if found.observability is None else found.observability.document(),
         "deltas": None if found.deltas is None else found.deltas.document(),
         "idle": None if found.idle is None else found.idle.document(),
         "slow_clients": None if found.slow is None else found.slow.document(),

@@ -13,6 +13,7 @@ from bench.hostile import Figures
 from bench.idle import Idle
 from bench.measure import Run
 from bench.neighbours import Case
+from bench.observability import Cost
 from bench.runs import Talked
 from bench.slow import Slow
 
@@ -32,6 +33,7 @@ class Results:
     neighbours: list[Case] = field(default_factory=list)
     hostile: Figures | None = None
     runs: list[Talked] = field(default_factory=list)
+    observability: Cost | None = None
     deltas: Ages | None = None
     idle: Idle | None = None
     slow: Slow | None = None

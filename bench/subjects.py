@@ -159,6 +159,7 @@ class Service(Subject):
     owner: Owner
     partitions: int
     worker_port: int
+    measured = True  # False: its programs count nothing and say nothing (`bench.unmeasured`)
 
     @classmethod
     async def prepare(cls, stack: Stack) -> "Service":
@@ -224,14 +225,19 @@ class Service(Subject):
 
     async def start_api(self) -> None:
         self.port = ports.pick()
-        api = self._launch("api", "api", {"THREADMILL_PORT": str(self.port)})
+        api = self._run("api", {"THREADMILL_PORT": str(self.port)})
         await api.until_ready(f"http://127.0.0.1:{self.port}/readyz")
 
     async def start_worker(self, role: str = "apply", **settings: str) -> None:
         self.worker_port = ports.pick()
         env = {"THREADMILL_WORKER_PORT": str(self.worker_port), **settings}
-        worker = self._launch("worker", "worker", env, "--role", role)
+        worker = self._run("worker", env, "--role", role)
         await worker.until_ready(f"http://127.0.0.1:{self.worker_port}/readyz")
+
+    def _run(self, program: str, env: Mapping[str, str], *args: str) -> Program:
+        if self.measured:
+            return self._launch(program, program, env, *args)
+        return self._launch(program, "bench.unmeasured", {**env, "THREADMILL_BENCH": "unmeasured"}, program, *args)
 
     async def busy(self) -> bool:
         return bool(await self.db.fetchval(self.tables["waiting"]))
