@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -43,6 +44,7 @@ SQL = statements("drain")
 NOTES = statements("poison")
 
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
+DRAIN = "threadmill drain"  # sessions' names begin with it
 BEGIN_TIMEOUT = 7.0  # seconds: the session's lock time-out, and two; a connection that is dead says nothing
 
 
@@ -64,6 +66,11 @@ class Drained:
     left: Collection[int] | None = None
 
 
+def _name(starter: Starter | None) -> str:
+    """Of the session: whose drain it is, for those who look at the locks (`partitions.in_hand`)."""
+    return DRAIN if starter is None else f"{DRAIN} {UUID(bytes=ids.to_bytes(starter.owner))}"
+
+
 @dataclass(slots=True)
 class Drainer:
     """Drains partitions on two connections of its own: one for its transaction, one for its note."""
@@ -82,7 +89,7 @@ class Drainer:
     def __post_init__(self) -> None:
         url = self.settings.database_url
         self._reader = Reader(self.owner, self.pace or Pace(self.settings.drain_limit))
-        self._line = Line(url, **BY_INDEX, **BOUNDED, application_name="threadmill drain")
+        self._line = Line(url, **BY_INDEX, **BOUNDED, application_name=_name(self.starter))
         self._notes = Line(url, **BY_INDEX, synchronous_commit="off", application_name="threadmill note")
 
     async def drain(self, partitions: Sequence[int], *, wait: bool = True, light: bool = False) -> Drained:

@@ -29,7 +29,6 @@ from shared.settings import Settings
 app = typer.Typer(no_args_is_help=True, help="The queue: depth, ages, wake-ups, workers, and each waiting batch.")
 
 _REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
-LIVES = 15.0  # seconds of silence after which the other workers count one as gone, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +221,10 @@ def _webhooks_summary(webhooks: Summary) -> Iterable[tuple[str, str, str]]:
 
 def _workers_note(stored: Stored) -> str:
     """Who is missing."""
-    roles = {one.roles for one in stored.workers if one.silent < LIVES}
+    alive = [one for one in stored.workers if one.lives]
+    roles = {one.roles for one in alive if one.doing == "work"}
+    if alive and not roles:
+        return "nobody applies: all are quiet or leave (`threadmill worker list`)"
     if not roles:
         return "nobody applies: start `python -m worker`"
     if roles == {"apply"}:

@@ -39,7 +39,7 @@ NEXT_STEP = {
     BatchState.WAITING: "A worker applies it; if none does, see `threadmill queue status`.",
     BatchState.RETRYING: "A worker tries it again by itself.",
     BatchState.PAUSED: "An operator paused it and must resume it: see its reason.",
-    BatchState.BLOCKED: "Its thread is held: settle its dead letter (`threadmill dead list`).",
+    BatchState.BLOCKED: "Its thread is held: settle or skip its dead letter, or release it (`threadmill thread show`).",
     BatchState.PARKED: "Mend what its error names and replay it (`threadmill dead replay`), or discard it.",
     BatchState.APPLIED: "Nothing; it is removed after the time it is kept.",
     BatchState.DISCARDED: "Nothing; it is removed after the time it is kept.",

@@ -14,12 +14,12 @@ from redis.asyncio import Redis
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
-from shared.inspect import webhooks
+from shared.inspect import fleet, webhooks
 from shared.inspect.bells import WakeUps, read_bells
 from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.fleet import WorkerView
 from shared.inspect.limits import Limited, limited
 from shared.inspect.work import Runs, read_runs
-from shared.inspect.workers import Worker, list_workers
 from shared.keys import Keys
 from shared.queue import AWAY as REDIS_AWAY
 
@@ -51,7 +51,7 @@ class Stored:
     dead_age: float | None  # seconds since the oldest dead letter was parked
     runs: Runs
     webhooks: webhooks.Summary
-    workers: tuple[Worker, ...]
+    workers: tuple[WorkerView, ...]
 
     @property
     def waiting(self) -> Count:
@@ -119,7 +119,7 @@ async def read_stored(db: Database) -> Stored:
     depths = await db.fetch(sql["depths"], COUNTED + 1)
     ages = {row["partition"]: (row["age"], row["held_age"]) for row in await db.fetch(sql["oldest"], ACCOUNTS)}
     dead = await db.fetchrow(sql["dead"], COUNTED + 1)
-    workers = await list_workers(db, WORKERS)
+    workers = await fleet.workers(db, WORKERS)
     return Stored(
         depths=tuple(
             Depth(

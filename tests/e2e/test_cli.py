@@ -95,7 +95,7 @@ async def test_the_state_of_the_queue_is_one_document(
     }
     assert document["postgres"]["webhooks"]["waiting"] == {"value": 0, "at_least": False}
     assert set(document["redis"]["wake_ups"]) == {"apply", "execute"}
-    assert document["redis"]["wake_ups"]["apply"] == {"queued": 1, "in_progress": 0}
+    assert document["redis"]["wake_ups"]["apply"] == {"queued": 1, "in_progress": 0, "deferred": 0}
     assert document["redis"]["waiting"] == {str(thread.partition): 1}
     assert document["errors"] == {}
     table = await threadmill("queue", "status")

@@ -11,14 +11,17 @@ import pytest
 
 from shared import accounts
 from shared.audit import Actor, Via
+from shared.db.connect import connect
 from shared.errors import Conflict, NotFound
 from shared.ids import ThreadId, Ulid
+from shared.inspect import fleet
 from shared.inspect.actions import workers
+from shared.inspect.partitions import Partition, read_partitions
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
-from tests.rows import Owner, add_batch, add_owner, add_thread
+from tests.rows import Owner, Row, add_batch, add_owner, add_thread
 from tests.watch import until
 from worker import crew as crews
 from worker.crew import Crew
@@ -127,6 +130,27 @@ async def test_a_worker_on_its_way_out_does_not_come_back(
         await pool.execute("update workers set asked = null")
         await crew.beat_once()
         assert crew.duty.quiet
+
+
+async def test_who_has_a_partition_in_hand_is_known_by_the_drain_that_locked_it(
+    pool: asyncpg.Pool, owner: Owner, settings: Settings
+) -> None:
+    thread = await add_thread(pool, owner)
+    async with running_crew(settings) as crew:
+        await until(lambda: pool.fetchval("select count(*) from workers"))
+        other = await connect(settings.database_url)
+        async with other.transaction():  # the drain waits for this row with its partition locked and its note written
+            batch = await add_batch(pool, owner, thread)
+            await other.execute("select from batches where id = $1 for update", batch)
+            found = await until(lambda: _in_hand(pool, thread))
+            assert (found.id, found.holder and found.holder.owner) == (thread.partition, crew.id)
+            assert (await fleet.find_worker(pool, crew.id)).in_hand == 1
+        await other.close()
+
+
+async def _in_hand(pool: asyncpg.Pool, thread: Row) -> Partition | None:
+    one = (await read_partitions(pool))[thread.partition]
+    return one if one.holder and one.holder.batches else None
 
 
 @pytest.mark.slow

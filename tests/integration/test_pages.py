@@ -9,7 +9,7 @@ import pytest
 from shared import accounts, ids
 from shared.errors import InvalidRequest
 from shared.ids import BatchId
-from shared.inspect import batches, named, webhooks, workers
+from shared.inspect import batches, fleet, named, webhooks
 from shared.inspect.page import Page, cursor
 from shared.inspect.webhooks import MessageState
 from shared.models import TokenKind
@@ -178,7 +178,7 @@ async def test_workers_are_paged_the_latest_started_first(pool: asyncpg.Pool) ->
         await pool.execute(
             "insert into workers (id, host, pid, roles, version) values ($1, 'a', $2, 'all', '1')", ids.mint(), number
         )
-    shown = await whole(lambda limit, after: workers.list_workers(pool, limit, after))
+    shown = await whole(lambda limit, after: fleet.workers(pool, limit, after))
     assert [worker.pid for worker in shown] == [6, 5, 4, 3, 2, 1, 0]
 
 

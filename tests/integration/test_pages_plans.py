@@ -22,7 +22,7 @@ from tests.prepared import execute, prepare
 
 LIMIT = 51  # what a page of 50 asks for
 LANES = 64 * 20  # partitions, accounts with work in each
-NOUNS = ("batches", "accounts", "tokens", "agents", "webhooks", "workers")
+NOUNS = ("batches", "accounts", "tokens", "agents", "webhooks", "fleet")
 
 BATCHES = """
 insert into accounts (id, name) select lpad(to_hex(n), 32, '0')::uuid, 'account ' || n from generate_series(1, 20) n;
@@ -165,6 +165,6 @@ async def test_a_page_of_owners_messages_and_workers_costs_the_same_wherever_it_
             ("webhooks", "dead_of", "outbox", LIMIT, LIMIT, at, beyond, LIMIT, his),
             ("webhooks", "delivered", "outbox", LIMIT, LIMIT, END, LAST, LIMIT),
             ("webhooks", "delivered_of", "outbox", LIMIT, LIMIT, END, beyond, LIMIT, his),
-            ("workers", "list", "workers", LIMIT, LIMIT, 3600, number_id(2_000 - number // 10), LIMIT),
+            ("fleet", "workers", "workers", LIMIT, LIMIT, 3600, number_id(2_000 - number // 10), LIMIT),
         ]
     await in_three_modes(pool, settings, early, rows)

@@ -222,7 +222,7 @@ async def _terminated(pool: asyncpg.Pool) -> bool:
     """Ends the drain that waits to mark its batch, once there is one."""
     ended = await pool.fetch(
         "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where application_name = 'threadmill drain' and wait_event_type = 'Lock'"
+        " where application_name like 'threadmill drain%' and wait_event_type = 'Lock'"
         " and datname = current_database()"
     )
     return bool(ended)

@@ -40,21 +40,28 @@ join accounts a on a.id = f.account
 group by p.id;
 
 -- name: in_hand
--- Which partitions somebody has in hand: those that a drain has locked, and what the notes say of who works on what. A lock
--- without a note is of a drain that reads, or of something short; a note without a lock is of an owner that died.
-select l.partition, d.owner, d.batches, d.age, w.host, w.pid
-from (select objid::int as partition
-      from pg_locks
-      where locktype = 'advisory' and classid = 1 and objsubid = 2 and granted
-        and database = (select oid from pg_database where datname = current_database())) l
+-- Which partitions somebody has in hand: those that are locked; by whom, as a drain's session is named by its worker; and what
+-- the notes say of what it works on. A lock without a note is of a drain that reads, or of something short; a note without a
+-- lock is of an owner that died.
+with l as materialized (
+    select l.objid::int as partition,
+           case when a.application_name ~ '^threadmill drain [0-9a-f-]{36}$'
+                then substr(a.application_name, 18)::uuid end as worker
+    from pg_locks l
+    left join pg_stat_activity a on a.pid = l.pid
+    where l.locktype = 'advisory' and l.classid = 1 and l.objsubid = 2 and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+)
+select l.partition, l.worker as owner, d.batches, d.age, w.host, w.pid
+from l
 left join (
-    select unnest(partitions)::int as partition, owner, cardinality(batches) as batches,
+    select unnest(partitions)::int as partition, cardinality(batches) as batches,
            extract(epoch from clock_timestamp() - started_at)::float8 as age
     from drains
     where batches <> '{}'
 ) d using (partition)
-left join workers w on w.id = d.owner
-order by l.partition, d.owner;
+left join workers w on w.id = l.worker
+order by l.partition, l.worker;
 
 -- name: accounts
 -- Accounts that have batches waiting, in the order of their ids, with how many (up to a bound) and for how many seconds the
