@@ -119,7 +119,9 @@ class Drainer:
                 await self._give_up(error)
                 if not poison.is_state(error) and seen:
                     FAILED_DRAINS.labels("batch").inc()
-                    log.warning("a drain failed, going on one batch at a time", batches=len(seen), error=error)
+                    log.warning(
+                        "a drain failed, going on one batch at a time", batches=[b.id for b in seen], error=error
+                    )
                     return await self._carefully(seen)
                 FAILED_DRAINS.labels("state").inc()
                 if attempt == TRIES or not poison.is_passing(error):

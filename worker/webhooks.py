@@ -159,7 +159,13 @@ class Webhooks:
             self._failing.add(one.due.agent)
             WEBHOOKS.labels("failed").inc()
             due = one.due
-            told = {"agent": due.agent, "message": PREFIX + due.id, "attempts": due.attempts, "error": one.error}
+            told = {
+                "agent": due.agent,
+                "run": due.run,
+                "message": PREFIX + due.id,
+                "attempts": due.attempts,
+                "error": one.error,
+            }
             if due.id in parked:
                 WEBHOOKS.labels("parked").inc()
                 log.warning("a webhook became a dead letter", **told)

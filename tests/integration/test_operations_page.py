@@ -1,7 +1,10 @@
 """What `docs/operations.md` tells an operator to type into psql and redis-cli works as written."""
 
+import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +19,8 @@ def blocks(language: str) -> str:
 
 
 STATEMENTS = [text.strip() for text in re.sub(r"--.*", "", blocks("sql")).split(";") if text.strip()]
+JQ_COMMANDS = [shlex.split(line, comments=True)[1:-1] for line in blocks("sh").splitlines() if line.startswith("jq ")]
+LINE = {"event": "a drain applied", "level": "error", "timestamp": "now", "batches": [815], "run": None}
 REDIS_COMMANDS = [
     shlex.split(line, comments=True)[1:] for line in blocks("sh").splitlines() if line.startswith("redis-cli")
 ]
@@ -36,3 +41,12 @@ async def test_a_redis_command_of_the_page_runs(redis: Redis, command: list[str]
     if command[:2] == ["--scan", "--pattern"]:
         command = ["scan", "0", "match", command[2]]
     await redis.execute_command(*command)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is no part of the service")
+def test_what_the_page_asks_of_jq_is_understood() -> None:
+    assert len(JQ_COMMANDS) >= 4
+    for command in JQ_COMMANDS:
+        ended = subprocess.run(["jq", *command], input=json.dumps(LINE), capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert ("a drain applied" in ended.stdout) is ("815" in command[1] or "level" in command[1])

@@ -16,7 +16,7 @@ from shared import logs
 from shared.errors import NotFound
 from shared.masks import masked, masked_value
 from shared.settings import Settings
-from shared.tracebacks import frames, kind
+from shared.tracebacks import Elsewhere, frames, kind
 
 TEXT = "what the user said"
 
@@ -126,6 +126,12 @@ def test_an_error_says_where_and_of_what_kind_it_is_and_nothing_of_a_user(lines:
 def test_only_errors_of_servers_and_the_network_speak(error: Exception, shown: str) -> None:
     assert kind(error) == shown
     assert TEXT in kind(error, verbose=True) or "refused" in shown or "deadlock" in shown
+
+
+def test_an_error_of_another_process_shows_its_places() -> None:
+    error = Elsewhere(f"the whole of it, with {TEXT}", "where it was\nKeyError")
+    assert frames(error).endswith("Elsewhere: where it was\nKeyError")
+    assert TEXT in frames(error, verbose=True)
 
 
 def test_groups_and_circles_of_errors_are_shown_to_their_end() -> None:

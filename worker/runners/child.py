@@ -20,6 +20,7 @@ from typing import Annotated, Any, cast
 import uvloop
 from pydantic import Field, TypeAdapter
 
+from shared.tracebacks import frames
 from worker.runners import wire
 from worker.runners.context import Context, Message, Steering
 from worker.runners.outputs import Output, checked, invalid
@@ -120,12 +121,12 @@ class Session:
             await self._drive()
         except RunnerError as error:
             return wire.Failed(_text(error.message[:TEXT]), _text(error.code), bool(error.retryable))
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             if self._cancelled:
                 raise
-            return wire.Raised(_text(traceback.format_exc()))
-        except BaseException:  # whatever an author's code raises ends this run, as inline
-            return wire.Raised(_text(traceback.format_exc()))
+            return _raised(error)
+        except BaseException as error:  # whatever an author's code raises ends this run, as inline
+            return _raised(error)
         return wire.Completed()
 
     async def _drive(self) -> None:
@@ -178,6 +179,10 @@ class Session:
     async def _send(self, frame: wire.Up) -> None:
         self._writer.write(wire.dump(frame, wire.UP_LINE))
         await self._writer.drain()
+
+
+def _raised(error: BaseException) -> wire.Raised:
+    return wire.Raised(_text(traceback.format_exc()), _text(frames(error)))
 
 
 def _text(text: object) -> str:

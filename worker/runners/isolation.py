@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 
+from shared.tracebacks import Elsewhere
 from worker.runners import wire
 from worker.runners.context import Context
 from worker.runners.outputs import Output
@@ -24,7 +25,7 @@ KILL = 0.5  # seconds of them for the kill: closing takes no longer than GRACE i
 LINGER = 2.0  # seconds for a child whose run has ended: exit functions, threads that it waits for
 
 
-class RunnerRaised(Exception):
+class RunnerRaised(Elsewhere):
     """A runner raised something that is no RunnerError. The text is its traceback, in its child: for the log only."""
 
 
@@ -106,7 +107,7 @@ class Talk:
                 raise RunnerError(frame.message, code=frame.code, retryable=frame.retryable)
             case wire.Raised():
                 self.over = True
-                raise RunnerRaised(frame.trace)
+                raise RunnerRaised(frame.trace, frame.places)
             case wire.Ready():
                 log.warning("a runner's child was ready twice", run=self._ctx.run)
 

@@ -134,6 +134,7 @@ class Raised:
     """The runner raised anything else; `trace` is for the log."""
 
     trace: str
+    places: str = ""  # of it what a log may have
     type: Literal["raised"] = "raised"
 
 
