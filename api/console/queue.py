@@ -4,13 +4,13 @@ import asyncio
 
 from api.console.pages import Look, Page, Values
 from shared import ids
+from shared.db.statements import statements
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import AccountId
 from shared.inspect.batches import blocked_batches, find_batch, waiting_batches
 from shared.inspect.bells import Bells, read_bells
 from shared.inspect.limits import Limited, account_limits, limited
 from shared.inspect.partitions import accounts_with_work, paused_accounts, read_partitions, work_of
-from shared.inspect.queue import PARTITIONS
 from shared.keys import Keys
 from shared.queue import AWAY
 
@@ -23,23 +23,24 @@ _PATIENCE = 1.0  # seconds for Redis: most of the page is Postgres' to say
 
 
 async def load(look: Look) -> Values:
-    bells = await _bells(look)
+    size = await look.db.fetchval(statements("inspect")["partitions"])
+    bells = await _bells(look, size)
     found = await read_partitions(look.db, bells.oldest if bells else ())
     return {
         "bells": bells,
         "busy": [one for one in found if one.busy or (bells and bells.waiting.get(one.id))],
-        "size": len(found),
+        "size": size,
         "paused": sum(one.paused for one in found),
         "accounts": await accounts_with_work(look.db, SHOWN),
         "refused": await _refused(look),
     }
 
 
-async def _bells(look: Look) -> Bells | None:
+async def _bells(look: Look, partitions: int) -> Bells | None:
     """None where Redis is away: the frame says so."""
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await read_bells(look.redis, Keys(look.settings.redis_prefix), range(PARTITIONS))
+            return await read_bells(look.redis, Keys(look.settings.redis_prefix), range(partitions))
     except AWAY:
         return None
 

@@ -19,6 +19,7 @@ from shared.ids import BatchId
 from shared.inspect import partitions, rates
 from shared.inspect.bells import LONGEST_ID, ROLES
 from shared.inspect.counts import COUNTED, Count, counted
+from shared.inspect.fleet import LISTED, LIVES
 from shared.inspect.partitions import ACCOUNTS, Named
 from shared.inspect.rates import Rates, Series
 from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
@@ -32,8 +33,6 @@ T = TypeVar("T")
 
 PATIENCE = 1.5  # seconds for one half: at night a page that says who is away helps, one that hangs does not
 EXECUTING = 5_000  # runs counted that have left the queue: as many as fifty workers execute
-LIVES = 15.0  # seconds of silence after which a process counts as gone
-SPOKEN_OF = 3_600.0  # seconds for which one that fell silent is still named
 ACTIVE = (RunStatus.QUEUED, RunStatus.BOOTING, RunStatus.RUNNING, RunStatus.WAITING_INPUT)
 
 
@@ -116,7 +115,7 @@ async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:
     """Postgres' half. Raises what asyncpg raises where Postgres is away."""
     backlog = await db.fetchrow(SQL["backlog"], COUNTED + 1)
     active = await db.fetch(SQL["active_runs"], COUNTED + 1, EXECUTING + 1)
-    processes = await db.fetch(SQL["processes"], LIVES, SPOKEN_OF)
+    processes = await db.fetch(SQL["processes"], LIVES, LISTED)
     runs = await read_runs(db)
     told = await rung
     oldest = await partitions.oldest(db, told.oldest if told else ())

@@ -72,19 +72,27 @@ async def test_a_partition_and_an_account_are_paused_and_resumed_by_keyboard(scr
             await page.get_by_role("status").get_by_text("is paused" if word == "Pause" else "is resumed").wait_for()
 
 
-async def test_the_whole_queue_is_paused_and_the_page_says_so(screen: Screen, owner: Owner) -> None:
+async def test_the_whole_queue_is_paused_and_resumed_and_the_page_says_so(screen: Screen, owner: Owner) -> None:
     await screen.open("/console/queue")
     await screen.page.get_by_role("link", name="Pause all").click()
     await screen.page.get_by_text("all 64 partitions with 3 waiting batches").wait_for()
     await screen.presentable("question")
     await screen.page.get_by_role("button", name="Pause all").click()
     await screen.page.get_by_text("The whole queue is paused", exact=False).first.wait_for()
+    await screen.page.get_by_role("link", name="Resume all").click()
+    await screen.page.get_by_text("64 paused partitions with 3 waiting batches").wait_for()
+    await screen.page.get_by_role("button", name="Resume all").click()
+    await screen.page.get_by_role("status").get_by_text("64 partitions were paused").wait_for()
 
 
-async def test_workers_are_presentable_and_told_to_drain(screen: Screen, owner: Owner) -> None:
+async def test_workers_are_presentable_and_told_to_be_quiet_to_work_and_to_drain(screen: Screen, owner: Owner) -> None:
     await screen.open("/console/workers")
     await screen.page.get_by_role("rowheader", name="7 on there").wait_for()
     await screen.presentable("workers")
+    for word, said in (("Quiet", "takes nothing new from now on"), ("Work", "works again")):
+        await screen.page.get_by_role("link", name=f"{word} 7 on here").click()
+        await screen.page.get_by_role("button", name=word).click()
+        await screen.page.get_by_role("status").get_by_text(said).wait_for()
     await screen.page.get_by_role("link", name="Drain").click()
     await screen.page.get_by_text("There is no way back").wait_for()
     await screen.page.get_by_role("button", name="Drain").click()

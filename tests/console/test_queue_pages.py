@@ -58,13 +58,16 @@ async def test_the_queue_says_what_waits_in_each_partition_and_for_whom(
         await connection.execute("select pg_advisory_xact_lock(1, $1::int)", thread.partition)
         seen = await operator.open("/console/queue")
     cells = row(seen, f">{thread.partition}</a>")
-    assert cells[:6] == ["2", "0", "1", "4 min", "1", "rung"]
+    assert (cells[:3], cells[4:6]) == (["2", "0", "1"], ["1", "rung"])
+    assert cells[3].startswith("4 min")
     assert cells[6].startswith("77 on h , 2 batches for ")
     assert row(seen, ">apply") == ["1", "0", "1"]
-    assert row(seen, "acme")[:2] == ["2", "4 min"]
+    assert row(seen, "acme")[0] == "2"
+    assert row(seen, "acme")[1].startswith("4 min")
     assert "<b>acme" not in seen.text
     listed = await operator.open(f"/console/queue/batches?partition={thread.partition}")
-    assert row(listed, f">{batches[0]}</a>")[:2] == ["waiting", "4 min"]
+    assert row(listed, f">{batches[0]}</a>")[0] == "waiting"
+    assert row(listed, f">{batches[0]}</a>")[1].startswith("4 min")
     assert row(listed, f">{batches[1]}</a>")[5].startswith("user_message: hello")
     held = await operator.open("/console/queue/batches?show=blocked")
     assert "thread" in row(held, "</a>")[-1]
