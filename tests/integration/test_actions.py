@@ -5,10 +5,11 @@ import asyncio
 import asyncpg
 import pytest
 
-from api.submission import Held
+from api.submission import Held, Passes
 from shared import accounts, audit, ids, webhooks
 from shared.audit import Actor, Record, Via
 from shared.errors import Conflict, InvalidRequest, NotFound
+from shared.events import ThreadDeleted
 from shared.ids import AccountId, AgentId, ThreadId, TokenId
 from shared.inspect.actions import agents, queue, threads, tokens, workers
 from shared.inspect.actions import webhooks as hooks
@@ -98,6 +99,14 @@ async def test_a_hand_and_a_dead_letter_hold_a_thread_each_by_itself(pool: async
     assert await threads.release(pool, ANNA, thread.id) == 1
     found = await find_thread(pool, thread.id)
     assert (found.thread.held, found.hold) == (True, None), "the dead letter holds it still"
+
+
+async def test_a_delete_passes_a_hand_and_takes_it_away(driver: Driver) -> None:
+    thread = await driver.create()
+    await threads.hold(driver.pool, ANNA, thread, "asked by legal")
+    await driver.send(thread, ThreadDeleted(), passes=Passes.ARCHIVED | Passes.HELD)
+    found = await find_thread(driver.pool, thread)
+    assert (found.thread.held, found.hold, found.thread.deleted_at is not None) == (False, None, True)
 
 
 async def test_what_is_no_thread_any_more_is_not_held(driver: Driver) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 import pytest
 
-from shared import ids
+from shared import holds, ids
 from shared.db.connect import connect
 from shared.events import UserInterrupt, dump
 from shared.ids import BatchRef, ThreadId
@@ -93,6 +93,10 @@ async def test_a_thread_goes_on_past_its_dead_letter_where_that_is_the_setting(
     assert (await driver.batch(dead))["parked_at"] is not None
     assert not (await driver.thread(thread))["held"]
     assert codes(await driver.outcome(behind)) == []
+    place = ids.partition_of(thread, PARTITIONS), thread
+    await holds.hold(driver.pool, *place, "anna@host", "to look at it")
+    await holds.release(driver.pool, *place)
+    assert not (await driver.thread(thread))["held"], "the letter did not hold it before, nor does it now"
 
 
 async def test_a_batch_behind_one_that_failed_never_overtakes_it(

@@ -26,6 +26,20 @@ class Office:
         self.called += threads
 
 
+def test_a_quiet_desk_takes_nothing_and_tells_others_until_it_works_again(office: Office) -> None:
+    first, second = ThreadId(ids.mint()), ThreadId(ids.mint())
+    office.desk.rest(quiet=True)
+    office.desk.offer([(1, first)])
+    office.desk.find([(1, first)])
+    assert (office.desk.room, office.desk.reserve(1), office.called) == (0, 0, [first])
+    assert not office.desk.filled.is_set()
+    office.desk.rest(quiet=False)
+    office.desk.offer([(1, second)])
+    assert office.desk.filled.is_set()
+    with office.desk.wanted() as (offered, room):
+        assert (offered, room) == ([(1, second)], 1)
+
+
 @pytest.fixture
 def office() -> Office:
     return Office()
