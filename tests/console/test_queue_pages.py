@@ -1,10 +1,13 @@
 """The queue's pages and the workers': what they say, what they ask before it is done, what the audit log has of it."""
 
+from uuid import UUID
+
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 
 from shared import ids
+from shared.db.connect import connect
 from shared.keys import Keys
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
@@ -54,9 +57,13 @@ async def test_the_queue_says_what_waits_in_each_partition_and_for_whom(
     await redis.zadd(keys.waiting(thread.partition), {str(batches[0]): 1})
     await redis.set(keys.rung(thread.partition), 1)
     await redis.zadd(keys.queue("apply"), {"apply:1:A": 1, "apply:1:B": 1 << 45})
-    async with pool.acquire() as connection, connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock(1, $1::int)", thread.partition)
+    drain = await connect(
+        settings.database_url, application_name=f"threadmill drain {UUID(bytes=ids.to_bytes(worker))}"
+    )
+    async with drain.transaction():
+        await drain.execute("select pg_advisory_xact_lock(1, $1::int)", thread.partition)
         seen = await operator.open("/console/queue")
+    await drain.close()
     cells = row(seen, f">{thread.partition}</a>")
     assert (cells[:3], cells[4:6]) == (["2", "0", "1"], ["1", "rung"])
     assert cells[3].startswith("4 min")

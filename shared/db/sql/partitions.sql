@@ -55,11 +55,11 @@ with l as materialized (
 select l.partition, l.worker as owner, d.batches, d.age, w.host, w.pid
 from l
 left join (
-    select unnest(partitions)::int as partition, cardinality(batches) as batches,
+    select unnest(partitions)::int as partition, owner, cardinality(batches) as batches,
            extract(epoch from clock_timestamp() - started_at)::float8 as age
     from drains
     where batches <> '{}'
-) d using (partition)
+) d on d.partition = l.partition and d.owner = l.worker
 left join workers w on w.id = l.worker
 order by l.partition, l.worker;
 
