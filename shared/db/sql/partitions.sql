@@ -42,7 +42,7 @@ group by p.id;
 -- name: in_hand
 -- Which partitions somebody has in hand: those that are locked; by whom, as a drain's session is named by its worker; and what
 -- the notes say of what it works on. A lock without a note is of a drain that reads, or of something short; a note without a
--- lock is of an owner that died.
+-- lock is of an owner that died, and so is all but the latest note of a partition.
 with l as materialized (
     select l.objid::int as partition,
            case when a.application_name ~ '^threadmill drain [0-9a-f-]{36}$'
@@ -55,11 +55,13 @@ with l as materialized (
 select l.partition, l.worker as owner, d.batches, d.age, w.host, w.pid
 from l
 left join (
-    select unnest(partitions)::int as partition, owner, cardinality(batches) as batches,
-           extract(epoch from clock_timestamp() - started_at)::float8 as age
-    from drains
-    where batches <> '{}'
-) d on d.partition = l.partition and d.owner = l.worker
+    select distinct on (partition) n.partition, cardinality(d.batches) as batches,
+           extract(epoch from clock_timestamp() - d.started_at)::float8 as age
+    from drains d
+    cross join lateral (select p::int from unnest(d.partitions) p) as n (partition)
+    where d.batches <> '{}'
+    order by partition, d.started_at desc
+) d using (partition)
 left join workers w on w.id = l.worker
 order by l.partition, l.worker;
 
