@@ -22,7 +22,7 @@ from api.console.live import OVER, Live, TooManyViewers, Viewer, digest_of
 from api.console.navigation import Section
 from api.console.pages import Deed, Look, Page
 from api.console.rendering import Rendering
-from api.console.servers import DEED_PATIENCE, PostgresAway, Servers
+from api.console.servers import PostgresAway, Servers
 from api.console.sessions import Sessions
 from api.console.visit import LIVE, SESSION, Visit
 from api.sse import CONNECTED, Outlet
@@ -178,7 +178,7 @@ class Console:
     async def _do(self, deed: Deed, visit: Visit) -> web.StreamResponse:
         _check_role(visit)
         id_, session = deeds.checked(visit.form.get(deeds.FIELD, "")), visit.who.digest
-        async with self.servers.connection(DEED_PATIENCE) as db:
+        async with self.servers.deed() as db:
             if (told := await deeds.begin(db, session, id_)) is not None:
                 return self._told_before(visit, told)
             try:
@@ -253,7 +253,13 @@ class Console:
         say = log.warning if visit.request.method == "POST" or error.status >= 500 else log.info
         who = visit.operator.shown if visit.operator is not None else None
         say("console request refused", request_id=visit.request[edge.ID], status=error.status, operator=who)
-        titles = {400: "That can't be done", 403: "Not allowed", 404: "Not found", 409: "That does not fit"}
+        titles = {
+            400: "That can't be done",
+            403: "Not allowed",
+            404: "Not found",
+            409: "That does not fit",
+            503: "Not now",
+        }
         values = {"title": titles.get(error.status, "The console failed"), "error": error}
         return await self.answer(visit, ["error.html"], values, error.status)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 from markupsafe import Markup
 
+from api.console.servers import LOOKS
 from api.sse import COMMENT, Outlet
 from shared import tasks
 from shared.errors import InternalError, ThreadmillError
@@ -22,7 +23,6 @@ log = structlog.get_logger()
 
 EVERY = 1.0  # seconds between two looks
 SHARE = 4  # times as long as a look took is rested behind it: what watches costs a fifth of a connection at most
-LOOKS = 2  # at the same time: one of the console's connections is left for who asks
 MOST = 200  # viewers of one process
 CHECK = 5.0  # seconds between two looks at whether a viewer's session goes on
 SILENCE = 15.0  # seconds after which a comment is sent
@@ -128,8 +128,8 @@ class Live:
     async def _watch(self, topic: Topic) -> None:
         """Looks until it is cancelled."""
         while True:
-            begun = time.monotonic()
             async with self._looks:
+                begun = time.monotonic()
                 frame, digest = await self._look(topic)
             if digest != topic.digest:
                 topic.frame, topic.digest = frame, digest

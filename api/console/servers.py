@@ -20,7 +20,9 @@ from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import open_redis
 from shared.settings import Settings
 
-CONNECTIONS = 3  # one reads for those who watch, the others for those who ask
+LOOKS = 1  # connections that read for those who watch
+DEEDS = 2  # that do what was confirmed, which may take long
+CONNECTIONS = LOOKS + DEEDS + 1  # one is always left for those who ask
 PATIENCE = 2.0  # seconds for a connection, and again for all that a page reads
 DEED_PATIENCE = 30.0  # seconds for what an operator confirmed: it may reach many rows
 _REDIS_PATIENCE = 0.5  # seconds of one command
@@ -34,6 +36,14 @@ class PostgresAway(ServiceInactive):
     """Postgres does not answer. Nothing was changed."""
 
 
+class Busy(ServiceInactive):
+    """Others are doing things that take long. Nothing was done: try again in a moment."""
+
+
+class TookLong(ServiceInactive):
+    """It was stopped after 30 s. What it reached is done, and counted in the audit log: do it again for the rest."""
+
+
 class Servers:
     def __init__(self, pool: asyncpg.Pool, redis: Redis) -> None:
         self._pool = pool
@@ -41,6 +51,7 @@ class Servers:
         self._postgres_away_until = 0.0
         self._redis_seen_at = float("-inf")
         self._redis_away = False
+        self._doing = asyncio.Semaphore(DEEDS)
         self._say = Seldom(log)
 
     async def close(self) -> None:
@@ -53,21 +64,43 @@ class Servers:
         return time.monotonic() < self._postgres_away_until
 
     @asynccontextmanager
-    async def connection(self, patience: float = PATIENCE) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for at most `patience` seconds. Raises PostgresAway."""
+    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for what is read, for at most `PATIENCE`. Raises PostgresAway."""
+        async with self._lent(PATIENCE) as db:
+            yield db
+
+    @asynccontextmanager
+    async def _lent(self, patience: float) -> AsyncIterator[asyncpg.Connection]:
         if self.postgres_away:
             raise PostgresAway
+        limit: asyncio.Timeout | None = None
         try:
             connection = await self._pool.acquire(timeout=PATIENCE)
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(patience) as limit:
                     yield connection
             finally:
                 await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
         except AWAY as error:
+            if patience > PATIENCE and limit is not None and limit.expired():
+                raise TookLong from error
             self._postgres_away_until = time.monotonic() + _REMEMBERED
             self._say("the console has no answer from Postgres", error=repr(error))
             raise PostgresAway from error
+
+    @asynccontextmanager
+    async def deed(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for what was confirmed, for at most `DEED_PATIENCE`. Raises PostgresAway, Busy, TookLong."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._doing.acquire()
+        except TimeoutError:
+            raise Busy from None
+        try:
+            async with self._lent(DEED_PATIENCE) as db:
+                yield db
+        finally:
+            self._doing.release()
 
     async def look(self) -> None:
         """Raises PostgresAway."""

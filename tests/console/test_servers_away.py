@@ -11,7 +11,12 @@ from tests.console.browsing import Seen
 from tests.console.conftest import staff_of
 from tests.proxy import wire_to
 from tests.service import running_service
+from tests.watch import until
 
+WAIT = (
+    "select count(*) = 2 from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into audit%'"
+)
 BOUND = 3.5  # seconds: two of them for Postgres, and what a busy machine adds
 
 
@@ -62,3 +67,26 @@ async def test_a_redis_that_is_away_is_told_and_the_rest_works(settings: Setting
             assert (seen.status, "Redis is away" in seen.words) == (200, True)
         done = await operator.confirm("/console/tokens/new", {"kind": "viewer"})
         assert (done.status, "mst_" in done.text) == (200, True)
+
+
+async def test_deeds_that_take_long_leave_the_pages_a_connection_and_the_third_one_is_told_to_wait(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_service(settings, worker=False) as service:
+        staff = await staff_of(service)
+        operator = await staff.browsing(staff.admin)
+        asked = [await operator.open("/console/tokens/new") for _ in range(3)]
+        monkeypatch.setattr("api.console.servers.DEED_PATIENCE", BOUND)
+        async with service.pool.acquire() as db, db.transaction():
+            await db.execute("lock table audit in share mode")  # whoever acts waits for it
+            wish = {"kind": "viewer", "name": "made here"}
+            first = [asyncio.create_task(operator.submit(one, one.form(), wish)) for one in asked[:2]]
+            await until(lambda: service.pool.fetchval(WAIT))
+            third = await in_time(operator.submit(asked[2], asked[2].form(), wish))
+            assert (third.status, "try again in a moment" in third.words) == (503, True)
+            assert (await in_time(operator.open("/console/tokens"))).status == 200
+            for seen in await asyncio.gather(*first):
+                assert (seen.status, "It was stopped" in seen.words) == (503, True)
+        again = await operator.open("/console/tokens/new")
+        assert (await operator.submit(again, again.form(), wish)).status == 200
+        assert await service.pool.fetchval("select count(*) from tokens where name = 'made here'") == 1
