@@ -44,8 +44,7 @@ async def locked(db: Database, partition: int, thread: ThreadId) -> AsyncIterato
     """A transaction that no drain meets half-way. Raises ServiceInactive where the partition is long in hand."""
     try:
         async with _connection(db) as connection, connection.transaction():
-            await connection.execute(SQL["bound"], str(LOCK_TIMEOUT_MS))
-            await connection.execute(SQL["lock_partition"], partition)
+            await connection.execute(SQL["lock_partition"].format(ms=LOCK_TIMEOUT_MS, partition=int(partition)))
             await connection.execute(SQL["lock_thread"], partition, thread)
             yield connection
     except asyncpg.LockNotAvailableError as error:
@@ -54,9 +53,7 @@ async def locked(db: Database, partition: int, thread: ThreadId) -> AsyncIterato
 
 async def lift(connection: asyncpg.Connection, partition: int, thread: ThreadId) -> bool:
     """Lets a thread go on that nothing holds any more; whether something does. The caller has its locks."""
-    await connection.execute(SQL["lift"], partition, thread)
-    await connection.execute(SQL["unblock"], partition, thread)
-    return await is_held(connection, partition, thread)
+    return bool(await connection.fetchval(SQL["lift"], partition, thread))
 
 
 async def is_held(db: Database, partition: int, thread: ThreadId) -> bool:

@@ -1,10 +1,8 @@
--- name: bound
--- For this transaction: it waits at most so many ms for a lock, and a stopped process holds nobody up. Argument: ms.
-select set_config('lock_timeout', $1, true), set_config('idle_in_transaction_session_timeout', '2s', true);
-
 -- name: lock_partition
--- Keeps drains away: the first lock, as everywhere.
-select pg_advisory_xact_lock(1, $1);
+-- Keeps drains away: the first lock, as everywhere. For this transaction: it waits at most {ms} ms for a lock, and a stopped
+-- process holds nobody up. Two statements in one round trip; {partition} is a number.
+select set_config('lock_timeout', '{ms}', true), set_config('idle_in_transaction_session_timeout', '2s', true);
+select pg_advisory_xact_lock(1, {partition});
 
 -- name: lock_thread
 -- The second lock. Arguments: partition, thread.
@@ -29,18 +27,23 @@ where partition = $1 and id = $2;
 update threads set hold = null where partition = $1 and id = $2 and hold is not null;
 
 -- name: lift
--- Lets a thread go on, unless an operator holds it still, or a dead letter that was not skipped. Arguments: partition, thread.
-update threads
-set held = false
-where partition = $1 and id = $2 and held and hold is null
-  and not exists (select
-                  from batches b
-                  where b.partition = $1 and b.thread = $2 and b.applied_at is null and b.blocked
-                    and b.parked_at is not null and b.passed_at is null);
-
--- name: unblock
--- The batches of a thread that is not held wait for the next drain. Arguments: partition, thread.
-update batches
-set blocked = false
-where partition = $1 and thread = $2 and applied_at is null and blocked and parked_at is null
-  and not exists (select from threads t where t.partition = $1 and t.id = $2 and t.held);
+-- Lets a thread go on, unless an operator holds it still, or a dead letter that was not skipped; the batches of one that goes on
+-- wait for the next drain. Returns whether it is held still, no row where it is gone. Arguments: partition, thread.
+with lifted as (
+    update threads
+    set held = false
+    where partition = $1 and id = $2 and held and hold is null
+      and not exists (select
+                      from batches b
+                      where b.partition = $1 and b.thread = $2 and b.applied_at is null and b.blocked
+                        and b.parked_at is not null and b.passed_at is null)
+    returning id
+),
+unblocked as (
+    update batches
+    set blocked = false
+    where partition = $1 and thread = $2 and applied_at is null and blocked and parked_at is null
+      and (exists (select from lifted)
+           or not exists (select from threads t where t.partition = $1 and t.id = $2 and t.held))
+)
+select held and not exists (select from lifted) as held from threads where partition = $1 and id = $2;
