@@ -21,6 +21,7 @@ log = structlog.get_logger()
 SQL = statements("inbox")
 
 INTERVAL = 1.0  # seconds between looks
+ACCOUNTS = 20  # with work in each partition, that are looked at for the oldest batch
 AGAIN = 5  # seconds after which a refused client may try again
 
 
@@ -65,7 +66,7 @@ class Backlog:
         self.size = await self.queue.waiting(self._partitions)
         BACKLOG.set(self.size)
         if self.full:
-            row = await (await self._line.get()).fetchrow(SQL["oldest"])
+            row = await (await self._line.get()).fetchrow(SQL["oldest"], ACCOUNTS)
             self.age = (row["now"] - row["accepted_at"]).total_seconds() if row["accepted_at"] else 0.0
 
     async def close(self) -> None:

@@ -1,13 +1,18 @@
 """Limits over HTTP: rates by token and by account, the cap on batches in flight, in each dialect, on several apis."""
 
 import asyncio
+import json
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from api.dialects.operations import Dialect, Operation
+from api.reference.files import DIALECTS
 from shared.keys import Keys
 from shared.settings import Settings
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking
@@ -158,6 +163,7 @@ async def test_a_caller_without_limits_asks_redis_nothing(limited: Service, redi
     assert [key async for key in redis.scan_iter(f"{limited.settings.redis_prefix}threadmill:rate:*")] == []
 
 
+@pytest.mark.slow
 async def test_what_stands_in_redis_breaks_no_limit(limited: Service, redis: Redis) -> None:
     """Another type, no number, a moment in a thousand years (its clock was set back)."""
     client = await limited.client("acme")
@@ -212,6 +218,7 @@ async def test_an_account_has_no_more_batches_in_flight_than_its_cap(limited: Se
     await until(is_taken)
 
 
+@pytest.mark.slow
 async def test_a_cap_is_held_by_what_is_in_flight_and_not_by_what_was(limited: Service) -> None:
     """Far more batches than the cap, one after the other: none is refused, because each is applied before the next."""
     client = await limited.client("acme")
@@ -220,6 +227,7 @@ async def test_a_cap_is_held_by_what_is_in_flight_and_not_by_what_was(limited: S
     assert {(await client.send(thread, {"type": "user_interrupt"})).status for _ in range(40)} == {200}
 
 
+@pytest.mark.slow
 async def test_a_flood_of_refusals_is_noted_in_bounded_room(limited: Service, redis: Redis) -> None:
     keys = Keys(limited.settings.redis_prefix)
     client = await limited.client("acme")
@@ -235,3 +243,44 @@ async def test_a_flood_of_refusals_is_noted_in_bounded_room(limited: Service, re
 
     assert await until(told) == b"8"
     assert float(await redis.execute_command("ZSCORE", keys.limited, who)) > 1.7e12
+
+
+@pytest.mark.slow
+async def test_every_operation_of_every_dialect_takes_one_unit(settings: Settings, redis: Redis) -> None:
+    """Also where its thread is missing: what comes before the limit is the path and the body, and they are valid."""
+    every = [(one, operation) for one in DIALECTS.values() for operation in one.operations if operation.token]
+    assert len(every) > 30
+    async with running_service(settings.model_copy(update={"token_cache": 0.0}), roles="all") as service:
+        client, taken = await service.client("acme"), 0
+        await limit(service, client, 1_000)
+        for dialect, operation in every:
+            async with asyncio.timeout(20):
+                await _call(client, dialect, operation)
+            before, taken = taken, await _taken(redis, Keys(settings.redis_prefix).account_rate(client.account))
+            assert taken == before + 1, (dialect.name, operation.method, operation.path)
+
+
+async def _call(client: Client, dialect: Dialect, operation: Operation) -> None:
+    name = partial(_named, client, "1" if dialect.name == "cortex" else "0" * 26)
+    path = re.sub(r"{(\w+)}", name, operation.path)
+    body = None if operation.example is None else re.sub(r"\$([A-Z]+)", name, json.dumps(operation.example))
+    url = f"{client.url}{dialect.root.rstrip('/')}{path}"
+    headers = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"}
+    async with client.session.request(operation.method, url, data=body, headers=headers) as response:
+        assert "RateLimit" in response.headers, (operation, response.status, await response.text())
+
+
+_SEGMENTS = {"database": "any", "schema": "any", "name": "echo"}
+
+
+def _named(client: Client, nobody: str, found: re.Match[str]) -> str:
+    """What stands for a parameter: the client's own agent, and things that nobody has."""
+    own = client.agent if found[1] in ("agentId", "AGENT") else nobody
+    return _SEGMENTS.get(found[1], own)
+
+
+async def _taken(redis: Redis, key: str) -> int:
+    """Units that are not back yet."""
+    full_at = float(await redis.execute_command("GET", key))
+    seconds = float((await redis.execute_command("TIME"))[0])
+    return round((full_at / 1e6 - seconds) * SLOW)

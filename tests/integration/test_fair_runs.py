@@ -1,5 +1,7 @@
 """Whose runs execute: an account with many that wait does not keep another one's waiting, and caps hold."""
 
+import pytest
+
 from shared.limits import NO_LIMIT
 from shared.settings import Settings
 from tests.agents import Stage
@@ -55,6 +57,7 @@ async def _all(service: Service, client: Client, runs: int) -> bool:
     return await count(service, client, "completed") == runs
 
 
+@pytest.mark.slow
 async def test_an_account_executes_no_more_runs_than_its_cap_and_others_take_the_room(settings: Settings) -> None:
     capped = settings.model_copy(update={"concurrency": 6, "account_concurrency": 2})
     async with running_service(capped) as service:

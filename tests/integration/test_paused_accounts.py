@@ -66,6 +66,7 @@ async def test_batches_of_a_paused_account_wait_unmarked_and_go_on_in_order(driv
     assert [outcome.ref for outcome in drained.outcomes] == refs
 
 
+@pytest.mark.slow
 async def test_a_decision_that_waits_with_its_account_keeps_its_request_open(
     driver: Driver, settings: Settings
 ) -> None:
@@ -199,6 +200,7 @@ async def test_what_a_paused_account_has_waiting_is_shown_apart(pool: asyncpg.Po
     assert (await batches.batches_of_thread(pool, 7, theirs.id, 1)).items[0].reason == "the partition 7 is paused"
 
 
+@pytest.mark.slow
 async def test_a_paused_backlog_is_counted_up_to_a_bound(pool: asyncpg.Pool) -> None:
     ((owner, thread),) = await neighbours(pool, 1)
     await fill(pool, owner, thread, BACKLOG)

@@ -199,6 +199,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         ("answers", "said", (1, THREAD, THREAD, datetime.now(UTC), 1_000, 2**23), {"messages_by_run"}),
         ("answers", "runs_of", (1, THREAD, [THREAD, late]), {"permission_requests_pkey"}),
         ("inbox", "blocked", (1, 1), {"batches_pkey"}),
+        ("inbox", "oldest", (20,), {"batches_waiting"}),
         ("answers", "requests_of", (1, THREAD, [THREAD]), {"runs_pkey", "messages_pkey"}),
         ("reads", "agent_named", (ACCOUNT, "echo"), set()),
         ("execute", "lineage", (1, THREAD, FIRST + MANY - 5, 20, 20, [THREAD], 2**22), CHAIN),

@@ -132,14 +132,28 @@ select id, agent, kind, title, user_id, client_external_ref, attributed_user, cr
 from threads where partition = $1 and id = $2;
 
 -- name: oldest
--- When the batch that has waited longest, of the first that each partition holds, was accepted.
-select min(b.accepted_at) as accepted_at, clock_timestamp() as now
+-- When the batch that has waited longest was accepted, of the first $1 accounts with work in each partition; what waits for an
+-- account that is held does not count.
+select min(h.accepted_at) as accepted_at, clock_timestamp() as now
 from partitions p
 cross join lateral (
-    select accepted_at from batches
-    where partition = p.id and applied_at is null and not blocked
-    order by account, id limit 1
-) b;
+    with recursive heads (account, accepted_at, place) as (
+        (select account, accepted_at, 1 from batches
+         where partition = p.id and applied_at is null and not blocked
+         order by account, id limit 1)
+        union all
+        select n.account, n.accepted_at, h.place + 1
+        from heads h
+        cross join lateral (
+            select account, accepted_at from batches
+            where partition = p.id and applied_at is null and not blocked and account > h.account
+            order by account, id limit 1
+        ) n
+        where h.place < $1::int
+    )
+    select account, accepted_at from heads
+) h
+join accounts a on a.id = h.account and not a.held;
 
 -- name: partitions
 -- How many partitions this database was created with.
