@@ -17,6 +17,7 @@ import asyncpg
 from shared import accounts, ids
 from shared.models import TokenKind
 from shared.settings import Settings
+from tests.watch import until
 
 ROOT = Path(__file__).parents[2]
 DRAINED = 10.0  # seconds; what is under way here ends at once
@@ -90,13 +91,18 @@ async def an_api(settings: Settings, directory: Path, *options: str, **more: str
             await process.wait()
 
 
-async def test_it_says_where_it_listens_and_ends_on_a_signal(settings: Settings, tmp_path: Path) -> None:
+async def test_it_says_where_it_listens_and_ends_on_a_signal(
+    settings: Settings, pool: asyncpg.Pool, tmp_path: Path
+) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         async with an_api(settings, tmp_path) as api:
             url = await api.url()
             async with aiohttp.ClientSession() as session, session.get(f"{url}/readyz") as response:
                 assert response.status == 200
+            told = await until(lambda: pool.fetchrow("select * from apis"))
+            assert (url.rpartition(":")[2], api.process.pid) == (str(told["port"]), told["pid"])
             assert await api.end(number) == 0
+        assert await pool.fetchval("select count(*) from apis") == 0
 
 
 async def test_who_waits_when_it_is_told_to_end_is_answered(

@@ -1,12 +1,16 @@
 """The health of Redis and Postgres as an operator reads it, also where one of them is away."""
 
 import asyncio
+import secrets
+from urllib.parse import urlsplit
 
 import asyncpg
 from redis.asyncio import Redis
 
 from shared.db.connect import connect, open_pool
+from shared.inspect.doctor import diagnose
 from shared.inspect.servers import postgres_health, servers
+from shared.keys import Keys
 from shared.queue import open_redis
 from shared.settings import Settings
 from tests.watch import until
@@ -76,3 +80,18 @@ async def test_who_waits_for_a_lock_and_who_holds_one_for_long_is_seen(pool: asy
     await asyncio.gather(waiting, return_exceptions=True)
     await holder.close()
     await waiter.close()
+
+
+async def test_a_role_without_rights_sees_what_it_may(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
+    name, address = f"plain_{secrets.token_hex(4)}", urlsplit(settings.database_url)
+    await pool.execute(f"create role {name} login password 'plain'; grant pg_read_all_data to {name}")
+    plain = await connect(address._replace(netloc=f"{name}:plain@{address.netloc.rpartition('@')[2]}").geturl())
+    try:
+        found = await postgres_health(plain)
+        assert found.connections_limit > found.connections > 0
+        assert (found.fsync, found.synchronous_commit) == ("off", "on")
+        keys = Keys(settings.redis_prefix)
+        assert {"no_api", "no_worker"} <= {one.code for one in await diagnose(plain, redis, keys, settings)}
+    finally:
+        await plain.close()
+        await pool.execute(f"drop owned by {name}; drop role {name}")
