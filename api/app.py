@@ -12,6 +12,7 @@ from api.auth import Tokens
 from api.console.console import Console
 from api.console.files import read_files
 from api.console.login import Login
+from api.console.output import Output
 from api.console.runs import Doings
 from api.console.servers import open_servers
 from api.follow import Hub
@@ -68,7 +69,7 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
         pool.terminate()
 
     app = build_app(settings, inbox, hub, gate, postgres, health)
-    add_console(app, console, Operator(inbox, postgres))
+    add_console(app, console, Operator(inbox, postgres), Output(console, hub, postgres))
     app.cleanup_ctx.append(servers)
     app[HEARTBEAT] = heartbeat
     return app
@@ -94,11 +95,11 @@ def build_app(
     return app
 
 
-def add_console(app: web.Application, console: Console, operator: Operator) -> None:
+def add_console(app: web.Application, console: Console, operator: Operator, output: Output) -> None:
     """The operator's pages; their streams end with the first word of a shutdown."""
 
     async def stop(_: web.Application) -> None:
         console.live.stop()
 
-    app.add_routes(console_routes(console, Login(console), Doings(operator)))
+    app.add_routes(console_routes(console, Login(console), Doings(operator), output))
     app.on_shutdown.append(stop)

@@ -9,6 +9,7 @@ from api.console.console import Console
 from api.console.deadletters import DISCARD, GROUPS, LETTER, LETTERS, REPLAY, SKIP
 from api.console.deadletters import deed as settling
 from api.console.login import Login
+from api.console.output import Output
 from api.console.overview import overview_page
 from api.console.playground import PLAYGROUND, Playground
 from api.console.runs import RUN, RUNS, Doings
@@ -105,7 +106,7 @@ def _messages(path: str, messages: Messages) -> list[web.RouteDef]:
     ]
 
 
-def console_routes(console: Console, login: Login, doings: Doings) -> list[web.RouteDef]:
+def console_routes(console: Console, login: Login, doings: Doings, output: Output) -> list[web.RouteDef]:
     """The operator's pages. What has no page of its own is the console's to refuse, so that it is refused with one."""
     playground = Playground(console)
     return console.serves(
@@ -120,7 +121,7 @@ def console_routes(console: Console, login: Login, doings: Doings) -> list[web.R
             web.get("/console", console.page(overview_page())),
             *_dead_letters(console),
             *_threads(console),
-            *_runs(console, doings),
+            *_runs(console, doings, output),
             web.get("/console/webhooks", console.page(webhooks.WEBHOOKS)),
             *console.deed("/console/webhooks/replay", webhooks.REPLAY_DEAD),
             web.get("/console/webhooks/{id}", console.page(webhooks.MESSAGE)),
@@ -172,11 +173,12 @@ def _threads(console: Console) -> list[web.RouteDef]:
     ]
 
 
-def _runs(console: Console, doings: Doings) -> list[web.RouteDef]:
+def _runs(console: Console, doings: Doings, output: Output) -> list[web.RouteDef]:
     run = "/console/runs/{thread}/{run}"
     return [
         web.get("/console/runs", console.page(RUNS)),
         web.get(run, console.page(RUN)),
+        web.get(f"{run}/output", output.follow),
         *console.deed(f"{run}/interrupt", doings.interrupt()),
         *console.deed(f"{run}/retry", doings.retry()),
         *console.deed(f"{run}/requests/{{request}}/allow", doings.decide(Decision.ALLOW)),

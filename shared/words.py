@@ -1,5 +1,6 @@
 """How people are told things, in tables and on pages: ages, times, what a batch holds. Pure."""
 
+import json
 import re
 from datetime import datetime
 
@@ -58,6 +59,11 @@ def short(text: str | None, width: int = 60) -> str:
     """The first line of a text, cut to `width` characters."""
     line = " ".join((text or "").split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def document(value: object) -> str:
+    """A document on one line."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def visible(text: str) -> str:

@@ -4,8 +4,11 @@ What is done to a run goes to its thread as a batch, in order (`api.operator`).
 """
 
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
 
 from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Values
+from api.console.transcript import Transcript
 from api.operator import Decision, Operator
 from shared.audit import Actor
 from shared.errors import InvalidRequest, NotFound
@@ -14,7 +17,7 @@ from shared.inspect.page import Page as Listed
 from shared.inspect.running import WHY, ListedRun
 from shared.inspect.runs import PendingRequest, RunDetail, run_detail
 from shared.inspect.threads import own_row
-from shared.models import EXECUTING, RunStatus
+from shared.models import EXECUTING, Run, RunStatus, Thread
 
 HERE = "/console/runs"
 SHOWN = 50  # rows of a page
@@ -45,14 +48,28 @@ async def load_list(look: Look) -> Values:
 async def load_one(look: Look) -> Values:
     run = await _run(look)
     thread = await own_row(look.db, run.thread)
-    said = await timeline.said(look.db, thread.partition, thread.id, run.run)
     return {
         "title": f"Run {run.run.id}",
         "detail": run,
         "run": run.run,
         "thread": thread,
         "names": await search.names(look.db, [thread]),
-        "said": said,
+        **await _output(look, thread, run.run),
+    }
+
+
+async def _output(look: Look, thread: Thread, run: Run) -> dict[str, Any]:
+    """What it has said, and where what it says from here on comes from. The live part does not show it."""
+    said = await timeline.said(look.db, thread.partition, thread.id, run)
+    transcript = Transcript()
+    text = transcript.page(said)
+    behind = {"after": said[-1].last if said else None, "type": transcript.type, "in": transcript.message}
+    query = urlencode({name: value for name, value in behind.items() if value is not None})
+    follow = None if run.terminal else f"{HERE}/{thread.id}/{run.id}/output?{query}"
+    return {
+        "output": text,
+        "follow": follow,
+        "cut": len(said) > 0 and any(one.size > len(one.text or "") for one in said),
     }
 
 

@@ -8,11 +8,11 @@ from shared import holds, ids
 from shared.db.connect import Database
 from shared.db.records import run_of, thread_of
 from shared.db.statements import statements
-from shared.errors import InvalidRequest, NotFound
+from shared.errors import NotFound
 from shared.holds import Hold
 from shared.ids import AccountId, AgentId, RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchView, batches_of_thread
-from shared.models import EXECUTING, TERMINAL, Run, RunStatus, Thread
+from shared.models import Run, RunStatus, Thread
 
 _NUMBER = re.compile(r"[0-9]{1,18}\Z")  # what surely is one of Postgres' integers
 SHOWN = 20  # runs and batches shown with one thread
@@ -79,16 +79,6 @@ async def list_runs(db: Database, thread: str, limit: int, status: RunStatus | N
     """The runs of a thread, the latest first; none for a thread that does not exist. Raises NotFound."""
     partition, of = await _place(db, thread)
     return await _runs(db, partition, of, limit, status)
-
-
-async def active_runs(db: Database, limit: int, status: RunStatus | None = None) -> list[ThreadRun]:
-    """Runs that are not over, of all threads, in no order of time. Raises InvalidRequest for a status of those that
-    are over: no index leads to them over all threads."""
-    if status in TERMINAL:
-        raise InvalidRequest(f"Runs that are {status} are listed thread by thread: name one with --thread.")
-    name = "executing_runs" if status in EXECUTING else "active_runs"
-    rows = await db.fetch(statements("inspect")[name], limit, status)
-    return [ThreadRun(row["thread"], run_of(row), row["owner"]) for row in rows]
 
 
 async def find_run(db: Database, text: str, thread: str | None = None) -> ThreadRun:

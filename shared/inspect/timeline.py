@@ -91,6 +91,7 @@ class Logged:
     tool_input: str | None
     tokens: int | None
     duration: float | None
+    message: EventId | None  # that deltas belong to
 
 
 Step: TypeAlias = Sent | Ran | Asked | Logged
@@ -246,6 +247,7 @@ def _logged(rows: Sequence[asyncpg.Record], part: slice) -> Logged:
         tool_input=first["tool_input"],
         tokens=sum(tokens) if tokens else None,
         duration=sum(durations) / 1_000 if durations else None,
+        message=first["message"],
     )
 
 

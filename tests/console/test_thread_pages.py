@@ -1,5 +1,6 @@
 """Threads in the console: found by what is said of them, shown with all that happened, held and released."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -98,6 +99,23 @@ async def test_a_run_is_answered_interrupted_and_retried(stage: Stage) -> None:
     assert {row["action"] for row in done} == {"permission.allow", "run.retry", "run.interrupt"}
 
 
+async def test_a_runs_output_is_told_live_to_who_is_logged_in(stage: Stage) -> None:
+    staff = await staff_of(stage.service)
+    operator = await staff.browsing(staff.admin)
+    thread, run = await stage.start("</script><b>hello")
+    await stage.until(thread, run, "waiting_input")
+    place = f"/console/runs/{thread}/{run}"
+    following = asyncio.create_task(operator.open(f"{place}/output?after={'0' * 26}"))
+    (request,) = (await stage.requests(thread)).values()
+    await stage.decide(thread, request)
+    told = (await following).text
+    assert ("&lt;/script&gt;&lt;b&gt;hello" in told, "<b>" in told) == (True, False)
+    assert told.endswith("event: end\ndata: end\n\n")
+    stranger = await staff.stranger().open(f"{place}/output")
+    assert stranger.text == "event: end\ndata: end\n\n"
+    assert (await operator.open("/console/runs/x/y/output")).text == stranger.text
+
+
 @pytest.mark.parametrize(
     "query", ["list=nothing", "status=completed", "status=x", "list=thread&thread=x", "list=stuck&after=x"]
 )
@@ -153,13 +171,18 @@ async def test_what_a_run_says_comes_by_itself(stage: Stage, chromium: str, axe:
         await screen.log_in(staff.admin)
         thread, run = await stage.start("/slow 8 and on and on")
         await screen.open(f"/console/runs/{thread}/{run}")
-        await screen.page.locator(".said pre").first.wait_for()
-        first = await screen.page.locator(".said").last.inner_text()
+        output = screen.page.locator("#output")
+        await output.get_by_text("agent.message").wait_for()
+        first = await output.inner_text()
 
-        async def more() -> bool:
-            return len(await screen.page.locator(".said").last.inner_text()) > len(first)
+        async def more() -> str | None:
+            text = await output.inner_text()
+            return text if len(text) > len(first) + 10 else None
 
-        await until(more)
+        text = await until(more)
+        assert text.startswith(first)
+        assert text.count("agent.message") == 1
+        assert await stage.text(run) >= text.split("agent.message\n")[1].rstrip()
         await screen.page.get_by_role("link", name="Interrupt").click()
         await screen.page.get_by_role("button", name="Interrupt").click()
         await screen.page.locator(".badge", has_text="cancelled").first.wait_for()

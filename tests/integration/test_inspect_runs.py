@@ -9,12 +9,12 @@ from shared import ids
 from shared.errors import InvalidRequest, NotFound
 from shared.events import RunEdited, RunRetried, UserInterrupt
 from shared.ids import RequestId, RunId, ThreadId, Ulid
-from shared.inspect import runs, threads
+from shared.inspect import running, runs, threads
 from shared.models import RunError, RunStatus
 from shared.reports import Ask, RunFinished, RunLeased, RunStarted, RunWaits
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message
-from tests.plans import plan_of, rows_read
+from tests.plans import explained, rows_read
 
 MANY = 20_000
 
@@ -70,7 +70,7 @@ async def test_an_executing_run_shows_who_has_it_and_for_how_long(driver: Driver
     assert 3_500 < found.deadline_in <= 3_600
     assert (found.checkpoint_bytes, found.usage) == (len('{"n": 1}'), {"total_tokens": 7})
     assert found.next_step == f"Executed by worker {worker} (host-7, pid 4711)."
-    assert [one.owner for one in await threads.active_runs(driver.pool, 10)] == [worker]
+    assert [one.worker for one in (await running.active(driver.pool, 10, None)).items] == [worker]
     assert [one.owner for one in await threads.list_runs(driver.pool, thread, 10)] == [worker]
 
 
@@ -150,14 +150,14 @@ async def test_runs_are_listed_by_their_status(driver: Driver) -> None:
         RunStatus.BOOTING: set(),
     }
     for status, names in wanted.items():
-        assert {one.run.id for one in await threads.active_runs(driver.pool, 10, status)} == names
-    assert len(await threads.active_runs(driver.pool, 1)) == 1
+        assert {one.run.id for one in (await running.active(driver.pool, 10, None, status)).items} == names
+    assert len((await running.active(driver.pool, 1, None)).items) == 1
     await driver.send(asking, UserInterrupt())
     assert [one.run.id for one in await threads.list_runs(driver.pool, asking, 10, RunStatus.CANCELLED)] == [waits]
     assert await threads.list_runs(driver.pool, asking, 10, RunStatus.QUEUED) == []
     for over in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED):
         with pytest.raises(InvalidRequest, match="--thread"):
-            await threads.active_runs(driver.pool, 10, over)
+            await running.active(driver.pool, 10, None, over)
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
@@ -183,14 +183,14 @@ async def test_what_an_operator_asks_of_runs_goes_by_their_indexes(driver: Drive
     )
     if analyzed:
         await driver.pool.execute("analyze")
-    asked: dict[str, tuple[object, ...]] = {
-        "run_detail": (partition, thread, run, 500),
-        "run_requests": (partition, thread, run),
-        "executing_runs": (50, "waiting_input"),
-        "active_runs": (50, None),
-        "runs": (partition, thread, 50, None),
+    asked: dict[tuple[str, str], tuple[object, ...]] = {
+        ("inspect", "run_detail"): (partition, thread, run, 500),
+        ("inspect", "run_requests"): (partition, thread, run),
+        ("inspect", "runs"): (partition, thread, 50, None),
+        ("running", "executing"): (partition, thread, 1, 51, "waiting_input"),
+        ("running", "active"): (None, None, None, 51, None),
     }
-    for name, arguments in asked.items():
-        plan = await plan_of(driver.pool, name, *arguments)
+    for (noun, name), arguments in asked.items():
+        plan = await explained(driver.pool, noun, name, *arguments)
         read = [rows for table in ("runs", "messages", "threads") for rows in rows_read(plan, table)]
         assert sum(read) <= 150, (name, read)

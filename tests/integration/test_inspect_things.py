@@ -8,7 +8,7 @@ import pytest
 
 from shared import accounts, ids
 from shared.errors import NotFound
-from shared.inspect import batches, deadletters, threads
+from shared.inspect import batches, deadletters, running, threads
 from shared.inspect.batches import BatchState
 from shared.inspect.counts import COUNTED
 from shared.inspect.deadletters import Selection
@@ -161,7 +161,7 @@ async def test_a_run_is_found_with_its_thread_and_without(pool: asyncpg.Pool, ow
     assert (found.thread, found.run.id) == (thread.id, queued)
     with pytest.raises(NotFound):
         await threads.find_run(pool, queued, ids.mint())
-    assert [one.run.id for one in await threads.active_runs(pool, 10)] == [queued]
+    assert [one.run.id for one in (await running.active(pool, 10, None)).items] == [queued]
     assert [one.run.id for one in await threads.list_runs(pool, thread.id, 10)] == [done, queued]
 
 

@@ -52,7 +52,14 @@
     htmx.swap("#part", data, { swapStyle: "innerHTML" });
   }, 500);
   document.addEventListener("htmx:sseClose", (event) => {
-    if (event.detail.type === "message") location.reload(); // the session is over: the login page says so
+    if (event.detail.type === "message" && event.target === live()) location.reload(); // the session is over: the login page says so
+  });
+
+  // What a run says is told once: where the connection was lost, the page reads anew what was said meanwhile.
+  document.addEventListener("htmx:sseOpen", (event) => {
+    if (!event.target.matches(".tail")) return;
+    if (event.target.dataset.opened) location.reload();
+    event.target.dataset.opened = "yes";
   });
 
   // A table that was scrolled sideways stays where it was.

@@ -170,35 +170,6 @@ from (select * from runs
 left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id
 order by r.id desc;
 
--- name: active_runs
--- Runs that are not over, of all threads, partition by partition. Arguments: limit, status or null.
-select r.*, l.owner
-from partitions p
-cross join lateral (
-    select * from runs
-    where partition = p.id and completed_at is null and ($2::text is null or status = $2)
-    order by thread, seq
-    limit $1
-) r
-left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id
-order by r.partition, r.thread, r.seq
-limit $1;
-
--- name: executing_runs
--- The same of those that have left the queue: at most one a thread, so the queued ones are not read. Arguments: limit,
--- status.
-select r.*, l.owner
-from partitions p
-cross join lateral (
-    select * from runs
-    where partition = p.id and status in ('booting', 'running', 'waiting_input') and status = $2
-    order by thread
-    limit $1
-) r
-left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id
-order by r.partition, r.thread
-limit $1;
-
 -- name: run
 -- One run. Arguments: id, partition or null, thread or null. Without its thread the whole index is read.
 select *
