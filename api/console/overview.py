@@ -10,13 +10,37 @@ from api.console.pages import Look, Page, Values
 from shared.db.statements import statements
 from shared.inspect.doctor import Doctor
 from shared.inspect.overview import Overview, overview
-from shared.inspect.problems import Problem
+from shared.inspect.problems import Problem, Severity
 from shared.inspect.queue import PARTITIONS
 from shared.inspect.rates import Series
 from shared.keys import Keys
 
 EVERY = 1.0  # seconds: whoever looks meanwhile sees what was read last
 DIAGNOSED = 3.0  # seconds between two looks of the doctor, which cost more and find what lasts
+# Where a problem is looked at and mended in the console. What is not here is mended elsewhere.
+PLACES = {
+    "no_api": "/console/workers",
+    "no_worker": "/console/workers",
+    "nobody_applies": "/console/workers",
+    "nobody_executes": "/console/workers",
+    "clock_skew": "/console/workers",
+    "versions_differ": "/console/workers",
+    "batches_late": "/console/queue",
+    "partition_stuck": "/console/queue",
+    "backlog_near_limit": "/console/queue/accounts",
+    "partitions_paused": "/console/queue",
+    "accounts_paused": "/console/queue/accounts?show=paused",
+    "waiting_sets_differ": "/console/queue",
+    "dead_letters": "/console/dead",
+    "threads_held": "/console/threads",
+    "runs_late": "/console/runs",
+    "leases_lost": "/console/runs",
+    "runs_overdue": "/console/runs",
+    "requests_old": "/console/runs",
+    "webhooks_late": "/console/webhooks",
+    "webhooks_dead": "/console/webhooks",
+}
+_GRAVEST = list(Severity)
 ENDED = ("completed", "failed", "cancelled", "expired")
 
 
@@ -50,7 +74,8 @@ class Glance:
     async def _look(self, look: Look, db: Any) -> dict[str, Any]:
         keys = Keys(look.settings.redis_prefix)
         seen = await overview(db, look.redis, keys, self._partitions or PARTITIONS)
-        return {**shown(seen), "problems": await self._diagnose(look, keys, db)}
+        problems = sorted(await self._diagnose(look, keys, db), key=lambda one: _GRAVEST.index(one.severity))
+        return {**shown(seen), "problems": problems, "places": PLACES}
 
     async def _diagnose(self, look: Look, keys: Keys, db: Any) -> list[Problem]:
         """What the doctor found last. It is one for all looks: what lasts is told from what passes."""

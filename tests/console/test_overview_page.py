@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from api.console.charts import FAILURES, LATENCY, PACE, draw
-from api.console.overview import EVERY
+from api.console.overview import EVERY, PLACES
 from shared import ids
 from shared.inspect import rates
+from shared.inspect.problems import ADVICE
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
 from tests.console.conftest import Staff, staff_of
@@ -49,17 +50,19 @@ async def test_the_first_page_says_what_waits_how_fast_it_goes_and_who_works(sta
     assert (tile(seen, "workers"), tile(seen, "apis")) == ("1", "1")
     assert tile(seen, "p99").endswith(" ms")
     assert seen.text.count("<svg viewBox") == seen.text.count("<desc id=") == 3
+    assert "Look at it" in seen.words  # the dead letter is a problem, and so is its held thread
+    assert set(PLACES) <= set(ADVICE)
     assert "connections" in seen.words
     assert "noeviction" in seen.words
 
 
 async def test_whoever_looks_within_a_second_sees_what_was_read_last(staff: Staff, operator: Browsing) -> None:
+    begun = asyncio.get_running_loop().time()
     assert tile(await operator.open("/console"), "waiting") == "0"
     owner = await add_owner(staff.service.pool)
     await add_batch(staff.service.pool, owner, await add_thread(staff.service.pool, owner))
-    begun = asyncio.get_running_loop().time()
     several = await asyncio.gather(*(operator.open("/console") for _ in range(5)))
-    if asyncio.get_running_loop().time() - begun < EVERY / 2:
+    if asyncio.get_running_loop().time() - begun < EVERY:  # on a machine that does nothing else, some 0.1 s
         assert {tile(seen, "waiting") for seen in several} == {"0"}
 
     async def read_again() -> bool:
