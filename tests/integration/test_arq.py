@@ -138,7 +138,10 @@ async def stock_worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.P
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.communicate(), 15)
+        _, said = await asyncio.wait_for(process.communicate(), 15)
+    lines = [json.loads(line) for line in said.decode().splitlines()[2:]]  # arq says two before it calls us
+    assert all(line["event"] for line in lines)
+    assert "arq.worker" in {line.get("logger") for line in lines}
 
 
 async def test_a_stock_arq_worker_applies_and_refuses_what_is_pickled(
