@@ -13,7 +13,7 @@ from aiohttp.hdrs import AUTHORIZATION
 
 from api.lookup import Lookup
 from api.postgres import Postgres
-from shared import reads, tokens
+from shared import logs, reads, tokens
 from shared.errors import Forbidden, Unauthenticated
 from shared.models import OPERATORS
 from shared.settings import Settings
@@ -42,6 +42,7 @@ class Tokens:
         caller = await self._lookup.get(secret.digest)
         if caller is None:
             raise Unauthenticated
+        logs.about(account=caller.account)
         if caller.kind in OPERATORS:
             raise Forbidden(f"A token of kind {caller.kind} has no threads.")
         return caller

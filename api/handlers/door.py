@@ -94,7 +94,7 @@ class Door:
 
     async def thread(self, caller: Caller, thread: ThreadId) -> Thread:
         """The caller's thread. Raises NotFound."""
-        logs.about(thread=thread, account=caller.account)
+        logs.about(thread=thread)
         partition = await self.postgres.partition_of(thread)
         found = await reads.thread(self.postgres, partition, thread, caller.account)
         if found is None:
@@ -130,7 +130,7 @@ class Door:
 
         Raises what `taken` raises, and RateLimited, ServiceInactive.
         """
-        logs.about(thread=thread, account=caller.account)
+        logs.about(thread=thread)
         if caller.limits is not None:
             known = await self._enter(request, caller, caller.limits, idempotency, admitted)
             if known is not None:

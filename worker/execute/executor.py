@@ -28,7 +28,6 @@ from worker.execute.apart import apart
 from worker.execute.append import Writer
 from worker.execute.archive import Archive
 from worker.execute.beginning import Beginning
-from worker.execute.briefing import Briefing
 from worker.execute.caps import Caps
 from worker.execute.desk import Desk
 from worker.execute.ear import Ear
@@ -36,10 +35,9 @@ from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Key, Lease
 from worker.execute.lookout import Lookout
-from worker.execute.tape import Tape
+from worker.execute.preparing import prepare
 from worker.execute.told import drive
 from worker.load import Where
-from worker.runners import Context
 from worker.runners.drive import GRACE
 from worker.runners.openers import Openers
 from worker.tracing import Tracing
@@ -180,7 +178,7 @@ class Executor:
             self.desk.begin(self._beginning.later(taken, error))
             raise
         for one in briefings:
-            self._drive(self._execution(one))
+            self._drive(prepare(one, self._reads(), self._openers, self.writer, self._let_go, self.desk.closed))
         EXECUTING_RUNS.set(len(self._runs))
         if any(one.place is not None for one in briefings):
             await self._offer_steers(taken)
@@ -202,36 +200,6 @@ class Executor:
 
     def _driven(self) -> set[Key]:
         return {execution.lease.key for execution in self._runs.values()}
-
-    def _execution(self, one: Briefing) -> Execution:
-        lease, archive = one.lease, self._reads()
-        context = Context(
-            thread=lease.where[1],
-            run=lease.run,
-            account=one.account,
-            agent=one.agent.agent if one.agent else "",
-            attempt=one.attempt,
-            messages=one.messages,
-            state=one.state,
-            decisions=one.decisions,
-            deadline=lease.deadline,
-            ahead=lease.ahead,
-            config=one.config,
-            stopping=self.desk.closed,
-            read_history=partial(archive.history, one),
-        )
-        opener = partial(self._openers.open, one.agent, one.runner, one.config) if one.readable else one.refuse
-        recall = partial(archive.recall, one)
-        return Execution(
-            lease,
-            context,
-            opener,
-            self.writer,
-            self._let_go,
-            Tape(lease.run, one.used),
-            recall,
-            traceparent=one.traceparent,
-        )
 
     async def _run(self, execution: Execution) -> None:
         thread = execution.lease.where[1]
