@@ -1,5 +1,6 @@
 """The console's frame in a browser: logging in, themes, the keyboard, the live part."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.console.conftest import Staff, staff_of
 from tests.console.screen import Screen, connected, opened
 from tests.proxy import wire_to
 from tests.service import running_service
+from tests.watch import until
 
 pytestmark = pytest.mark.browser
 
@@ -106,3 +108,28 @@ async def test_a_page_that_is_open_while_postgres_goes_says_so(chromium: str, ax
                 await screen.open("/console/tokens")
                 await screen.page.get_by_role("heading", name="Postgres is away").wait_for()
                 await screen.presentable("away")
+
+
+async def test_a_tab_that_nobody_looks_at_is_paused_and_loads_again_when_it_is_looked_at(screen: Screen) -> None:
+    page = screen.page
+    await page.clock.install()
+    await screen.open("/console/tokens")
+    await page.get_by_text("live", exact=True).first.wait_for()
+    assert _looks()
+    look = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+    look += " document.dispatchEvent(new Event('visibilitychange')); }"
+    await page.evaluate(look, True)
+    await page.clock.fast_forward(31_000)
+    await page.get_by_text("paused", exact=True).wait_for()
+
+    async def nobody() -> bool:
+        return not _looks()
+
+    assert await until(nobody)
+    async with page.expect_navigation():
+        await page.evaluate(look, False)
+
+
+def _looks() -> list[asyncio.Task[object]]:
+    """Of the service in this process: the loops of live parts."""
+    return [task for task in asyncio.all_tasks() if task.get_name() == "console live"]
