@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-MOST_RATE = 100_000.0  # requests a second; more is no limit
+LEAST_RATE = 0.00001  # requests a second: about one a day
+MOST_RATE = 100_000.0  # the same; more is no limit
 MOST_BURST = 1_000_000
 MOST_IN_FLIGHT = 100_000  # batches; each look counts that many rows of an index at most
 MOST_CONCURRENCY = 100_000  # runs of one worker
@@ -72,9 +73,9 @@ def rate_of(rate: float | None, burst: int | None, default_rate: float, default_
     """A burst that nobody set is one second's worth; the default's belongs to the default rate."""
     if rate is None:
         rate, burst = default_rate, burst or default_burst
-    if not rate or rate > MOST_RATE:
+    if not 0 < rate <= MOST_RATE:  # also what is no number: it was not written by us
         return None
-    return Rate(rate, burst or max(1, math.ceil(rate)))
+    return Rate(max(rate, LEAST_RATE), min(burst or max(1, math.ceil(rate)), MOST_BURST))
 
 
 def number_of(own: int | None, default: int) -> int | None:

@@ -4,7 +4,7 @@ import pytest
 
 from api import buckets
 from api.buckets import Buckets
-from shared.limits import NO_LIMIT, Limits, Rate, limits_of
+from shared.limits import LEAST_RATE, MOST_BURST, NO_LIMIT, Limits, Rate, limits_of
 from shared.settings import Settings
 
 TEN = Rate(10, 5)  # a second, at once
@@ -80,6 +80,8 @@ def test_limits_are_the_rows_own_else_the_settings() -> None:
     own = ROW | {"token_rate": 2.0, "account_rate": float("inf"), "in_flight": NO_LIMIT}
     assert limits_of(own, set_) == Limits(Rate(2, 2), None, None)
     assert limits_of(own | {"token_rate": float("inf")}, set_) is None
+    odd = limits_of(ROW | {"token_rate": float("nan"), "account_rate": 1e-300, "account_burst": 2_000_000_000}, none)
+    assert odd == Limits(None, Rate(LEAST_RATE, MOST_BURST), None), "whatever somebody wrote into a row by hand"
     assert limits_of(ROW | {"account_burst": 7}, set_.model_copy(update={"account_burst": 3})) == Limits(
         Rate(5, 5), Rate(0.5, 7), 9
     )

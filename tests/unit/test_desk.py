@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared import ids
-from shared.ids import RunId, ThreadId
+from shared.ids import AccountId, RunId, ThreadId
 from worker.execute.caps import Caps
 from worker.execute.desk import Desk
 from worker.execute.leases import Lease
@@ -132,3 +132,24 @@ def test_a_closed_desk_takes_nothing_and_rings_for_others(office: Office) -> Non
     assert (office.desk.room, office.desk.reserve(1)) == (0, 0)
     with office.desk.wanted() as (wanted, _):
         assert wanted == []
+
+
+def test_where_runs_have_caps_drains_start_none_and_nobody_unknown_is_taken(office: Office) -> None:
+    """And the desk does not ask again and again for who may not be taken now."""
+    noisy, quiet = AccountId(ids.mint()), AccountId(ids.mint())
+    office.desk.caps = Caps(1, lambda: [noisy])
+    assert office.desk.reserve(1) == 0
+    office.desk.offer([(1, of_noisy := thread()), (1, of_quiet := thread())])
+    assert [where[1] for where in office.desk.crowd] == [of_noisy, of_quiet]
+    office.desk.sort(office.desk.crowd, {of_noisy: noisy, of_quiet: quiet})
+    assert office.desk.crowd == []
+    with office.desk.wanted() as (wanted, room):
+        assert (wanted, room) == ([(1, of_quiet)], 1)
+    with office.desk.wanted() as (wanted, room):
+        assert (wanted, room) == ([], 0)
+    assert not office.desk.filled.is_set()
+    office.desk.caps = Caps(1, list)
+    office.desk.free(thread())
+    assert office.desk.filled.is_set()
+    with office.desk.wanted() as (wanted, _):
+        assert wanted == [(1, of_noisy)]

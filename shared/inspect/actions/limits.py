@@ -10,7 +10,7 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import AccountId, TokenId
-from shared.limits import MOST_BURST, MOST_CONCURRENCY, MOST_IN_FLIGHT, MOST_RATE, NO_LIMIT
+from shared.limits import LEAST_RATE, MOST_BURST, MOST_CONCURRENCY, MOST_IN_FLIGHT, MOST_RATE, NO_LIMIT
 
 SQL = statements("limits")
 
@@ -90,10 +90,9 @@ def _stored(name: str, value: Rate) -> float | None:
         if name == "burst":
             raise InvalidRequest("burst: a number, or default. A rate of none has no burst.")
         return float("inf") if name == "rate" else NO_LIMIT
-    number, most = float(value), _MOST[name]
-    if not 0 < number <= most or (name != "rate" and number < 1):  # neither does NaN pass
-        least = "more than 0" if name == "rate" else "1"
-        raise InvalidRequest(f"{name}: a number from {least} to {most:,.0f}, or default, or none.")
+    number, least, most = float(value), LEAST_RATE if name == "rate" else 1, _MOST[name]
+    if not least <= number <= most:  # neither does NaN pass
+        raise InvalidRequest(f"{name}: a number from {least:f} to {most:,.0f}, or default, or none.")
     return number if name == "rate" else int(number)
 
 
