@@ -5,6 +5,7 @@ Refused here: judging what is found.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import asyncpg
 from redis.asyncio import Redis
@@ -25,7 +26,7 @@ LIVES = 15.0  # seconds of silence after which a process counts as gone
 ACCOUNTS = 16  # with work, looked at in each partition for the batch that has waited longest
 COUNTED = 1_000  # rows of a kind; more are "1,000+"
 LEASES = 10_000  # as many runs as a hundred workers execute
-NAMED = 20  # accounts and audit entries looked at; a longer list helps nobody
+PAUSED = 1_000  # accounts; a longer list helps nobody
 _LONGEST_ID = 18  # digits: what others may have written into a set must not be more than a bigint holds
 DEEDS = 200  # entries of the audit log in which a pause is looked for
 
@@ -170,20 +171,26 @@ async def _schema(db: Database) -> int:
 
 
 async def _paused_accounts(db: Database) -> list[Paused]:
-    rows = await db.fetch(SQL["paused_accounts"], NAMED)
-    deeds = await db.fetch(SQL["deeds"], "account.pause", DEEDS) if rows else []
+    rows = await db.fetch(SQL["paused_accounts"], PAUSED)
+    deeds = await _deeds(db, "account") if rows else []
     by = {deed["target"]: deed for deed in reversed(deeds)}  # the newest of each is left
     return [_paused(row["name"], by.get(f"account {row['id']}")) for row in rows]
 
 
 async def _paused_partitions(db: Database, paused: Sequence[int]) -> list[Paused]:
     """The audit log names a partition, several, or all."""
-    deeds = await db.fetch(SQL["deeds"], "queue.pause", DEEDS) if paused else []
+    deeds = await _deeds(db, "queue") if paused else []
     found = []
     for one in paused:
         deed = next((deed for deed in deeds if _names(deed["target"], one)), None)
         found.append(_paused(str(one), deed))
     return found
+
+
+async def _deeds(db: Database, noun: str) -> list[asyncpg.Record]:
+    """Pauses and resumes, the newest first; each kind by its index."""
+    kinds = [await db.fetch(SQL["deeds"], f"{noun}.{verb}", DEEDS) for verb in ("pause", "resume")]
+    return sorted((deed for kind in kinds for deed in kind), key=lambda deed: -deed["id"])
 
 
 def _names(target: str, partition: int) -> bool:
@@ -193,11 +200,11 @@ def _names(target: str, partition: int) -> bool:
     return str(partition) in numbers.split(", ")
 
 
-def _paused(name: str, deed: Mapping[str, object] | None) -> Paused:
-    if deed is None:
+def _paused(name: str, deed: Mapping[str, Any] | None) -> Paused:
+    """Where the last that the log has is a resume, it was paused by hand behind it."""
+    if deed is None or deed["action"].endswith("resume"):
         return Paused(name, None, None)
-    age = deed["age"]
-    return Paused(name, str(deed["actor"]), age if isinstance(age, float) else None)
+    return Paused(name, deed["actor"], deed["age"])
 
 
 async def read_rung(redis: Redis, keys: Keys, partitions: int) -> Rung:

@@ -183,6 +183,10 @@ async def test_a_pause_says_who_wanted_it_and_since_when(place: Place) -> None:
     ]
     assert found["partitions_paused"].since == pytest.approx(0, abs=5)
     assert list(found["accounts_paused"].evidence) == ["account acme: by anna@here"]
+    async with audit.entry(place.pool, anna, "account.resume", f"account {place.owner.account}"):
+        pass  # and somebody paused it again behind the log's back
+    found = await place.problems()
+    assert list(found["accounts_paused"].evidence) == ["account acme: by nobody that the audit log knows"]
 
 
 async def test_what_waits_in_redis_alone_or_in_postgres_alone_is_told_once_it_lasts(

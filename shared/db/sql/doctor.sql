@@ -84,7 +84,7 @@ select id, name from accounts where held order by id limit $1;
 
 -- name: deeds
 -- The newest entries of the audit log about an action that came to something. Arguments: action, limit.
-select at, actor, target, extract(epoch from clock_timestamp() - at)::float8 as age
+select id, action, actor, target, extract(epoch from clock_timestamp() - at)::float8 as age
 from audit
 where action = $1 and result = 'done'
 order by id desc
