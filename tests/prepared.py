@@ -46,7 +46,7 @@ async def session(url: str, mode: str, *nouns: str) -> asyncpg.Connection:
 async def prepare(connection: asyncpg.Connection, noun: str) -> None:
     """Plans all statements of a noun, as a session does that was there from the first day."""
     for name, text in statements(noun).items():
-        if "{partitions}" in text:  # of several commands, without tables
+        if "{partition" in text:  # of several commands, without tables
             continue
         prepared = await connection.prepare(text)
         nulls = ", ".join("null" for _ in prepared.get_parameters())

@@ -43,10 +43,14 @@ select clock_timestamp() as now;
 select thread from permission_requests where state = 'pending' and id = $1;
 
 -- name: threads_of
--- Dead letters with their threads, in the order given. Arguments: partitions, ids.
-select b.partition, b.id, b.thread
+-- Dead letters with their threads, in the order given. A range of one leads the order: by the key. Arguments: partitions, ids.
+select w.partition, w.id, b.thread
 from unnest($1::smallint[], $2::bigint[]) with ordinality as w (partition, id, n)
-join batches b on b.partition = w.partition and b.id = w.id
+cross join lateral (
+    select thread from batches
+    where partition = w.partition and id >= w.id and id <= w.id
+    order by partition, id limit 1
+) b
 order by w.n;
 
 -- name: account_of

@@ -33,10 +33,13 @@ with lifted as (
     update threads
     set held = false
     where partition = $1 and id = $2 and held and hold is null
-      and not exists (select
-                      from batches b
-                      where b.partition = $1 and b.thread = $2 and b.applied_at is null and b.blocked
-                        and b.parked_at is not null and b.passed_at is null)
+      -- A range of one that leads the order: by the index of a thread's letters. An equality may go by an index of all.
+      and (select b.id
+           from batches b
+           where b.partition = $1 and b.thread >= $2 and b.thread <= $2 and b.applied_at is null
+             and b.parked_at is not null and b.passed_at is null
+           order by b.thread, b.parked_at, b.id
+           limit 1) is null
     returning id
 ),
 unblocked as (
