@@ -299,14 +299,21 @@ async def test_no_look_reads_a_backlog_to_its_end(place: Place, settings: Settin
     await fill(place.pool, other, await add_thread(place.pool, other), 5_000)
     await fill(place.pool, place.owner, place.thread, 5_000, blocked=True)
     await place.pool.execute("update batches set parked_at = now() where blocked")
+    await place.pool.execute(
+        "insert into outbox (partition, id, thread, run, agent, type, body, parked_at)"
+        " select n % 64, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'run.failed', '',"
+        " now() from generate_series(1, 5000) n"
+    )
     connection = await connect(settings.database_url)
     await inspect.bound(connection)
     await connection.execute("set plan_cache_mode = force_generic_plan")
     await prepare(connection, "doctor")
     await prepare(connection, "samples")
+    await prepare(connection, "webhooks")
     looked: list[tuple[str, str, tuple[object, ...], int]] = [
         ("doctor", "partitions", (16,), 64 + 10),
         ("doctor", "waiting_on", (100, 1_000, 24.0), 4 * 100),
+        ("webhooks", "summary", (100,), 3 * 100),
         ("samples", "last", (60.0,), 10),
         ("samples", "newest", (), 1),
         ("samples", "forget", (6.0,), 1),
