@@ -42,7 +42,7 @@ async def test_the_overview_is_presentable_with_charts_and_problems(screen: Scre
     await screen.page.get_by_text("As a table").first.click()
     await screen.page.get_by_role("region", name="Batches a second").wait_for()
     await screen.presentable("overview-full")
-    dead = screen.page.get_by_role("link", name="dead letters")
+    dead = screen.page.locator("#part").get_by_role("link", name="dead letters")
     assert await dead.get_attribute("href") == "/console/dead"
 
 
