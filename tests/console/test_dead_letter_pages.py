@@ -37,7 +37,7 @@ async def test_dead_letters_are_settled_one_some_and_all_that_match(staff: Staff
     seen = await operator.open("/console/dead")
     assert "ValueError: row #" in seen.words
     seen = await operator.open("/console/dead/list?error=ValueError:%20row%20%23")
-    assert (seen.text.count('type="checkbox"'), f"/console/dead/{other}" in seen.text) == (4, False)
+    assert (seen.text.count('name="id"'), f"/console/dead/{other}" in seen.text) == (4, False)
     seen = await operator.open(f"/console/dead/{letters[0]}")
     assert "worker/apply.py" in seen.words
     assert "hello" in seen.words
@@ -72,19 +72,17 @@ async def test_what_is_settled_between_the_question_and_the_answer_is_told(staff
     assert "not done twice" in (await operator.open(again.location)).words
 
 
-@pytest.mark.parametrize(
-    ("query", "status"),
-    [
-        ("", 400),
-        ("?id=x", 400),
-        ("?id=99999999", 409),
-        ("?all=yes", 409),
-        ("?thread=nothing", 400),
-        ("?account=x&all=yes", 404),
-    ],
-)
-async def test_a_form_without_a_tick_means_none(operator: Browsing, query: str, status: int) -> None:
-    assert (await operator.open(f"/console/dead/replay{query}")).status == status
+async def test_a_form_without_a_tick_means_none(operator: Browsing) -> None:
+    refused = {
+        "": 400,
+        "?id=x": 400,
+        "?id=99999999": 409,
+        "?all=yes": 409,
+        "?thread=nothing": 400,
+        "?account=x&all=yes": 404,
+    }
+    for query, status in refused.items():
+        assert (await operator.open(f"/console/dead/replay{query}")).status == status, query
 
 
 async def test_a_viewer_looks_and_does_not_act(staff: Staff, viewer: Browsing, operator: Browsing) -> None:

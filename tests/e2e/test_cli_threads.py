@@ -35,9 +35,8 @@ async def test_threads_are_found_page_by_page_and_told(
     assert (await threadmill("run", "list", "--waiting", "--json")).document == {"runs": [], "after": None}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
+async def test_what_is_asked_wrong_is_one_line(owner: Owner, threadmill: Threadmill) -> None:
+    wrong: list[tuple[list[str], int]] = [
         (["thread", "find", "--held", "--title", "x"], 2),
         (["thread", "find", "--title", "x" * 201], 2),
         (["thread", "find", "--after", "nonsense"], 2),
@@ -45,10 +44,7 @@ async def test_threads_are_found_page_by_page_and_told(
         (["run", "list", "--stuck", "--failed"], 2),
         (["run", "list", "--stuck", "--thread", "x"], 2),
         (["run", "list", "--status", "completed"], 2),
-    ],
-)
-async def test_what_is_asked_wrong_is_one_line(
-    owner: Owner, threadmill: Threadmill, arguments: list[str], code: int
-) -> None:
-    ended = await threadmill(*arguments)
-    assert (ended.code, ended.err.count("\n")) == (code, 1), ended
+    ]
+    for arguments, code in wrong:
+        ended = await threadmill(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (code, 1), ended

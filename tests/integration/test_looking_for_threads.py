@@ -76,6 +76,32 @@ async def test_threads_are_found_by_what_is_said_of_them(pool: asyncpg.Pool) -> 
     assert set(await titles(pool, Wanted(external_ref="order 7"))) == {mine[0], "Refund 1", "Refund 2", "Refund 3"}
 
 
+async def test_what_matches_far_behind_is_found_by_going_on(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await add_owner(pool)
+    threads = [await add_thread(pool, owner) for _ in range(9)]
+    sought = [threads[0].id, threads[4].id]
+    await pool.execute("update threads set title = 'Refund', held = true where id = any($1)", sought)
+    monkeypatch.setattr(search, "LOOKED", 2)
+    for wanted in (
+        Wanted(title="refund"),
+        Wanted(title="refund", account=owner.account),
+        Wanted(held=True, account=owner.account),
+        Wanted(archived=True),
+    ):
+        pages = 0
+
+        async def read(limit: int, after: str | None, wanted: Wanted = wanted) -> Page[Any]:
+            nonlocal pages
+            pages += 1
+            return (await search.find(pool, wanted, limit, after)).page
+
+        found = {thread.id for thread in await walk(read, 1)}
+        assert found == (set() if wanted.archived else set(sought)), wanted
+        assert pages > len(found) or wanted.held, wanted
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -154,7 +180,9 @@ async def test_deltas_of_a_message_are_one_entry_however_many(driver: Driver) ->
     assert (said.pieces, said.text and said.text.split()) == (50, [str(n) for n in range(50)])
 
 
-async def test_runs_are_listed_by_what_they_wait_for_and_how_they_ended(driver: Driver) -> None:
+async def test_runs_are_listed_by_what_they_wait_for_and_how_they_ended(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asking, asked, (request,) = await driver.asking()
     executing, at_work = await driver.executing(message())
     broken, failed = await driver.executing(message())
@@ -171,6 +199,7 @@ async def test_runs_are_listed_by_what_they_wait_for_and_how_they_ended(driver: 
     assert (ended.run.id, ended.run.error and ended.run.error.message) == (failed, "it <b>broke</b>")
     assert await walk(lambda limit, after: running.stuck(db, limit, after)) == []
     await make_stuck(db, asking, executing, idle)
+    monkeypatch.setattr(running, "LEASES", 1)
     found = await walk(lambda limit, after: running.stuck(db, limit, after), 1)
     assert {(one.thread, one.stuck) for one in found} == {
         (executing, Stuck.LOST),
