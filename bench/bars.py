@@ -122,8 +122,8 @@ def _neighbours(found: Results) -> Iterator[Bar]:
 def _observability(found: Results) -> Iterator[Bar]:
     if found.observability is not None:
         for variant, clients, _ in LOADS:
-            more = found.observability.more(variant)
-            yield Bar(f"metrics and logs: CPU a batch, {clients} clients, {variant}", more, MEASURING, "%", False)
+            share = found.observability.share(variant)
+            yield Bar(f"metrics and logs: of a batch's CPU, {clients} clients, {variant}", share, MEASURING, "%", False)
 
 
 def _hostile(found: Results) -> Iterator[Bar]:

@@ -159,7 +159,7 @@ class Service(Subject):
     owner: Owner
     partitions: int
     worker_port: int
-    measured = True  # False: its programs count nothing and say nothing (`bench.unmeasured`)
+    how = "measured"  # or `unmeasured`: nothing is counted or said; or `sampled`: the programs look at themselves
 
     @classmethod
     async def prepare(cls, stack: Stack) -> "Service":
@@ -235,9 +235,14 @@ class Service(Subject):
         await worker.until_ready(f"http://127.0.0.1:{self.worker_port}/readyz")
 
     def _run(self, program: str, env: Mapping[str, str], *args: str) -> Program:
-        if self.measured:
+        if self.how == "measured":
             return self._launch(program, program, env, *args)
-        return self._launch(program, "bench.unmeasured", {**env, "THREADMILL_BENCH": "unmeasured"}, program, *args)
+        told = "unmeasured" if self.how == "unmeasured" else str(self.counts_of(program))
+        return self._launch(program, f"bench.{self.how}", {**env, "THREADMILL_BENCH": told}, program, *args)
+
+    def counts_of(self, program: str) -> Path:
+        """Where a program that looks at itself writes what it saw."""
+        return self.stack.directory / f"{program}.counts"
 
     async def busy(self) -> bool:
         return bool(await self.db.fetchval(self.tables["waiting"]))
