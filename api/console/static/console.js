@@ -57,7 +57,7 @@
 
   // What a run says is told once: where the connection was lost, the page reads anew what was said meanwhile.
   document.addEventListener("htmx:sseOpen", (event) => {
-    if (!event.target.matches(".tail")) return;
+    if (!event.target.matches(".output")) return;
     if (event.target.dataset.opened) location.reload();
     event.target.dataset.opened = "yes";
   });
