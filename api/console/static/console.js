@@ -87,6 +87,10 @@
     }
   });
 
+  // On a phone the sections are a row that scrolls: the one that is open is seen.
+  const here = document.querySelector(".sections [aria-current]");
+  if (here) here.closest("nav").scrollLeft = here.offsetLeft - 80;
+
   // What is confirmed is sent once; the server sees to it as well.
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.once")) return;
