@@ -89,6 +89,7 @@ async def _listened_to(redis: object, keys: Keys) -> bool:
     return bool(listeners)
 
 
+@pytest.mark.slow
 async def test_a_quiet_worker_takes_no_run_and_ends_those_it_has(
     pool: asyncpg.Pool, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
