@@ -1,16 +1,18 @@
 """Dead letters: by their errors, one by one, and what is done to those that were chosen, or to all that match."""
 
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Values
 from shared import accounts
 from shared.audit import Actor
-from shared.errors import Conflict, InvalidRequest
+from shared.errors import Conflict, InvalidRequest, ThreadmillError
 from shared.ids import BatchId
 from shared.inspect import batches, deadletters
 from shared.inspect.actions import dead
+from shared.inspect.actions.dead import Told
 from shared.inspect.batches import BatchState
 from shared.inspect.counts import Count
 from shared.inspect.deadletters import Selection
@@ -19,6 +21,7 @@ from shared.inspect.threads import own_row
 HERE = "/console/dead"
 LIST = f"{HERE}/list"
 SHOWN = 50  # rows of a page
+LONGEST = 15.0  # seconds of one deed: some thousand letters; the console itself gives one up after 30
 _LONGEST_ID = 18  # digits: within a bigint
 
 
@@ -68,21 +71,38 @@ class Way:
     button: str
     does: tuple[str, ...]
     done: str
-    settle: Callable[[Look, Form, Actor, Selection], Awaitable[int]]
+    settle: Callable[[Look, Form, Actor, Selection, Told], Awaitable[int]]
     fields: tuple[Field, ...] = ()
     danger: bool = False
 
 
-async def _replay(look: Look, _: Form, actor: Actor, selection: Selection) -> int:
-    return await dead.replay(look.db, actor, selection)
+class OutOfTime(ThreadmillError):
+    """It was ended after its time: what it reached is done, the rest is as it was."""
 
 
-async def _discard(look: Look, form: Form, actor: Actor, selection: Selection) -> int:
-    return await dead.discard(look.db, actor, selection, form.get("reason", ""))
+@dataclass(slots=True)
+class _Watch:
+    """Ends a deed of very many before the browser gives up, and knows how far it came."""
+
+    begun: float = field(default_factory=time.monotonic)
+    done: int = 0
+
+    def tell(self, done: int) -> None:
+        self.done = done
+        if time.monotonic() - self.begun > LONGEST:
+            raise OutOfTime
 
 
-async def _skip(look: Look, _: Form, actor: Actor, selection: Selection) -> int:
-    return await dead.skip(look.db, actor, selection)
+async def _replay(look: Look, _: Form, actor: Actor, selection: Selection, tell: Told) -> int:
+    return await dead.replay(look.db, actor, selection, tell)
+
+
+async def _discard(look: Look, form: Form, actor: Actor, selection: Selection, tell: Told) -> int:
+    return await dead.discard(look.db, actor, selection, form.get("reason", ""), tell)
+
+
+async def _skip(look: Look, _: Form, actor: Actor, selection: Selection, tell: Told) -> int:
+    return await dead.skip(look.db, actor, selection, tell)
 
 
 REPLAY = Way(
@@ -130,7 +150,13 @@ def deed(way: Way) -> Deed:
         return Question(f"{way.button} {what}?", says, way.button, _back(look), what, way.fields, way.danger)
 
     async def do(look: Look, form: Form, actor: Actor) -> Done:
-        reached = await way.settle(look, form, actor, await _selection(look))
+        selection, watch = await _selection(look), _Watch()
+        try:
+            reached = await way.settle(look, form, actor, selection, watch.tell)
+        except OutOfTime:
+            return Done(
+                f"{watch.done:,} dead letters were {way.done}. There are more: do it again to go on.", _back(look)
+            )
         if not reached:
             return Done(f"Nothing was {way.done}: somebody settled them meanwhile, or skipped them before.", HERE)
         return Done(f"{reached:,} dead letter{'s were' if reached != 1 else ' was'} {way.done}.", HERE)

@@ -3,6 +3,7 @@
 import asyncpg
 import pytest
 
+from api.console import deadletters
 from shared.failures import kind_of
 from shared.ids import BatchId
 from tests.console.browsing import Browsing
@@ -70,6 +71,25 @@ async def test_what_is_settled_between_the_question_and_the_answer_is_told(staff
     assert "Nothing was replayed" in (await operator.open(answer.location)).words
     again = await operator.submit(question, question.form())
     assert "not done twice" in (await operator.open(again.location)).words
+
+
+async def test_very_many_are_settled_in_several_goes(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await add_owner(staff.service.pool)
+    await staff.service.pool.execute(
+        "insert into batches (partition, id, ref, thread, account, token, events, attempts, blocked, parked_at,"
+        " error_kind) select 1, nextval('batch_ids'), gen_random_uuid(), gen_random_uuid(), $1, $2, '[]', 5, true,"
+        " now() - interval '1 hour', 'many' from generate_series(1, 130) n",
+        *(owner.account, owner.token),
+    )
+    monkeypatch.setattr(deadletters, "LONGEST", 0.0)
+    seen = await operator.confirm("/console/dead/replay?error=many&all=yes")
+    assert (seen.status, "100 dead letters were replayed. There are more" in seen.words) == (200, True)
+    entry = await staff.service.pool.fetchrow("select touched, result from audit")
+    assert (entry["touched"], entry["result"].startswith("failed: It was ended after its time")) == (100, True)
+    monkeypatch.undo()
+    assert "30 dead letters were replayed." in (await operator.confirm("/console/dead/replay?error=many&all=yes")).words
 
 
 async def test_a_form_without_a_tick_means_none(operator: Browsing) -> None:
