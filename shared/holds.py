@@ -83,11 +83,10 @@ async def release(db: Database, partition: int, thread: ThreadId) -> bool:
     """
     async with locked(db, partition, thread) as connection:
         row = await _find(connection, partition, thread)
-        if row["held"] and row["hold"] is None:
-            raise Conflict(f"A dead letter holds the thread {thread}: replay, discard or skip it.")
         await connection.execute(SQL["let_go"], partition, thread)
-        await lift(connection, partition, thread)
-        return row["hold"] is not None
+        if await lift(connection, partition, thread) and row["hold"] is None:
+            raise Conflict(f"A dead letter holds the thread {thread}: replay, discard or skip it.")
+        return bool(row["held"])
 
 
 def checked(reason: str) -> str:

@@ -101,6 +101,11 @@ async def test_a_hand_and_a_dead_letter_hold_a_thread_each_by_itself(pool: async
     assert (found.thread.held, found.hold) == (True, None), "the dead letter holds it still"
 
 
+async def test_a_thread_that_is_held_by_nothing_any_more_can_be_released(pool: asyncpg.Pool) -> None:
+    thread = await add_thread(pool, await add_owner(pool), held=True)
+    assert [await threads.release(pool, ANNA, thread.id) for _ in range(2)] == [1, 0]
+
+
 async def test_a_delete_passes_a_hand_and_takes_it_away(driver: Driver) -> None:
     thread = await driver.create()
     await threads.hold(driver.pool, ANNA, thread, "asked by legal")
