@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from api import budgets
 from api.dialects.operations import Dialect, Operation
 from api.reference.files import DIALECTS
 from shared.keys import Keys
@@ -23,6 +24,12 @@ from tests.watch import until
 SLOW = 0.001  # requests a second: none comes back while a test runs
 KEY = {"Idempotency_Key": "once"}
 ASYNC = {"Prefer": "respond-async"}
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy is no Redis that is away."""
+    monkeypatch.setattr(budgets, "TIMEOUT", 10.0)
 
 
 @pytest.fixture
