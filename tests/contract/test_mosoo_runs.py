@@ -9,9 +9,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from api.dialects.mosoo import answers, models
-from shared import deadletters, ids
+from shared import ids
+from shared.audit import command_line
 from shared.events import RunRetried, UserInterrupt, dump
-from shared.ids import RunId, ThreadId, Ulid
+from shared.ids import BatchId, RunId, ThreadId, Ulid
+from shared.inspect.actions import dead
+from shared.inspect.deadletters import Selection
 from shared.reports import RunLeased
 from tests.contract.shapes import differences
 from tests.driver import report
@@ -218,7 +221,7 @@ async def test_an_edit_that_an_operator_discards_had_no_effect(service: Service,
             " where applied_at is null returning id"
         )
         await db.execute("update threads set held = true where id = $1", thread)
-        await deadletters.discard(db, str(batch), "it was only a test")
+        await dead.discard(db, command_line(), Selection(ids=(BatchId(batch),)), "it was only a test")
     reply = await sent
     assert reply.error[:2] == (409, "readiness_blocked")
     assert [text for _, _, text in await said(client, thread)] == ["a"]

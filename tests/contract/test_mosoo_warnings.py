@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from shared import deadletters, ids
+from shared import ids
+from shared.audit import command_line
 from shared.effects import WarningCode
+from shared.ids import BatchId
+from shared.inspect.actions import dead
+from shared.inspect.deadletters import Selection
 from shared.models import BusyPolicy
 from shared.settings import Settings
 from tests.pipeline import PARTITIONS, running_crew
@@ -162,7 +166,7 @@ async def test_a_discarded_batch_says_so_to_its_sender(settings: Settings) -> No
         assert parked.error[:2] == (409, "idempotency_conflict")
         assert "parked as a dead letter" in parked.error[2]
         async with service.pool.acquire() as db:
-            await deadletters.discard(db, str(batch), "it was only a test")
+            await dead.discard(db, command_line(), Selection(ids=(BatchId(batch),)), "it was only a test")
         reply = await outcome(client, thread, message("poison"))
     assert (runs(reply), [code for code, _, _ in warned(reply)]) == ([None], ["batch_discarded"])
 
