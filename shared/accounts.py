@@ -18,7 +18,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
 from shared.inspect.page import EPOCH, FIRST, Id, Moment, Page, cut, key_of
 from shared.models import OPERATORS, BusyPolicy, OnExpired, TokenKind
-from shared.tokens import Secret
+from shared.tokens import Loan, Secret
 
 _LONGEST_RUN = 31_536_000  # seconds: a year
 _LONGEST_LIFE = 10 * _LONGEST_RUN  # seconds; who wants more wants one that is revoked
@@ -44,6 +44,7 @@ class Token:
     created_at: datetime
     expires_at: datetime | None  # None: it lives until it is revoked
     revoked_at: datetime | None
+    lent_by: TokenId | None  # the operator's that lent it, and with which it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ async def create_token(
     *,
     life: float | None = None,
     id_: TokenId | None = None,
+    loan: Loan | None = None,
 ) -> CreatedToken:
     """A new secret and its token, which ends after `life` seconds or when it is revoked. An operator's has no account,
     every other one has. Raises InvalidRequest, NotFound.
@@ -110,7 +112,7 @@ async def create_token(
     if life is not None and not 0 < life <= _LONGEST_LIFE:
         raise InvalidRequest(f"A token lives more than 0 and at most {_LONGEST_LIFE} seconds.")
     secret = tokens.mint()
-    return CreatedToken(await _keep_token(db, account, kind, name, secret, life=life, id_=id_), secret)
+    return CreatedToken(await _keep_token(db, account, kind, name, secret, life=life, id_=id_, loan=loan), secret)
 
 
 async def import_token(db: Database, account: AccountId, secret: str, name: str = "") -> Token:
@@ -133,11 +135,8 @@ async def list_tokens(
     (beyond,) = key_of(after, Id)
     kinds = list(TokenKind) if kind is None else [kind]
     states = [False, True] if revoked is None else [revoked]
-    arguments = (kinds, states, beyond or FIRST, limit + 1)
-    sql = statements("tokens")
-    rows = await (
-        db.fetch(sql["list"], *arguments) if account is None else db.fetch(sql["list_of"], *arguments, account)
-    )
+    name, of = ("list", ()) if account is None else ("list_of", (account,))
+    rows = await db.fetch(statements("tokens")[name], kinds, states, beyond or FIRST, limit + 1, *of)
     return cut([_token(row) for row in rows], limit, lambda token: (token.id,))
 
 
@@ -150,7 +149,7 @@ async def find_token(db: Database, token: TokenId) -> Token:
 
 
 async def revoke_token(db: Database, token: TokenId) -> Token:
-    """Ends a token for good; processes see it within `token_cache` seconds. Raises NotFound."""
+    """Ends a token for good, and those that it lent; processes see it within `token_cache` seconds. Raises NotFound."""
     row = await db.fetchrow(statements("tokens")["revoke"], token)
     if row is None:
         raise NotFound(f"There is no token {token}.")
@@ -191,11 +190,8 @@ async def list_agents(
 ) -> Page[Agent]:
     """Of one account, or all of them; the oldest first."""
     at, beyond = key_of(after, Moment, Id)
-    arguments = (at or EPOCH, beyond or FIRST, limit + 1)
-    sql = statements("agents")
-    rows = await (
-        db.fetch(sql["list"], *arguments) if account is None else db.fetch(sql["list_of"], *arguments, account)
-    )
+    name, of = ("list", ()) if account is None else ("list_of", (account,))
+    rows = await db.fetch(statements("agents")[name], at or EPOCH, beyond or FIRST, limit + 1, *of)
     return cut([agent_of(row) for row in rows], limit, lambda agent: (agent.created_at, agent.id))
 
 
@@ -257,11 +253,13 @@ async def _keep_token(
     *,
     life: float | None = None,
     id_: TokenId | None = None,
+    loan: Loan | None = None,
 ) -> Token:
     owner = None if account is None else (await find_account(db, account)).id
     row = await db.fetchrow(
         statements("tokens")["create"],
         *(id_ or ids.mint(), owner, kind, printable(name), secret.digest, secret.prefix, life),
+        *((loan.by, loan.to) if loan else (None, None)),
     )
     if row is None:
         raise Conflict(f"The token {secret.prefix}… is known already.")

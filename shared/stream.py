@@ -89,7 +89,7 @@ async def current_run(source: Source, partition: int, thread: ThreadId) -> RunId
 
 
 async def revoked(source: Source, tokens: Sequence[TokenId]) -> set[TokenId]:
-    """Those of these tokens that were revoked."""
+    """Those of these tokens that were revoked, or whose time is over."""
     return {row["id"] for row in await source.fetch(SQL["revoked"], tokens)}
 
 

@@ -11,6 +11,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from shared.errors import InvalidRequest
+from shared.ids import TokenId
 from shared.models import TokenKind
 
 OURS = "mst_"
@@ -35,6 +36,14 @@ class Secret:
         """What may be shown: the kind and the first characters."""
         match = _SHAPE.fullmatch(self.text)
         return self.text[: len(match[1] if match else "") + _SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """Whose token lends another one, and to which login (the digest of its cookie): it ends with either."""
+
+    by: TokenId
+    to: bytes
 
 
 def mint() -> Secret:

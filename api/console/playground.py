@@ -23,6 +23,7 @@ from shared.ids import TokenId
 from shared.inspect import named, threads
 from shared.inspect.actions import tokens
 from shared.models import TokenKind
+from shared.tokens import Loan
 
 NAME = "playground"  # of the tokens that it lends
 LIFE = 3600.0  # seconds: as long as somebody tries things out
@@ -98,9 +99,10 @@ class Playground:
         if not visit.who.may_act:
             raise Forbidden(_READ_ONLY)
         life = min(LIFE, max(visit.who.ends - time.monotonic(), _SHORTEST))  # not beyond the login
+        loan = Loan(visit.who.token, visit.who.digest)
         async with self._console.servers.connection() as db:
             account = await accounts.find_account(db, visit.form.get("account", ""))
-            made = await tokens.create(db, visit.who.actor, account.id, TokenKind.HUMAN_PAT, NAME, life)
+            made = await tokens.create(db, visit.who.actor, account.id, TokenKind.HUMAN_PAT, NAME, life, loan)
         proof = guard.sign(visit.who.cookie, _lent(made.token.id))
         return {"id": made.token.id, "proof": proof, "secret": made.secret.text, "seconds": life}
 

@@ -106,7 +106,7 @@ async def _ask_revoke(look: Look) -> Question:
         says=(
             f"{token.name or 'Without a name'}, of kind {token.kind}. It is refused everywhere within 30 seconds, and"
             " there is no way back: who uses it needs another one.",
-            "Logins to the console that came with it end.",
+            "Logins to the console that came with it end, and so do tokens that the playground was lent there.",
         ),
         touches="1 token",
         button="Revoke",

@@ -162,9 +162,10 @@ def _show(found: list[Token]) -> None:
             words.moment(t.created_at),
             words.moment(t.expires_at),
             words.moment(t.revoked_at),
+            t.lent_by or "",
         )
         for t in found
     ]
     context.print_table(
-        ["id", "secret", "kind", "name", "account", "created (UTC)", "ends (UTC)", "revoked (UTC)"], rows
+        ["id", "secret", "kind", "name", "account", "created (UTC)", "ends (UTC)", "revoked (UTC)", "lent by"], rows
     )

@@ -6,7 +6,10 @@ import pytest
 
 from api.console import guard
 from shared import accounts, ids
+from shared import stream as logs
+from shared.db.statements import statements
 from shared.models import TokenKind
+from shared.tokens import Loan, Secret
 from tests.console.browsing import Browsing, Seen
 from tests.console.conftest import Staff
 from tests.service import Client
@@ -61,6 +64,49 @@ async def test_a_lent_token_ends_with_the_login(staff: Staff, client: Client) ->
     assert 500 < told["seconds"] <= 600
     query = "select extract(epoch from expires_at - now())::float8 from tokens where id = $1"
     assert 500 < await staff.service.pool.fetchval(query, told["id"]) <= 600
+
+
+async def lend(staff: Staff, client: Client) -> tuple[accounts.CreatedToken, Browsing, dict[str, Any]]:
+    admin = await accounts.create_token(staff.service.pool, None, TokenKind.ADMIN)
+    browsing = await staff.browsing(admin.secret.text)
+    return admin, browsing, (await post(browsing, "token", account=client.account)).json
+
+
+async def lets_in(staff: Staff, secret: str) -> bool:
+    """At this moment, behind what processes remember of it."""
+    return await staff.service.pool.fetchrow(statements("reads")["caller"], Secret(secret).digest) is not None
+
+
+async def test_a_lent_token_ends_with_its_lenders(staff: Staff, client: Client) -> None:
+    pool = staff.service.pool
+    (admin, _, told), (_, _, others) = await lend(staff, client), await lend(staff, client)
+    assert (await accounts.find_token(pool, told["id"])).lent_by == admin.token.id
+    assert await lets_in(staff, told["secret"])
+    await pool.execute("update tokens set expires_at = clock_timestamp() where id = $1", admin.token.id)
+    assert not await lets_in(staff, told["secret"])
+    assert await logs.revoked(pool, [told["id"], others["id"]]) == {told["id"]}
+    await accounts.revoke_token(pool, admin.token.id)
+    assert (await accounts.find_token(pool, told["id"])).revoked_at is not None
+    assert await lets_in(staff, others["secret"])
+
+
+async def test_a_lent_token_ends_with_the_login_it_was_lent_to(staff: Staff, client: Client) -> None:
+    _, browsing, told = await lend(staff, client)
+    assert await lets_in(staff, told["secret"])
+    csrf = guard.sign(browsing.cookies["threadmill_console"], guard.CSRF)
+    assert (await browsing.call("POST", "/console/logout", {"csrf": csrf})).status == 303
+    assert not await lets_in(staff, told["secret"])
+    assert (await accounts.find_token(staff.service.pool, told["id"])).revoked_at is not None
+
+
+async def test_what_is_lent_while_its_lender_is_revoked_lets_nobody_in(staff: Staff, client: Client) -> None:
+    pool = staff.service.pool
+    admin, _, _ = await lend(staff, client)
+    await accounts.revoke_token(pool, admin.token.id)
+    login = await pool.fetchval("select digest from console_sessions where token = $1", admin.token.id)
+    loan = Loan(admin.token.id, login)
+    late = await accounts.create_token(pool, client.account, TokenKind.HUMAN_PAT, life=60, loan=loan)
+    assert not await lets_in(staff, late.secret.text)
 
 
 async def test_a_viewer_is_lent_nothing(staff: Staff, viewer: Browsing, client: Client) -> None:

@@ -24,8 +24,11 @@ where s.digest = $1
   and (t.expires_at is null or t.expires_at > clock_timestamp());
 
 -- name: close
--- Ends a login. Argument: SHA-256 of the cookie.
-delete from console_sessions where digest = $1;
+-- Ends a login, and the tokens that were lent to it. Argument: SHA-256 of the cookie.
+with closed as (
+    delete from console_sessions where digest = $1
+)
+update tokens set revoked_at = now() where lent_to = $1 and revoked_at is null;
 
 -- name: forget
 -- Removes logins that are over, with what was confirmed in them. Argument: how many at most.

@@ -1,10 +1,11 @@
 -- name: caller
--- Whose token has this digest, unless it was revoked or its time is over, and what limits it has. Argument: digest.
+-- Whose token has this digest, unless it was revoked or its time is over, and what limits it has: one that was lent is
+-- over with its lender's token and login. Argument: digest.
 select t.id as token, t.account, t.kind, t.digest, t.rate as token_rate, t.burst as token_burst,
        a.rate as account_rate, a.burst as account_burst, a.in_flight
-from tokens t
+from live_tokens t
 left join accounts a on a.id = t.account
-where t.digest = $1 and t.revoked_at is null and (t.expires_at is null or t.expires_at > clock_timestamp());
+where t.digest = $1;
 
 -- name: agent
 -- What a request needs to know of an agent. Argument: id.

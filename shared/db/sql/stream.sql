@@ -48,7 +48,7 @@ order by seq
 limit 1;
 
 -- name: revoked
--- Those of these tokens that were revoked. Argument: ids.
+-- Those of these tokens that were revoked, or whose time is over. Argument: ids.
 select asked.id
 from unnest($1::uuid[]) as asked (id)
-where not exists (select from tokens where tokens.id = asked.id and revoked_at is null);
+where not exists (select from live_tokens where live_tokens.id = asked.id);

@@ -1,10 +1,10 @@
 -- name: create
 -- A new token; no row where the same secret is known already. Arguments: id, account or null, kind, name, digest,
--- prefix, seconds that it lives or null.
-insert into tokens (id, account, kind, name, digest, prefix, expires_at)
-values ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7::float8 * interval '1 second')
+-- prefix, seconds that it lives or null, whose token lends it or null, the digest of the login it is lent to or null.
+insert into tokens (id, account, kind, name, digest, prefix, expires_at, lent_by, lent_to)
+values ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7::float8 * interval '1 second', $8, $9)
 on conflict (digest) do nothing
-returning id, account, kind, name, prefix, created_at, expires_at, revoked_at;
+returning id, account, kind, name, prefix, created_at, expires_at, revoked_at, lent_by;
 
 -- name: list
 -- Tokens of some kinds, revoked or not, the oldest first: of each kind and state the first ones, by ranges of an index whose
@@ -14,7 +14,7 @@ select t.*
 from unnest($1::text[]) k (kind)
 cross join unnest($2::boolean[]) s (revoked)
 cross join lateral (
-    select id, account, kind, name, prefix, created_at, expires_at, revoked_at
+    select id, account, kind, name, prefix, created_at, expires_at, revoked_at, lent_by
     from tokens
     where (kind, (revoked_at is not null), id) > (k.kind, s.revoked, $3::uuid)
       and (kind, (revoked_at is not null), id) <= (k.kind, s.revoked, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -30,7 +30,7 @@ select t.*
 from unnest($1::text[]) k (kind)
 cross join unnest($2::boolean[]) s (revoked)
 cross join lateral (
-    select id, account, kind, name, prefix, created_at, expires_at, revoked_at
+    select id, account, kind, name, prefix, created_at, expires_at, revoked_at, lent_by
     from tokens
     where (account, kind, (revoked_at is not null), id) > ($5::uuid, k.kind, s.revoked, $3::uuid)
       and (account, kind, (revoked_at is not null), id)
@@ -43,13 +43,16 @@ limit $4;
 
 -- name: find
 -- One token. Argument: id.
-select id, account, kind, name, prefix, created_at, expires_at, revoked_at
+select id, account, kind, name, prefix, created_at, expires_at, revoked_at, lent_by
 from tokens
 where id = $1;
 
 -- name: revoke
--- Ends a token; one that was revoked before keeps its time. Argument: id.
+-- Ends a token, and those that were lent with it; one that was revoked before keeps its time. Argument: id.
+with lent as (
+    update tokens set revoked_at = now() where lent_by = $1 and revoked_at is null
+)
 update tokens
 set revoked_at = coalesce(revoked_at, now())
 where id = $1
-returning id, account, kind, name, prefix, created_at, expires_at, revoked_at;
+returning id, account, kind, name, prefix, created_at, expires_at, revoked_at, lent_by;
