@@ -22,11 +22,12 @@ from api.console.live import OVER, Live, TooManyViewers, Viewer, digest_of
 from api.console.navigation import Section
 from api.console.pages import Deed, Look, Page
 from api.console.rendering import Rendering
-from api.console.servers import PostgresAway, Servers
+from api.console.servers import Busy, PostgresAway, Servers
 from api.console.sessions import Sessions
 from api.console.visit import LIVE, SESSION, Visit
 from api.sse import CONNECTED, Outlet
 from shared.errors import Forbidden, InternalError, InvalidRequest, NotFound, ServiceInactive, ThreadmillError
+from shared.logs import Seldom
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ class Console:
         self.files = files
         self._rendering = Rendering(files.address)
         self.live = Live()
+        self._complain = Seldom(log)
         self._sections: tuple[Section, ...] = ()
 
     def serves(self, routes: list[web.RouteDef]) -> list[web.RouteDef]:
@@ -136,7 +138,7 @@ class Console:
         """Who asks for a stream; nobody where that can't be known: its page says more when it is loaded again."""
         try:
             return await self.sessions.find(request.cookies.get(SESSION, ""))
-        except PostgresAway:
+        except (PostgresAway, Busy):
             return None
 
     async def _stream(self, page: Page, visit: Visit, outlet: Outlet) -> None:
@@ -149,7 +151,7 @@ class Console:
         async def goes_on() -> bool:
             try:
                 return await self.sessions.find(who.cookie) is not None
-            except PostgresAway:
+            except (PostgresAway, Busy):
                 return False
 
         try:
@@ -250,7 +252,10 @@ class Console:
         return await inner(visit)
 
     async def _refuse(self, visit: Visit, error: ThreadmillError) -> web.Response:
-        say = log.warning if visit.request.method == "POST" or error.status >= 500 else log.info
+        grave = visit.request.method == "POST" or error.status >= 500
+        say: Callable[..., Any] = log.warning if grave else log.info
+        if isinstance(error, Busy):  # as often as strangers like
+            say = self._complain
         who = visit.operator.shown if visit.operator is not None else None
         say("console request refused", request_id=visit.request[edge.ID], status=error.status, operator=who)
         titles = {

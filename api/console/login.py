@@ -14,7 +14,7 @@ from api import edge
 from api.console import guard
 from api.console.console import Console, finish
 from api.console.forms import read_form
-from api.console.servers import PostgresAway
+from api.console.servers import Busy, PostgresAway
 from api.console.sessions import LIFE, Operator
 from api.console.throttle import Throttle
 from api.console.visit import SESSION, THEME, THEMES, Visit
@@ -46,6 +46,8 @@ class Login:
             await self._console.servers.look()
         except PostgresAway:
             return await self._form(request, to, None, 503)
+        except Busy:
+            log.debug("a login form was given without a look")
         return await self._form(request, to)
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
@@ -60,6 +62,8 @@ class Login:
             operator = await self._open(form.get("token", "").strip())
         except PostgresAway:
             return await self._form(request, to, None, 503)
+        except Busy as error:
+            return await self._form(request, to, error.message, error.status)
         except ThreadmillError as error:
             self._throttle.failed(address)
             log.warning("console login refused", address=address, reason=error.message, request_id=request[edge.ID])
@@ -73,8 +77,8 @@ class Login:
         try:
             await self._console.sessions.close(visit.who.cookie)
             log.info("console logout", operator=visit.who.shown)
-        except PostgresAway:  # the browser forgets it all the same
-            log.warning("console logout while Postgres is away", operator=visit.who.shown)
+        except (PostgresAway, Busy) as error:  # the browser forgets it all the same
+            log.warning("console logout without Postgres", error=repr(error), operator=visit.who.shown)
         response.del_cookie(SESSION, path="/", httponly=True, samesite="Strict", secure=guard.is_secure(visit.request))
         return response
 
@@ -111,7 +115,7 @@ class Login:
         if former := request.cookies.get(SESSION, ""):
             try:
                 await self._console.sessions.close(former)
-            except PostgresAway:
+            except (PostgresAway, Busy):
                 log.info("a former session was left to its time")
 
     async def _form(

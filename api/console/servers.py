@@ -1,6 +1,8 @@
 """The console's own way to Postgres and Redis: few connections, every wait bounded, and what is away is said.
 
-They are not the api's: however much an operator reads, no client waits for a connection because of it.
+They are not the api's: however much an operator reads, no client waits for a connection because of it. They are not
+strangers' either: who is not known yet waits in a line of its own, for one of them. That ours are all taken is never
+told as a Postgres that is away.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ DEEDS = 2  # that do what was confirmed, which may take long
 CONNECTIONS = LOOKS + DEEDS + 1  # one is always left for those who ask
 PATIENCE = 2.0  # seconds for a connection, and again for all that a page reads
 DEED_PATIENCE = 30.0  # seconds for what an operator confirmed: it may reach many rows
+STRANGERS_PATIENCE = 0.5  # seconds in the line of those who are not known yet: some hundred looks
 _REDIS_PATIENCE = 0.5  # seconds of one command
 _CANCEL_TIMEOUT = 0.5  # seconds for Postgres to end a statement that was given up; then its connection goes too
 _REMEMBERED = 1.0  # seconds for which nobody asks again whether a server is away
@@ -37,7 +40,7 @@ class PostgresAway(ServiceInactive):
 
 
 class Busy(ServiceInactive):
-    """Others are doing things that take long. Nothing was done: try again in a moment."""
+    """Too many ask at once, or others are doing things that take long. Nothing was done: try again in a moment."""
 
 
 class TookLong(ServiceInactive):
@@ -49,8 +52,11 @@ class Servers:
         self._pool = pool
         self.redis = redis
         self._postgres_away_until = 0.0
+        self._postgres_seen_at = float("-inf")
         self._redis_seen_at = float("-inf")
         self._redis_away = False
+        self._free = asyncio.Semaphore(CONNECTIONS)
+        self._strangers = asyncio.Semaphore(1)
         self._doing = asyncio.Semaphore(DEEDS)
         self._say = Seldom(log)
 
@@ -65,14 +71,28 @@ class Servers:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for what is read, for at most `PATIENCE`. Raises PostgresAway."""
+        """A connection for what is read, for at most `PATIENCE`. Raises PostgresAway, Busy."""
         async with self._lent(PATIENCE) as db:
+            yield db
+
+    @asynccontextmanager
+    async def for_stranger(self) -> AsyncIterator[asyncpg.Connection]:
+        """The one connection that those share who are not known yet. Raises PostgresAway, Busy."""
+        if self.postgres_away:
+            raise PostgresAway
+        async with _turn(self._strangers, STRANGERS_PATIENCE), self._lent(PATIENCE) as db:
             yield db
 
     @asynccontextmanager
     async def _lent(self, patience: float) -> AsyncIterator[asyncpg.Connection]:
         if self.postgres_away:
             raise PostgresAway
+        async with _turn(self._free, PATIENCE), self._opened(patience) as db:
+            yield db
+
+    @asynccontextmanager
+    async def _opened(self, patience: float) -> AsyncIterator[asyncpg.Connection]:
+        """One of the pool's, of which one is free now: what takes long here is Postgres."""
         limit: asyncio.Timeout | None = None
         try:
             connection = await self._pool.acquire(timeout=PATIENCE)
@@ -91,21 +111,16 @@ class Servers:
     @asynccontextmanager
     async def deed(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for what was confirmed, for at most `DEED_PATIENCE`. Raises PostgresAway, Busy, TookLong."""
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await self._doing.acquire()
-        except TimeoutError:
-            raise Busy from None
-        try:
-            async with self._lent(DEED_PATIENCE) as db:
-                yield db
-        finally:
-            self._doing.release()
+        async with _turn(self._doing, PATIENCE), self._lent(DEED_PATIENCE) as db:
+            yield db
 
     async def look(self) -> None:
-        """Raises PostgresAway."""
-        async with self.connection() as db:
+        """Whether Postgres answers, for anybody who asks; seen at most once a second. Raises PostgresAway, Busy."""
+        if time.monotonic() - self._postgres_seen_at < _REMEMBERED:
+            return
+        async with self.for_stranger() as db:
             await db.execute("select")
+            self._postgres_seen_at = time.monotonic()
 
     async def redis_away(self) -> bool:
         """Asked at most once a second."""
@@ -121,6 +136,20 @@ class Servers:
         except REDIS_AWAY:
             return False
         return True
+
+
+@asynccontextmanager
+async def _turn(gate: asyncio.Semaphore, patience: float) -> AsyncIterator[None]:
+    """Raises Busy."""
+    try:
+        async with asyncio.timeout(patience):
+            await gate.acquire()
+    except TimeoutError:
+        raise Busy from None
+    try:
+        yield
+    finally:
+        gate.release()
 
 
 async def open_servers(settings: Settings) -> Servers:

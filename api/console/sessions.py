@@ -1,11 +1,13 @@
 """Who is logged in. A session is 256 random bits in a cookie; Postgres keeps their SHA-256, and which token it was.
 
 Each process asks again after `TRUST` seconds, so that a revoked token ends its sessions everywhere within that. While
-Postgres is away a session that this process knows goes on: it can read nothing there, and change nothing. Refused here:
-clients' tokens, and a cookie that was there before the login.
+Postgres is away a session that this process knows goes on: it can read nothing there, and change nothing. Who is not
+known waits with other strangers, and takes nothing from those who are. Refused here: clients' tokens, and a cookie that
+was there before the login.
 """
 
 import hashlib
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from api.console.servers import PostgresAway, Servers
+from api.console.servers import Busy, PostgresAway, Servers
 from shared.audit import Actor, Via
 from shared.db.statements import statements
 from shared.errors import Forbidden, Unauthenticated
@@ -25,9 +27,12 @@ SQL = statements("console")
 
 LIFE = 12 * 3600.0  # seconds: a shift
 TRUST = 5.0  # seconds; a revoked token is to be out within 30
+_BUSY_TRUST = 20.0  # seconds, while too much is asked to look: with `TRUST` still within those 30
 _KNOWN = 1_000  # sessions that a process remembers
 _FORGET = 100  # sessions that are over, removed with each login
-_LONGEST = 64  # characters of a cookie of ours
+_UNKNOWN = 10_000  # cookies that a process remembers to be nobody's
+_UNKNOWN_FOR = 1.0  # seconds
+_SHAPE = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # 32 bytes; what looks otherwise is none of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +67,12 @@ class Sessions:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._known: OrderedDict[bytes, tuple[Operator, float]] = OrderedDict()  # and when it was looked up
+        self._unknown: OrderedDict[bytes, float] = OrderedDict()  # until when it is not looked up again
 
     async def open(self, secret: Secret) -> Operator:
-        """A new session for a token of an operator's. Raises Unauthenticated, Forbidden, PostgresAway."""
+        """A new session for a token of an operator's. Raises Unauthenticated, Forbidden, PostgresAway, Busy."""
         cookie = secrets.token_urlsafe(32)
-        async with self._servers.connection() as db:
+        async with self._servers.for_stranger() as db:
             row = await db.fetchrow(SQL["operator"], secret.digest)
             if row is None:
                 raise Unauthenticated("This token is unknown, or was revoked, or its time is over.")
@@ -77,27 +83,48 @@ class Sessions:
         return self._keep(cookie, row, left)
 
     async def find(self, cookie: str) -> Operator | None:
-        """Who has this cookie; None where its session is over. Raises PostgresAway where this process can't know."""
-        if not cookie or len(cookie) > _LONGEST:
+        """Who has this cookie; None where its session is over. Raises PostgresAway, Busy where nobody can know."""
+        if not _SHAPE.match(cookie):
             return None
-        known = self._known.get(_digest(cookie))
-        now = time.monotonic()
-        if known is not None and now < known[1] + TRUST and now < known[0].ends:
-            return known[0]
+        digest, now = _digest(cookie), time.monotonic()
+        if (known := self._known.get(digest)) is None:
+            return await self._meet(cookie, digest, now)
+        operator, looked = known
+        if now >= operator.ends:
+            del self._known[digest]
+            return None
+        return operator if now < looked + TRUST else await self._look_again(operator, digest, looked)
+
+    async def _meet(self, cookie: str, digest: bytes, now: float) -> Operator | None:
+        """Looks up whom this process does not know."""
+        if now < self._unknown.get(digest, 0.0):
+            return None
+        async with self._servers.for_stranger() as db:
+            row = await db.fetchrow(SQL["session"], digest)
+        if row is not None:
+            return self._keep(cookie, row, row["left"])
+        self._unknown[digest] = now + _UNKNOWN_FOR
+        while len(self._unknown) > _UNKNOWN:
+            self._unknown.popitem(last=False)
+        return None
+
+    async def _look_again(self, operator: Operator, digest: bytes, looked: float) -> Operator | None:
         try:
             async with self._servers.connection() as db:
-                row = await db.fetchrow(SQL["session"], _digest(cookie))
+                row = await db.fetchrow(SQL["session"], digest)
         except PostgresAway:
-            if known is not None and now < known[0].ends:
-                return known[0]
+            return operator
+        except Busy:
+            if time.monotonic() < looked + _BUSY_TRUST:
+                return operator
             raise
         if row is None:
-            self._known.pop(_digest(cookie), None)
+            self._known.pop(digest, None)
             return None
-        return self._keep(cookie, row, row["left"])
+        return self._keep(operator.cookie, row, row["left"])
 
     async def close(self, cookie: str) -> None:
-        """Ends a session here at once, and elsewhere within `TRUST` seconds. Raises PostgresAway."""
+        """Ends a session here at once, and elsewhere within `TRUST` seconds. Raises PostgresAway, Busy."""
         self._known.pop(_digest(cookie), None)
         async with self._servers.connection() as db:
             await db.execute(SQL["close"], _digest(cookie))

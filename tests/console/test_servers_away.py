@@ -1,13 +1,15 @@
 """Postgres or Redis away: the console still loads, within seconds, and says so."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 
 import pytest
 
-from api.console import sessions
+from api.console import servers, sessions
 from shared.settings import Settings
-from tests.console.browsing import Seen
+from tests.console.browsing import Browsing, Seen
 from tests.console.conftest import staff_of
 from tests.proxy import wire_to
 from tests.service import running_service
@@ -16,6 +18,11 @@ from tests.watch import until
 WAIT = (
     "select count(*) = 2 from pg_stat_activity"
     " where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into audit%'"
+)
+COOKIE = "threadmill_console"
+STRANGER_WAITS = (
+    "select count(*) = 1 from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock' and query like '%console_sessions%'"
 )
 BOUND = 3.5  # seconds: two of them for Postgres, and what a busy machine adds
 
@@ -52,7 +59,9 @@ async def test_a_postgres_that_hangs_is_told_to_those_who_are_known_and_to_those
                 assert (seen.status, "Postgres is away" in seen.words) == (503, True)
             seen = await in_time(stranger.submit(seen, seen.form("/console/login"), {"token": staff.admin}))
             assert (seen.status, "Postgres is away" in seen.words) == (503, True)
-            stranger.cookies["threadmill_console"] = "of-another-process"
+            stranger.cookies["threadmill_console"] = secrets.token_urlsafe(
+                32
+            )  # of another process, as far as this one knows
             seen = await in_time(stranger.open("/console"))
             assert (seen.status, "Postgres is away" in seen.words) == (503, True)
 
@@ -90,3 +99,48 @@ async def test_deeds_that_take_long_leave_the_pages_a_connection_and_the_third_o
         again = await operator.open("/console/tokens/new")
         assert (await operator.submit(again, again.form(), wish)).status == 200
         assert await service.pool.fetchval("select count(*) from tokens where name = 'made here'") == 1
+
+
+async def test_strangers_take_the_console_from_nobody_and_no_cookie_is_looked_up_again_and_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "_UNKNOWN_FOR", 60.0)
+    async with running_service(settings, worker=False) as service:
+        staff = await staff_of(service)
+        operator = await staff.browsing(staff.admin)
+        strangers = [Browsing(service.session, service.url, {COOKIE: secrets.token_urlsafe(32)}) for _ in range(40)]
+        async with service.pool.acquire() as db:
+            async with db.transaction():
+                await db.execute("lock table console_sessions in access exclusive mode")  # each look takes its time
+                first = asyncio.create_task(strangers[0].open("/console/queue"))
+                assert await until(lambda: service.pool.fetchval(STRANGER_WAITS))
+                others = asyncio.gather(*(one.open("/console/queue") for one in strangers[1:]))
+                seen = await in_time(operator.open("/console/tokens"))
+                assert (seen.status, "Postgres is away" in seen.words) == (200, False)
+                for seen in await others:
+                    assert (seen.status, "try again in a moment" in seen.words) == (503, True)
+                    assert "Postgres is away" not in seen.words
+                assert (await strangers[1].open("/console/login")).status == 200
+            assert (await first).status == 303
+            async with db.transaction():
+                await db.execute("lock table console_sessions in access exclusive mode")
+                assert (await strangers[0].open("/console/queue")).status == 303
+                strangers[0].cookies[COOKIE] = "not-even-a-cookie-of-ours"
+                assert (await strangers[0].open("/console/queue")).status == 303
+
+
+async def test_a_pool_that_is_all_taken_is_no_postgres_that_is_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = await servers.open_servers(settings)
+    try:
+        async with AsyncExitStack() as stack:
+            for _ in range(servers.CONNECTIONS):
+                await stack.enter_async_context(console.connection())
+            monkeypatch.setattr(servers, "PATIENCE", 0.2)
+            with pytest.raises(servers.Busy):
+                await stack.enter_async_context(console.connection())
+            assert not console.postgres_away
+        await console.look()
+    finally:
+        await console.close()
