@@ -44,10 +44,12 @@ class Actor:
 
 @dataclass(slots=True)
 class Entry:
-    """One deed under way. Whoever does it says how many things it reached."""
+    """One deed under way. Whoever does it says how many things it reached, and what came of it where that is less than
+    all."""
 
     id: int
     touched: int | None = None
+    result: str = DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ async def entry(
         await db.execute(SQL["end"], id_, one.touched, f"failed: {' '.join(told.split())}"[:_RESULT_LIMIT])
         raise
     _say(actor, action, target, account, one)
-    await db.execute(SQL["end"], id_, one.touched, DONE)
+    await db.execute(SQL["end"], id_, one.touched, one.result[:_RESULT_LIMIT])
 
 
 def _say(

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Values
 from api.console.transcript import Transcript
-from api.operator import Decision, Operator
+from api.operator import Came, Decision, Operator
+from api.operator import Done as Sent
 from shared.audit import Actor
 from shared.errors import InvalidRequest, NotFound
 from shared.inspect import running, search, timeline
@@ -127,8 +128,8 @@ class Doings:
             return Question(f"Interrupt the run {run.run.id}?", says, "Interrupt", _place(look), "1 run")
 
         async def do(look: Look, _: Form, actor: Actor) -> Done:
-            await self.operator.interrupt(actor, look.params["run"], look.params["thread"])
-            return Done("The run is interrupted.", _place(look))
+            sent = await self.operator.interrupt(actor, look.params["run"], look.params["thread"])
+            return Done(_told(sent, "The run is interrupted."), _place(look))
 
         return Deed(ask, do)
 
@@ -139,8 +140,9 @@ class Doings:
             return Question(f"Retry the run {run.run.id}?", says, "Retry", _place(look), "1 message", danger=False)
 
         async def do(look: Look, _: Form, actor: Actor) -> Done:
-            done = await self.operator.retry(actor, look.params["run"], look.params["thread"])
-            return Done(f"A new run retries {look.params['run']}.", f"{HERE}/{done.thread}/{done.run}")
+            sent = await self.operator.retry(actor, look.params["run"], look.params["thread"])
+            to = _place(look) if sent.run is None else f"{HERE}/{sent.thread}/{sent.run}"
+            return Done(_told(sent, f"A new run retries {look.params['run']}."), to)
 
         return Deed(ask, do)
 
@@ -158,10 +160,21 @@ class Doings:
 
         async def do(look: Look, form: Form, actor: Actor) -> Done:
             note = form.get("note", "").strip() or None
-            await self.operator.decide(actor, look.params["request"], decision, note, look.params["thread"])
-            return Done(f"The request is {'allowed' if decision is Decision.ALLOW else 'rejected'}.", _place(look))
+            sent = await self.operator.decide(actor, look.params["request"], decision, note, look.params["thread"])
+            text = f"The request is {'allowed' if decision is Decision.ALLOW else 'rejected'}."
+            return Done(_told(sent, text), _place(look))
 
         return Deed(ask, do)
+
+
+def _told(sent: Sent, done: str) -> str:
+    match sent.came:
+        case Came.LATER:
+            return "It is accepted, and not applied yet: a worker will apply it. Don't send it again."
+        case Came.BEFORE:
+            return f"{done} That was asked before: nothing was added."
+        case _:
+            return done
 
 
 async def _request(look: Look) -> PendingRequest:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.operator import Decision, Done, Operator
+from api.operator import Came, Decision, Done, Operator
 from deploy import context, operator, tables
 from deploy.errors import SetupError
 from deploy.session import AfterOption, LimitOption, document, open_session
@@ -103,7 +103,7 @@ def retry(
 ) -> None:
     """Answer the message of a finished run once more, with a new run at the end of the thread's queue."""
     found, done = asyncio.run(_act(data, lambda who, actor: who.retry(actor, run, thread)))
-    _tell("retried", f"Run {found.run.id} retries {ids.parse(run)}.", found, done, as_json)
+    _tell("retried", f"Run {{}} retries {ids.parse(run)}.", found, done, as_json)
 
 
 @app.command(epilog="Example:  threadmill run interrupt 01K5XAMPLE0000000000000000")
@@ -115,7 +115,7 @@ def interrupt(
 ) -> None:
     """Cancel a run, queued or executing, as a client's user_interrupt does."""
     found, done = asyncio.run(_act(data, lambda who, actor: who.interrupt(actor, run, thread)))
-    _tell("interrupted", f"Run {found.run.id} is interrupted.", found, done, as_json)
+    _tell("interrupted", "Run {} is interrupted.", found, done, as_json)
 
 
 @app.command(epilog='Example:  threadmill run decide 01K5XAMPLE0000000000000000 --allow --note "as agreed"')
@@ -132,7 +132,7 @@ def decide(
         raise SetupError("say --allow or --reject")
     decision = Decision.ALLOW if allow else Decision.REJECT
     found, done = asyncio.run(_act(data, lambda who, actor: who.decide(actor, request, decision, note, thread)))
-    _tell("allowed" if allow else "rejected", f"Run {found.run.id} is told.", found, done, as_json)
+    _tell("allowed" if allow else "rejected", "Run {} is told.", found, done, as_json)
 
 
 async def _list(data: Path | None, thread: str, status: RunStatus, limit: int) -> list[ThreadRun]:
@@ -158,18 +158,26 @@ async def _show(data: Path | None, run: str, thread: str | None) -> RunDetail:
         return await runs.run_detail(connection, run, thread)
 
 
-async def _act(data: Path | None, act: Callable[[Operator, Actor], Awaitable[Done]]) -> tuple[RunDetail, Done]:
-    """What the deed came to, and the run that it names then."""
+async def _act(data: Path | None, act: Callable[[Operator, Actor], Awaitable[Done]]) -> tuple[RunDetail | None, Done]:
+    """What the deed came to, and the run that it names then; None where it is not applied yet."""
     async with open_session(data) as connection, operator.opened(context.resolve(data)) as who:
         done = await act(who, audit.command_line())
-        return await runs.run_detail(connection, done.run, done.thread), done
+        return None if done.run is None else await runs.run_detail(connection, done.run, done.thread), done
 
 
-def _tell(verb: str, said: str, found: RunDetail, done: Done, as_json: bool) -> None:
+def _tell(verb: str, said: str, found: RunDetail | None, done: Done, as_json: bool) -> None:
+    """`said` has a place for the run. What is accepted and not applied yet is no failure: it can't be lost."""
     if as_json:
-        context.print_json({"done": verb, "run": flat(found), "warnings": done.warnings})
+        run = None if found is None else flat(found)
+        verb = "accepted" if done.came is Came.LATER else verb
+        context.print_json({"done": verb, "result": done.came, "run": run, "warnings": done.warnings})
         return
-    typer.echo(said)
+    if found is None:
+        typer.echo("It is accepted, and not applied yet: a worker will apply it. Sent again before, it adds nothing.")
+        return
+    typer.echo(said.format(found.run.id))
+    if done.came is Came.BEFORE:
+        typer.echo("That was asked before: nothing was added.")
     for warning in done.warnings:
         typer.echo(warning["message"])
     typer.echo(found.next_step)

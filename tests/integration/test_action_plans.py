@@ -19,6 +19,9 @@ select n % 64, n, gen_random_uuid(), lpad(to_hex(n % 4000), 32, '0')::uuid, lpad
        '[]', n % 3 > 0, case when n <= 4000 and n % 3 > 0 then now() end, case when n % 3 = 0 then now() end,
        case when n % 3 = 0 then '{}' end
 from generate_series(1, 40000) n;
+insert into runs (partition, thread, id, seq, status, trigger, created_at, updated_at)
+select n % 4000 % 64, lpad(to_hex(n % 4000), 32, '0')::uuid, gen_random_uuid(), n, 'queued', 'retry', now(), now()
+from generate_series(1, 12000) n;
 """
 NUMBER = 1_000  # a letter whose thread has the same number
 PARTITION = NUMBER % 64
@@ -38,6 +41,7 @@ async def test_a_deed_reads_its_thread_and_its_letter_and_no_more(pool: asyncpg.
         ("deadletters", "pass", (PARTITION, NUMBER)),
         ("actions", "threads_of", ([PARTITION], [NUMBER])),
         ("actions", "account_of", (PARTITION, NUMBER)),
+        ("actions", "open_retry", (PARTITION, thread, thread)),
     )
     early = await session(settings.database_url, "force_generic_plan", *nouns)
     await pool.execute(ROWS)

@@ -56,3 +56,11 @@ order by w.n;
 -- name: account_of
 -- Whose a batch is. Arguments: partition, id.
 select account from batches where partition = $1 and id = $2;
+
+-- name: open_retry
+-- A retry that answers what a run answered, and is not over; among the thread's runs that are not. Arguments: partition,
+-- thread, run.
+select id from runs
+where partition = $1 and thread = $2 and completed_at is null and trigger = 'retry'
+  and input = (select input from runs where partition = $1 and thread = $2 and id = $3)
+limit 1;

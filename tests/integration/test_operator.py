@@ -1,0 +1,91 @@
+"""What an operator sends to a run: told as what it came to, and pressed twice sent once."""
+
+import asyncio
+
+import pytest
+
+from api import operator
+from api.operator import Came, Decision, Done, Operator
+from api.postgres import Postgres
+from shared import audit
+from shared.audit import Actor, Via
+from shared.errors import Conflict
+from shared.events import UserInterrupt
+from shared.ids import RunId, ThreadId
+from tests.driver import Driver
+from tests.pipeline import message
+
+ANNA, BEN = Actor("anna@host", Via.CLI), Actor("ben@host", Via.CONSOLE)
+
+
+@pytest.fixture
+def who(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> Operator:
+    """Waits for no worker: what is to be applied, the test applies."""
+    monkeypatch.setattr(operator, "WAIT", 0.02)
+    return Operator(driver.caller.inbox, Postgres(driver.pool))
+
+
+async def finished(driver: Driver) -> tuple[ThreadId, RunId]:
+    thread, run = await driver.executing(message("hello"))
+    await driver.send(thread, UserInterrupt(run))
+    return thread, run
+
+
+async def logged(driver: Driver) -> list[tuple[int | None, str | None]]:
+    return [(entry.touched, entry.result) for entry in reversed(await audit.page(driver.pool, 20))]
+
+
+async def refused(driver: Driver, again: str) -> bool:
+    """Whether a deed adds nothing to what is accepted already."""
+    touched, result = (await logged(driver))[-1]
+    return touched == 0 and result is not None and again in result
+
+
+async def test_a_retry_that_nobody_applies_is_accepted_and_pressed_again_adds_nothing(
+    driver: Driver, who: Operator
+) -> None:
+    thread, run = await finished(driver)
+    pressed = [who.retry(actor, run, thread) for actor in (ANNA, BEN, BEN)]
+    answers = await asyncio.gather(*pressed, return_exceptions=True)
+    assert [answer for answer in answers if isinstance(answer, Done)] == [Done(thread, None, [], Came.LATER)]
+    assert all("not applied yet" in answer.message for answer in answers if isinstance(answer, Conflict))
+    assert sorted(touched or 0 for touched, _ in await logged(driver)) == [0, 0, 1]
+    assert (1, "accepted, not applied yet") in await logged(driver)
+    await driver.drain()
+    assert len(await driver.runs(thread)) == 2
+    with pytest.raises(Conflict, match="retries it already"):
+        await who.retry(ANNA, run, thread)
+    (retry,) = [row["id"] for row in await driver.runs(thread) if row["id"] != run]
+    await driver.send(thread, UserInterrupt(retry))
+    assert (await who.retry(ANNA, run, thread)).came is Came.LATER, "its retry is over: there may be one more"
+    await driver.drain()
+    assert len(await driver.runs(thread)) == 3
+
+
+async def test_a_deed_that_had_no_effect_may_have_one_later(driver: Driver, who: Operator) -> None:
+    thread, run = await driver.executing(message("hello"))
+    assert (await who.retry(ANNA, run, thread)).came is Came.LATER
+    await driver.drain()  # run_not_finished
+    await driver.send(thread, UserInterrupt(run))
+    assert (await who.retry(ANNA, run, thread)).came is Came.LATER
+    await driver.drain()
+    assert len(await driver.runs(thread)) == 2
+
+
+async def test_an_interrupt_and_a_decision_are_applied_once(driver: Driver, who: Operator) -> None:
+    thread, run, (request,) = await driver.asking()
+    assert (await who.decide(ANNA, request, Decision.ALLOW, "go on", thread)).came is Came.LATER
+    with pytest.raises(Conflict, match="Nothing is added"):
+        await who.decide(BEN, request, Decision.ALLOW, "go on", thread)
+    await driver.drain()
+    assert (await who.decide(BEN, request, Decision.ALLOW, "go on", thread)).came is Came.BEFORE
+    assert (await who.interrupt(ANNA, run, thread)).came is Came.LATER
+    await driver.drain()
+    assert (await who.interrupt(BEN, run, thread)) == Done(thread, run, [], Came.BEFORE)
+    assert await refused(driver, "done before")
+    assert (
+        await driver.pool.fetchval(
+            "select count(*) from batches where thread = $1 and token = $2", *(thread, operator.OPERATOR)
+        )
+        == 2
+    )
