@@ -137,7 +137,7 @@ class Console:
     async def _watcher(self, request: web.Request) -> Any:
         """Who asks for a stream; nobody where that can't be known: its page says more when it is loaded again."""
         try:
-            return await self.sessions.find(request.cookies.get(SESSION, ""))
+            return await self.sessions.find(guard.cookie(request, SESSION))
         except (PostgresAway, Busy):
             return None
 
@@ -217,12 +217,16 @@ class Console:
     # The door
 
     def door(self, inner: Inner) -> Handler:
-        """Lets operators in, and makes a page of whatever goes wrong."""
+        """Lets operators in, and nobody else."""
+        return self.net(partial(self._enter, inner))
+
+    def net(self, inner: Inner) -> Handler:
+        """Makes a page of whatever goes wrong, whoever asks."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             visit = Visit(request)
             try:
-                response = await self._enter(visit, inner)
+                response = await inner(visit)
             except PostgresAway as error:
                 response = await self._away(visit, error)
             except ThreadmillError as error:
@@ -235,13 +239,13 @@ class Console:
             except Exception:  # whatever it is, the operator gets a page and the log the reason
                 log.exception("console request failed", request_id=request[edge.ID], method=request.method)
                 response = await self._refuse(visit, InternalError())
-            return finish(response)
+            return guard.finish(response)
 
         return answer
 
-    async def _enter(self, visit: Visit, inner: Inner) -> web.StreamResponse:
+    async def _enter(self, inner: Inner, visit: Visit) -> web.StreamResponse:
         request = visit.request
-        visit.operator = await self.sessions.find(request.cookies.get(SESSION, ""))
+        visit.operator = await self.sessions.find(guard.cookie(request, SESSION))
         if visit.operator is None:
             to = visit.address() if request.method == "GET" else guard.HOME
             return web.Response(status=303, headers={"Location": f"/console/login?to={guard.quoted(to)}"})
@@ -275,14 +279,6 @@ class Console:
             return await self.answer(visit, ["login.html"], values, 503)
         values = {"title": "Postgres is away", "error": error, "posted": visit.request.method == "POST"}
         return await self.answer(visit, ["away.html"], values, 503)
-
-
-def finish(response: web.StreamResponse) -> web.StreamResponse:
-    """With the headers of every page."""
-    response.headers.update(guard.HEADERS)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Server"] = "threadmill"
-    return response
 
 
 def _check_role(visit: Visit) -> None:

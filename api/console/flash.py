@@ -43,7 +43,7 @@ class Jar:
 
     def read(self, request: web.BaseRequest) -> Flash | None:
         """What the last answer left; None where it left nothing, or somebody else did."""
-        body, _, signature = request.cookies.get(COOKIE, "").rpartition(".")
+        body, _, signature = guard.cookie(request, COOKIE).rpartition(".")
         if not body or not guard.signed(self.secret, f"flash {body}", signature):
             return None
         try:

@@ -26,6 +26,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # `no-referrer` would make the Origin of our own forms `null`
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+_COOKIE = re.compile(r"[A-Za-z0-9_.=-]{1,8192}\Z")  # those that we make: base64 and a dot; no head is longer
 # Path characters and a query of ours. No `//` or `/\` at its beginning, which browsers take for another host.
 _LOCAL = re.compile(r"/console(?:[/?][A-Za-z0-9_.~/?&=%+:,@-]*)?\Z")
 
@@ -53,10 +54,30 @@ def check_origin(request: web.BaseRequest) -> None:
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
     ours = {request.host, request.headers.get("X-Forwarded-Host", request.host)}
-    if (site is not None and site not in {"same-origin", "none"}) or (
-        origin is not None and urlsplit(origin).netloc not in ours
-    ):
+    if (site is not None and site not in {"same-origin", "none"}) or (origin is not None and _host(origin) not in ours):
         raise Forbidden("This request came from another site. Nothing was done.")
+
+
+def _host(origin: str) -> str | None:
+    """None where it is no address, which is no site of ours."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
+def cookie(request: web.BaseRequest, name: str) -> str:
+    """What a browser has under this name; nothing where it can't be of ours."""
+    value = request.cookies.get(name, "")
+    return value if _COOKIE.match(value) else ""
+
+
+def finish(response: web.StreamResponse) -> web.StreamResponse:
+    """With the headers of every page."""
+    response.headers.update(HEADERS)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Server"] = "threadmill"
+    return response
 
 
 def is_secure(request: web.BaseRequest) -> bool:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api import edge
 from api.console import guard
-from api.console.console import Console, finish
+from api.console.console import Console
 from api.console.forms import read_form
 from api.console.servers import Busy, PostgresAway
 from api.console.sessions import LIFE, Operator
@@ -37,12 +37,13 @@ class Login:
         """GET /"""
         return web.Response(status=302, headers={"Location": guard.HOME, "Server": "threadmill"})
 
-    async def form(self, request: web.Request) -> web.StreamResponse:
+    async def form(self, visit: Visit) -> web.StreamResponse:
         """GET /console/login"""
+        request = visit.request
         to = guard.local(request.query.get("to"))
         try:
-            if await self._console.sessions.find(request.cookies.get(SESSION, "")) is not None:
-                return finish(web.Response(status=303, headers={"Location": to}))
+            if await self._console.sessions.find(guard.cookie(request, SESSION)) is not None:
+                return web.Response(status=303, headers={"Location": to})
             await self._console.servers.look()
         except PostgresAway:
             return await self._form(request, to, None, 503)
@@ -50,14 +51,15 @@ class Login:
             log.debug("a login form was given without a look")
         return await self._form(request, to)
 
-    async def enter(self, request: web.Request) -> web.StreamResponse:
+    async def enter(self, visit: Visit) -> web.StreamResponse:
         """POST /console/login"""
+        request = visit.request
         to, address = guard.HOME, request.remote or "unknown"
         try:
             guard.check_origin(request)
             form = await read_form(request)
             to = guard.local(form.get("to"))
-            guard.check_csrf(request.cookies.get(_FORM) or secrets.token_urlsafe(32), form.get(guard.CSRF, ""))
+            guard.check_csrf(guard.cookie(request, _FORM) or secrets.token_urlsafe(32), form.get(guard.CSRF, ""))
             await asyncio.sleep(self._throttle.delay(address))
             operator = await self._open(form.get("token", "").strip())
         except PostgresAway:
@@ -108,11 +110,11 @@ class Login:
             SESSION, operator.cookie, max_age=int(LIFE), path="/", httponly=True, samesite="Strict", secure=secure
         )
         response.del_cookie(_FORM, path="/console/login", httponly=True, samesite="Strict", secure=secure)
-        return finish(response)
+        return response
 
     async def _drop_former(self, request: web.Request) -> None:
         """Who logs in anew leaves the session that the browser had."""
-        if former := request.cookies.get(SESSION, ""):
+        if former := guard.cookie(request, SESSION):
             try:
                 await self._console.sessions.close(former)
             except (PostgresAway, Busy):
@@ -121,7 +123,7 @@ class Login:
     async def _form(
         self, request: web.Request, to: str, wrong: str | None = None, status: int = 200
     ) -> web.StreamResponse:
-        secret = request.cookies.get(_FORM) or secrets.token_urlsafe(32)
+        secret = guard.cookie(request, _FORM) or secrets.token_urlsafe(32)
         values = {"title": "Log in", "wrong": wrong, "to": to, "login": guard.sign(secret, guard.CSRF)}
         response = await self._console.answer(Visit(request), ["login.html"], values, status)
         response.set_cookie(
@@ -133,4 +135,4 @@ class Login:
             samesite="Strict",
             secure=guard.is_secure(request),
         )
-        return finish(response)
+        return response

@@ -13,6 +13,7 @@ from aiohttp import web
 from markupsafe import Markup
 
 from api import sse, tail
+from api.console import guard
 from api.console.console import Console
 from api.console.servers import PostgresAway
 from api.console.sessions import Operator
@@ -67,7 +68,7 @@ class Output:
     async def _opened(self, request: web.Request) -> tuple[Operator, Stream] | None:
         """Who asks, and the stream of the thread; None where nobody is logged in, or there is nothing to follow."""
         try:
-            who = await self.console.sessions.find(request.cookies.get(SESSION, ""))
+            who = await self.console.sessions.find(guard.cookie(request, SESSION))
             if who is None:
                 return None
             async with self.console.servers.connection() as db:

@@ -65,7 +65,7 @@ class Visit:
 
     def frame(self, sections: tuple[Section, ...], redis_away: bool, postgres_away: bool) -> dict[str, Any]:
         """What `base.html` shows."""
-        theme = self.request.cookies.get(THEME)
+        theme = guard.cookie(self.request, THEME)
         return {
             "operator": self.operator,
             "may_act": self.operator is not None and self.operator.may_act,

@@ -5,6 +5,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from yarl import URL
 
 import api.console
 from shared import accounts, audit
@@ -49,6 +51,38 @@ async def test_what_another_site_sends_does_nothing(staff: Staff, operator: Brow
     ):
         assert (await operator.submit(asked, asked.form(), WISH, **headers)).status == 403
     assert await made(staff) == 0
+
+
+async def sent(staff: Staff, head: bytes) -> bytes:
+    """What is answered to these bytes."""
+    place = URL(staff.service.url)
+    reader, writer = await asyncio.open_connection(place.host, place.port)
+    writer.write(head + b"\r\nHost: here\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_headers_that_nobody_can_read_are_as_good_as_none(staff: Staff, operator: Browsing) -> None:
+    known = b"threadmill_console=" + operator.cookies["threadmill_console"].encode()
+    form = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 0\r\n"
+    with capture_logs() as lines:
+        for path, cookie, status in (
+            (b"/console", b"threadmill_console=\xff", b"303"),
+            (b"/console?live=x", b"threadmill_console=\xff", b"200"),
+            (b"/console/login", b"threadmill_login=\xff; threadmill_console=\xff", b"200"),
+            (b"/console", known + b"; threadmill_flash=\xff.\xff; threadmill_theme=\xff", b"200"),
+            (b"/console", known + b"; threadmill_flash=\xc3\xa9.\xc3\xa9", b"200"),
+        ):
+            answer = await sent(staff, b"GET " + path + b" HTTP/1.1\r\nCookie: " + cookie)
+            assert answer.split(b" ", 2)[1] == status, (path, cookie, answer[:300])
+        for path, cookie in ((b"/console/login", b"threadmill_login=\xff"), (b"/console/theme", known)):
+            for origin in (b"", b"\r\nOrigin: http://[evil", b"\r\nOrigin: \xff"):
+                head = b"POST " + path + b" HTTP/1.1\r\n" + form + b"Cookie: " + cookie + origin
+                answer = await sent(staff, head)
+                assert answer.split(b" ", 2)[1] == b"403", (path, origin, answer[:300])
+    assert not [line for line in lines if line["log_level"] == "error"]
 
 
 async def test_a_viewer_sees_and_does_nothing(staff: Staff, viewer: Browsing) -> None:
