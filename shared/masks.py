@@ -14,7 +14,8 @@ _DEEPEST = 4  # levels of lists and mappings that are looked through: no line of
 # A prefix of six characters is what may be shown of a token (`shared.tokens`): more than that is the secret.
 _SECRET = re.compile(
     r"(?P<token>\b(?:mst_|grt_pat_|grt_svc_|whsec_|sk-)[\w.~+/=-]{6})[\w.~+/=-]+"
-    r"|(?P<named>\b(?:cookie|authorization|password|secret)[\"']?\s*[:=]\s*[\"']?)"
+    r"|(?P<named>(?<![a-z0-9])(?:cookie|authorization|passw(?:or)?d|pwd|secret|(?:api|access|private)[_-]?key)"
+    r"[\"']?\s*[:=]\s*[\"']?)"
     r"(?:(?:bearer|basic|snowflake)\s+)?[^\s\"',;&]+"
     r"|(?P<scheme>\b(?:bearer|basic)\s+|\btoken=\"?)[^\s\"',;&]{8,}"
     r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)",

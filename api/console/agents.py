@@ -1,6 +1,6 @@
 """Agents: what answers in threads. Their configuration is shown without its secrets."""
 
-from api.console.masking import masked, masked_url
+from api.console.masking import masked, receiver
 from api.console.pages import Deed, Done, Form, Look, Page, Question, Values
 from shared import accounts, ids
 from shared.accounts import Agent
@@ -23,8 +23,9 @@ async def load(look: Look) -> Values:
 async def load_one(look: Look) -> Values:
     agent = await _agent(look)
     owner = await accounts.find_account(look.db, agent.account)
-    webhook = None if agent.webhook_url is None else masked_url(agent.webhook_url)
-    return {"title": agent.name, "agent": agent, "owner": owner, "config": masked(agent.config), "webhook": webhook}
+    config = masked(agent.runner, agent.config)
+    webhook = None if agent.webhook_url is None else receiver(agent.webhook_url)
+    return {"title": agent.name, "agent": agent, "owner": owner, "config": config, "webhook": webhook}
 
 
 async def _ask_publish(look: Look) -> Question:

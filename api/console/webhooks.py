@@ -1,6 +1,6 @@
 """Webhooks: what agents' webhooks are still to be told, what was given up, and telling it again."""
 
-from api.console.masking import masked_url
+from api.console.masking import receiver
 from api.console.pages import Deed, Done, Form, Look, Page, Question, Values
 from shared import accounts, ids
 from shared.audit import Actor
@@ -34,7 +34,7 @@ async def load(look: Look) -> Values:
 
 async def load_one(look: Look) -> Values:
     found = await _message(look)
-    return {"title": found.id, "message": found, "url": None if found.url is None else masked_url(found.url)}
+    return {"title": found.id, "message": found, "url": None if found.url is None else receiver(found.url)}
 
 
 async def _ask_replay(look: Look) -> Question:
