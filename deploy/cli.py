@@ -78,6 +78,8 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command line; returns its exit code."""
+    if not all(map(_is_unicode, arguments)):
+        return _fail("the command line is not in UTF-8", 2)
     try:
         result = app(arguments, prog_name="threadmill", standalone_mode=False)
     except typer.TyperException as error:
@@ -93,6 +95,11 @@ def run(arguments: list[str]) -> int:
     except AWAY as error:
         return _fail(f"the connection was lost: {error or type(error).__name__}", 1)
     return result if isinstance(result, int) else 0
+
+
+def _is_unicode(argument: str) -> bool:
+    """Python keeps the bytes of what is not as halves of characters, which no server takes."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
 
 
 def _fail(message: str, code: int) -> int:

@@ -26,6 +26,7 @@ SQL = statements("audit")
 DONE = "done"
 NEWEST = (1 << 63) - 1  # beyond every id
 _RESULT_LIMIT = 500  # characters of an error
+_TARGET_LIMIT = 500  # characters: what is named is looked for by an index, whose entries have 2,704 bytes at most
 
 
 class Via(StrEnum):
@@ -86,6 +87,7 @@ async def entry(
 
     `db` must not be in a transaction: what the block did may be rolled back, what is written of it not.
     """
+    target = target[:_TARGET_LIMIT]
     id_ = await db.fetchval(SQL["begin"], actor.name, actor.token, actor.via, action, target, account, reason)
     one = Entry(id_)
     try:

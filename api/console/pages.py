@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from shared.audit import Actor
 from shared.errors import InvalidRequest
+from shared.inspect import given, page
 from shared.settings import Settings
 
 Values: TypeAlias = Mapping[str, Any]
@@ -18,13 +19,19 @@ Form: TypeAlias = MultiMapping[str]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One reading: what was asked for, and what it may be answered from."""
+    """One reading: what was asked for, and what it may be answered from. Raises InvalidRequest where a parameter is
+    nothing that anything can be called.
+    """
 
     db: asyncpg.Connection
     redis: Redis
     settings: Settings
     params: MultiMapping[str]  # of the path and the query
     may_act: bool
+
+    def __post_init__(self) -> None:
+        for name, text in self.params.items():
+            given.checked(name, text, page.LONGEST if name.endswith("after") else given.LONGEST)
 
     def text(self, name: str) -> str:
         """A parameter, trimmed; empty where there is none."""

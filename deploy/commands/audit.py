@@ -10,6 +10,7 @@ from deploy import context, tables
 from deploy.session import AfterOption, LimitOption, document, open_session
 from shared import audit, words
 from shared.audit import Record
+from shared.inspect.auditlog import Wanted
 from shared.inspect.page import Number, Page, cut, key_of
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: who did what, to which thing, when, why, what came of it.")
@@ -44,6 +45,7 @@ async def _list(
     data: Path | None, limit: int, after: str | None, action: str | None, target: str | None, actor: str | None
 ) -> Page[Record]:
     (below,) = key_of(after, Number)
+    Wanted(target, actor, action)  # raises InvalidRequest
     async with open_session(data) as connection:
         rows = await audit.page(
             connection,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from shared.audit import NEWEST, Record, Via
 from shared.db.connect import Database
 from shared.db.statements import statements
+from shared.inspect import given
 from shared.inspect.page import Page, cursor, key_of
 
 SQL = statements("auditlog")
@@ -23,6 +24,10 @@ class Wanted:
     target: str | None = None
     actor: str | None = None
     action: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("target", self.target), ("actor", self.actor), ("action", self.action)):
+            given.checked(name, value)
 
     @property
     def several(self) -> bool:

@@ -13,6 +13,7 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import InvalidRequest
 from shared.ids import AccountId, BatchId, ThreadId
+from shared.inspect import given
 from shared.inspect.batches import BatchView, view_of
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.page import Moment, Number, Page, cut, key_of
@@ -34,6 +35,7 @@ class Selection:
     thread: ThreadId | None = None
 
     def __post_init__(self) -> None:
+        given.checked("error", self.error)
         if self.ids is not None and len(self.ids) > MOST_IDS:
             raise InvalidRequest(f"`ids` names {len(self.ids):,} dead letters: {MOST_IDS:,} at most.", param="ids")
 
@@ -60,7 +62,8 @@ class Place:
 
 async def groups(db: Database, limit: int, after: str | None = None) -> list[Group]:
     """The kinds of errors in the order of their texts, at most `limit`, those behind the kind `after`. Those that no
-    worker has sorted yet come last, as one."""
+    worker has sorted yet come last, as one. Raises InvalidRequest."""
+    given.checked("after", after)
     rows = list(await db.fetch(SQL["kinds"], after, limit, COUNTED + 1)) if after != UNSORTED else []
     if len(rows) < limit:
         unsorted = await db.fetchrow(SQL["unsorted"], COUNTED + 1)

@@ -20,7 +20,7 @@ from shared.ids import Ulid
 
 T = TypeVar("T")
 
-_LONGEST = 1_000  # characters of a cursor: keys are a few ids, numbers and times
+LONGEST = 1_000  # characters of a cursor: keys are a few ids, numbers and times
 FIRST, LAST = Ulid("0" * 26), Ulid("7" + "Z" * 25)  # of all ids
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # before every row
 END = datetime(9000, 1, 1, tzinfo=UTC)  # beyond every row, and whatever its zone within what Postgres keeps
@@ -66,7 +66,7 @@ def key_of(text: str | None, *kinds: Any) -> tuple[Any, ...]:
     try:
         padded = text + "=" * (-len(text) % 4)
         document = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
-        if len(text) > _LONGEST:
+        if len(text) > LONGEST:
             raise ValueError("too long")
         key: tuple[Any, ...] = TypeAdapter(tuple[kinds]).validate_json(document)  # type: ignore[valid-type]  # a tuple of what the caller names
     except (ValueError, UnicodeError, binascii.Error, ValidationError) as error:

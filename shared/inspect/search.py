@@ -15,6 +15,7 @@ from shared.db.records import thread_of
 from shared.db.statements import statements
 from shared.errors import InvalidRequest
 from shared.ids import AccountId, AgentId, Ulid
+from shared.inspect import given
 from shared.inspect.page import Id, Moment, Page, cursor, key_of
 from shared.models import Thread, ThreadStatus
 
@@ -39,8 +40,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         for name, value in (("title", self.title), ("external_ref", self.external_ref)):
-            if value is not None and (len(value) > LONGEST or "\x00" in value):
-                raise InvalidRequest(f"`{name}` has at most {LONGEST} characters, none of them NUL.", param=name)
+            given.checked(name, value, LONGEST)
         if self.agent is not None and self.account is None:
             raise InvalidRequest("`agent` is looked for within its account: name that as well.", param="account")
         others = (self.agent, self.title, self.external_ref, self.status, self.archived)

@@ -140,3 +140,21 @@ async def test_dead_letters_in_a_browser(screen: Screen, staff: Staff) -> None:
     await screen.page.get_by_label("Reason").fill("sent by a broken client")
     await screen.page.get_by_role("button", name="Discard").click()
     await screen.page.get_by_text("1 dead letter was discarded.").wait_for()
+
+
+@pytest.mark.parametrize("text", ["%00", "x" * 7_000], ids=["nul", "long"])
+async def test_a_parameter_that_nothing_can_be_called_is_refused_by_its_name(
+    staff: Staff, operator: Browsing, text: str
+) -> None:
+    for path, name in (
+        *((f"/console/audit?{name}={text}", name) for name in ("target", "actor", "action")),
+        (f"/console/dead?after={text}", "after"),
+        (f"/console/dead/list?error={text}", "error"),
+        *((f"/console/dead/{way}?all=yes&error={text}", "error") for way in ("replay", "discard", "skip")),
+        (f"/console/threads/{text}", "id"),
+    ):
+        seen = await operator.open(path)
+        assert (seen.status, f"`{name}`" in seen.words) == (400, True), (path[:40], seen.words)
+    question = await operator.open("/console/queue/pause")
+    answer = await operator.call("POST", f"/console/dead/replay?all=yes&error={text}", question.form().fields)
+    assert answer.status == 400
