@@ -12,7 +12,7 @@ from api import budgets, edge
 from api.budgets import Budgets
 from api.postgres import Postgres
 from api.refusals import Refusals
-from api.room import Room
+from api.room import Room, Stay
 from shared.errors import RateLimited
 from shared.keys import Keys
 from shared.limits import Limits
@@ -50,6 +50,7 @@ class Gate:
 
     async def close(self) -> None:
         await end(self._tasks)
+        await self._room.close()
         await self._budgets.close()
 
     async def take(self, request: web.Request, caller: Caller, limits: Limits) -> None:
@@ -71,22 +72,20 @@ class Gate:
             fields=told,
         )
 
-    async def enter(self, caller: Caller, limits: Limits) -> None:
-        """Room for one batch. Raises RateLimited, ServiceInactive."""
+    async def enter(self, caller: Caller, limits: Limits) -> Stay | None:
+        """Room for one batch, which is to be left; None where it needs none. Raises RateLimited, ServiceInactive."""
         cap = limits.in_flight
-        if cap is None or (waiting := await self._room.enter(caller.account, cap)) is None:
-            return
+        if cap is None:
+            return None
+        stay = await self._room.enter(caller.account, cap)
+        if isinstance(stay, Stay):
+            return stay
         raise RateLimited(
-            f"The account may have {cap} batches in flight, accepted and not applied, and has {waiting}.",
+            f"The account may have {cap} batches in flight, accepted and not applied, and has {stay}.",
             retry_after=_AGAIN,
             limit=IN_FLIGHT,
             fields={"RateLimit-Policy": f'"in_flight";q={cap}', "RateLimit": f'"in_flight";r=0;t={_AGAIN}'},
         )
-
-    def leave(self, caller: Caller, limits: Limits) -> None:
-        """A batch that was let in no longer waits."""
-        if limits.in_flight is not None:
-            self._room.leave(caller.account)
 
     def give_back(self, caller: Caller, limits: Limits) -> None:
         """The unit of a request that needed none."""

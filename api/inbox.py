@@ -4,7 +4,7 @@ Refused here: knowing any dialect. What a request means was settled before; how 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -88,22 +88,29 @@ class Inbox:
         await self._outcomes.redis.aclose()
         await self._bell.queue.close()
 
-    async def submit(self, submission: Submission, wait: float) -> Answer:
-        """Accepts, rings, and waits at most `wait` seconds for the outcome (0: not at all).
+    async def submit(self, submission: Submission, wait: float, committed: Callable[[], None] | None = None) -> Answer:
+        """Accepts, rings, and waits at most `wait` seconds for the outcome (0: not at all). `committed` is called once
+        the batch is.
 
         `submission.reply` must be `wait > 0`. Raises ServiceInactive where Postgres is away, or too much waits.
         """
         if self._backlog.full:
             return await self._refuse(submission)
         if not submission.reply:
-            return await self._answer(submission, await self._accept(submission), None)
+            return await self._answer(submission, await self._commit(submission, committed), None)
         waiter = self._outcomes.expect(submission.ref, submission.partition, wait)
         try:
-            verdict = await self._accept(submission)
+            verdict = await self._commit(submission, committed)
             outcome = await waiter.outcome if isinstance(verdict, Fresh) else None
         finally:
             self._outcomes.forget(waiter)
         return await self._answer(submission, verdict, outcome)
+
+    async def _commit(self, submission: Submission, committed: Callable[[], None] | None) -> Verdict:
+        verdict = await self._accept(submission)
+        if committed is not None and isinstance(verdict, Fresh):
+            committed()
+        return verdict
 
     async def wait_on(self, pending: Pending, wait: float) -> Applied | Pending:
         """The outcome of a batch that was accepted before, if it comes within `wait` seconds; to be repeated at will.

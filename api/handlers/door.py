@@ -13,6 +13,7 @@ from api.body import read_json
 from api.gate import BACKLOG, Gate
 from api.inbox import Inbox
 from api.postgres import Postgres
+from api.room import Stay
 from api.submission import (
     Answer,
     Applied,
@@ -131,51 +132,60 @@ class Door:
         Raises what `taken` raises, and RateLimited, ServiceInactive.
         """
         logs.about(thread=thread)
+        stay: Stay | None = None
         if caller.limits is not None:
-            known = await self._enter(request, caller, caller.limits, idempotency, admitted)
-            if known is not None:
-                return known
-        submission = Submission(
-            ref=BatchRef(ids.mint()),
-            partition=await self.postgres.partition_of(thread),
-            thread=thread,
-            account=caller.account,
-            token=caller.token,
-            events=events.dump(batch),
-            new=new,
-            idempotency=idempotency,
-            passes=passes,
-            reply=wait > 0,
-        )
+            entered = await self._enter(request, caller, caller.limits, idempotency, admitted)
+            if isinstance(entered, Applied | Pending):
+                return entered
+            stay = entered
+        answer: Answer | None = None
         try:
-            answer = await self.inbox.submit(submission, wait)
+            submission = Submission(
+                ref=BatchRef(ids.mint()),
+                partition=await self.postgres.partition_of(thread),
+                thread=thread,
+                account=caller.account,
+                token=caller.token,
+                events=events.dump(batch),
+                new=new,
+                idempotency=idempotency,
+                passes=passes,
+                reply=wait > 0,
+            )
+            answer = await self.inbox.submit(submission, wait, None if stay is None else stay.commit)
         except BacklogFull:
             self.gate.refused(BACKLOG, caller)
+            if stay is not None:
+                stay.leave()
             raise
-        if caller.limits is not None:
-            self._settle(caller, caller.limits, answer)
+        finally:
+            if stay is not None:
+                _end(stay, answer)
+        if caller.limits is not None and _was_known(answer):
+            self.gate.give_back(caller, caller.limits)
         return taken(answer)
-
-    def _settle(self, caller: Caller, limits: Limits, answer: Answer) -> None:
-        """What a batch took of its caller's limits, and does not need."""
-        if not isinstance(answer, Pending):
-            self.gate.leave(caller, limits)
-        if _was_known(answer):
-            self.gate.give_back(caller, limits)
 
     async def _enter(
         self, request: web.Request, caller: Caller, limits: Limits, key: Idempotency | None, admitted: bool
-    ) -> Applied | Pending | None:
+    ) -> Applied | Pending | Stay | None:
         """Lets a batch in, or returns what its key stands for where it is one too many."""
         known = None if admitted else await self.admit(request, caller, key)
         if known is not None:
             return known
         try:
-            await self.gate.enter(caller, limits)
+            return await self.gate.enter(caller, limits)
         except RateLimited as refusal:
             known = await self._known(caller, key, refusal)
             self.gate.give_back(caller, limits)
-        return known
+            return known
+
+
+def _end(stay: Stay, answer: Answer | None) -> None:
+    """Pending is in flight; so may be what got no answer: its connection broke, or its client is gone."""
+    if answer is None or isinstance(answer, Pending):
+        stay.commit()
+    else:
+        stay.leave()
 
 
 def _was_known(answer: Answer) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from api import budgets
+from api import budgets, room
 from api.dialects.operations import Dialect, Operation
 from api.reference.files import DIALECTS
 from shared.keys import Keys
@@ -223,6 +223,27 @@ async def test_an_account_has_no_more_batches_in_flight_than_its_cap(limited: Se
         return (await client.send(thread, message(), Idempotency_Key="3")).status == 200
 
     await until(is_taken)
+
+
+async def test_a_cap_holds_while_commits_are_slow_and_many_looks_see_none_of_them(
+    limited: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "FRESH", 0.0)
+    client = await limited.client("acme")
+    thread = await client.new_thread()
+    await limited.pool.execute("update accounts set held = true, in_flight = 3")
+    async with limited.pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table batches in share mode")  # reads go on, inserts wait
+        sent = []
+        for _ in range(12):
+            sent.append(asyncio.create_task(client.send(thread, message(), **ASYNC)))
+            await client.call("GET", f"/threads/{thread}")  # so that the next one has a look of its own
+
+        async def are_refused() -> bool:
+            return sum(one.done() for one in sent) >= 9
+
+        await until(are_refused)
+    assert sorted([(await one).status for one in sent]) == [200] * 3 + [429] * 9
 
 
 @pytest.mark.slow
