@@ -1,6 +1,7 @@
 """`threadmill account limit`, `threadmill account show`, `threadmill token limit`: who may do how much at once."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,11 @@ _UNITS = {
     "in_flight": "batches in flight",
     "concurrency": "runs in one worker",
 }
+_PLAIN = {
+    int: re.compile("[0-9]{1,15}"),
+    float: re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?"),
+}  # not all that Python reads
+_KINDS = {int: "a whole number in plain digits", float: "a number in plain digits, such as 50 or 0.5"}
 
 RateOption = Annotated[
     str | None, typer.Option("--rate", metavar="N|none|default", help="Requests a second; default: the setting's.")
@@ -116,10 +122,9 @@ def _number(option: str, text: str | None, kind: type) -> Any:
     """A number, or one of the words. Raises SetupError."""
     if text is None or text in set(Word):
         return None if text is None else Word(text)
-    try:
-        return kind(text)
-    except ValueError:
-        raise SetupError(f"{option} {text!r}: a number, or one of {', '.join(Word)}") from None
+    if not _PLAIN[kind].fullmatch(text):
+        raise SetupError(f"{option} {text!r}: {_KINDS[kind]}, or one of {', '.join(Word)}")
+    return kind(text)
 
 
 def _print_own(own: Own, as_json: bool) -> None:

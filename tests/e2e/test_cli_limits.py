@@ -4,6 +4,8 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from deploy.commands import limits
+from deploy.errors import SetupError
 from shared.inspect.limits import SHOWN, limited
 from shared.keys import Keys
 from shared.queue import Queue
@@ -67,6 +69,14 @@ async def test_a_limit_that_is_none_is_refused_by_its_name(
         ended = await threadmill(*words.split())
         assert (words, ended.code, name in ended.err, ended.out) == (words, code, True, "")
     assert await pool.fetchval("select count(*) from accounts where rate is not null or in_flight is not null") == 0
+
+
+@pytest.mark.parametrize("text", ["１２", "1_0", " 5", "5 ", "+5", "1e3", "0x5", "5\n", "", "inf", "9" * 5_000])  # noqa: RUF001 - that is what is refused
+@pytest.mark.parametrize("kind", [int, float])
+def test_only_plain_digits_are_a_number(text: str, kind: type) -> None:
+    with pytest.raises(SetupError, match=r"^--burst .*in plain digits.*, or one of default, none$"):
+        limits._number("--burst", text, kind)
+    assert (limits._number("--burst", "050", kind), limits._number("--rate", "0.5", float)) == (50, 0.5)
 
 
 async def test_of_many_that_were_refused_the_latest_are_kept(redis: Redis, keys: Keys, pool: asyncpg.Pool) -> None:
