@@ -155,7 +155,7 @@ class Console:
                 return False
 
         try:
-            await self.live.follow(key, render, Viewer(outlet, visit.request.query[LIVE]), goes_on)
+            await self.live.follow(key, render, Viewer(outlet, visit.request.query[LIVE], who.digest), goes_on)
         except TooManyViewers as full:
             await outlet.send(b"event: trouble\ndata: %b\n\n" % full.message.encode())
 

@@ -1,12 +1,14 @@
 """Live parts of pages: each is rendered once a second for all who watch it, and sent to them when it changed.
 
 What is sent is always the whole part, so a viewer that reads slowly misses pieces and never falls behind; one that does
-not read is cut off. A topic's loop begins with its first viewer and ends with its last one. Refused here: sessions.
+not read is cut off. A topic's loop begins with its first viewer and ends with its last one. No owner takes all places:
+when they are taken, the owner of most gives one up. Refused here: knowing who an owner is.
 """
 
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 
@@ -24,6 +26,7 @@ log = structlog.get_logger()
 EVERY = 1.0  # seconds between two looks
 SHARE = 4  # times as long as a look took is rested behind it: what watches costs a fifth of a connection at most
 MOST = 200  # viewers of one process
+MOST_OF_ONE = 12  # of one owner: windows that somebody may have open
 CHECK = 5.0  # seconds between two looks at whether a viewer's session goes on
 SILENCE = 15.0  # seconds after which a comment is sent
 OVER = b"event: over\ndata: session\n\n"
@@ -35,6 +38,8 @@ Render = Callable[[], Awaitable[Markup]]
 class Viewer:
     outlet: Outlet
     has: str  # digest of the part that its browser shows
+    owner: Hashable
+    ousted: bool = False  # somebody who has fewer has its place
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -54,16 +59,21 @@ class TooManyViewers(ThreadmillError):
     code = "service_inactive"
 
 
+class TooManyWindows(TooManyViewers):
+    """You watch 12 pages already, or others had no place: this page is not updated by itself."""
+
+
 class Live:
     def __init__(self) -> None:
         self._topics: dict[Hashable, Topic] = {}
+        self._seats: dict[Viewer, None] = {}  # the oldest first
         self._looks = asyncio.Semaphore(LOOKS)
         self._stopped = False
         self._complain = Seldom(log)
 
     @property
     def viewers(self) -> int:
-        return sum(len(topic.viewers) for topic in self._topics.values())
+        return len(self._seats)
 
     @property
     def topics(self) -> int:
@@ -87,8 +97,7 @@ class Live:
         """Sends the part of `key` until its viewer goes, its session is over, or the process ends. Raises
         ConnectionError, TooManyViewers.
         """
-        if self.viewers >= MOST:
-            raise TooManyViewers
+        self._seat(viewer)
         topic = self._topics.setdefault(key, Topic(render))
         topic.viewers.add(viewer)
         if topic.task is None:
@@ -96,15 +105,36 @@ class Live:
         try:
             await self._feed(topic, viewer, goes_on)
         finally:
+            self._seats.pop(viewer, None)
             topic.viewers.discard(viewer)
             if not topic.viewers and self._topics.get(key) is topic:
                 del self._topics[key]
                 await tasks.end([topic.task])
 
+    def _seat(self, viewer: Viewer) -> None:
+        """Raises TooManyViewers where no other owner has more than this one."""
+        counts = Counter(seated.owner for seated in self._seats)
+        if counts[viewer.owner] >= MOST_OF_ONE:
+            raise TooManyWindows
+        if len(self._seats) >= MOST:
+            greediest, count = counts.most_common(1)[0]
+            if count <= counts[viewer.owner] + 1:
+                raise TooManyViewers
+            self._oust(next(seated for seated in self._seats if seated.owner == greediest))
+        self._seats[viewer] = None
+
+    def _oust(self, viewer: Viewer) -> None:
+        del self._seats[viewer]
+        viewer.ousted = True
+        viewer.outlet.cut()
+        viewer.wake.set()
+
     async def _feed(self, topic: Topic, viewer: Viewer, goes_on: Callable[[], Awaitable[bool]]) -> None:
         checked = spoke = time.monotonic()
         while not self._stopped and not viewer.outlet.closed:
             viewer.wake.clear()
+            if viewer.ousted:
+                raise TooManyWindows
             if topic.digest and topic.digest != viewer.has:
                 viewer.has = topic.digest
                 await viewer.outlet.send(topic.frame)

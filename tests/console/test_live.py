@@ -41,7 +41,9 @@ class Stage:
         outlet = Outlet(writer, request.transport)
         await outlet.send(CONNECTED)
         try:
-            await self.live.follow(request.path, self.render, Viewer(outlet, ""), self.goes_on)
+            await self.live.follow(
+                request.path, self.render, Viewer(outlet, "", request.query.get("owner", "")), self.goes_on
+            )
         except TooManyViewers:
             await outlet.send(b"event: full\n\n")
         return response
@@ -114,3 +116,25 @@ async def test_viewers_are_bounded_and_end_at_once_when_told(monkeypatch: pytest
         async with asyncio.timeout(1):
             for stream in streams:
                 await stream.content.read()
+
+
+async def test_nobody_takes_all_places_and_who_has_most_gives_his_oldest_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST", 4)
+    monkeypatch.setattr(module, "MOST_OF_ONE", 3)
+    async with staged() as stage, aiohttp.ClientSession() as session:
+        streams: list[aiohttp.ClientResponse] = []
+
+        async def watch(owner: str) -> str:
+            """The first event."""
+            streams.append(await session.get(f"{stage.url}/part?owner={owner}"))
+            return (await event(streams[-1]))[0]
+
+        assert [await watch("greedy") for _ in range(3)] == ["trouble"] * 3
+        assert await watch("greedy") == "full"  # it has as many as one may have
+        assert [await watch("modest") for _ in range(2)] == ["trouble"] * 2  # the second one when all places are taken
+        async with asyncio.timeout(5):
+            assert (await streams[0].content.read()).endswith(b"event: full\n\n")
+        assert (stage.live.viewers, await watch("greedy")) == (4, "full")  # it has no fewer than the other
+        assert (await watch("third"), stage.live.viewers) == ("trouble", 4)
+        for stream in streams:
+            stream.close()
