@@ -19,12 +19,12 @@ from shared.audit import Actor
 from shared.errors import Conflict
 from shared.inspect import batches, threads
 from shared.inspect import deadletters as letters
-from shared.inspect.actions.dead import Told
+from shared.inspect.actions.dead import Reached, Told
 from shared.inspect.batches import BatchState, BatchView
 from shared.inspect.counts import Count
 from shared.inspect.deadletters import Selection
 
-Act = Callable[[asyncpg.Connection, Actor, Selection, Told], Awaitable[int]]
+Act = Callable[[asyncpg.Connection, Actor, Selection, Told], Awaitable[Reached]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +62,35 @@ class Chosen:
 
 
 def perform(data: Path | None, choice: Choice, deed: Deed, yes: bool, as_json: bool) -> None:
-    """Asks, does it, tells. Raises NotFound, Conflict for a batch that is no dead letter, SetupError."""
+    """Asks, does it, tells. Raises NotFound, Conflict for a batch that is no dead letter, SetupError; exits
+    with 1 where some were left."""
     chosen = asyncio.run(_choose(data, choice))
     if deed.asks or chosen.alone is None or chosen.alone.passed_at is not None:
         confirm(f"{deed.verb} {_number(chosen)}? {deed.warning}", yes)
-    done, held = asyncio.run(_act(data, chosen, deed))
-    if chosen.alone is not None and not done:
+    reached, held = asyncio.run(_act(data, chosen, deed))
+    if chosen.alone is not None and not reached.done:
         raise Conflict(f"The batch {chosen.alone.id} was settled meanwhile by somebody else: nothing was done.")
     if as_json:
-        _print_json(chosen, deed, done, held)
-        return
-    typer.echo(f"{done:,} {deed.done}.")
+        _print_json(chosen, deed, reached, held)
+    else:
+        _print(chosen, deed, reached, held)
+    if reached.left:
+        raise typer.Exit(1)
+
+
+def _print(chosen: Chosen, deed: Deed, reached: Reached, held: bool) -> None:
+    typer.echo(f"{reached.done:,} {deed.done}.")
+    if reached.left:
+        typer.echo(reached.rest)
     if chosen.alone is not None:
         goes_on = "is still held: see `threadmill thread show`" if held else "goes on"
         typer.echo(f"Thread {chosen.alone.thread} {goes_on}.")
 
 
-def _print_json(chosen: Chosen, deed: Deed, done: int, held: bool) -> None:
+def _print_json(chosen: Chosen, deed: Deed, reached: Reached, held: bool) -> None:
     one = chosen.alone
     about = {} if one is None else {"batch": one.id, "partition": one.partition, "thread": one.thread, "held": held}
-    context.print_json({"done": deed.done, "reached": done, **about})
+    context.print_json({"done": deed.done, "reached": reached.done, "left": reached.left.total(), **about})
 
 
 def _number(chosen: Chosen) -> str:
@@ -109,14 +118,14 @@ async def _named(connection: asyncpg.Connection, named: list[str]) -> Chosen:
     return Chosen(selection, Count(len(selection.ids or ())), found[0] if len(found) == 1 else None)
 
 
-async def _act(data: Path | None, chosen: Chosen, deed: Deed) -> tuple[int, bool]:
-    """How many were reached, and whether the thread of the only one is held still."""
+async def _act(data: Path | None, chosen: Chosen, deed: Deed) -> tuple[Reached, bool]:
+    """What was reached, and whether the thread of the only one is held still."""
     async with open_session(data) as connection:
         with _bar(deed.verb, chosen.count) as tell:
-            done = await deed.act(connection, audit.command_line(), chosen.selection, tell)
+            reached = await deed.act(connection, audit.command_line(), chosen.selection, tell)
         if chosen.alone is None:
-            return done, False
-        return done, await holds.is_held(connection, chosen.alone.partition, chosen.alone.thread)
+            return reached, False
+        return reached, await holds.is_held(connection, chosen.alone.partition, chosen.alone.thread)
 
 
 @contextmanager

@@ -60,13 +60,13 @@ class Decision:
     entry: Entry | None = None
 
 
-async def settle(db: Database, letter: Letter, decision: Decision) -> Settled:
+async def settle(db: Database, letter: Letter, decision: Decision, patience_ms: int = holds.LOCK_TIMEOUT_MS) -> Settled:
     """One transaction: lock, check, settle the batch, let its thread go on.
 
     Raises Conflict where it is no dead letter any more, or was skipped before, ServiceInactive where its partition is
     long in hand.
     """
-    async with holds.locked(db, letter.partition, letter.thread) as connection:
+    async with holds.locked(db, letter.partition, letter.thread, patience_ms) as connection:
         await _settle(connection, letter, decision)
         held = await holds.lift(connection, letter.partition, letter.thread)
         if decision.entry is not None:

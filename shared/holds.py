@@ -40,11 +40,13 @@ async def find(db: Database, partition: int, thread: ThreadId) -> Hold | None:
 
 
 @asynccontextmanager
-async def locked(db: Database, partition: int, thread: ThreadId) -> AsyncIterator[asyncpg.Connection]:
+async def locked(
+    db: Database, partition: int, thread: ThreadId, patience_ms: int = LOCK_TIMEOUT_MS
+) -> AsyncIterator[asyncpg.Connection]:
     """A transaction that no drain meets half-way. Raises ServiceInactive where the partition is long in hand."""
     try:
         async with _connection(db) as connection, connection.transaction():
-            await connection.execute(SQL["lock_partition"].format(ms=LOCK_TIMEOUT_MS, partition=int(partition)))
+            await connection.execute(SQL["lock_partition"].format(ms=int(patience_ms), partition=int(partition)))
             await connection.execute(SQL["lock_thread"], partition, thread)
             yield connection
     except asyncpg.LockNotAvailableError as error:

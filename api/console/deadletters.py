@@ -12,7 +12,7 @@ from shared.errors import Conflict, InvalidRequest, ThreadmillError
 from shared.ids import BatchId
 from shared.inspect import batches, deadletters
 from shared.inspect.actions import dead
-from shared.inspect.actions.dead import Told
+from shared.inspect.actions.dead import Reached, Told
 from shared.inspect.batches import BatchState
 from shared.inspect.counts import Count
 from shared.inspect.deadletters import Selection
@@ -71,7 +71,7 @@ class Way:
     button: str
     does: tuple[str, ...]
     done: str
-    settle: Callable[[Look, Form, Actor, Selection, Told], Awaitable[int]]
+    settle: Callable[[Look, Form, Actor, Selection, Told], Awaitable[Reached]]
     fields: tuple[Field, ...] = ()
     danger: bool = False
 
@@ -93,15 +93,15 @@ class _Watch:
             raise OutOfTime
 
 
-async def _replay(look: Look, _: Form, actor: Actor, selection: Selection, tell: Told) -> int:
+async def _replay(look: Look, _: Form, actor: Actor, selection: Selection, tell: Told) -> Reached:
     return await dead.replay(look.db, actor, selection, tell)
 
 
-async def _discard(look: Look, form: Form, actor: Actor, selection: Selection, tell: Told) -> int:
+async def _discard(look: Look, form: Form, actor: Actor, selection: Selection, tell: Told) -> Reached:
     return await dead.discard(look.db, actor, selection, form.get("reason", ""), tell)
 
 
-async def _skip(look: Look, _: Form, actor: Actor, selection: Selection, tell: Told) -> int:
+async def _skip(look: Look, _: Form, actor: Actor, selection: Selection, tell: Told) -> Reached:
     return await dead.skip(look.db, actor, selection, tell)
 
 
@@ -157,9 +157,10 @@ def deed(way: Way) -> Deed:
             return Done(
                 f"{watch.done:,} dead letters were {way.done}. There are more: do it again to go on.", _back(look)
             )
-        if not reached:
+        if not reached.done:
             return Done(f"Nothing was {way.done}: somebody settled them meanwhile, or skipped them before.", HERE)
-        return Done(f"{reached:,} dead letter{'s were' if reached != 1 else ' was'} {way.done}.", HERE)
+        were = "s were" if reached.done != 1 else " was"
+        return Done(f"{reached.done:,} dead letter{were} {way.done}. {reached.rest}".strip(), HERE)
 
     return Deed(ask, do)
 

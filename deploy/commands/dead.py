@@ -24,7 +24,7 @@ from shared.errors import Conflict
 from shared.inspect import batches, threads
 from shared.inspect import deadletters as letters
 from shared.inspect.actions import dead
-from shared.inspect.actions.dead import Told
+from shared.inspect.actions.dead import Reached, Told
 from shared.inspect.batches import BatchState, BatchView
 from shared.inspect.deadletters import Group, Selection
 from shared.inspect.page import Page
@@ -121,7 +121,7 @@ def discard(
     """Give dead letters up: they have no effect, their senders read `batch_discarded`, their threads go on."""
     why = holds.checked(reason)
 
-    async def act(connection: asyncpg.Connection, actor: Actor, selection: Selection, tell: Told) -> int:
+    async def act(connection: asyncpg.Connection, actor: Actor, selection: Selection, tell: Told) -> Reached:
         return await dead.discard(connection, actor, selection, why, tell)
 
     choice = Choice(named or [], error, account, thread, every)

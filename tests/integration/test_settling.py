@@ -49,7 +49,7 @@ async def test_a_selection_is_settled_page_by_page_and_its_threads_go_on(
     await add_letters(pool, other, 1)
     monkeypatch.setattr(dead, "PAGE", 2)
     told: list[int] = []
-    assert await dead.replay(pool, ANNA, Selection(account=owner.account), told.append) == 5
+    assert (await dead.replay(pool, ANNA, Selection(account=owner.account), told.append)).done == 5
     assert told == [2, 4, 5]
     assert (await left(pool), await pool.fetchval("select count(*) from threads where held")) == (1, 1)
     (entry,) = await audit.page(pool, 10)
@@ -63,9 +63,9 @@ async def test_one_letter_is_logged_with_its_account_and_the_reason_of_a_discard
     ((_, batch),) = await add_letters(pool, owner, 1)
     with pytest.raises(InvalidRequest):
         await dead.discard(pool, ANNA, Selection(ids=(batch,)), "two\nlines")
-    assert await dead.skip(pool, ANNA, Selection(ids=(batch,))) == 1
-    assert await dead.skip(pool, ANNA, Selection(ids=(batch,))) == 0, "its thread goes on already"
-    assert await dead.discard(pool, ANNA, Selection(ids=(batch,)), " broken client ") == 1
+    assert (await dead.skip(pool, ANNA, Selection(ids=(batch,)))).done == 1
+    assert (await dead.skip(pool, ANNA, Selection(ids=(batch,)))).done == 0, "its thread goes on already"
+    assert (await dead.discard(pool, ANNA, Selection(ids=(batch,)), " broken client ")).done == 1
     entries = await audit.page(pool, 10)
     assert [(e.action, e.target, e.account, e.touched, e.reason) for e in entries] == [
         ("dead.discard", f"batch {batch}", owner.account, 1, "broken client"),
@@ -76,7 +76,8 @@ async def test_one_letter_is_logged_with_its_account_and_the_reason_of_a_discard
 
 async def test_of_two_operators_who_press_replay_each_is_told_what_he_reached(pool: asyncpg.Pool, owner: Owner) -> None:
     await add_letters(pool, owner, 20)
-    done = await asyncio.gather(dead.replay(pool, ANNA, ALL), dead.discard(pool, BEN, ALL, "both at once"))
+    reached = await asyncio.gather(dead.replay(pool, ANNA, ALL), dead.discard(pool, BEN, ALL, "both at once"))
+    done = [one.done for one in reached]
     assert sum(done) == 20
     assert sorted(await touched(pool)) == sorted((number, "done") for number in done)
     discarded = await pool.fetchval("select count(*) from batches where applied_at is not null")
@@ -95,7 +96,7 @@ async def test_what_fails_again_meanwhile_is_not_replayed_again(
         " execute function park()"
     )
     async with asyncio.timeout(10):
-        assert await dead.replay(pool, ANNA, ALL) == 4
+        assert (await dead.replay(pool, ANNA, ALL)).done == 4
     assert await left(pool) == 4
 
 
@@ -113,7 +114,7 @@ async def test_what_ends_it_half_way_leaves_a_true_entry(
 
     with pytest.raises(ServiceInactive):
         await dead.replay(pool, ANNA, ALL, tell)
-    assert await touched(pool) == [(2, "failed: the console is gone")]
+    assert await touched(pool) == [(2, "failed: the console is gone 2 were settled before that.")]
     task = asyncio.create_task(dead.replay(pool, BEN, ALL))
     await until(lambda: _fewer(pool, 4))
     task.cancel()
@@ -160,7 +161,7 @@ async def test_a_kill_in_the_middle_leaves_a_true_entry_and_the_rest_is_settled_
     assert (done, result) == (300 - await left(pool), None), "what it reached, and that it never ended"
     assert done is not None
     assert 20 <= done < 300
-    assert await dead.replay(pool, BEN, ALL) == 300 - done
+    assert (await dead.replay(pool, BEN, ALL)).done == 300 - done
     assert await pool.fetchval("select count(*) from threads where held") == 0
 
 
@@ -170,3 +171,22 @@ async def _quiet(pool: asyncpg.Pool) -> bool:
         "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
         " and state <> 'idle'"
     )
+
+
+async def test_a_partition_that_is_long_in_hand_is_left_and_the_rest_is_settled(
+    pool: asyncpg.Pool, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead, "PATIENCE_MS", 50)
+    letters = await add_letters(pool, owner, 12)
+    busy = letters[3][0].partition
+    there = [batch for thread, batch in letters if thread.partition == busy]
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("select pg_advisory_xact_lock(1, $1)", busy)
+        reached = await dead.skip(pool, ANNA, ALL)
+        assert (reached.done, reached.left) == (12 - len(there), {busy: len(there)})
+        assert f"in partition {busy}, which is in hand" in reached.rest
+        with pytest.raises(ServiceInactive, match="Nothing was done"):
+            await dead.replay(pool, ANNA, Selection(ids=(there[0],)))
+    assert (await dead.skip(pool, ANNA, ALL)).done == len(there)
+    logged = [(number, (result or "").split(":")[0]) for number, result in reversed(await touched(pool))]
+    assert logged == [(12 - len(there), f"done, but {reached.rest.split(':')[0]}"), (0, "failed"), (len(there), "done")]

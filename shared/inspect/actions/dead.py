@@ -2,11 +2,13 @@
 
 However many there are, this takes the memory of a page; interrupted, it has done what the audit log says that it
 reached. Letters that somebody else settled meanwhile are passed over and not counted; so are those that died after it
-began, or what fails again at once would be replayed for ever. Refused here: undoing anything.
+began, or what fails again at once would be replayed for ever. Those of a partition that something has in hand for long
+are left, and told. Refused here: undoing anything.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared import audit, deadletters, holds
@@ -14,7 +16,7 @@ from shared.audit import Actor
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.deadletters import Decision, Fate, Letter
-from shared.errors import Conflict
+from shared.errors import Conflict, ServiceInactive, ThreadmillError
 from shared.ids import AccountId
 from shared.inspect.deadletters import Selection, places
 
@@ -22,48 +24,96 @@ SQL = statements("actions")
 
 PAGE = 100  # letters looked up at once; what they hold is not read
 
+PATIENCE_MS = 1_000  # for a partition; a drain has one in hand for milliseconds, and there may be 64 of them
+
 Told = Callable[[int], None]  # how many were settled so far
 
 
-async def replay(db: Database, actor: Actor, selection: Selection, tell: Told | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What came of it. `left`: how many were left in partitions that something has in hand for long."""
+
+    done: int = 0
+    left: Counter[int] = field(default_factory=Counter)
+
+    @property
+    def rest(self) -> str:
+        """What was left, in words; empty where nothing was."""
+        if not self.left:
+            return ""
+        number, places = self.left.total(), ", ".join(map(str, sorted(self.left)))
+        stand = f"{number:,} {'stands' if number == 1 else 'stand'}"
+        if len(self.left) == 1:
+            return f"{stand} in partition {places}, which is in hand for long: try again."
+        return f"{stand} in the partitions {places}, which are in hand for long: try again."
+
+
+async def replay(db: Database, actor: Actor, selection: Selection, tell: Told | None = None) -> Reached:
     """Lets them wait again, from their first attempt; their threads go on with them. One whose thread went on without
-    it (`skip`) is applied late, behind what came after it. Returns how many; raises NotFound, ServiceInactive.
+    it (`skip`) is applied late, behind what came after it. Raises NotFound, ServiceInactive where all are in hand.
     """
     return await _settle(db, actor, selection, Decision(Fate.REPLAY), tell)
 
 
-async def discard(db: Database, actor: Actor, selection: Selection, reason: str, tell: Told | None = None) -> int:
+async def discard(db: Database, actor: Actor, selection: Selection, reason: str, tell: Told | None = None) -> Reached:
     """Gives them up for good: they never take effect, their senders read the reason, their threads go on.
 
-    Returns how many; raises InvalidRequest, NotFound, ServiceInactive.
+    Raises InvalidRequest, NotFound, ServiceInactive where all are in hand.
     """
     return await _settle(db, actor, selection, Decision(Fate.DISCARD, holds.checked(reason)), tell)
 
 
-async def skip(db: Database, actor: Actor, selection: Selection, tell: Told | None = None) -> int:
+async def skip(db: Database, actor: Actor, selection: Selection, tell: Told | None = None) -> Reached:
     """Lets their threads go on without them. They stay dead letters, and what they say is missing until they are
-    replayed: then it comes late. Returns how many held their threads; raises NotFound, ServiceInactive.
+    replayed: then it comes late. Counts those that held their threads; raises NotFound, ServiceInactive where
+    all are in hand.
     """
     return await _settle(db, actor, selection, Decision(Fate.SKIP), tell)
 
 
-async def _settle(db: Database, actor: Actor, selection: Selection, decision: Decision, tell: Told | None) -> int:
+async def _settle(db: Database, actor: Actor, selection: Selection, decision: Decision, tell: Told | None) -> Reached:
     account, reason = await _account(db, selection), decision.reason or None
-    target, done = _named(selection), 0
-    async with audit.entry(db, actor, f"dead.{decision.fate}", target, account=account, reason=reason) as entry:
+    async with audit.entry(
+        db, actor, f"dead.{decision.fate}", _named(selection), account=account, reason=reason
+    ) as entry:
         await audit.reached(db, entry, 0)
-        counted = replace(decision, entry=entry)
+        reached = await _settle_all(db, selection, replace(decision, entry=entry), tell)
+        entry.touched = reached.done
+        if not reached.done and reached.left:
+            raise ServiceInactive(f"Nothing was done: {reached.rest}", retry_after=1)
+        entry.result = f"{audit.DONE}, but {reached.rest}" if reached.left else audit.DONE
+    return reached
+
+
+async def _settle_all(db: Database, selection: Selection, decision: Decision, tell: Told | None) -> Reached:
+    reached = Reached()
+    try:
         async for page in _pages(db, selection):
             for letter in page:
-                try:
-                    await deadletters.settle(db, letter, counted)
-                except Conflict:
-                    continue
-                done += 1
+                waited = len(reached.left)
+                reached = await _settle_one(db, letter, decision, reached)
+                if tell is not None and len(reached.left) > waited:
+                    tell(reached.done)
             if tell is not None:
-                tell(done)
-        entry.touched = done
-    return done
+                tell(reached.done)
+    except ThreadmillError as error:
+        if reached.done:
+            error.message = f"{error.message} {reached.done:,} were settled before that."
+        raise
+    return reached
+
+
+async def _settle_one(db: Database, letter: Letter, decision: Decision, reached: Reached) -> Reached:
+    """One wait for each partition: what else stands in one that is in hand is left without."""
+    if letter.partition not in reached.left:
+        try:
+            await deadletters.settle(db, letter, decision, PATIENCE_MS)
+            return replace(reached, done=reached.done + 1)
+        except Conflict:
+            return reached
+        except ServiceInactive:
+            pass
+    return replace(reached, left=reached.left + Counter([letter.partition]))
 
 
 async def _pages(db: Database, selection: Selection) -> AsyncIterator[Sequence[Letter]]:
