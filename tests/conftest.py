@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 import structlog
+from hypothesis import settings as hypothesis_settings
 from redis.asyncio import Redis
 
 from shared.db.connect import open_pool
@@ -16,6 +17,11 @@ from tests import scratch, servers
 from tests.servers import Addresses, Session
 
 _SESSION = pytest.StashKey[Session]()
+
+
+# The machines are shared: how long an example takes says nothing about it.
+hypothesis_settings.register_profile("shared machine", deadline=None)
+hypothesis_settings.load_profile("shared machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

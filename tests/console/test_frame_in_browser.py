@@ -31,6 +31,7 @@ async def test_the_login_page_is_presentable_and_says_what_is_wrong(screen: Scre
     await screen.presentable("login")
 
 
+@pytest.mark.slow
 async def test_a_theme_is_kept(screen: Screen, staff: Staff) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     light = await screen.page.evaluate(paper)
@@ -42,6 +43,7 @@ async def test_a_theme_is_kept(screen: Screen, staff: Staff) -> None:
     assert await screen.page.get_by_role("button", name="dark").get_attribute("aria-pressed") == "true"
 
 
+@pytest.mark.slow
 async def test_the_first_tab_leads_past_the_navigation(screen: Screen) -> None:
     await screen.page.keyboard.press("Tab")
     await screen.page.keyboard.press("Enter")
@@ -78,6 +80,7 @@ async def test_a_double_click_makes_one_token(screen: Screen, staff: Staff) -> N
     assert await staff.service.pool.fetchval(made) == 1
 
 
+@pytest.mark.slow
 async def test_a_part_that_is_in_use_is_held(screen: Screen, staff: Staff) -> None:
     page = screen.page
     await screen.open("/console/tokens")
@@ -90,6 +93,7 @@ async def test_a_part_that_is_in_use_is_held(screen: Screen, staff: Staff) -> No
     await page.get_by_text("the newest").wait_for()
 
 
+@pytest.mark.slow
 async def test_a_page_that_is_open_while_postgres_goes_says_so(chromium: str, axe: Path, settings: Settings) -> None:
     async with wire_to(settings.database_url) as wire:
         through = settings.model_copy(update={"database_url": wire.url})
@@ -110,6 +114,7 @@ async def test_a_page_that_is_open_while_postgres_goes_says_so(chromium: str, ax
                 await screen.presentable("away")
 
 
+@pytest.mark.slow
 async def test_a_tab_that_nobody_looks_at_is_paused_and_loads_again_when_it_is_looked_at(screen: Screen) -> None:
     page = screen.page
     await page.clock.install()

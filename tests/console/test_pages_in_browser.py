@@ -75,6 +75,7 @@ async def test_dead_messages_are_told_again(screen: Screen, furniture: Furniture
     assert await staff.service.pool.fetchval("select count(*) from outbox where parked_at is not null") == 0
 
 
+@pytest.mark.slow
 async def test_the_audit_log_is_paged_and_filtered(screen: Screen, furniture: Furniture) -> None:
     page = screen.page
     await screen.open("/console/audit")

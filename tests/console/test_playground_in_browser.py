@@ -133,6 +133,7 @@ async def test_the_token_is_in_memory_alone_and_revoked_when_the_page_is_left(pl
     assert await until(gone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["button", "logout"])
 async def test_the_token_is_given_back_by_a_button_and_by_a_logout(play: Play, way: str) -> None:
     page = play.screen.page
@@ -171,6 +172,7 @@ async def test_a_run_is_interrupted(play: Play) -> None:
     assert await page.get_by_role("button", name="Interrupt").is_disabled()
 
 
+@pytest.mark.slow
 async def test_a_stream_that_was_cut_goes_on_behind_the_last_event(play: Play) -> None:
     page = play.screen.page
     await play.open(play.client.agent)
@@ -188,6 +190,7 @@ async def test_a_stream_that_was_cut_goes_on_behind_the_last_event(play: Play) -
     assert await page.locator(".entry.user").count() == 1
 
 
+@pytest.mark.slow
 async def test_a_message_whose_answer_was_lost_is_sent_again_and_counts_once(play: Play) -> None:
     page = play.screen.page
     await play.open(play.client.agent)
@@ -210,6 +213,7 @@ async def test_a_message_whose_answer_was_lost_is_sent_again_and_counts_once(pla
     assert await play.staff.service.pool.fetchval("select count(*) from runs") == 2
 
 
+@pytest.mark.slow
 async def test_a_reload_goes_on_with_the_thread_and_so_does_its_id(play: Play) -> None:
     page = play.screen.page
     await play.open(play.approve)
@@ -245,6 +249,7 @@ async def test_what_anybody_says_stays_text(play: Play) -> None:
     assert await page.locator("#playground img, #playground script, #playground i").count() == 0
 
 
+@pytest.mark.slow
 async def test_errors_and_warnings_are_shown_as_they_come(play: Play) -> None:
     page, pool = play.screen.page, play.staff.service.pool
     await play.open(play.client.agent)
@@ -272,6 +277,7 @@ async def test_errors_and_warnings_are_shown_as_they_come(play: Play) -> None:
     await play.screen.presentable("playground-refused")
 
 
+@pytest.mark.slow
 async def test_a_viewer_uses_a_token_of_their_own(play: Play) -> None:
     page = play.screen.page
     await page.get_by_role("button", name="Log out").click()
@@ -291,6 +297,7 @@ async def test_a_viewer_uses_a_token_of_their_own(play: Play) -> None:
     assert await play.staff.service.pool.fetchval(found, play.client.token_id) is None
 
 
+@pytest.mark.slow
 async def test_accounts_and_agents_are_found_among_many(play: Play) -> None:
     page, pool = play.screen.page, play.staff.service.pool
     other = await play.staff.service.client("zeta")

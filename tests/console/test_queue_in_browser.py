@@ -61,6 +61,7 @@ async def test_the_queue_is_presentable_and_leads_to_its_batches(screen: Screen,
     await screen.presentable("batch")
 
 
+@pytest.mark.slow
 async def test_a_partition_and_an_account_are_paused_and_resumed_by_keyboard(screen: Screen, owner: Owner) -> None:
     page = screen.page
     for begin, name in (("/console/queue", "partition"), ("/console/queue/accounts", "sons")):
@@ -72,6 +73,7 @@ async def test_a_partition_and_an_account_are_paused_and_resumed_by_keyboard(scr
             await page.get_by_role("status").get_by_text("is paused" if word == "Pause" else "is resumed").wait_for()
 
 
+@pytest.mark.slow
 async def test_the_whole_queue_is_paused_and_resumed_and_the_page_says_so(screen: Screen, owner: Owner) -> None:
     await screen.open("/console/queue")
     await screen.page.get_by_role("link", name="Pause all").click()

@@ -161,6 +161,7 @@ async def test_threads_and_runs_in_a_browser(stage: Stage, chromium: str, axe: P
         await screen.page.get_by_text("No hand holds").wait_for()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 async def test_what_a_run_says_comes_by_itself(stage: Stage, chromium: str, axe: Path) -> None:
     staff = await staff_of(stage.service)

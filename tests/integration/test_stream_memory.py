@@ -19,7 +19,7 @@ from tests.service import Client
 from tests.stage import Stage, running_stage
 from tests.watch import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(300)]
 
 log = structlog.get_logger()
 

@@ -150,6 +150,7 @@ async def _holds(logs: Sequence[Any], count: int) -> bool:
     return len([entry for entry in logs if entry["event"] == "a runner printed"]) >= count
 
 
+@pytest.mark.long
 async def test_a_flood_waits_for_whoever_consumes_it_and_memory_stays_bounded(pool: Pool, tmp_path: Path) -> None:
     count = tmp_path / "count"
     outputs = stream(isolated("flood", pool), context(config={"count": str(count)}))
