@@ -16,6 +16,7 @@ from tests.prepared import execute, prepare
 from tests.rows import add_batch, add_owner, add_thread, fill
 from tests.service import message, running_service
 from tests.watch import until
+from worker.crew import Crew
 
 
 async def test_api_and_worker_tell_what_they_are_and_leave_nothing_but_samples(
@@ -52,6 +53,18 @@ async def test_the_oldest_age_is_measured_over_accounts_and_reads_no_backlog(
     await connection.close()
     assert found.looked_at < 64 + 10
     assert {scan.index for scan in found.scans if scan.table == "batches"} == {"batches_waiting"}
+
+
+async def test_a_worker_counts_all_that_live_though_some_of_them_are_quiet(settings: Settings) -> None:
+    quiet, working = Crew(settings), Crew(settings)
+    quiet.duty.hear("quiet")
+    try:
+        for crew in (quiet, working):
+            await crew.beat_once()
+        assert REGISTRY.get_sample_value("threadmill_workers") == 2
+    finally:
+        for crew in (quiet, working):
+            await crew.stop(1)
 
 
 def test_a_clock_is_measured_from_the_middle_of_a_round_trip_and_never_of_a_long_one() -> None:

@@ -150,8 +150,9 @@ cross join lateral (
 select clock_timestamp() as now;
 
 -- name: beat
--- Says that this worker lives, and what it does; returns how many are at work, itself among them, how many runs wait for a
--- worker, up to a bound ($8), and for how many seconds the oldest of them has; what an operator asks; and Postgres' clock.
+-- Says that this worker lives, and what it does; returns how many are at work and how many live at all, itself among both, how
+-- many runs wait for a worker, up to a bound ($8), and for how many seconds the oldest of them has; what an operator asks;
+-- and Postgres' clock.
 with me as (
     insert into workers (id, host, pid, roles, version, applied, executing, memory, skew, doing)
     values ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11)
@@ -163,13 +164,14 @@ with me as (
 dead as (
     delete from workers where seen_at < clock_timestamp() - interval '1 hour'
 )
-select (select 1 + count(*)::int from workers
-        where id <> $1 and doing = 'work' and seen_at > clock_timestamp() - interval '15 seconds') as alive,
+select w.at_work, w.alive,
        (select count(*) from (select from threads where ready_at is not null order by ready_at limit $8) r) as ready,
        (select extract(epoch from clock_timestamp() - min(ready_at))::float8 from threads
         where ready_at is not null) as ready_age,
        (select asked from me) as asked,
-       clock_timestamp() as now;
+       clock_timestamp() as now
+from (select 1 + count(*) filter (where doing = 'work')::int as at_work, 1 + count(*)::int as alive
+      from workers where id <> $1 and seen_at > clock_timestamp() - interval '15 seconds') w;
 
 -- name: leave
 delete from workers where id = $1;
