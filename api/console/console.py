@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import asyncpg
 import structlog
 from aiohttp import web
 from markupsafe import Markup
@@ -180,25 +181,30 @@ class Console:
     async def _do(self, deed: Deed, visit: Visit) -> web.StreamResponse:
         _check_role(visit)
         id_, session = deeds.checked(visit.form.get(deeds.FIELD, "")), visit.who.digest
-        async with self.servers.deed() as db:
-            if (told := await deeds.begin(db, session, id_)) is not None:
-                return self._told_before(visit, told)
+        if (told := await deeds.told_before(self.servers.connection, session, id_)) is None:
             try:
-                done = await deed.do(self._look(visit, db), visit.form, visit.who.actor)
-            except ThreadmillError as error:
-                await deeds.end(db, session, id_, f"It was refused: {error.message}", guard.HOME)
-                if not isinstance(error, InvalidRequest):
-                    raise
-                wrong = error.message
-            except Exception:
-                await deeds.end(db, session, id_, "It failed: the audit log and the service's log say how.", guard.HOME)
-                raise
-            else:
-                await deeds.end(db, session, id_, done.text, done.to)
-                if done.template is not None:
-                    return await self.answer(visit, [done.template], {"title": done.text, "done": done, **done.values})
-                return self.leave(visit, done.to, Flash(text=done.text))
-        return await self._question(deed, visit, wrong)
+                async with self.servers.deed() as db:
+                    if await deeds.begin(db, session, id_):
+                        return await self._done(deed, visit, db, id_)
+            except InvalidRequest as wrong:
+                return await self._question(deed, visit, wrong.message)
+            told = await deeds.told_before(self.servers.connection, session, id_)  # another press came between
+        return self._told_before(visit, told or deeds.Told(None, None))
+
+    async def _done(self, deed: Deed, visit: Visit, db: asyncpg.Connection, id_: str) -> web.StreamResponse:
+        session = visit.who.digest
+        try:
+            done = await deed.do(self._look(visit, db), visit.form, visit.who.actor)
+        except ThreadmillError as error:
+            await deeds.end(db, session, id_, f"It was refused: {error.message}", guard.HOME)
+            raise
+        except Exception:
+            await deeds.end(db, session, id_, "It failed: the audit log and the service's log say how.", guard.HOME)
+            raise
+        await deeds.end(db, session, id_, done.text, done.to)
+        if done.template is not None:
+            return await self.answer(visit, [done.template], {"title": done.text, "done": done, **done.values})
+        return self.leave(visit, done.to, Flash(text=done.text))
 
     def _told_before(self, visit: Visit, told: deeds.Told) -> web.Response:
         if told.text is None:

@@ -6,7 +6,10 @@ The second press waits for the first one and is told what came of it. Refused he
 import asyncio
 import re
 import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import asyncpg
 
@@ -14,6 +17,8 @@ from shared.db.statements import statements
 from shared.errors import InvalidRequest
 
 SQL = statements("console")
+
+Lend: TypeAlias = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]  # a connection for one look
 
 FIELD = "deed"  # of the form
 _SHAPE = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
@@ -40,15 +45,19 @@ def checked(given: str) -> str:
     return given
 
 
-async def begin(db: asyncpg.Connection, session: bytes, id_: str) -> Told | None:
-    """Takes a deed: None where it is to be done now, else what the first press did."""
-    if await db.fetchrow(SQL["begin"], session, id_) is not None:
-        return None
-    told = Told(None, None)
+async def begin(db: asyncpg.Connection, session: bytes, id_: str) -> bool:
+    """Takes a deed: whether it is to be done now, because nobody took it before."""
+    return await db.fetchrow(SQL["begin"], session, id_) is not None
+
+
+async def told_before(lend: Lend, session: bytes, id_: str) -> Told | None:
+    """What came of a deed that was taken; None where it was not. It waits with no connection in hand."""
+    told = None
     for _ in range(round(_PATIENCE / _LOOK_EVERY)):
-        row = await db.fetchrow(SQL["done"], session, id_)
-        told = Told(row["told"], row["place"]) if row is not None else told
-        if told.text is not None:
+        async with lend() as db:
+            row = await db.fetchrow(SQL["done"], session, id_)
+        told = Told(row["told"], row["place"]) if row is not None else None
+        if told is None or told.text is not None:
             break
         await asyncio.sleep(_LOOK_EVERY)
     return told

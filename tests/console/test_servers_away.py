@@ -101,6 +101,27 @@ async def test_deeds_that_take_long_leave_the_pages_a_connection_and_the_third_o
         assert await service.pool.fetchval("select count(*) from tokens where name = 'made here'") == 1
 
 
+async def test_a_second_press_takes_no_place_of_another_deed(settings: Settings) -> None:
+    async with running_service(settings, worker=False) as service:
+        staff = await staff_of(service)
+        operator = await staff.browsing(staff.admin)
+        asked, other = [await operator.open("/console/tokens/new") for _ in range(2)]
+        wish = {"kind": "viewer", "name": "made here"}
+        async with service.pool.acquire() as db, db.transaction():
+            await db.execute("lock table audit in share mode")  # whoever acts waits for it
+            first = asyncio.create_task(operator.submit(asked, asked.form(), wish))
+            assert await until(lambda: service.pool.fetchval(WAIT.replace("= 2", "= 1")))
+            again = [asyncio.create_task(operator.submit(asked, asked.form(), wish)) for _ in range(3)]
+            await in_time(operator.open("/console/tokens"))  # by now they wait, too
+            second = asyncio.create_task(operator.submit(other, other.form(), wish))
+            assert await until(lambda: service.pool.fetchval(WAIT))
+            assert not any(one.done() for one in again)
+        assert [(await one).status for one in (first, second)] == [200, 200]
+        assert [(await one).status for one in again] == [303] * 3
+        assert "is not done twice" in (await operator.open("/console/tokens")).words
+        assert await service.pool.fetchval("select count(*) from tokens where name = 'made here'") == 2
+
+
 async def test_strangers_take_the_console_from_nobody_and_no_cookie_is_looked_up_again_and_again(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
