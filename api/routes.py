@@ -111,8 +111,8 @@ def console_routes(console: Console, login: Login, doings: Doings, output: Outpu
     playground = Playground(console)
     return console.serves(
         [
-            web.get("/", login.home),
-            web.get("/console/", login.home),
+            web.get("/", console.net(login.home)),
+            web.get("/console/", console.net(login.home)),
             web.get("/console/static/{hash}/{name:.+}", console.files.read),
             web.get("/console/login", console.net(login.form)),
             web.post("/console/login", console.net(login.enter)),
@@ -148,6 +148,7 @@ def console_routes(console: Console, login: Login, doings: Doings, output: Outpu
             *(route for path, deed in pauses.DEEDS.items() for route in console.deed(path, deed)),
             web.get("/console/workers", console.page(workers.WORKERS)),
             *(route for path, deed in workers.DEEDS.items() for route in console.deed(path, deed)),
+            web.route("*", "/console", console.door(console.unknown)),
             web.route("*", "/console/{rest:.*}", console.door(console.unknown)),
         ]
     )

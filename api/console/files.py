@@ -10,6 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from api.console import guard
+
 PREFIX = "/console/static"
 _HERE = Path(__file__).with_name("static")
 _TYPES = {
@@ -36,11 +38,11 @@ class Files:
         """Of a file by its name. Raises KeyError."""
         return f"{PREFIX}/{self._files[name].hash}/{name}"
 
-    async def read(self, request: web.Request) -> web.Response:
+    async def read(self, request: web.Request) -> web.StreamResponse:
         """GET /console/static/{hash}/{name}"""
         file = self._files.get(request.match_info["name"])
         if file is None:
-            raise web.HTTPNotFound
+            return guard.finish(web.Response(status=404, text="There is no such file."))
         headers = {
             "Cache-Control": _FOR_EVER if request.match_info["hash"] == file.hash else _ANEW,
             "ETag": f'"{file.hash}"',

@@ -33,9 +33,9 @@ class Login:
         self._console = console
         self._throttle = Throttle()
 
-    async def home(self, _: web.Request) -> web.StreamResponse:
+    async def home(self, _: Visit) -> web.StreamResponse:
         """GET /"""
-        return web.Response(status=302, headers={"Location": guard.HOME, "Server": "threadmill"})
+        return web.Response(status=302, headers={"Location": guard.HOME})
 
     async def form(self, visit: Visit) -> web.StreamResponse:
         """GET /console/login"""

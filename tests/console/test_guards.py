@@ -218,15 +218,20 @@ def _policy(seen: Seen) -> dict[str, str]:
 
 
 async def test_every_page_says_what_a_browser_may_do_with_it(operator: Browsing) -> None:
-    for path in ("/console", "/console/login", "/console/nothing", NEW):
-        seen = await operator.open(path)
-        policy = _policy(seen)
-        assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    seen = [
+        await operator.open(path)
+        for path in ("/", "/console", "/console/", "/console/login", "/console/nothing", "/console/static/x/no.js", NEW)
+    ]
+    for method, path in (("POST", "/console"), ("DELETE", "/console/tokens"), ("PUT", "/console/login")):
+        seen.append(await operator.call(method, path, None))
+    for one in seen:
+        policy = _policy(one)
+        assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'", one.path
         assert policy["script-src"] == policy["style-src"] == policy["form-action"] == "'self'"
-        assert "unsafe" not in seen.headers["content-security-policy"]
-        assert seen.headers["cache-control"] == "no-store"
-        assert seen.headers["x-content-type-options"] == "nosniff"
-        assert seen.headers["referrer-policy"] == "same-origin"
+        assert "unsafe" not in one.headers["content-security-policy"]
+        assert one.headers["cache-control"] == "no-store"
+        assert one.headers["x-content-type-options"] == "nosniff"
+        assert one.headers["referrer-policy"] == "same-origin"
 
 
 async def test_static_files_are_kept_for_ever_under_their_hash(staff: Staff) -> None:
