@@ -20,6 +20,7 @@ from api.console.throttle import Throttle
 from api.console.visit import SESSION, THEME, THEMES, Visit
 from shared import tokens
 from shared.errors import InvalidRequest, ThreadmillError, Unauthenticated
+from shared.logs import Seldom
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class Login:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._throttle = Throttle()
+        self._complain = Seldom(log)  # who guesses does so often
 
     async def home(self, _: Visit) -> web.StreamResponse:
         """GET /"""
@@ -68,7 +70,7 @@ class Login:
             return await self._form(request, to, error.message, error.status)
         except ThreadmillError as error:
             self._throttle.failed(address)
-            log.warning("console login refused", address=address, reason=error.message, request_id=request[edge.ID])
+            self._complain("console login refused", address=address, reason=error.message, request_id=request[edge.ID])
             return await self._form(request, to, error.message, error.status)
         log.info("console login", operator=operator.shown, address=address)
         return await self._let_in(request, operator, to)
