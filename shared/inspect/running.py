@@ -101,7 +101,8 @@ async def active(db: Database, limit: int, after: str | None, status: RunStatus 
 
 async def waiting(db: Database, limit: int, after: str | None) -> Page[ListedRun]:
     """Runs that wait for a permission, one for each request, the longest waiting first."""
-    return await _asking(db, limit, after, None)
+    at, last = key_of(after, Moment, Id)
+    return await _asking(db, limit, await db.fetch(SQL["asking"], at, last, limit + 1))
 
 
 async def failed(db: Database, limit: int, after: str | None) -> Page[ListedRun]:
@@ -157,16 +158,15 @@ async def _ready(db: Database, limit: int, after: str | None) -> Page[ListedRun]
 
 
 async def _unanswered(db: Database, limit: int, after: str | None) -> Page[ListedRun]:
-    page = await _asking(db, limit, after, UNANSWERED)
+    at, last = key_of(after, Moment, Id)
+    page = await _asking(db, limit, await db.fetch(SQL["unanswered"], at, last, limit + 1, UNANSWERED))
     return Page([_with(one, Stuck.UNANSWERED, one.request) for one in page.items], page.after)
 
 
 _SECTIONS: tuple[_Section, ...] = (_leased, _ready, _unanswered)
 
 
-async def _asking(db: Database, limit: int, after: str | None, longer: float | None) -> Page[ListedRun]:
-    at, last = key_of(after, Moment, Id)
-    rows = await db.fetch(SQL["asking"], at, last, limit + 1, longer)
+async def _asking(db: Database, limit: int, rows: Sequence[asyncpg.Record]) -> Page[ListedRun]:
     page = cut(rows, limit, lambda row: (row["created_at"], row["request"]))
     shown = await _shown(db, page)
     return Page([_with(one, None, _request(row)) for one, row in _pairs(shown, page.items)], page.after)

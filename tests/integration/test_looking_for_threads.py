@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from shared import ids
 from shared.errors import InvalidRequest
-from shared.ids import EventId, ThreadId
+from shared.ids import EventId, RequestId, ThreadId
 from shared.inspect import running, search, timeline
 from shared.inspect.page import Page
 from shared.inspect.running import Stuck
@@ -17,7 +17,7 @@ from shared.inspect.threads import own_row
 from shared.inspect.timeline import Asked, Logged, Ran, Sent
 from shared.keys import Keys
 from shared.models import RunError, RunStatus, ThreadStatus
-from shared.reports import Entry, RunFinished, RunLeased, RunOutput, RunStarted
+from shared.reports import Ask, Entry, RunFinished, RunLeased, RunOutput, RunStarted
 from shared.settings import Settings
 from tests.driver import Driver
 from tests.pipeline import message
@@ -206,6 +206,20 @@ async def test_runs_are_listed_by_what_they_wait_for_and_how_they_ended(
         (idle, Stuck.READY),
         (asking, Stuck.UNANSWERED),
     }
+
+
+async def test_a_stuck_run_is_listed_once_with_the_oldest_of_what_it_asks_for_ever(driver: Driver) -> None:
+    db, soon = driver.pool, await driver.pool.fetchval("select now() + interval '1 hour'")
+    names = [RequestId(ids.mint()) for _ in range(4)]
+    asks = (Ask(names[0], "ends", expires_at=soon), *(Ask(name, "May I?") for name in names[1:]))
+    _, twice, _ = await driver.asking(*asks)
+    _, once, (other,) = await driver.asking()
+    await db.execute("update permission_requests set created_at = now() - interval '2 days' where id = $1", names[0])
+    await db.execute("update permission_requests set created_at = now() - interval '1 day' where id <> $1", names[0])
+    await db.execute("update permission_requests set state = 'allowed', decided_at = now() where id = $1", names[1])
+    found = await walk(lambda limit, after: running.stuck(db, limit, after), 1)
+    listed = [(one.run.id, one.request and one.request.id) for one in found]
+    assert listed == [(twice, names[2]), (once, other)]
 
 
 async def make_stuck(db: asyncpg.Pool, asking: ThreadId, executing: ThreadId, idle: ThreadId) -> None:

@@ -23,8 +23,7 @@ order by partition, thread
 limit $4;
 
 -- name: asking
--- Open permission requests, the longest waiting first; those that were asked more than $4 seconds ago and never expire where
--- that is given. Arguments: asked at and id to go on behind or nulls, limit, seconds or null.
+-- Open permission requests, the longest waiting first. Arguments: asked at and id to go on behind or nulls, limit.
 select r.partition, r.thread, r.run as id, r.id as request, r.title, r.tool_name, left(r.tool_input::text, 2000) as tool_input, r.created_at,
        r.expires_at,
        extract(epoch from clock_timestamp() - r.created_at)::float8 as age,
@@ -33,8 +32,27 @@ from permission_requests r
 where r.decided_at is null
   and (r.created_at, r.id) > (coalesce($1::timestamptz, '-infinity'),
                               coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
-  and ($4::float8 is null
-       or (r.expires_at is null and r.created_at < now() - make_interval(secs => $4)))
+order by r.created_at, r.id
+limit $3;
+
+-- name: unanswered
+-- Runs with an open request that was asked more than $4 seconds ago and never expires, once each: with the oldest such, the
+-- longest waiting first. `offset 0` keeps the look at a run's other requests by its index. Arguments: asked at and id to go
+-- on behind or nulls, limit, seconds.
+select r.partition, r.thread, r.run as id, r.id as request, r.title, r.tool_name, left(r.tool_input::text, 2000) as tool_input, r.created_at,
+       r.expires_at,
+       extract(epoch from clock_timestamp() - r.created_at)::float8 as age,
+       null::float8 as expires_in
+from permission_requests r
+where r.decided_at is null and r.expires_at is null and r.created_at < now() - make_interval(secs => $4)
+  and (r.created_at, r.id) > (coalesce($1::timestamptz, '-infinity'),
+                              coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
+  and not exists (
+      select 1 from permission_requests o
+      where o.partition = r.partition and o.thread = r.thread and o.run = r.run
+        and o.decided_at is null and o.expires_at is null and (o.created_at, o.id) < (r.created_at, r.id)
+      offset 0
+  )
 order by r.created_at, r.id
 limit $3;
 
