@@ -225,6 +225,17 @@ async def test_an_account_has_no_more_batches_in_flight_than_its_cap(limited: Se
     await until(is_taken)
 
 
+async def test_a_key_that_is_used_costs_no_unit_over_the_cap_either(limited: Service) -> None:
+    client = await limited.client("acme")
+    thread = await client.new_thread()
+    await limited.pool.execute("update accounts set held = true, in_flight = 1")
+    await limit(limited, client, 3)
+    assert (await client.send(thread, message(), Idempotency_Key="1", **ASYNC)).status == 200
+    again = [(await client.send(thread, message(), Idempotency_Key="1", **ASYNC)).status for _ in range(4)]
+    assert again == [409] * 4
+    assert (await client.call("GET", f"/threads/{thread}")).headers["ratelimit"].startswith('"account";r=1;')
+
+
 async def test_a_cap_holds_while_commits_are_slow_and_many_looks_see_none_of_them(
     limited: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
