@@ -1,0 +1,26 @@
+"""Who was refused, told later: nothing is lost while Redis is away but what is too much to keep."""
+
+import asyncio
+
+from api.refusals import HELD, Refusals
+from shared import ids
+from shared.ids import AccountId, TokenId
+from shared.keys import Keys
+from shared.queue import Queue, open_redis
+
+ACCOUNT = AccountId(ids.mint())
+
+
+async def test_while_redis_is_away_so_many_are_kept_and_no_more() -> None:
+    queue = Queue(open_redis("redis://127.0.0.1:1/0", 1.0), Keys(""))
+    refusals, known = Refusals(queue), TokenId(ids.mint())
+    for _ in range(3):
+        refusals.add("in_flight", ACCOUNT, known)
+        telling = asyncio.create_task(refusals.tell())
+        await asyncio.sleep(0)  # it is on its way
+        for _ in range(HELD):
+            refusals.add("in_flight", ACCOUNT, TokenId(ids.mint()))
+        refusals.add("in_flight", ACCOUNT, known)
+        await telling
+    assert len(refusals._counts) <= HELD
+    await queue.close()
