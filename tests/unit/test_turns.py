@@ -55,6 +55,15 @@ def test_what_was_given_out_and_not_used_comes_back_before_the_others() -> None:
     assert len(made) == 0
 
 
+def test_what_is_offered_again_while_it_is_given_out_has_one_turn() -> None:
+    (one, other) = some(2)
+    made, _ = sorted_turns(noisy=[one, other])
+    lent = made.take(2, 1, None)
+    made.add(lent)
+    made.add_first(lent[1:])
+    assert (len(made), made.take(9, 9, None)) == (2, [other, one])
+
+
 def test_who_no_longer_waits_is_forgotten_and_who_is_found_late_goes_first_of_its_account() -> None:
     gone, waits, late = some(2), some(2), some(1)
     made = Turns()
