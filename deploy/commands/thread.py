@@ -26,23 +26,6 @@ ThreadArgument = Annotated[str, typer.Argument(help="The id of the thread, or it
 app = typer.Typer(no_args_is_help=True, help="Threads: what each is doing and what holds it up; hold one by hand.")
 
 
-@app.command("list", epilog="Example:  threadmill thread list --agent echo --limit 10")
-def list_(
-    account: AccountOption = None,
-    agent: Annotated[str | None, typer.Option("--agent", help="Only threads of this agent, id or name.")] = None,
-    limit: LimitOption = 50,
-    data: context.DataOption = None,
-    as_json: context.JsonOption = False,
-) -> None:
-    """List threads, the latest changed first. Deleted ones are left out."""
-    found = asyncio.run(_list(data, account, agent, limit))
-    if as_json:
-        context.print_json({"threads": document(found)})
-        return
-    rows = [(t.id, t.agent, t.status, _state(t), words.short(t.title, 40), words.moment(t.updated_at)) for t in found]
-    context.print_table(["id", "agent", "status", "state", "title", "updated (UTC)"], rows)
-
-
 @app.command(epilog="Example:  threadmill thread show 01K5XAMPLE0000000000000000")
 def show(
     thread: ThreadArgument,
@@ -106,6 +89,7 @@ def _tell(done: str, reached: tuple[int, bool], thread: str, as_json: bool) -> N
         typer.echo("A dead letter holds it still (`threadmill dead list`).")
 
 
+@app.command("list", epilog="Example:  threadmill thread list --agent echo --account acme")
 @app.command(epilog="Example:  threadmill thread find --title refund --account acme")
 def find(
     title: Annotated[str | None, typer.Option("--title", help="A part of the title, in upper or lower case.")] = None,
@@ -120,7 +104,9 @@ def find(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Find threads by what they are called, whose they are, and how they are. Deleted ones are left out.
+    """Find threads by what they are called, whose they are, and how they are. `list` and `find` are one command.
+
+    All threads, and held ones, come the newest first, an account's the latest changed first. Deleted ones are left out.
 
     A part of a title, or a status, is looked for among some thousand threads at a time: go on with --after.
     """
@@ -209,13 +195,6 @@ def _told(step: Step) -> tuple[object, object, str]:
         case Logged():
             size = f"{step.pieces} pieces, {step.size} characters" if step.pieces > 1 else ""
             return step.type, words.short(step.text), words.took(step.duration) or size
-
-
-async def _list(data: Path | None, account: str | None, agent: str | None, limit: int) -> list[Thread]:
-    async with open_session(data) as connection:
-        owner = await account_id(connection, account)
-        wanted = None if agent is None else (await accounts.find_agent(connection, agent, owner)).id
-        return await threads.list_threads(connection, limit, owner, wanted)
 
 
 async def _show(data: Path | None, thread: str) -> ThreadView:

@@ -10,7 +10,7 @@ from shared.db.records import run_of, thread_of
 from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.holds import Hold
-from shared.ids import AccountId, AgentId, RequestId, RunId, ThreadId, Ulid
+from shared.ids import RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchView, batches_of_thread
 from shared.models import Run, RunStatus, Thread
 
@@ -49,14 +49,6 @@ class ThreadView:
     requests: list[OpenRequest]
     batches: list[BatchView]  # not applied, in their order
     batches_after: str | None  # there may be more: what to ask `batches_of_thread` for them with
-
-
-async def list_threads(
-    db: Database, limit: int, account: AccountId | None = None, agent: AgentId | None = None
-) -> list[Thread]:
-    """The latest changed first; deleted ones are left out."""
-    rows = await db.fetch(statements("inspect")["threads"], account, agent, limit)
-    return [thread_of(row) for row in rows]
 
 
 async def find_thread(db: Database, text: str, shown: int = SHOWN) -> ThreadView:

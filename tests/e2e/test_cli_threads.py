@@ -19,6 +19,9 @@ async def test_threads_are_found_page_by_page_and_told(
     rest = (await threadmill("thread", "find", "--title", "refund", "--after", first["after"], "--json")).document
     found = [thread["id"] for thread in (*first["threads"], *rest["threads"])]
     assert (found, rest["after"]) == ([thread.id for thread in reversed(threads)], None)
+    listed = (await threadmill("thread", "list", "--limit", "2", "--json")).document
+    assert ([thread["id"] for thread in listed["threads"]], listed["after"] is None) == (found[:2], False)
+    assert (await threadmill("thread", "list", "--after", listed["after"], "--json")).document["after"] is None
     assert "\x1b" not in (await threadmill("thread", "find", "--external-ref", "order 7")).out
     told = (await threadmill("thread", "timeline", threads[0].id, "--json")).document
     assert [(one["kind"], one["step"]["batch"]["id"]) for one in told["timeline"]] == [("batch", batch)]

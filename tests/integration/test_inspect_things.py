@@ -6,7 +6,7 @@ import json
 import asyncpg
 import pytest
 
-from shared import accounts, ids
+from shared import ids
 from shared.errors import NotFound
 from shared.inspect import batches, deadletters, running, threads
 from shared.inspect.batches import BatchState
@@ -126,23 +126,6 @@ async def test_one_batch_is_shown_by_its_number_and_by_its_ref(pool: asyncpg.Poo
 async def test_a_batch_that_is_not_there_is_said_not_to_be(pool: asyncpg.Pool, name: str) -> None:
     with pytest.raises(NotFound):
         await batches.find_batch(pool, name)
-
-
-async def test_threads_are_listed_by_account_and_agent_the_latest_changed_first(
-    pool: asyncpg.Pool, owner: Owner
-) -> None:
-    other = await add_owner(pool, "other")
-    agent = (await accounts.create_agent(pool, owner.account, "echo", "echo")).id
-    mine = [await add_thread(pool, owner, agent=agent) for _ in range(3)]
-    unbound = await add_thread(pool, owner)
-    await add_thread(pool, other)
-    await pool.execute("update threads set deleted_at = now() where id = $1", mine[0].id)
-    by_agent = await threads.list_threads(pool, 10, owner.account, agent)
-    assert [one.id for one in by_agent] == [mine[2].id, mine[1].id]
-    of_account = await threads.list_threads(pool, 10, owner.account)
-    assert [one.id for one in of_account] == [unbound.id, mine[2].id, mine[1].id]
-    assert len(await threads.list_threads(pool, 10)) == 4
-    assert len(await threads.list_threads(pool, 2)) == 2
 
 
 async def test_a_thread_is_found_by_its_number_as_well(pool: asyncpg.Pool, thread: Row) -> None:

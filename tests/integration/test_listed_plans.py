@@ -8,7 +8,6 @@ import pytest
 from shared import numbers
 from shared.ids import AccountId
 from shared.settings import Settings
-from tests.plans import plan_of, rows_read
 from tests.prepared import execute, session
 from tests.rows import add_owner
 
@@ -75,9 +74,3 @@ async def test_a_list_reads_the_newest_threads_of_each_agent_and_of_an_applicati
     for application, shown in (("often", LIMIT), ("once", 1), ("never", 0)):
         assert await looked_at(connection, "listed_of", account, LIMIT, application) == shown
     await connection.close()
-
-
-async def test_an_operator_lists_threads_by_as_many_of_each_agent(pool: asyncpg.Pool) -> None:
-    account = await fill(pool)
-    await pool.execute("analyze")
-    assert sum(rows_read(await plan_of(pool, "threads", account, None, LIMIT), "threads")) == (AGENTS + 1) * LIMIT

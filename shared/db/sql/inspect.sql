@@ -126,32 +126,6 @@ left join threads t on t.partition = b.partition and t.id = b.thread
 left join idempotency_keys k on k.partition = b.partition and k.batch = b.id
 limit 1;
 
--- name: threads
--- Threads of an account, of an agent or of all, the latest changed first. For those without an agent it leads the order, or
--- the index can't serve it. Arguments: account or null, agent or null, limit.
-with owners as (
-    select account, id as agent from agents
-    where ($1::uuid is null or account = $1) and ($2::uuid is null or id = $2)
-    union all
-    select id, null from accounts
-    where ($1::uuid is null or id = $1) and $2::uuid is null
-)
-select t.*
-from owners o
-cross join lateral (
-    (select * from threads
-     where account = o.account and agent = o.agent and deleted_at is null
-     order by updated_at desc, id
-     limit $3)
-    union all
-    (select * from threads
-     where o.agent is null and account = o.account and agent is null and deleted_at is null
-     order by agent, updated_at desc, id
-     limit $3)
-) t
-order by t.updated_at desc, t.id
-limit $3;
-
 -- name: thread
 -- One thread, deleted or not. Arguments: partition, id.
 select * from threads where partition = $1 and id = $2;
