@@ -188,8 +188,7 @@ def _told(step: Step) -> tuple[object, object, str]:
             return batch.id, f"{batch.state}: {words.events(batch.events)}", done
         case Ran(run=run):
             error = "" if run.error is None else f": {words.short(run.error.message)}"
-            times = f"queued {words.took(step.waited)}, took {words.took(step.took)}"
-            return run.id, f"{run.status}{error}", times
+            return run.id, f"{run.status}{error}", _times(step)
         case Asked():
             return step.id, f"{step.state}: {words.short(step.title)}", f"waited {words.age(step.waited)}"
         case Logged():
@@ -200,6 +199,14 @@ def _told(step: Step) -> tuple[object, object, str]:
 async def _show(data: Path | None, thread: str) -> ThreadView:
     async with open_session(data) as connection:
         return await threads.find_thread(connection, thread)
+
+
+def _times(step: Ran) -> str:
+    """What goes on has not taken its time yet: it says for how long so far."""
+    over = step.run.completed_at is not None
+    if step.took is None:
+        return "never started" if over else f"queued for {words.took(step.waited)}"
+    return f"queued {words.took(step.waited)}, {'took' if over else 'for'} {words.took(step.took)}"
 
 
 def _state(thread: Thread) -> str:

@@ -32,6 +32,11 @@ async def test_threads_are_found_page_by_page_and_told(
         threads[0].id,
     )
     await pool.execute("update threads set ready_at = now() - interval '1 hour' where id = $1", threads[0].id)
+    assert "queued for" in (await threadmill("thread", "timeline", threads[0].id)).out
+    await pool.execute("update runs set status = 'running', started_at = now(), updated_at = now()")
+    goes_on = (await threadmill("thread", "timeline", threads[0].id)).out
+    assert ("took" in goes_on, ", for " in goes_on) == (False, True)
+    await pool.execute("update runs set status = 'queued', started_at = null")
     stuck = (await threadmill("run", "list", "--stuck", "--json")).document
     assert [(run["id"], run["stuck"]) for run in stuck["runs"]] == [(threads[0].id, "ready")]
     assert "more than 30 s" in (await threadmill("run", "list", "--stuck")).out
