@@ -89,8 +89,10 @@ def reason(error: BaseException) -> str:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on one line of standard output. Ids are text, times RFC 3339."""
-    typer.echo(json.dumps(document, ensure_ascii=False, default=_plain))
+    """One JSON document on one line of standard output. Ids are text, times RFC 3339. What a terminal would obey, or
+    can't show, is escaped: controls, directions, halves of characters.
+    """
+    typer.echo(_escaped(json.dumps(document, ensure_ascii=False, default=_plain)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
@@ -105,6 +107,13 @@ def _cell(value: object) -> Text:
     """Text as text: neither rich's markup nor a terminal's control codes that somebody put into a message."""
     plain = "" if value is None else str(value)
     return Text("".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in plain))
+
+
+def _escaped(line: str) -> str:
+    """JSON with the same values. What does not print stands within its strings only."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)
 
 
 def plain(text: str) -> str:

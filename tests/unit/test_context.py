@@ -75,6 +75,14 @@ def test_a_document_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == {"text": "Grüße\n"}
 
 
+def test_a_document_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "a\x9b31m\x7f\u202eb\u2066\ufeff\U000e0041\ud800 \N{SNOWMAN}\U0001f642"
+    context.print_json({text: [text]})
+    shown = capsys.readouterr().out
+    assert (json.loads(shown), shown.rstrip("\n").isprintable()) == ({text: [text]}, True)
+    assert "\N{SNOWMAN}\U0001f642" in shown
+
+
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
