@@ -123,7 +123,7 @@ class Operator:
             return done
 
     async def _bring(self, owner: Thread, event: Event, deed: str) -> Done:
-        """Sends it, unless the same was sent before and that stands: then it is told what came of that one."""
+        """Sends it, unless the same was sent meanwhile: then it is told what came of that one."""
         began: datetime = (await self.postgres.fetch(SQL["clock"]))[0]["now"]
         key = deed
         for _ in range(TURNS):
@@ -166,14 +166,13 @@ def _digest(text: str) -> bytes:
 
 
 def _stands(event: Event, outcome: dict[str, Any], accepted: datetime, began: datetime) -> bool:
-    """Whether what was sent before is what is asked for now. What had no effect may have one now; and a run may be
-    retried again once its retry is over, unless that was made while somebody asked for this one."""
+    """Whether what was sent before is what is asked for now: that was accepted, or made its run, while somebody asked.
+    What came of an older one is past: sent anew, it has the effect, or the warning, that it has now.
+    """
     if accepted >= began:
         return True
-    if _refusal(outcome) is not None:
+    if not isinstance(event, RunRetried) or _refusal(outcome) is not None:
         return False
-    if not isinstance(event, RunRetried):
-        return True
     made = datetime.fromisoformat(outcome["events"][0]["run"]["createdAt"])  # to the millisecond, cut
     return made >= began.replace(microsecond=began.microsecond // 1_000 * 1_000)
 

@@ -78,14 +78,31 @@ async def test_an_interrupt_and_a_decision_are_applied_once(driver: Driver, who:
     with pytest.raises(Conflict, match="Nothing is added"):
         await who.decide(BEN, request, Decision.ALLOW, "go on", thread)
     await driver.drain()
-    assert (await who.decide(BEN, request, Decision.ALLOW, "go on", thread)).came is Came.BEFORE
+    assert (await driver.requests(thread))[request]["note"] == "go on"
     assert (await who.interrupt(ANNA, run, thread)).came is Came.LATER
+    with pytest.raises(Conflict, match="Nothing is added"):
+        await who.interrupt(BEN, run, thread)
+    assert await refused(driver, "Nothing is added")
     await driver.drain()
-    assert (await who.interrupt(BEN, run, thread)) == Done(thread, run, [], Came.BEFORE)
-    assert await refused(driver, "done before")
+    assert await driver.pool.fetchval("select status from runs where id = $1", run) == "cancelled"
     assert (
         await driver.pool.fetchval(
             "select count(*) from batches where thread = $1 and token = $2", *(thread, operator.OPERATOR)
         )
         == 2
     )
+
+
+async def test_operators_who_press_at_the_same_moment_make_one_run(
+    driver: Driver, who: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "WAIT", 5.0)
+    thread, run = await finished(driver)
+    presses = asyncio.gather(*(who.retry(BEN, run, thread) for _ in range(5)), return_exceptions=True)
+    while not presses.done():
+        await driver.drain()
+    answers = await presses
+    runs = {row["id"] for row in await driver.runs(thread)} - {run}
+    assert len(runs) == 1
+    assert {answer.run for answer in answers if isinstance(answer, Done)} == runs
+    assert all(isinstance(answer, Done | Conflict) for answer in answers)
