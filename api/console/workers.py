@@ -54,13 +54,18 @@ async def _worker(look: Look) -> WorkerView:
 def _question(word: str) -> Callable[[Look], Awaitable[Question]]:
     async def ask(look: Look) -> Question:
         one = await _worker(look)
+        missed = None if word == "work" else await fleet.missed(look.db, one)
         return Question(
             f"Tell the worker {one.name} to {'be quiet' if word == 'quiet' else word}?",
-            (*_SAYS[word], *(() if one.lives else ("It has fallen silent: it will not hear this.",))),
+            (
+                *_SAYS[word],
+                *([missed] if missed else ()),
+                *(() if one.lives else ("It has fallen silent: it will not hear this.",)),
+            ),
             button=word.capitalize(),
             back=WORKERS_PAGE,
             touches=f"1 worker with {_many(one.executing, 'run')} and {_many(one.in_hand, 'batch', 'batches')} in hand",
-            danger=word == "drain",
+            danger=word == "drain" or missed is not None,
         )
 
     return ask

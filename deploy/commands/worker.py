@@ -11,6 +11,7 @@ from deploy import context, tables
 from deploy.session import AfterOption, LimitOption, YesOption, confirm, document, open_session
 from shared import audit, ids, words
 from shared.errors import NotFound
+from shared.ids import Ulid
 from shared.inspect import fleet
 from shared.inspect.actions import workers
 from shared.inspect.fleet import WorkerView
@@ -46,6 +47,8 @@ def list_(
 @app.command(epilog="Example:  threadmill worker quiet 01K5XAMPLE0000000000000000")
 def quiet(worker: WorkerArgument, data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """Have it take nothing new: no batches, no runs, no webhooks. What it has in hand goes on."""
+    if missed := asyncio.run(_missed(data, worker)):
+        typer.echo(f"threadmill: {missed}", err=True)
     _tell(asyncio.run(_ask(data, worker, workers.quiet)), "asked to be quiet", worker, as_json)
 
 
@@ -57,7 +60,10 @@ def drain(
     as_json: context.JsonOption = False,
 ) -> None:
     """Have it hand over what it has and end, as for SIGTERM. Whoever supervises it may start another one."""
-    confirm(f"Let the worker {worker} leave? Its process ends; it can't be called back.", yes)
+    missed = asyncio.run(_missed(data, worker))
+    if missed and yes:
+        typer.echo(f"threadmill: {missed}", err=True)
+    confirm(f"Let the worker {worker} leave? Its process ends; it can't be called back. {missed or ''}".rstrip(), yes)
     _tell(asyncio.run(_ask(data, worker, workers.drain)), "asked to leave", worker, as_json)
 
 
@@ -72,10 +78,22 @@ async def _list(data: Path | None, limit: int, after: str | None) -> Page[Worker
         return await fleet.workers(connection, limit, after)
 
 
-async def _ask(data: Path | None, worker: str, ask: Ask) -> int:
+def _id(worker: str) -> Ulid:
     found = ids.parse(worker)
     if found is None:
         raise NotFound(f"{worker!r} is no id of a worker: see `threadmill worker list`.")
+    return found
+
+
+async def _missed(data: Path | None, worker: str) -> str | None:
+    """What nobody does once it takes nothing new."""
+    found = _id(worker)
+    async with open_session(data) as connection:
+        return await fleet.missed(connection, await fleet.find_worker(connection, found))
+
+
+async def _ask(data: Path | None, worker: str, ask: Ask) -> int:
+    found = _id(worker)
     settings = context.resolve(data)
     redis = open_redis(settings.redis_url, _REDIS_TIMEOUT)
     try:

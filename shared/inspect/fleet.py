@@ -92,6 +92,18 @@ async def find_worker(db: Database, worker: Ulid) -> WorkerView:
     return WorkerView(**row)
 
 
+async def missed(db: Database, worker: WorkerView) -> str | None:
+    """What nobody does once this worker takes nothing new, in words; None where others do it, or it does not work."""
+    if not worker.lives or worker.asked is not None or worker.doing != "work":
+        return None
+    others = await db.fetchrow(SQL["others"], worker.id, LIVES)
+    if worker.roles != "execute" and not others["applies"]:
+        return "It is the last worker that takes work: nothing will be applied until one does."
+    if worker.roles != "apply" and not others["executes"]:
+        return "It is the last worker that takes runs: none will begin until one does."
+    return None
+
+
 def versions(processes: Iterable[WorkerView | ApiView]) -> set[str]:
     """Of those that live. More than one: a rollout is under way, or was left half-way."""
     return {one.version for one in processes if one.lives}

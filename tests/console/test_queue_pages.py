@@ -166,7 +166,14 @@ async def test_workers_are_shown_with_what_they_do_and_asked_to_be_quiet_to_leav
     assert row(seen, "7 on there")[0].startswith("silent since ")
     assert "serves" in seen.words
     one = f"/console/workers/{fresh}"
-    assert "1 worker with 3 runs and 0 batches in hand" in (await operator.open(f"{one}/quiet")).words
+    asked = (await operator.open(f"{one}/quiet")).words
+    assert "1 worker with 3 runs and 0 batches in hand" in asked
+    assert "It is the last worker that takes work: nothing will be applied" in asked, "the other one is silent"
+    another = "insert into workers (id, host, pid, roles, version) values ($1, 'third', 8, $2, '0')"
+    await pool.execute(another, ids.mint(), "apply")
+    assert "the last worker that takes runs" in (await operator.open(f"{one}/drain")).words
+    await pool.execute(another, ids.mint(), "execute")
+    assert "the last worker" not in (await operator.open(f"{one}/drain")).words
     assert "takes nothing new" in (await operator.confirm(f"{one}/quiet")).words
     assert "asked to quiet" in row(await operator.open("/console/workers"), "7 on here")[0]
     await operator.confirm(f"{one}/work")

@@ -49,7 +49,9 @@ async def test_a_worker_is_listed_asked_and_told_of(pool: asyncpg.Pool, threadmi
     worker = ids.mint()
     await pool.execute("insert into workers (id, host, pid, roles, version) values ($1, 'h', 7, 'all', '0')", worker)
     assert (await threadmill("worker", "drain", worker)).code == 2, "nobody is there to be asked"
-    done = (await threadmill("worker", "quiet", worker, "--json", REDIS_URL="redis://127.0.0.1:1/0")).document
+    asked = await threadmill("worker", "quiet", worker, "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    assert "It is the last worker that takes work: nothing will be applied" in asked.err
+    done = asked.document
     assert done == {"done": "asked to be quiet", "reached": 1}
     (listed,) = (await threadmill("worker", "list", "--json")).document["workers"]
     assert (listed["id"], listed["asked"], listed["doing"]) == (worker, "quiet", "work")

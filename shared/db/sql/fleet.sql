@@ -64,3 +64,9 @@ select w.id, w.host, w.pid, w.roles, w.version, w.started_at, w.applied, w.execu
 from workers w
 left join hands h on h.worker = w.id
 where w.id = $1;
+
+-- name: others
+-- Whether other workers take batches, and runs, and will. Arguments: worker, seconds of silence.
+select coalesce(bool_or(roles <> 'execute'), false) as applies, coalesce(bool_or(roles <> 'apply'), false) as executes
+from workers
+where id <> $1 and asked is null and doing = 'work' and seen_at > clock_timestamp() - make_interval(secs => $2);
