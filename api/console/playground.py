@@ -41,9 +41,14 @@ async def load(look: Look) -> Values:
         agent = await accounts.find_agent(look.db, wanted)
     account = await _account(look, thread.account if thread else agent.account if agent else None)
     if agent is None and account is not None:
-        agents = await accounts.list_agents(look.db, _SHOWN, account.id)
-        agent = next((one for one in agents.items if one.is_default), None)
+        agent = await _default(look, account)
     return {"account": account, "agent": agent, "thread": thread}
+
+
+async def _default(look: Look, account: Account) -> Agent | None:
+    if account.default_agent is not None:
+        return await accounts.find_agent(look.db, account.default_agent)
+    return next(iter((await accounts.list_agents(look.db, 1, account.id)).items), None)
 
 
 async def _account(look: Look, owner: str | None) -> Account | None:

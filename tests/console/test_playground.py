@@ -155,6 +155,10 @@ async def test_the_page_begins_with_what_its_address_names(staff: Staff, operato
     assert "no account yet" in (await operator.open(PAGE)).words
     (await staff.service.client("acme")), (other := await staff.service.client("globex"))
     assert 'data-account-name="acme"' in (await operator.open(PAGE)).text
+    for number in range(51):
+        last = await accounts.create_agent(staff.service.pool, other.account, f"helper {number}", "echo")
+    await accounts.set_default_agent(staff.service.pool, last.id)
+    assert f'data-agent="{last.id}"' in (await operator.open(f"{PAGE}?account={other.account}")).text
     hidden = await accounts.create_agent(staff.service.pool, other.account, "<b>hidden</b>", "echo")
     seen = await operator.open(f"{PAGE}?agent={hidden.id}")
     assert f'data-account="{other.account}"' in seen.text

@@ -1,5 +1,6 @@
 """The playground in a browser, with the demo agents and a worker that executes their runs."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -211,6 +212,69 @@ async def test_a_message_whose_answer_was_lost_is_sent_again_and_counts_once(pla
     assert await play.log.locator(".entry.user").filter(has_text="once").count() == 1
     assert await page.get_by_label("Message").input_value() == ""
     assert await play.staff.service.pool.fetchval("select count(*) from runs") == 2
+
+
+@pytest.mark.slow
+async def test_keys_pressed_twice_send_once(play: Play) -> None:
+    page = play.screen.page
+    await play.open(play.client.agent)
+    await page.get_by_label("Message").fill("once")
+    await page.evaluate(
+        "() => { for (let n = 0; n < 2; n++) document.getElementById('text').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'Enter', ctrlKey: true, bubbles: true, cancelable: true})) }"
+    )
+    await play.status("completed")
+    await play.say("twice")
+    await play.log.locator(".entry.agent").nth(1).wait_for()
+    assert await play.staff.service.pool.fetchval("select count(*) from threads") == 1
+
+
+@pytest.mark.slow
+async def test_what_answers_late_does_not_come_back_into_a_page_that_went_on(play: Play) -> None:
+    page = play.screen.page
+    await play.open(play.client.agent)
+    go, asked = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        asked.set()
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/api/v1/agents/*/threads", late, times=1)
+    await page.get_by_label("Message").fill("left behind")
+    await page.get_by_role("button", name="Send").click()
+    await asked.wait()
+    await page.get_by_label("Agent", exact=True).select_option("approve")
+    await page.get_by_role("button", name="New thread").click()
+    async with page.expect_response("**/api/v1/agents/*/threads") as answered:
+        go.set()
+    await (await answered.value).finished()
+    await page.wait_for_function("!document.getElementById('send').disabled")
+    assert await page.locator("#thread-id").text_content() == ""
+    assert await page.locator(".entry").count() == 0
+
+
+@pytest.mark.slow
+async def test_a_loan_that_comes_late_does_not_take_the_place_of_ones_own_token(play: Play) -> None:
+    page = play.screen.page
+    await play.open(play.client.agent, token=False)
+    go, asked = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        asked.set()
+        await go.wait()
+        await route.continue_()
+
+    await page.route("**/console/playground/token", late, times=1)
+    await page.get_by_role("button", name="Get a token for this page").click()
+    await asked.wait()
+    await page.get_by_label("A token of your own").fill(play.client.token)
+    await page.get_by_role("button", name="Use it").click()
+    async with page.expect_response("**/console/playground/return") as returned:
+        go.set()
+    assert (await returned.value).status == 200
+    assert await lent(play) == [True]
+    assert await page.locator("#token-state").text_content() == "your own"
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ const at = (id) => document.getElementById(id);
 const START = 1000; // entries of a thread's log that are read at first: the most that a stream gives
 const SOON = 250; // ms: what happens at once asks for the runs once
 
-const page = { account: "", agent: null, thread: null, stream: null, late: null };
+// `turn` counts the threads that were left: what was asked before is not shown behind it.
+const page = { account: "", agent: null, thread: null, stream: null, late: null, turn: 0 };
 const loan = root && new Loan(root.dataset.csrf, tokenChanged);
 const client = new Client(() => loan.secret, showRequest);
 const talk = root && new Talk(at("log"), decide);
@@ -23,6 +24,7 @@ const runs = root && new Runs(at("runs"), at("no-runs"), at("interrupt"));
 
 async function send(event) {
   event.preventDefault();
+  if (at("send").disabled) return; // keys don't ask whether the button may be pressed
   const text = at("text").value;
   if (!text.trim()) return at("text").focus();
   if (!ready()) return;
@@ -35,10 +37,11 @@ async function send(event) {
       });
   at("send").disabled = true;
   const fresh = !page.thread;
+  const turn = page.turn;
   await attempt(request, (answer) => {
     if (at("text").value === text) at("text").value = "";
     at("text").focus();
-    if (fresh) begin(answer.thread);
+    if (fresh && turn === page.turn) begin(answer.thread);
   });
   at("send").disabled = false;
 }
@@ -57,15 +60,21 @@ function ready() {
 // The answer of a request, which `then` gets as well; null where it was refused. Then the log says why, and where it may
 // be sent again, it is with the same key: whatever became of the first one, it counts once.
 async function attempt(request, then = null) {
+  const turn = page.turn;
   try {
     const answer = await client.perform(request);
+    if (turn !== page.turn) {
+      then?.(answer);
+      return answer;
+    }
     for (const one of answer.warnings ?? []) talk.notice("warn", `${one.message} (${one.code})`);
     if (answer.thread) showThread(answer.thread);
     then?.(answer);
     refresh();
     return answer;
   } catch (error) {
-    refuse(error, error.retriable ? () => attempt(request, then) : null);
+    const again = () => (ready() ? attempt(request, then) : refuse(error, again));
+    if (turn === page.turn || !(error instanceof Refusal)) refuse(error, error.retriable ? again : null);
     return null;
   }
 }
@@ -99,6 +108,7 @@ function begin(thread) {
 }
 
 function leaveThread() {
+  page.turn += 1;
   page.stream?.close();
   page.thread = page.stream = null;
   talk.clear();
@@ -115,10 +125,12 @@ async function resume(event) {
   if (!wanted) return at("thread").focus();
   if (!ready()) return;
   leaveThread();
+  const turn = page.turn;
   try {
     const answer = await client.perform(client.get(`/threads/${encodeURIComponent(wanted)}`));
-    begin(answer.thread);
+    if (turn === page.turn && !page.thread) begin(answer.thread);
   } catch (error) {
+    if (turn !== page.turn && error instanceof Refusal) return;
     at("thread").value = wanted;
     refuse(error);
     if (error.status === 404) talk.notice("note", "A thread is found with a token of its own account only.");
@@ -157,7 +169,7 @@ function refresh() {
       talk.settle(found.runs, since);
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      if (!error.retriable) refuse(error);
+      if (!error.retriable && thread === page.thread) refuse(error);
     }
   }, SOON);
 }

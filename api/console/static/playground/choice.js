@@ -39,10 +39,8 @@ export class Choice {
   // The first names of something else: the default one of them is chosen, else the first.
   async load() {
     this.#named.value = "";
+    this.#clear();
     await this.#read(null);
-    const own = [...this.#items.values()].find((item) => item.default);
-    if (own) this.#select.value = own.id;
-    this.#choose();
   }
 
   async #read(after, keep = null) {
@@ -52,7 +50,9 @@ export class Choice {
     try {
       found = await ask(`${this.#path}?${new URLSearchParams(wanted)}`);
     } catch (error) {
-      if (asked === this.#asked) this.#put(make("option", "", error.message), after === null);
+      if (asked !== this.#asked) return;
+      this.#put(make("option", "", error.message), after === null);
+      if (after === null && !keep) this.#choose();
       return;
     }
     if (asked !== this.#asked) return;
@@ -61,6 +61,14 @@ export class Choice {
     if (!this.#items.size) this.#put(make("option", "", this.#named.value ? "no name begins so" : "none yet"), true);
     this.#after = found.after;
     this.#more.hidden = found.after === null;
+    if (after === null && !keep) this.#first();
+  }
+
+  // What the list shows as chosen is what is spoken to.
+  #first() {
+    const own = [...this.#items.values()].find((item) => item.default);
+    if (own) this.#select.value = own.id;
+    this.#choose();
   }
 
   #clear(keep) {

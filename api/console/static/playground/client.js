@@ -1,5 +1,6 @@
 // Requests to the public API, as any client sends them: a bearer token, no cookie.
 const PREFIX = "/api/v1";
+const CHANGED = "It was refused with a token that the page has no more: nothing was done.";
 const PATIENCE = 35000; // ms: the API waits 30 s at most
 
 export class Refusal extends Error {
@@ -47,15 +48,17 @@ export class Client {
   async perform(request) {
     if (!request.quiet) this.#shown(request);
     const { method, path, headers, body } = request;
+    const secret = this.#secret();
     try {
       const response = await fetch(path, {
         method,
         body,
-        headers: { ...headers, Authorization: `Bearer ${this.#secret()}` },
+        headers: { ...headers, Authorization: `Bearer ${secret}` },
         credentials: "omit",
         cache: "no-store",
         signal: AbortSignal.timeout(PATIENCE),
       });
+      if (response.status === 401 && secret !== this.#secret()) throw new Refusal(0, "", CHANGED);
       if (!response.ok) throw await refusalOf(response);
       return await response.json();
     } catch (error) {

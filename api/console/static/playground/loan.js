@@ -29,18 +29,18 @@ export class Loan {
     this.#changed("note", "asking…");
     try {
       const { secret, id, proof, seconds } = await ask("/console/playground/token", { csrf: this.#csrf, account });
+      if (asked !== this.#asking) return this.#send({ id, proof }); // another account, or token, was chosen meanwhile
       const timer = setTimeout(() => this.forget("over"), seconds * 1000);
-      const held = { secret, id, proof, timer };
-      if (asked !== this.#asking) return this.#send(held); // another account was chosen meanwhile
-      this.#held = held;
+      this.#held = { secret, id, proof, timer };
       this.#changed("good", `lent until ${new Date(Date.now() + seconds * 1000).toISOString().slice(11, 16)}`);
     } catch (error) {
-      this.#changed("bad", error.message);
+      if (asked === this.#asking) this.#changed("bad", error.message);
     }
   }
 
   own(secret) {
     if (!secret) return;
+    this.#asking += 1;
     this.#return();
     this.#held = { secret };
     this.#changed("good", "your own");
@@ -48,18 +48,20 @@ export class Loan {
 
   async giveBack() {
     this.#asking += 1;
-    if (!this.#held) return;
+    if (!this.#held) return this.#changed("plain", "none yet");
     const lent = this.lent;
     const returned = this.#return();
     this.#changed("note", "giving it back…");
-    if (await returned) this.#changed("plain", lent ? "given back" : "none");
+    const asking = this.#asking;
+    const taken = await returned;
+    if (asking !== this.#asking) return; // what is shown is another one's
+    if (taken) this.#changed("plain", lent ? "given back" : "none");
     else this.#changed("bad", "not given back: it ends by itself, or on the page Tokens");
   }
 
-  // It is of no use any more.
+  // It is of no use any more; that it is over is said to the console, too, where it was lent.
   forget(why) {
-    clearTimeout(this.#held?.timer);
-    this.#held = null;
+    this.#return();
     this.#changed("warn", why);
   }
 
