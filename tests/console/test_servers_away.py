@@ -112,7 +112,7 @@ async def test_a_second_press_takes_no_place_of_another_deed(settings: Settings)
             first = asyncio.create_task(operator.submit(asked, asked.form(), wish))
             assert await until(lambda: service.pool.fetchval(WAIT.replace("= 2", "= 1")))
             again = [asyncio.create_task(operator.submit(asked, asked.form(), wish)) for _ in range(3)]
-            await in_time(operator.open("/console/tokens"))  # by now they wait, too
+            await operator.open("/console/tokens")  # by now they wait, too
             second = asyncio.create_task(operator.submit(other, other.form(), wish))
             assert await until(lambda: service.pool.fetchval(WAIT))
             assert not any(one.done() for one in again)
@@ -126,6 +126,9 @@ async def test_strangers_take_the_console_from_nobody_and_no_cookie_is_looked_up
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "_UNKNOWN_FOR", 60.0)
+    monkeypatch.setattr(sessions, "TRUST", 60.0)
+    monkeypatch.setattr(servers, "PATIENCE", 30.0)  # whoever takes all connections keeps them, also on a busy machine
+    monkeypatch.setattr(servers, "STRANGERS_PATIENCE", 0.1)
     async with running_service(settings, worker=False) as service:
         staff = await staff_of(service)
         operator = await staff.browsing(staff.admin)
@@ -136,7 +139,8 @@ async def test_strangers_take_the_console_from_nobody_and_no_cookie_is_looked_up
                 first = asyncio.create_task(strangers[0].open("/console/queue"))
                 assert await until(lambda: service.pool.fetchval(STRANGER_WAITS))
                 others = asyncio.gather(*(one.open("/console/queue") for one in strangers[1:]))
-                seen = await in_time(operator.open("/console/tokens"))
+                async with asyncio.timeout(15):
+                    seen = await operator.open("/console/tokens")
                 assert (seen.status, "Postgres is away" in seen.words) == (200, False)
                 for seen in await others:
                     assert (seen.status, "try again in a moment" in seen.words) == (503, True)
@@ -153,6 +157,7 @@ async def test_strangers_take_the_console_from_nobody_and_no_cookie_is_looked_up
 async def test_a_pool_that_is_all_taken_is_no_postgres_that_is_away(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(servers, "PATIENCE", 30.0)
     console = await servers.open_servers(settings)
     try:
         async with AsyncExitStack() as stack:
@@ -162,6 +167,7 @@ async def test_a_pool_that_is_all_taken_is_no_postgres_that_is_away(
             with pytest.raises(servers.Busy):
                 await stack.enter_async_context(console.connection())
             assert not console.postgres_away
+        monkeypatch.setattr(servers, "PATIENCE", 30.0)
         await console.look()
     finally:
         await console.close()
