@@ -47,4 +47,6 @@ class Refusals:
         except AWAY as error:
             REDIS_ERRORS.labels("refused").inc()
             log.debug("refusals not told", error=repr(error))
-            self._counts = told | {who: told.get(who, 0) + n for who, n in self._counts.items()}
+            for who, n in told.items():
+                if who in self._counts or len(self._counts) < HELD:
+                    self._counts[who] = self._counts.get(who, 0) + n

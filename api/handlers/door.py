@@ -175,7 +175,11 @@ class Door:
         try:
             return await self.gate.enter(caller, limits)
         except RateLimited as refusal:
-            known = await self._known(caller, key, refusal)
+            try:
+                known = await self._known(caller, key, refusal)
+            except IdempotencyConflict:  # a request with its key came before
+                self.gate.give_back(caller, limits)
+                raise
             self.gate.give_back(caller, limits)
             return known
 

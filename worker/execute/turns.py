@@ -41,6 +41,8 @@ class Turns:
             account = self._accounts.get(thread) or self._lent.get(thread)
             if account is not None:
                 self._accounts[thread] = account
+                self._new.pop(thread, None)  # it was offered again while it was lent
+                self._first.discard(thread)
                 self._put_first(self._queues.setdefault(account, OrderedDict()), thread, partition)
             else:
                 self._first.add(thread)
