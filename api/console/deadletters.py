@@ -22,6 +22,7 @@ HERE = "/console/dead"
 LIST = f"{HERE}/list"
 SHOWN = 50  # rows of a page
 LONGEST = 15.0  # seconds of one deed: some thousand letters; the console itself gives one up after 30
+MOST_CHOSEN = 300  # named one by one: a page has 50 boxes, and an address of 8,190 bytes holds no more of the longest
 _LONGEST_ID = 18  # digits: within a bigint
 
 
@@ -200,6 +201,8 @@ async def _selection(look: Look, *, everything: bool = False) -> Selection:
     a form without a tick must not mean every one."""
     ids = tuple(_id(text) for text in look.all("id"))
     named = _named(look)
+    if len(ids) > MOST_CHOSEN:
+        raise InvalidRequest(f"`id` names {len(ids):,} dead letters: {MOST_CHOSEN} at most.", param="id")
     if ids:
         return Selection(ids=ids)
     if not everything and look.text("all") != "yes":

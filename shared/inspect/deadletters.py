@@ -20,7 +20,7 @@ from shared.inspect.page import Moment, Number, Page, cut, key_of
 
 SQL = statements("letters")
 
-MOST_IDS = 1_000  # named one by one: more than a page of boxes can hold
+MOST_IDS = 1_000  # named one by one, on a command line
 LISTED_BYTES = 16 << 10  # of one batch in a list; a page of the biggest would be 50 MiB
 UNSORTED = "(not sorted yet)"  # parked by a worker of an older version; the next upkeep sorts it
 

@@ -98,6 +98,8 @@ async def test_a_form_without_a_tick_means_none(operator: Browsing) -> None:
         "?id=x": 400,
         "?id=99999999": 409,
         "?all=yes": 409,
+        f"?{'&'.join(['id=7'] * 301)}": 400,
+        f"?{'&'.join([f'id={10**17}'] * 300)}": 409,
         "?thread=nothing": 400,
         "?account=x&all=yes": 404,
     }
