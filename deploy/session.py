@@ -63,12 +63,14 @@ async def account_id(connection: asyncpg.Connection, named: str | None) -> Accou
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Asks before something that can't be taken back. Raises SetupError where nobody can answer."""
+    """Asks before much is touched, or what can't be taken back. Raises SetupError where nobody can answer, CommandError
+    where the answer is no."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise SetupError("this can't be taken back: say --yes, or run it in a terminal")
-    typer.confirm(question, abort=True, err=True)
+        raise SetupError("this has to be confirmed: say --yes, or run it in a terminal")
+    if not typer.confirm(question, err=True):
+        raise CommandError("Nothing was done.")
 
 
 def document(value: object) -> Any:

@@ -7,6 +7,7 @@ import pytest
 
 from shared import accounts, audit, ids
 from tests.e2e.command_line import Threadmill
+from tests.e2e.terminal import at_terminal
 from tests.rows import Owner, add_batch, add_thread
 
 pytestmark = pytest.mark.timeout(60)
@@ -17,15 +18,31 @@ async def test_partitions_and_accounts_are_paused_and_resumed(
 ) -> None:
     for wrong in ((), ("--all", "--partition", "1"), ("--account", "acme", "--all"), ("--partition", "-1")):
         assert (await threadmill("queue", "pause", *wrong)).code == 2, wrong
-    assert (await threadmill("queue", "pause", "--all")).code == 2, "nobody is there to be asked"
-    assert (await threadmill("queue", "pause", "--partition", "64")).code == 1
-    done = (await threadmill("queue", "pause", "-p", "7", "-p", "9", "--json")).document
+    asked = await threadmill("queue", "pause", "--all")
+    assert (asked.code, "has to be confirmed" in asked.err) == (2, True), "nobody is there to be asked"
+    for yes in ((), ("--yes",)):
+        assert (await threadmill("queue", "pause", "--partition", "64", *yes)).code == 1, yes
+    done = (await threadmill("queue", "pause", "-p", "7", "-p", "9", "--yes", "--json")).document
     assert done == {"done": "paused", "reached": 2}
     assert "2 partitions resumed" in (await threadmill("queue", "resume", "--all")).out
     assert "Nothing was to be resumed" in (await threadmill("queue", "resume", "--all")).out
-    assert "The account acme is paused." in (await threadmill("queue", "pause", "--account", "acme")).out
+    assert "The account acme is paused." in (await threadmill("queue", "pause", "--account", "acme", "-y")).out
     assert (await accounts.find_account(pool, owner.account)).held
     assert (await threadmill("queue", "resume", "--account", "nobody")).code == 1
+
+
+@pytest.mark.slow
+async def test_a_pause_says_how_much_it_touches_and_no_is_an_answer(
+    pool: asyncpg.Pool, owner: Owner, environment: dict[str, str]
+) -> None:
+    await add_batch(pool, owner, await add_thread(pool, owner))
+    for which, touches in (("--account=acme", "the account acme with"), ("--all", "all 64 partitions with")):
+        async with at_terminal(environment, "queue", "pause", which) as terminal:
+            await terminal.until(f"Pause {touches} 1 waiting batch?")
+            terminal.type("n\n")
+            await terminal.until("Nothing was done.")
+            assert await terminal.ended() == 1
+    assert not await pool.fetchval("select bool_or(paused) from partitions")
 
 
 async def test_a_thread_is_held_with_a_reason_and_released(
