@@ -130,7 +130,7 @@ SKIP = Way(
     "Skip",
     (
         "Their threads go on without them, out of order. The letters stay here, and can be replayed later.",
-        "What they say is missing until then.",
+        "What they say is missing until then. Those that were skipped before stay as they are.",
     ),
     "skipped",
     _skip,

@@ -6,6 +6,7 @@ import pytest
 from api.console import deadletters
 from shared.failures import kind_of
 from shared.ids import BatchId
+from shared.inspect.actions import dead
 from tests.console.browsing import Browsing
 from tests.console.conftest import Staff
 from tests.console.hostile import HOSTILE, harmless
@@ -90,6 +91,24 @@ async def test_very_many_are_settled_in_several_goes(
     assert (entry["touched"], entry["result"].startswith("failed: It was ended after its time")) == (100, True)
     monkeypatch.undo()
     assert "30 dead letters were replayed." in (await operator.confirm("/console/dead/replay?error=many&all=yes")).words
+
+
+async def test_each_go_at_skipping_all_goes_on_where_the_last_one_ended(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool)
+    for _ in range(3):
+        await parked(pool, owner, "KeyError('x')")
+    assert "Skip all 3" in (await operator.open("/console/dead/list")).words
+    monkeypatch.setattr(dead, "PAGE", 1)
+    monkeypatch.setattr(deadletters, "LONGEST", 0.0)
+    for _ in range(3):
+        assert (
+            "1 dead letters were skipped. There are more"
+            in (await operator.confirm("/console/dead/skip?all=yes")).words
+        )
+    assert len(await left(pool)) == 3
 
 
 async def test_a_form_without_a_tick_means_none(operator: Browsing) -> None:

@@ -39,7 +39,7 @@ async def test_a_deed_reads_its_thread_and_its_letter_and_no_more(pool: asyncpg.
         ("deadletters", "replay", (PARTITION, NUMBER)),
         ("deadletters", "discard", (PARTITION, NUMBER, "{}")),
         ("deadletters", "pass", (PARTITION, NUMBER)),
-        ("actions", "threads_of", ([PARTITION], [NUMBER])),
+        ("actions", "threads_of", ([PARTITION], [NUMBER], True)),
         ("actions", "account_of", (PARTITION, NUMBER)),
         ("actions", "open_retry", (PARTITION, thread, thread)),
     )

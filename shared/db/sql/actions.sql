@@ -43,14 +43,16 @@ select clock_timestamp() as now;
 select thread from permission_requests where state = 'pending' and id = $1;
 
 -- name: threads_of
--- Dead letters with their threads, in the order given. A range of one leads the order: by the key. Arguments: partitions, ids.
+-- Dead letters with their threads, in the order given; where $3, without those that were skipped. A range of one leads the
+-- order: by the key. Arguments: partitions, ids, whether only those that hold.
 select w.partition, w.id, b.thread
 from unnest($1::smallint[], $2::bigint[]) with ordinality as w (partition, id, n)
 cross join lateral (
-    select thread from batches
+    select thread, passed_at from batches
     where partition = w.partition and id >= w.id and id <= w.id
     order by partition, id limit 1
 ) b
+where not $3::boolean or b.passed_at is null
 order by w.n;
 
 -- name: account_of

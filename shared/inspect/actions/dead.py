@@ -88,13 +88,13 @@ async def _settle(db: Database, actor: Actor, selection: Selection, decision: De
 async def _settle_all(db: Database, selection: Selection, decision: Decision, tell: Told | None) -> Reached:
     reached = Reached()
     try:
-        async for page in _pages(db, selection):
+        async for page in _pages(db, selection, holding=decision.fate is Fate.SKIP):
             for letter in page:
                 waited = len(reached.left)
                 reached = await _settle_one(db, letter, decision, reached)
                 if tell is not None and len(reached.left) > waited:
                     tell(reached.done)
-            if tell is not None:
+            if page and tell is not None:
                 tell(reached.done)
     except ThreadmillError as error:
         if reached.done:
@@ -116,14 +116,16 @@ async def _settle_one(db: Database, letter: Letter, decision: Decision, reached:
     return replace(reached, left=reached.left + Counter([letter.partition]))
 
 
-async def _pages(db: Database, selection: Selection) -> AsyncIterator[Sequence[Letter]]:
-    """The letters, the longest parked first; none that died since this began."""
+async def _pages(db: Database, selection: Selection, *, holding: bool) -> AsyncIterator[Sequence[Letter]]:
+    """The letters, the longest parked first; none that died since this began. Where `holding`, none that was skipped:
+    those stay in the list, and each further go at very many would begin with them."""
     began: datetime = await db.fetchval(SQL["clock"])
     after: str | None = None
     while True:
         page = await places(db, selection, PAGE, after)
         old = [place for place in page.items if place.parked_at < began]
-        rows = await db.fetch(SQL["threads_of"], [place.partition for place in old], [place.id for place in old])
+        columns = [place.partition for place in old], [place.id for place in old]
+        rows = await db.fetch(SQL["threads_of"], *columns, holding)
         yield [Letter(*row) for row in rows]
         if page.after is None or len(old) < len(page.items):
             return
