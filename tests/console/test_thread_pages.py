@@ -1,17 +1,19 @@
 """Threads in the console: found by what is said of them, shown with all that happened, held and released."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from shared import ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.console.browsing import Browsing
 from tests.console.conftest import Staff, staff_of
 from tests.console.hostile import HOSTILE, harmless
-from tests.console.screen import connected, opened
+from tests.console.screen import WIDE, Screen, connected, opened
 from tests.rows import add_batch, add_owner, add_thread
 from tests.service import running_service
 from tests.watch import until
@@ -162,6 +164,31 @@ async def test_threads_and_runs_in_a_browser(stage: Stage, chromium: str, axe: P
 
 
 @pytest.mark.slow
+@pytest.mark.browser
+async def test_why_a_run_is_in_a_list_is_seen_without_scrolling(screen: Screen, staff: Staff) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool)
+    run = ids.mint()
+    await add_thread(pool, owner)
+    await pool.execute("update threads set title = $1", "A title of many words that fills the column it stands in")
+    await pool.execute(
+        "insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at,"
+        "  completed_at, error)"
+        " select partition, id, $1, 1, 'failed', 'user_prompt', now(), now(), now(), now(), $2 from threads",
+        *(run, json.dumps({"code": "runner.failed", "message": "words " * 40, "retryable": True})),
+    )
+    await pool.execute(
+        "insert into permission_requests (partition, thread, id, run, title, created_at)"
+        " select partition, thread, id, id, 'May I?', now() - interval '2 hours' from runs"
+    )
+    for name, words in (("stuck", "waited for a decision"), ("failed", "runner.failed: words")):
+        await screen.open(f"/console/runs?list={name}")
+        box = await screen.page.get_by_role("cell", name=words).bounding_box()
+        assert box is not None, name
+        assert box["x"] + box["width"] <= WIDE["width"], (name, box)
+        await screen.presentable(f"runs-{name}")
+
+
 @pytest.mark.browser
 async def test_what_a_run_says_comes_by_itself(stage: Stage, chromium: str, axe: Path) -> None:
     staff = await staff_of(stage.service)
