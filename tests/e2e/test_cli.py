@@ -147,7 +147,7 @@ async def test_all_dead_letters_that_match_are_settled_at_once_but_not_unasked(
     assert (await threadmill("dead", "skip", batches[0], "--yes")).out.startswith("1 skipped.")
     assert (await threadmill("dead", "replay", batches[0])).code == 2, "it would be applied late"
     done = (await threadmill("dead", "replay", "--account", "acme", "--yes", "--json")).document
-    assert done == {"done": "replayed", "reached": 3}
+    assert done == {"done": "replayed", "reached": 3, "left": 0}
     actions = [(entry.action, entry.touched) for entry in await audit.page(pool, 10)]
     assert actions == [("dead.replay", 3), ("dead.skip", 1)]
 
