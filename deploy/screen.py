@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _LABEL = 13  # columns of a line's name
-_TABLE = 4  # lines of a table beside its rows: a blank one, its head, a rule, another blank one
+_TABLE = 3  # lines of a table beside its rows: a blank one, its head, a rule
+_ROWS = 2  # at least, where there are so many: one of them may say how many more there are
 
 
 def draw(frame: Frame, note: str, height: int | None = None) -> RenderableType:
@@ -37,19 +38,25 @@ def draw(frame: Frame, note: str, height: int | None = None) -> RenderableType:
     parts += _problems(frame.problems, rooms[0])
     if frame.workers:
         parts += _listed(frame.workers, rooms[1], _workers)
-    if frame.partitions:
+    if frame.partitions and not rooms[2]:
+        parts.append(_line("partitions", f"{len(frame.partitions)}: `threadmill queue status`", "dim"))
+    elif frame.partitions:
         parts += _listed(frame.partitions, rooms[2], _partitions)
     return Group(*parts)
 
 
 def _rooms(left: int | None, wanted: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Lines for problems, rows of workers and of partitions: problems get a third, and each table at least a row."""
+    """Lines for problems, rows of workers and of partitions: problems get a third, and each table at least two rows.
+    Where there is no room for both tables, that of partitions is a line."""
     if left is None:
         return wanted
-    tables = [number for number in wanted[1:] if number]
-    problems = min(wanted[0], max(min(left // 3, left - len(tables) * (_TABLE + 1)), 1))
-    rest = left - max(problems, 1) - len(tables) * _TABLE
-    workers = min(wanted[1], max(rest // max(len(tables), 1), 1))
+    least = [_TABLE + min(number, _ROWS) for number in wanted[1:] if number]
+    problems = min(wanted[0], max(min(left // 3, left - sum(least)), 1))
+    room = left - max(problems, 1)
+    if len(least) == len(wanted[1:]) and room < sum(least):
+        return problems, min(wanted[1], max(room - 1 - _TABLE, 1)), 0
+    rest = room - len(least) * _TABLE
+    workers = min(wanted[1], max(rest // max(len(least), 1), rest - wanted[2], 1))
     return problems, workers, min(wanted[2], max(rest - workers, 1))
 
 
@@ -139,7 +146,7 @@ def _listed(found: Sequence[T], room: int, table: Callable[[Sequence[T]], Table]
     drawn = table(shown)
     if more:
         drawn.add_row(f"and {more} more", style="dim")
-    return [drawn]
+    return [Text(""), drawn]
 
 
 def _workers(found: Sequence[WorkerView]) -> Table:
@@ -163,7 +170,7 @@ def _partitions(found: Sequence[Partition]) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for column in columns:
         table.add_column(column, no_wrap=True, overflow="ellipsis")
     return table

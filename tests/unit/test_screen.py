@@ -98,6 +98,17 @@ def test_a_frame_fits_its_terminal_whatever_there_is_to_show() -> None:
             assert number == 0 or any(word in line for line in shown) or f"and {number} more" in "".join(shown)
 
 
+def test_no_table_is_a_head_without_a_row() -> None:
+    for problems, partitions, height in itertools.product((0, 4, 70), (1, 70), (24, 20, 18)):
+        shown = lines(frame(problems, 70, partitions), height)
+        assert any("host-0" in line for line in shown), (problems, partitions, height)
+        heads = [line.split()[:2] == ["partition", "waiting"] for line in shown]
+        rows = [line.split()[:2] == ["0", "1,000+"] for line in shown]
+        assert any(heads) == any(rows)
+        assert any(rows) or (height < 24 and "partitions" in shown[-1])
+        assert len(shown) <= height
+
+
 def test_80_columns_show_every_number() -> None:
     text = "\n".join(lines(frame(), 24))
     for word in (
