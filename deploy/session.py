@@ -28,6 +28,10 @@ AccountOption = Annotated[
     typer.Option("--account", "-a", help="Name or id of the account. Needed where there are several."),
 ]
 
+OfAccountOption = Annotated[
+    str | None, typer.Option("--account", "-a", help="Only those of this account, by its name or id.")
+]
+
 
 @asynccontextmanager
 async def open_session(data: Path | None) -> AsyncIterator[asyncpg.Connection]:

@@ -17,6 +17,7 @@ from deploy.session import (
     AccountOption,
     AfterOption,
     LimitOption,
+    OfAccountOption,
     account_id,
     document,
     open_session,
@@ -85,7 +86,7 @@ def create(
 
 @app.command("list", epilog="Example:  threadmill agent list --account acme")
 def list_(
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     limit: LimitOption = 1_000,
     after: AfterOption = None,
     data: context.DataOption = None,

@@ -9,9 +9,9 @@ import typer
 
 from deploy import context, tables, words
 from deploy.session import (
-    AccountOption,
     AfterOption,
     LimitOption,
+    OfAccountOption,
     YesOption,
     account_id,
     document,
@@ -46,7 +46,7 @@ BatchArgument = Annotated[str, typer.Argument(help="The number of the batch, or 
 @app.command("list", epilog="Example:  threadmill dead list --error 'ValueError: row #' --json")
 def list_(
     error: ErrorOption = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     thread: ThreadOption = None,
     limit: LimitOption = 50,
     after: AfterOption = None,
@@ -92,7 +92,7 @@ def show(batch: BatchArgument, data: context.DataOption = None, as_json: context
 def replay(
     named: BatchesArgument = None,
     error: ErrorOption = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     thread: ThreadOption = None,
     every: AllOption = False,
     yes: YesOption = False,
@@ -111,7 +111,7 @@ def discard(
     *,
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why: the sender of the batch reads it.")],
     error: ErrorOption = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     thread: ThreadOption = None,
     every: AllOption = False,
     yes: YesOption = False,
@@ -132,7 +132,7 @@ def discard(
 def skip(
     named: BatchesArgument = None,
     error: ErrorOption = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     thread: ThreadOption = None,
     every: AllOption = False,
     yes: YesOption = False,

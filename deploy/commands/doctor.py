@@ -19,9 +19,9 @@ _REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
 
 
 def command(data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
-    """Name each problem with its cause and its next step. Exit 1 where there is one, 0 where all is well.
+    """Name each problem with its cause and its next step. Exit 1 where there is an error or a warning, else 0.
 
-    Works also while Postgres or Redis is away. What somebody wanted so (a pause) is shown and is no problem.
+    Works also while Postgres or Redis is away. What somebody wanted so (a pause) is shown, as an info.
     """
     found = asyncio.run(_look(context.resolve(data)))
     well = all(one.severity is Severity.INFO for one in found)

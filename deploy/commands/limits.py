@@ -59,7 +59,7 @@ def limit_account(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Limit what an account may do at once; what is not given stays. Apis see it within 10 s, workers within 2 s."""
+    """Limit what an account may do at once; what is not given stays. Apis see it in 10 s, workers in one."""
     given = {
         "rate": _number("--rate", rate, float),
         "burst": _number("--burst", burst, int),

@@ -11,7 +11,7 @@ import typer
 from deploy import context, tables, words
 from deploy.commands.limits import show_limited
 from deploy.errors import CommandError
-from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
+from deploy.session import AfterOption, LimitOption, OfAccountOption, account_id, document, open_session
 from shared import inspect
 from shared.db.connect import AWAY, open_pool
 from shared.db.migrate import check
@@ -67,7 +67,7 @@ def list_(
         int | None, typer.Option("--partition", "-p", min=0, max=32_767, help="Only this partition.")
     ] = None,
     thread: Annotated[str | None, typer.Option("--thread", help="Only this thread, blocked batches too.")] = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     blocked: Annotated[
         bool, typer.Option("--blocked", help="Those behind a hold, instead of those that wait.")
     ] = False,

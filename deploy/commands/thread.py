@@ -9,7 +9,7 @@ import asyncpg
 import typer
 
 from deploy import context, tables, words
-from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
+from deploy.session import AfterOption, LimitOption, OfAccountOption, account_id, document, open_session
 from shared import accounts, audit, holds
 from shared.ids import ThreadId
 from shared.inspect import search, threads
@@ -94,7 +94,7 @@ def _tell(done: str, reached: tuple[int, bool], thread: str, as_json: bool) -> N
 def find(
     title: Annotated[str | None, typer.Option("--title", help="A part of the title, in upper or lower case.")] = None,
     external_ref: Annotated[str | None, typer.Option("--external-ref", help="The client's own name, exactly.")] = None,
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     agent: Annotated[str | None, typer.Option("--agent", help="Only threads of this agent, id or name.")] = None,
     status: Annotated[ThreadStatus | None, typer.Option("--status", "-s", help="Only those of this status.")] = None,
     archived: Annotated[bool | None, typer.Option("--archived/--not-archived", help="Only these.")] = None,

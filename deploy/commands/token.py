@@ -14,6 +14,7 @@ from deploy.session import (
     AccountOption,
     AfterOption,
     LimitOption,
+    OfAccountOption,
     YesOption,
     account_id,
     confirm,
@@ -58,7 +59,7 @@ def create(
 
 @app.command("list", epilog="Example:  threadmill token list --account acme")
 def list_(
-    account: AccountOption = None,
+    account: OfAccountOption = None,
     kind: Annotated[TokenKind | None, typer.Option("--kind", help="Only those.")] = None,
     revoked: Annotated[
         bool | None, typer.Option("--revoked/--active", help="Only those that were revoked, or were not.")
