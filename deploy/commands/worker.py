@@ -1,4 +1,6 @@
-"""`threadmill worker`: the processes that apply and execute; asked to take nothing new, to leave, or to work again."""
+"""`threadmill worker`: the processes that apply and execute, listed with the apis; asked to take nothing new, to leave,
+or to work again.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +16,7 @@ from shared.errors import NotFound
 from shared.ids import Ulid
 from shared.inspect import fleet
 from shared.inspect.actions import workers
-from shared.inspect.fleet import WorkerView
+from shared.inspect.fleet import ApiView, WorkerView
 from shared.inspect.page import Page
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
@@ -34,13 +36,18 @@ def list_(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """List workers, the latest started first; one that is silent for an hour is forgotten."""
-    found = asyncio.run(_list(data, limit, after))
+    """List workers and apis, the latest started first; one that is silent for an hour is forgotten.
+
+    Of apis the first --limit are listed, on each page of workers.
+    """
+    found, apis = asyncio.run(_list(data, limit, after))
     if as_json:
-        context.print_json({"workers": document(found.items), "after": found.after})
+        context.print_json({"workers": document(found.items), "apis": document(apis), "after": found.after})
         return
     columns = ["worker", "host", "pid", "roles", "version", "does", "applied", "executing", "memory", "heartbeat"]
     context.print_table(columns, [_row(one) for one in found.items])
+    columns = ["api", "host", "pid", "port", "version", "does", "streams", "memory", "heartbeat"]
+    context.print_table(columns, [_api_row(one) for one in apis])
     tables.show_more(found.after)
 
 
@@ -73,9 +80,9 @@ def work(worker: WorkerArgument, data: context.DataOption = None, as_json: conte
     _tell(asyncio.run(_ask(data, worker, workers.work)), "asked to work", worker, as_json)
 
 
-async def _list(data: Path | None, limit: int, after: str | None) -> Page[WorkerView]:
+async def _list(data: Path | None, limit: int, after: str | None) -> tuple[Page[WorkerView], list[ApiView]]:
     async with open_session(data) as connection:
-        return await fleet.workers(connection, limit, after)
+        return await fleet.workers(connection, limit, after), (await fleet.apis(connection, limit)).items
 
 
 def _id(worker: str) -> Ulid:
@@ -111,9 +118,17 @@ def _tell(reached: int, done: str, worker: str, as_json: bool) -> None:
 
 
 def _row(one: WorkerView) -> tuple[object, ...]:
-    memory = None if one.memory is None else f"{one.memory / (1 << 20):,.0f} MiB"
     wanted = one.asked or "work"
     does = one.doing if one.doing == wanted or not one.lives else f"{one.doing}, asked to {wanted}"
     state = does if one.lives else "silent"
-    work = (f"{one.applied:,}", one.executing, memory, f"{words.age(one.silent)} ago")
+    work = (f"{one.applied:,}", one.executing, _memory(one.memory), f"{words.age(one.silent)} ago")
     return (one.id, one.host, one.pid, one.roles, one.version, state, *work)
+
+
+def _api_row(one: ApiView) -> tuple[object, ...]:
+    work = (one.streams, _memory(one.memory), f"{words.age(one.silent)} ago")
+    return (one.id, one.host, one.pid, one.port, one.version, "serves" if one.lives else "silent", *work)
+
+
+def _memory(size: int | None) -> str | None:
+    return None if size is None else f"{size / (1 << 20):,.0f} MiB"

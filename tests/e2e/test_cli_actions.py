@@ -72,7 +72,12 @@ async def test_a_worker_is_listed_asked_and_told_of(pool: asyncpg.Pool, threadmi
     assert done == {"done": "asked to be quiet", "reached": 1}
     (listed,) = (await threadmill("worker", "list", "--json")).document["workers"]
     assert (listed["id"], listed["asked"], listed["doing"]) == (worker, "quiet", "work")
-    assert "work, asked to quiet" in (await threadmill("worker", "list")).out
+    api = ids.mint()
+    await pool.execute("insert into apis (id, host, pid, port, version) values ($1, 'h', 8, 8080, '0')", api)
+    (beside,) = (await threadmill("worker", "list", "--json")).document["apis"]
+    assert (beside["id"], beside["port"], beside["streams"]) == (api, 8080, 0)
+    shown = (await threadmill("worker", "list")).out
+    assert ("work, asked to quiet" in shown, api in shown, "serves" in shown) == (True, True, True)
     assert "asked to work." in (await threadmill("worker", "work", worker)).out
     await pool.execute("delete from workers")
     assert (await threadmill("worker", "quiet", worker)).code == 1
