@@ -1,6 +1,7 @@
 """`threadmill dead`: batches that failed for good, and what an operator can do about them."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -88,21 +89,30 @@ def show(batch: BatchArgument, data: context.DataOption = None, as_json: context
         tables.show_batch(found)
 
 
-@app.command(epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)")
-def replay(
-    named: BatchesArgument = None,
-    error: ErrorOption = None,
-    account: OfAccountOption = None,
-    thread: ThreadOption = None,
-    every: AllOption = False,
-    yes: YesOption = False,
-    data: context.DataOption = None,
-    as_json: context.JsonOption = False,
-) -> None:
-    """Let dead letters be tried again, from their first attempt, and their threads go on behind them."""
-    choice = Choice(named or [], error, account, thread, every)
-    late = "What was skipped is applied late, behind what its thread did since."
-    perform(data, choice, Deed("Replay", "replayed", late, dead.replay, asks=False), yes, as_json)
+def _settling(deed: Deed) -> Callable[..., None]:
+    """The command of a deed that needs no word but which letters are meant."""
+
+    def settle(
+        named: BatchesArgument = None,
+        error: ErrorOption = None,
+        account: OfAccountOption = None,
+        thread: ThreadOption = None,
+        every: AllOption = False,
+        yes: YesOption = False,
+        data: context.DataOption = None,
+        as_json: context.JsonOption = False,
+    ) -> None:
+        perform(data, Choice(named or [], error, account, thread, every), deed, yes, as_json)
+
+    return settle
+
+
+_LATE = "What was skipped is applied late, behind what its thread did since."
+app.command(
+    "replay",
+    help="Let dead letters be tried again, from their first attempt, and their threads go on behind them.",
+    epilog="Example:  threadmill dead replay 4711   (after what its error names was put right)",
+)(_settling(Deed("Replay", "replayed", _LATE, dead.replay, asks=False)))
 
 
 @app.command(epilog='Example:  threadmill dead discard 4711 --reason "sent by a broken client" --yes')
@@ -128,21 +138,12 @@ def discard(
     perform(data, choice, Deed("Discard", "discarded", "Their events never take effect.", act), yes, as_json)
 
 
-@app.command(epilog="Example:  threadmill dead skip 4711 --yes")
-def skip(
-    named: BatchesArgument = None,
-    error: ErrorOption = None,
-    account: OfAccountOption = None,
-    thread: ThreadOption = None,
-    every: AllOption = False,
-    yes: YesOption = False,
-    data: context.DataOption = None,
-    as_json: context.JsonOption = False,
-) -> None:
-    """Let threads go on without their dead letters, which stay: their order is given up."""
-    choice = Choice(named or [], error, account, thread, every)
-    order = "What came after them is applied first; replayed later, they come late."
-    perform(data, choice, Deed("Skip", "skipped", order, dead.skip), yes, as_json)
+_ORDER = "What came after them is applied first; replayed later, they come late."
+app.command(
+    "skip",
+    help="Let threads go on without their dead letters, which stay: their order is given up.",
+    epilog="Example:  threadmill dead skip 4711 --yes",
+)(_settling(Deed("Skip", "skipped", _ORDER, dead.skip)))
 
 
 async def _list(
