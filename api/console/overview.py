@@ -32,13 +32,13 @@ PLACES = {
     "accounts_paused": "/console/queue/accounts?show=paused",
     "waiting_sets_differ": "/console/queue",
     "dead_letters": "/console/dead",
-    "threads_held": "/console/threads",
-    "runs_late": "/console/runs",
-    "leases_lost": "/console/runs",
-    "runs_overdue": "/console/runs",
-    "requests_old": "/console/runs",
+    "threads_held": "/console/threads?held=yes",
+    "runs_late": "/console/runs?list=stuck",
+    "leases_lost": "/console/runs?list=stuck",
+    "runs_overdue": "/console/runs?list=stuck",
+    "requests_old": "/console/runs?list=waiting",
     "webhooks_late": "/console/webhooks",
-    "webhooks_dead": "/console/webhooks",
+    "webhooks_dead": "/console/webhooks?state=dead",
 }
 _GRAVEST = list(Severity)
 ENDED = ("completed", "failed", "cancelled", "expired")
@@ -75,7 +75,7 @@ class Glance:
         keys = Keys(look.settings.redis_prefix)
         seen = await overview(db, look.redis, keys, self._partitions or PARTITIONS)
         problems = sorted(await self._diagnose(look, keys, db), key=lambda one: _GRAVEST.index(one.severity))
-        return {**shown(seen), "problems": problems, "places": PLACES}
+        return {**shown(seen), "problems": problems, "places": PLACES, "alarm_age": look.settings.alarm_age}
 
     async def _diagnose(self, look: Look, keys: Keys, db: Any) -> list[Problem]:
         """What the doctor found last. It is one for all looks: what lasts is told from what passes."""

@@ -50,6 +50,10 @@ async def test_the_first_page_says_what_waits_how_fast_it_goes_and_who_works(sta
     assert (tile(seen, "workers"), tile(seen, "apis")) == ("1", "1")
     assert tile(seen, "p99").endswith(" ms")
     assert seen.text.count("<svg viewBox") == seen.text.count("<desc id=") == 3
+    assert seen.text.count('href="/console/runs?list=stuck"') == 1
+    assert seen.text.count('href="/console/runs?list=failed"') == 2
+    for place in PLACES.values():
+        assert (await operator.open(place)).status == 200, place
     assert "Look at it" in seen.words  # the dead letter is a problem, and so is its held thread
     assert set(PLACES) <= set(ADVICE)
     assert "connections" in seen.words
