@@ -16,7 +16,6 @@ from shared.queue import AWAY
 
 QUEUE_PAGE = "/console/queue"
 ACCOUNTS_PAGE = "/console/queue/accounts"
-BATCHES_PAGE = "/console/queue/batches"
 SHOWN = 10  # accounts on the queue's own page
 LISTED = 50  # accounts, batches on a page of theirs
 _PATIENCE = 1.0  # seconds for Redis: most of the page is Postgres' to say
@@ -82,7 +81,8 @@ async def load_accounts(look: Look) -> Values:
 
 
 async def load_batches(look: Look) -> Values:
-    partition, account = look.whole("partition", most=(1 << 15) - 1), look.text("account")
+    size = await look.db.fetchval(statements("inspect")["partitions"])
+    partition, account = look.whole("partition", most=size - 1), look.text("account")
     blocked = look.text("show") == "blocked"
     if blocked:
         found = await blocked_batches(look.db, LISTED, partition, look.after)

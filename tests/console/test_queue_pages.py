@@ -91,7 +91,9 @@ async def test_a_list_of_batches_goes_on_behind_its_last_row(
     second = await operator.open(href.replace("&amp;", "&"))
     assert f">{batches[50]}</a>" in second.text
     assert (await operator.open("/console/queue/batches?after=nonsense")).status == 400
-    assert (await operator.open("/console/queue/batches?partition=x")).status == 400
+    for partition in ("x", "64", "999"):
+        refused = await operator.open(f"/console/queue/batches?partition={partition}")
+        assert (refused.status, "`partition` is a whole number from 0 to 63" in refused.words) == (400, True), partition
 
 
 async def test_one_batch_is_shown_whole_and_one_that_is_gone_is_said_to_be(
