@@ -43,6 +43,8 @@ async def test_dead_letters_are_settled_one_some_and_all_that_match(staff: Staff
     seen = await operator.open(f"/console/dead/{letters[0]}")
     assert "worker/apply.py" in seen.words
     assert "hello" in seen.words
+    assert "`" not in seen.words
+    assert "<code>threadmill dead" in seen.text
     assert (
         "touches 2 dead letters" in (await operator.open(f"/console/dead/skip?id={letters[0]}&id={letters[1]}")).words
     )

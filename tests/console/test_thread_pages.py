@@ -24,7 +24,7 @@ async def test_threads_are_looked_for_and_one_is_held_and_released(staff: Staff,
     owner = await add_owner(pool)
     thread = await add_thread(pool, owner)
     await pool.execute("update threads set title = 'Refund <b>1</b>', client_external_ref = 'order 7'")
-    await add_batch(pool, owner, thread)
+    batch = await add_batch(pool, owner, thread)
     for query, there in (
         ("", True),
         ("?title=REFUND", True),
@@ -42,7 +42,9 @@ async def test_threads_are_looked_for_and_one_is_held_and_released(staff: Staff,
     assert (await operator.open("/console/threads?status=x")).status == 400
     assert (await operator.open("/console/threads?agent=x")).status == 200
     place = f"/console/threads/{thread.id}"
-    assert "user_message: hello" in (await operator.open(place)).words
+    seen = await operator.open(place)
+    assert "user_message: hello" in seen.words
+    assert f'href="/console/queue/batches/{batch}"' in seen.text
     assert "1 to 500" in (await operator.confirm(f"{place}/hold", {"reason": " "})).words
     seen = await operator.confirm(f"{place}/hold", {"reason": "looks <odd>"})
     assert "looks &lt;odd&gt;" in seen.text
