@@ -80,7 +80,6 @@ LATENCY = Sort(
     seconds,
     0.01,
 )
-SORTS = (PACE, FAILURES, LATENCY)
 
 
 def draw(sort: Sort, series: Series) -> Chart:
