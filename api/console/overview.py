@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from api.console.charts import FAILURES, LATENCY, PACE, draw, failures, per_second, seconds
@@ -106,6 +107,7 @@ def shown(seen: Overview) -> dict[str, Any]:
         "charts": [draw(sort, stored.hour) for sort in (PACE, LATENCY, FAILURES)] if stored else [],
         "per_second": per_second,
         "seconds": seconds,
+        "saved_at": datetime.fromtimestamp(seen.rung.health.saved_at, UTC) if seen.rung else None,
     }
 
 

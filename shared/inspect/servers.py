@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
@@ -40,6 +41,7 @@ class RedisHealth:
     aof: bool  # an append-only file is written
     aof_failed: bool
     master_down: bool  # a replica that has lost its master
+    snapshots: str | None = None  # when it makes them (`save`), empty for never; None where it may not be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +140,14 @@ async def redis_health(redis: Redis) -> RedisHealth:
         aof=bool(info["aof_enabled"]),
         aof_failed="err" in (info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")),
         master_down=info.get("master_link_status", "up") != "up",
+        snapshots=await _snapshots(redis),
     )
+
+
+async def _snapshots(redis: Redis) -> str | None:
+    """Hosted ones refuse CONFIG, or have it under another name."""
+    try:
+        found: str | None = (await redis.config_get("save")).get("save")
+    except ResponseError:
+        return None
+    return found

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
 
 from api.console.charts import FAILURES, LATENCY, PACE, draw
 from api.console.overview import EVERY, PLACES
@@ -32,7 +33,9 @@ def tile(seen: Seen, name: str) -> str:
     return seen.text.split(f'<span class="name">{name}</span> <span class="value">')[1].split("<")[0]
 
 
-async def test_the_first_page_says_what_waits_how_fast_it_goes_and_who_works(staff: Staff, operator: Browsing) -> None:
+async def test_the_first_page_says_what_waits_how_fast_it_goes_and_who_works(
+    staff: Staff, operator: Browsing, redis: Redis
+) -> None:
     pool = staff.service.pool
     owner = await add_owner(pool)
     thread = await add_thread(pool, owner)
@@ -58,6 +61,8 @@ async def test_the_first_page_says_what_waits_how_fast_it_goes_and_who_works(sta
     assert set(PLACES) <= set(ADVICE)
     assert "connections" in seen.words
     assert "noeviction" in seen.words
+    assert "last snapshot" in seen.words
+    assert ("no snapshots" in seen.words) == ((await redis.config_get("save"))["save"] == "")
 
 
 async def test_whoever_looks_within_a_second_sees_what_was_read_last(staff: Staff, operator: Browsing) -> None:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from shared.db.connect import connect, open_pool
 from shared.inspect.doctor import diagnose
-from shared.inspect.servers import postgres_health, servers
+from shared.inspect.servers import postgres_health, redis_health, servers
 from shared.keys import Keys
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -95,3 +95,14 @@ async def test_a_role_without_rights_sees_what_it_may(pool: asyncpg.Pool, redis:
     finally:
         await plain.close()
         await pool.execute(f"drop owned by {name}; drop role {name}")
+
+
+async def test_where_redis_refuses_its_configuration_snapshots_are_not_known(redis: Redis, settings: Settings) -> None:
+    assert (await redis_health(redis)).snapshots is not None
+    await redis.acl_setuser("guest", enabled=True, nopass=True, commands=["+@all", "-config"], keys=["*"])
+    guest = Redis.from_url(settings.redis_url, username="guest", password="x", decode_responses=True)
+    try:
+        assert (await redis_health(guest)).snapshots is None
+    finally:
+        await guest.aclose()
+        await redis.acl_deluser("guest")
