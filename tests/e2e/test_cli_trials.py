@@ -118,6 +118,7 @@ async def test_ctrl_c_interrupts_the_run_also_while_it_asks(make: Make, environm
             assert await terminal.ended() == 130
 
 
+@pytest.mark.long
 @pytest.mark.slow
 async def test_a_runner_that_ignores_the_interrupt_does_not_hold_the_terminal(
     make: Make, environment: dict[str, str]

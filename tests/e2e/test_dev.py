@@ -96,6 +96,8 @@ def test_kill_9_leaves_nothing_after_five_seconds(user: User, start: Start) -> N
     dev.until_nothing_is_left(within=5)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_the_first_start_ends_it_in_order(me: User, start: Start, how: signal.Signals) -> None:
     dev = start(me, "--port", "0", "--json")
@@ -107,6 +109,8 @@ def test_a_signal_during_the_first_start_ends_it_in_order(me: User, start: Start
     dev.until_nothing_is_left(within=1)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_start_that_was_killed_half_way_is_completed_by_the_next(me: User, start: Start) -> None:
     dev = start(me, "--port", "0", "--json")
     dev.until_said("starting Postgres")
@@ -136,6 +140,8 @@ def test_the_printed_commands_work_as_pasted(me: User, start: Start) -> None:
     assert b"<!doctype html>" in subprocess.run(["curl", "-sS", reference], capture_output=True, check=True).stdout
 
 
+@pytest.mark.slow
+@pytest.mark.long
 async def test_several_apis_and_workers_share_one_url(me: User, start: Start) -> None:
     told = start(me, "--port", "0", "--json", "--apis", "2", "--workers", "2").ready()
 
@@ -144,6 +150,8 @@ async def test_several_apis_and_workers_share_one_url(me: User, start: Start) ->
         assert await _created_thread(told)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 async def test_a_child_that_died_is_started_again_and_that_is_said(me: User, start: Start) -> None:
     dev = start(me, "--port", "0", "--json")
     told = dev.ready()
@@ -157,6 +165,8 @@ async def test_a_child_that_died_is_started_again_and_that_is_said(me: User, sta
     dev.until_nothing_is_left(within=1)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 async def test_servers_that_are_given_are_used_and_left_alone(
     me: User, start: Start, database_url: str, redis_url: str
 ) -> None:
@@ -214,6 +224,8 @@ def test_a_setting_that_is_wrong_is_named_in_one_line(
     _refused(start(me, "--json", env={name: value}), name, right)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "env"),
     [("postgres", {}), ("worker", {"THREADMILL_WORKER_HOST": "203.0.113.1"})],  # an address that is nobody's
@@ -241,6 +253,8 @@ def test_a_wrong_option_is_named_in_one_line(me: User, start: Start, wrong: str)
     _refused(start(me, *wrong.split()), wrong.split(maxsplit=1)[0])
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("owner", [users.ORDINARY if users.AS_ROOT else os.geteuid()])  # only root can give files away
 def test_a_cluster_is_run_as_its_owner(me: User, start: Start, owner: int) -> None:
     first = start(me, "--port", "0", "--json")

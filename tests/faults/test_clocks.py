@@ -42,6 +42,7 @@ async def test_clocks_that_are_an_hour_off_change_nothing(stack: Stack, offset: 
         assert await s.db.fetchval(off) == 0, "times are Postgres'"
 
 
+@pytest.mark.long
 async def test_runs_are_executed_and_taken_over_whatever_the_clocks_of_workers_say(stack: Stack) -> None:
     """Leases and deadlines are of Postgres' clock: one an hour behind is not for ever, one ahead has not run out."""
     stack.api()

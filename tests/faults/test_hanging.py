@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psutil
+import pytest
 
 from tests.faults.processes import Stack
 from tests.faults.scene import ASYNC, Scene, scene
@@ -53,6 +54,7 @@ async def test_while_postgres_stands_still_clients_are_told_to_come_again_and_th
         assert await s.violations() == []
 
 
+@pytest.mark.long
 async def test_connections_that_died_and_told_nobody_are_given_up_by_api_and_worker(stack: Stack) -> None:
     """As after a failover, or behind a firewall that forgot them: new ones work."""
     direct = stack.database_url

@@ -5,6 +5,7 @@ import signal
 import time
 
 import psutil  # type: ignore[import-untyped]  # it ships no types
+import pytest
 
 from tests.faults.clients import chance
 from tests.faults.executions.stage import Stage, stage
@@ -30,6 +31,7 @@ async def _taken(s: Stage, run: str, before: Member) -> Member:
     return holder
 
 
+@pytest.mark.long
 async def test_a_run_that_lost_three_workers_fails_and_its_thread_goes_on(stack: Stack) -> None:
     """`/slow 1` comes to no checkpoint, so that each of them counts."""
     stack.api()
@@ -83,6 +85,7 @@ async def test_what_a_worker_was_writing_when_it_stopped_is_refused_when_it_goes
     assert await _stop_in_an_append(stack) == []
 
 
+@pytest.mark.long
 async def test_a_build_that_writes_without_a_lease_is_caught(stack: Stack) -> None:
     faults = await _stop_in_an_append(stack, "ignore_epoch")
     assert [fault for fault in faults if " said " in fault], faults

@@ -46,6 +46,7 @@ def even(pages: list[list[Executed]]) -> bool:
     )
 
 
+@pytest.mark.long
 async def test_page_5000_costs_what_page_1_costs(heard: Heard, settings: Settings) -> None:
     early = await session(settings.database_url, "force_generic_plan", *NOUNS)
     client = await heard.service.client("acme")

@@ -78,6 +78,7 @@ async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage:
     assert (failed["error"]["code"], failed["error"]["retryable"]) == ("runtime.lost", True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("function", "lost"),
     [("checks_the_same", 3), pytest.param("checks_another", MOST_LOST, marks=pytest.mark.slow)],
