@@ -124,6 +124,7 @@ async def _has_given_up(s: Stage, member: Member) -> bool:
     return any(f"threadmill_finished_runs_total{end}" in text for end in ends)
 
 
+@pytest.mark.long
 async def test_a_rolling_restart_loses_nothing_and_runs_go_on_from_their_checkpoints(stack: Stack) -> None:
     stack.api()
     for _ in range(2):
