@@ -27,6 +27,7 @@ from shared import ids, words
 from shared.errors import ThreadmillError
 from shared.ids import EventId
 from shared.inspect.threads import own_row
+from shared.models import Thread
 from shared.stream import START
 
 log = structlog.get_logger()
@@ -54,8 +55,11 @@ class Output:
             if writer is not None and request.method != "HEAD":
                 await response.write(END)
             return response
-        who, stream = opened
-        stream.outlet = Outlet(writer, request.transport)
+        who, thread = opened
+        known = thread.last_event_id or START
+        after = EventId(ids.parse(request.query.get("after", "")) or known)
+        outlet = Outlet(writer, request.transport)
+        stream = Stream(thread.partition, thread.id, who.token, outlet, cursor=after, since=known)
         self.hub.follow(stream)
         try:
             await self._feed(request, who, stream)
@@ -65,20 +69,16 @@ class Output:
             self.hub.leave(stream)
         return response
 
-    async def _opened(self, request: web.Request) -> tuple[Operator, Stream] | None:
-        """Who asks, and the stream of the thread; None where nobody is logged in, or there is nothing to follow."""
+    async def _opened(self, request: web.Request) -> tuple[Operator, Thread] | None:
+        """Who asks, and the thread; None where nobody is logged in, or there is nothing to follow."""
         try:
             who = await self.console.sessions.find(guard.cookie(request, SESSION))
             if who is None:
                 return None
             async with self.console.servers.connection() as db:
-                thread = await own_row(db, request.match_info["thread"])
+                return who, await own_row(db, request.match_info["thread"])
         except (PostgresAway, ThreadmillError):
             return None
-        after = EventId(ids.parse(request.query.get("after", "")) or thread.last_event_id or START)
-        known = thread.last_event_id or START
-        outlet: Outlet = None  # type: ignore[assignment]  # there is none before the answer has begun
-        return who, Stream(thread.partition, thread.id, who.token, outlet, cursor=after, since=known)
 
     async def _feed(self, request: web.Request, who: Operator, stream: Stream) -> None:
         run, sent = ids.parse(request.match_info["run"]), 0

@@ -18,6 +18,7 @@ SQL = statements("fleet")
 
 LIVES = 15.0  # seconds of silence after which a process counts as gone
 LISTED = 3_600.0  # seconds of silence after which it is no longer listed
+KEPT = 1e9  # seconds: one that is asked for is shown for as long as there is a row of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class ApiView:
 async def workers(db: Database, limit: int, after: str | None = None) -> Page[WorkerView]:
     """The latest started first."""
     (before,) = key_of(after, Id)
-    rows = await db.fetch(SQL["workers"], LISTED, before or LAST, limit + 1)
+    rows = await db.fetch(SQL["workers"], LISTED, before or LAST, limit + 1, None)
     return cut([WorkerView(**row) for row in rows], limit, lambda one: (one.id,))
 
 
@@ -86,7 +87,7 @@ async def apis(db: Database, limit: int, after: str | None = None) -> Page[ApiVi
 
 async def find_worker(db: Database, worker: Ulid) -> WorkerView:
     """Raises NotFound."""
-    row = await db.fetchrow(SQL["worker"], worker)
+    row = await db.fetchrow(SQL["workers"], KEPT, LAST, 1, worker)
     if row is None:
         raise NotFound(f"There is no worker {worker}: it ended, or has been silent for longer than an hour.")
     return WorkerView(**row)

@@ -61,7 +61,7 @@ async def test_the_overview_reads_as_little_of_a_big_database_as_of_a_small_one(
         ("partitions", "accounts"): ((FIRST, 3, 11), 2 * 3 * PARTITIONS + 3 * 11),
         ("partitions", "paused_accounts"): ((FIRST, 3, 11), 0),
         ("partitions", "account"): ((FIRST, 11), 0),
-        ("fleet", "workers"): ((3_600.0, LAST, 3), 3),
+        ("fleet", "workers"): ((3_600.0, LAST, 3, None), 3),
         ("fleet", "apis"): ((3_600.0, LAST, 3), 3),
     }
     for name, (arguments, most) in cases.items():

@@ -165,6 +165,6 @@ async def test_a_page_of_owners_messages_and_workers_costs_the_same_wherever_it_
             ("webhooks", "dead_of", "outbox", LIMIT, LIMIT, at, beyond, LIMIT, his),
             ("webhooks", "delivered", "outbox", LIMIT, LIMIT, END, LAST, LIMIT),
             ("webhooks", "delivered_of", "outbox", LIMIT, LIMIT, END, beyond, LIMIT, his),
-            ("fleet", "workers", "workers", LIMIT, LIMIT, 3600, number_id(2_000 - number // 10), LIMIT),
+            ("fleet", "workers", "workers", LIMIT, LIMIT, 3600, number_id(2_000 - number // 10), LIMIT, None),
         ]
     await in_three_modes(pool, settings, early, rows)
