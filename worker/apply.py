@@ -24,11 +24,12 @@ from shared.ids import ThreadId
 from shared.logs import Seldom
 from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
-from worker import broken, poison
+from worker import poison
 from worker.batch import ALONE, Batch, taken_threads
 from worker.changes import Changes, news_of, ready_of
 from worker.counts import count_runs
 from worker.execute.leases import Lease, Starter, lease
+from worker.grip import Grip
 from worker.load import Want, Where, load_states
 from worker.pace import Pace
 from worker.plan import Outcome, Plan, settle
@@ -45,7 +46,6 @@ NOTES = statements("poison")
 
 TRIES = 5  # of a whole transaction, on errors that say nothing about its batches
 DRAIN = "threadmill drain"  # sessions' names begin with it
-BEGIN_TIMEOUT = 7.0  # seconds: the session's lock time-out, and two; a connection that is dead says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class Drainer:
     _reader: Reader = field(init=False)
     _line: Line = field(init=False)
     _notes: Line = field(init=False)
+    _grip: Grip = field(default_factory=Grip)
     _stand_by: StandBy = field(default_factory=StandBy)
     _in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)  # two drains on a connection would be one transaction
 
@@ -132,7 +133,7 @@ class Drainer:
 
     async def _once(self, partitions: Sequence[int], wait: bool, light: bool, seen: list[Batch]) -> Drained:
         connection = await self._line.get()
-        held = await self._begin(connection, partitions, wait)
+        held = await self._grip.begin(connection, partitions, wait=wait)
         choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
@@ -149,17 +150,6 @@ class Drainer:
         came = bool(drained.outcomes or drained.blocked)
         left = None if drained.more else choice.left
         return replace(drained, more=(choice.more and came) or drained.more, left=left)
-
-    async def _begin(self, connection: asyncpg.Connection, partitions: Sequence[int], wait: bool) -> Sequence[int]:
-        """Begins the transaction; returns the partitions that it holds."""
-        if wait and not broken.unlocked():
-            numbers = ",".join(f"{partition:d}" for partition in partitions)  # what is no number raises
-            await connection.execute(SQL["begin"].format(partitions=numbers), timeout=BEGIN_TIMEOUT)
-            return partitions
-        await connection.execute("begin")
-        if broken.unlocked():
-            return partitions
-        return [row["p"] for row in await connection.fetch(SQL["try_lock"], partitions)]
 
     async def _apply(
         self, connection: asyncpg.Connection, batches: Sequence[Batch], now: datetime, *, alone: bool = False
@@ -269,8 +259,8 @@ class Drainer:
 
     async def _alone(self, batch: Batch) -> Drained:
         connection = await self._line.get()
-        await self._begin(connection, [batch.partition], wait=True)
-        row = await connection.fetchrow(SQL["read_one"], batch.partition, batch.id)
+        held = await self._grip.begin(connection, [batch.partition], wait=True)
+        row = await connection.fetchrow(SQL["read_one"], batch.partition, batch.id) if held else None
         if row is None:
             await connection.execute("rollback")
             return Drained()
