@@ -12,6 +12,7 @@ TWICE = 2.0  # of what the others see alone; a bad neighbour may cost them that,
 BESIDE = 50.0  # ms
 TROUBLE = {
     "account": "a noisy account",
+    "limited": "a noisy account with a limit",
     "thread": "a hot thread",
     "held": "a held thread and poison",
 }

@@ -1,6 +1,7 @@
 """What others feel of a bad neighbour: 100 batches a second of one account, alone and beside each kind of trouble.
 
-`alone`; beside another `account` that sends as fast as 64 clients get answers; beside a `thread` of the same account
+`alone`; beside another `account` that sends as fast as 64 clients get answers; beside one that does the same and is
+`limited` to ten times the others' rate, so that most of it is refused; beside a `thread` of the same account
 that gets the same load, in the partition of one of the others; beside a `held` thread with 200 batches waiting and
 batches that fail until they are parked, in such partitions too. Judged is accepted → applied of the others alone, from
 their rows. Each case has accounts and threads of its own, and what it leaves in the inbox goes with it.
@@ -17,6 +18,8 @@ from bench.load import Answers, Load, drive
 from bench.measure import ASYNC, PATIENCE, Say, warm_up
 from bench.subjects import Owner, Service
 from bench.verify import Tally, Unsound, tally, verify_counts
+from shared.audit import Actor, Via
+from shared.inspect.actions.limits import limit_account
 
 OTHERS = 50  # threads: most share no partition with the trouble, some do
 RATE = 100.0  # batches a second of the others together
@@ -26,6 +29,7 @@ LEAD = 0.5  # seconds by which the trouble begins before the others, and ends af
 
 NOISE = 64  # clients of the bad neighbour
 NOISY_THREADS = 1_000
+LIMIT = 10 * RATE  # requests a second that the limited one may send
 HELD = 200  # batches behind the hold
 POISON = 5  # batches that cannot be applied, each in a thread of its own; parked 3 s later
 INTERRUPT = '[{"type":"user_interrupt"}]'
@@ -43,10 +47,18 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Noise:
+    """Batches a second of the trouble."""
+
+    accepted: float = 0.0
+    refused: float = 0.0  # by its limit
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """The others' figures beside one kind of trouble; `noise`: batches/s of the trouble that were accepted."""
 
-    name: str  # alone | account | thread | held
+    name: str  # alone | account | limited | thread | held
     answers: Answers
     rows: Tally
     noise: float
@@ -74,7 +86,8 @@ def line(case: Case) -> str:
     rows = case.rows
     return (
         f"others beside {case.name:>7}: {rows.rows} batches, applied {rows.p50_ms:.1f}/{rows.p99_ms:.1f} ms, slowest"
-        f" {rows.max_ms:.1f} ms, answer p99 {case.answers.p99_ms:.1f} ms; the neighbour: {case.noise:.0f}/s"
+        f" {rows.max_ms:.1f} ms, answer p99 {case.answers.p99_ms:.1f} ms; the neighbour: {case.noise.accepted:.0f}/s"
+        f" and {case.noise.refused:.0f}/s refused"
     )
 
 
@@ -113,29 +126,40 @@ async def _verify_left(service: Service, name: str) -> None:
         raise Unsound(f"beside {name}: {left} are left, not {expected}")
 
 
-async def _nobody(scene: Scene) -> float:
-    return 0.0
+async def _nobody(scene: Scene) -> Noise:
+    return Noise()
 
 
-async def _account(scene: Scene) -> float:
-    owner = await scene.service.add_owner("noisy")
-    return await _noise(scene, owner, await scene.service.add_threads(NOISY_THREADS, owner))
+async def _account(scene: Scene) -> Noise:
+    return await _noise(scene, *await _another(scene))
 
 
-async def _thread(scene: Scene) -> float:
+async def _limited(scene: Scene) -> Noise:
+    owner, threads = await _another(scene)
+    actor = Actor("the bench", Via.CLI)
+    await limit_account(scene.service.db, actor, owner.account, rate=LIMIT)
+    return await _noise(scene, owner, threads, refused=True)
+
+
+async def _thread(scene: Scene) -> Noise:
     return await _noise(scene, scene.owner, await _beside(scene, 1))
 
 
-async def _noise(scene: Scene, owner: Owner, threads: list[str]) -> float:
+async def _another(scene: Scene) -> tuple[Owner, list[str]]:
+    owner = await scene.service.add_owner("noisy")
+    return owner, await scene.service.add_threads(NOISY_THREADS, owner)
+
+
+async def _noise(scene: Scene, owner: Owner, threads: list[str], *, refused: bool = False) -> Noise:
     """As much as the clients can send; as many interrupts as messages, so that no queue of runs fills up."""
     load = Load(scene.service.port, owner.token, threads, NOISE, scene.seconds, ASYNC, messages=45, interrupts=45)
     answers = await drive(load)
-    if answers.refused or answers.broken:
+    if bool(answers.refused) != refused or answers.broken:
         raise Unsound(f"the neighbour: {answers.refused} answers refused, {answers.broken} broken")
-    return answers.answers / answers.seconds
+    return Noise(answers.answers / answers.seconds, answers.refused / answers.seconds)
 
 
-async def _held(scene: Scene) -> float:
+async def _held(scene: Scene) -> Noise:
     """A full queue behind a hold, and poison that comes one by one over the first half of the time."""
     held, *poisoned = await _beside(scene, 1 + POISON)
     await scene.service.db.execute(scene.service.tables["hold"], held)
@@ -143,7 +167,7 @@ async def _held(scene: Scene) -> float:
     for thread in poisoned:
         await scene.service.add_batches(scene.owner, thread, UNREADABLE, 1)
         await asyncio.sleep(scene.seconds / 2 / POISON)
-    return (HELD + POISON) / scene.seconds
+    return Noise((HELD + POISON) / scene.seconds)
 
 
 async def _beside(scene: Scene, count: int) -> list[str]:
@@ -152,9 +176,10 @@ async def _beside(scene: Scene, count: int) -> list[str]:
     return await scene.service.add_threads(count, scene.owner, places)
 
 
-TROUBLES: dict[str, Callable[[Scene], Coroutine[None, None, float]]] = {
+TROUBLES: dict[str, Callable[[Scene], Coroutine[None, None, Noise]]] = {
     "alone": _nobody,
     "account": _account,
+    "limited": _limited,
     "thread": _thread,
     "held": _held,
 }

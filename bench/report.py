@@ -144,7 +144,8 @@ def _beside(case: Case) -> dict[str, float]:
         "slowest": case.rows.max_ms,
         "answer p50": case.answers.p50_ms,
         "answer p99": case.answers.p99_ms,
-        "neighbour/s": case.noise,
+        "neighbour/s": case.noise.accepted,
+        "refused/s": case.noise.refused,
         "strangers": case.strangers,
     }
 
