@@ -30,6 +30,7 @@ DEED_PATIENCE = 30.0  # seconds for what an operator confirmed: it may reach man
 STRANGERS_PATIENCE = 0.5  # seconds in the line of those who are not known yet: some hundred looks
 _REDIS_PATIENCE = 0.5  # seconds of one command
 _CANCEL_TIMEOUT = 0.5  # seconds for Postgres to end a statement that was given up; then its connection goes too
+_PROBE_TIMEOUT = 0.5  # seconds to tell a server that is slow from one that is away
 _REMEMBERED = 1.0  # seconds for which nobody asks again whether a server is away
 
 log = structlog.get_logger()
@@ -41,6 +42,10 @@ class PostgresAway(ServiceInactive):
 
 class Busy(ServiceInactive):
     """Too many ask at once, or others are doing things that take long. Nothing was done: try again in a moment."""
+
+
+class Slow(Busy):
+    """Postgres answers, but this took longer than 2 s: it is busy, or others hold what is read. Nothing was done."""
 
 
 class TookLong(ServiceInactive):
@@ -71,7 +76,7 @@ class Servers:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for what is read, for at most `PATIENCE`. Raises PostgresAway, Busy."""
+        """A connection for what is read, for at most `PATIENCE`. Raises PostgresAway, Slow, Busy."""
         async with self._lent(PATIENCE) as db:
             yield db
 
@@ -102,11 +107,20 @@ class Servers:
             finally:
                 await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
         except AWAY as error:
-            if patience > PATIENCE and limit is not None and limit.expired():
-                raise TookLong from error
+            if limit is not None and limit.expired() and (patience > PATIENCE or await self._answers()):
+                raise (TookLong if patience > PATIENCE else Slow) from error
             self._postgres_away_until = time.monotonic() + _REMEMBERED
             self._say("the console has no answer from Postgres", error=repr(error))
             raise PostgresAway from error
+
+    async def _answers(self) -> bool:
+        """Whether Postgres answers somebody who asks for nothing."""
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT), self._pool.acquire() as connection:
+                await connection.execute("select")
+        except AWAY:
+            return False
+        return True
 
     @asynccontextmanager
     async def deed(self) -> AsyncIterator[asyncpg.Connection]:

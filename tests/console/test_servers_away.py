@@ -66,6 +66,21 @@ async def test_a_postgres_that_hangs_is_told_to_those_who_are_known_and_to_those
             assert (seen.status, "Postgres is away" in seen.words) == (503, True)
 
 
+async def test_a_page_that_reads_too_long_is_told_as_that_and_takes_no_other_page_with_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running_service(settings, worker=False) as service:
+        operator = await (staff := await staff_of(service)).browsing(staff.admin)
+        monkeypatch.setattr(servers, "PATIENCE", 0.3)
+        async with service.pool.acquire() as db, db.transaction():
+            await db.execute("lock table audit in access exclusive mode")
+            seen = await in_time(operator.open("/console/audit"))
+            assert (seen.status, "Postgres answers" in seen.words, "is away" in seen.words) == (503, True, False)
+            seen = await in_time(operator.open("/console/tokens"))
+            assert (seen.status, "is away" in seen.words) == (200, False)
+        assert (await operator.open("/console/audit")).status == 200
+
+
 async def test_a_redis_that_is_away_is_told_and_the_rest_works(settings: Settings, unused_tcp_port: int) -> None:
     through = settings.model_copy(update={"redis_url": f"redis://127.0.0.1:{unused_tcp_port}/0"})
     async with running_service(through, worker=False) as service:
