@@ -1,44 +1,18 @@
 """A service with operators who are logged in to its console."""
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from shared import accounts
-from shared.models import TokenKind
 from shared.settings import Settings
 from tests import node_client
 from tests.console.browsing import Browsing
 from tests.console.chromium import running_chromium
+from tests.console.playing import Play, playing
 from tests.console.screen import Screen, connected, opened
-from tests.service import Service, running_service
-
-
-@dataclass(frozen=True, slots=True)
-class Staff:
-    """The service, and the tokens of those who look after it."""
-
-    service: Service
-    admin: str
-    viewer: str
-
-    def stranger(self) -> Browsing:
-        """A browser that nobody has logged in with. Its cookies are its own."""
-        return Browsing(self.service.session, self.service.url)
-
-    async def browsing(self, token: str) -> Browsing:
-        browsing = self.stranger()
-        assert (await browsing.log_in(token)).status == 303
-        return browsing
-
-
-async def staff_of(service: Service) -> Staff:
-    async with service.pool.acquire() as db:
-        admin = await accounts.create_token(db, None, TokenKind.ADMIN, "night shift")
-        viewer = await accounts.create_token(db, None, TokenKind.VIEWER, "the wall")
-    return Staff(service, admin.secret.text, viewer.secret.text)
+from tests.console.staff import Staff, staff_of
+from tests.service import running_service
 
 
 @pytest.fixture
@@ -85,3 +59,9 @@ async def screen(chromium: str, axe: Path, staff: Staff) -> AsyncIterator[Screen
     async with connected(chromium) as browser, opened(browser, staff.service.url, axe) as screen:
         await screen.log_in(staff.admin)
         yield screen
+
+
+@pytest.fixture
+async def play(settings: Settings, chromium: str, axe: Path) -> AsyncIterator[Play]:
+    async with playing(settings, chromium, axe) as play:
+        yield play

@@ -8,9 +8,9 @@ from shared.failures import kind_of
 from shared.ids import BatchId
 from shared.inspect.actions import dead
 from tests.console.browsing import Browsing
-from tests.console.conftest import Staff
 from tests.console.hostile import HOSTILE, harmless
 from tests.console.screen import Screen
+from tests.console.staff import Staff
 from tests.rows import Owner, a_message, add_batch, add_owner, add_thread
 
 

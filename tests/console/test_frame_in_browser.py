@@ -8,8 +8,8 @@ import pytest
 from shared import accounts
 from shared.models import TokenKind
 from shared.settings import Settings
-from tests.console.conftest import Staff, staff_of
 from tests.console.screen import Screen, connected, opened
+from tests.console.staff import Staff, staff_of
 from tests.proxy import wire_to
 from tests.service import running_service
 from tests.watch import until

@@ -12,7 +12,7 @@ import api.console
 from shared import accounts, audit
 from shared.models import TokenKind
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import Staff
+from tests.console.staff import Staff
 
 HERE = Path(api.console.__file__).parent
 NEW = "/console/tokens/new"

@@ -14,7 +14,7 @@ from shared.ids import TokenId
 from shared.models import TokenKind
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import Staff, staff_of
+from tests.console.staff import Staff, staff_of
 from tests.service import running_api, running_service
 from tests.watch import until
 

@@ -13,7 +13,7 @@ from shared.inspect import rates
 from shared.inspect.problems import ADVICE
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import Staff, staff_of
+from tests.console.staff import Staff, staff_of
 from tests.proxy import Wire, wire_to
 from tests.rows import add_batch, add_owner, add_thread
 from tests.service import running_service

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.console.conftest import Staff
 from tests.console.furnished import Furniture, furnish
 from tests.console.screen import Screen
+from tests.console.staff import Staff
 
 pytestmark = pytest.mark.browser
 

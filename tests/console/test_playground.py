@@ -11,7 +11,7 @@ from shared.db.statements import statements
 from shared.models import TokenKind
 from shared.tokens import Loan, Secret
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import Staff
+from tests.console.staff import Staff
 from tests.service import Client
 
 PAGE = "/console/playground"

@@ -1,92 +1,13 @@
-"""The playground in a browser, with the demo agents and a worker that executes their runs."""
-
-import asyncio
-import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from urllib.parse import urlsplit
+"""The playground in a browser: what is said there and what comes back, with a worker that executes the runs."""
 
 import pytest
-from playwright.async_api import Locator, Request, Route
+from playwright.async_api import Route
 
-from shared import accounts
-from shared.ids import AgentId
-from shared.settings import Settings
-from tests.console.conftest import Staff, staff_of
-from tests.console.screen import Screen, connected, opened
-from tests.proxy import Wire, wire_to
-from tests.service import Client, running_service
-from tests.watch import until
+from tests.console.playing import Play
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>\n&lt;b&gt; \'" </textarea>'
-
-
-@dataclass(frozen=True, slots=True)
-class Play:
-    """The page, and what stands behind it."""
-
-    screen: Screen
-    staff: Staff
-    client: Client  # of the account; its first agent is echo
-    approve: AgentId
-    wire: Wire  # between the browser and the api
-
-    @property
-    def log(self) -> Locator:
-        return self.screen.page.get_by_role("log")
-
-    async def open(self, agent: str, *, thread: str = "", token: bool = True) -> None:
-        await self.screen.open(f"/console/playground?agent={agent}" + (f"&thread={thread}" if thread else ""))
-        if token:
-            await self.screen.page.get_by_role("button", name="Get a token for this page").click()
-            await self.screen.page.get_by_text(re.compile("lent until")).wait_for()
-
-    async def say(self, text: str) -> None:
-        await self.screen.page.get_by_label("Message").fill(text)
-        await self.screen.page.get_by_label("Message").press("Control+Enter")
-
-    async def sees(self, text: str, kind: str = "agent") -> None:
-        await self.log.locator(f".entry.{kind}").filter(has_text=text).first.wait_for()
-
-    async def status(self, text: str) -> None:
-        await self.screen.page.locator("#runs .badge").first.filter(has_text=text).wait_for()
-
-    @property
-    async def thread(self) -> str:
-        text = await self.screen.page.locator("#thread-id").text_content()
-        assert text
-        return text
-
-
-@pytest.fixture
-async def play(settings: Settings, chromium: str, axe: Path) -> AsyncIterator[Play]:
-    async with running_service(settings, roles="all") as service:
-        staff, client = await staff_of(service), await service.client("dev")
-        config = "update agents set runner = 'python', config = '{\"function\": \"worker.runners.demo:echo\"}'"
-        await service.pool.execute(config)
-        approve = await accounts.create_agent(
-            service.pool,
-            client.account,
-            "approve",
-            "python",
-            config={"function": "worker.runners.demo:approve"},
-            published=True,
-        )
-        async with wire_to(service.url) as wire, connected(chromium) as browser:
-            address = f"http://127.0.0.1:{urlsplit(wire.url).port}"
-            async with opened(browser, address, axe) as screen:
-                await screen.log_in(staff.admin)
-                yield Play(screen, staff, client, approve.id, wire)
-
-
-async def lent(play: Play) -> list[bool]:
-    """Of each token that was lent, the oldest first, whether it was revoked."""
-    rows = await play.staff.service.pool.fetch("select revoked_at from tokens where name = 'playground' order by id")
-    return [row["revoked_at"] is not None for row in rows]
 
 
 async def test_a_message_is_answered_as_it_comes_and_the_page_is_presentable(play: Play) -> None:
@@ -106,42 +27,6 @@ async def test_a_message_is_answered_as_it_comes_and_the_page_is_presentable(pla
     await page.get_by_text("The last request, as a").click()
     assert '"type":"run.completed"' in await page.locator("#raw").inner_text()
     await play.screen.presentable("playground")
-
-
-async def test_the_token_is_in_memory_alone_and_revoked_when_the_page_is_left(play: Play) -> None:
-    page = play.screen.page
-    sent: list[Request] = []
-    page.on("request", partial(list.append, sent))  # of a bound method playwright would mark the object
-    async with page.expect_response("**/console/playground/token") as answered:
-        await play.open(play.client.agent)
-    secret = (await (await answered.value).json())["secret"]
-    await play.say("hello")
-    await play.sees("hello")
-    places = "[{...localStorage}, {...sessionStorage}, document.cookie, location.href]"
-    kept = await page.evaluate(f"JSON.stringify({places})")
-    assert secret not in kept + await page.content()
-    assert not any(secret in request.url for request in sent)
-    heads = [
-        await request.all_headers() for request in sent if "/api/v1/" in request.url and "/stream" not in request.url
-    ]
-    assert {(head.get("authorization"), "cookie" in head) for head in heads} == {(f"Bearer {secret}", False)}
-    assert await lent(play) == [False]
-    await play.screen.open("/console")
-
-    async def gone() -> bool:
-        return await lent(play) == [True]
-
-    assert await until(gone)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("way", ["button", "logout"])
-async def test_the_token_is_given_back_by_a_button_and_by_a_logout(play: Play, way: str) -> None:
-    page = play.screen.page
-    await play.open(play.client.agent)
-    await page.get_by_role("button", name="Give it back" if way == "button" else "Log out").click()
-    await page.get_by_text("given back" if way == "button" else "Operator's token").first.wait_for()
-    assert await lent(play) == [True]
 
 
 @pytest.mark.parametrize(
@@ -229,76 +114,6 @@ async def test_keys_pressed_twice_send_once(play: Play) -> None:
     assert await play.staff.service.pool.fetchval("select count(*) from threads") == 1
 
 
-@pytest.mark.slow
-async def test_what_answers_late_does_not_come_back_into_a_page_that_went_on(play: Play) -> None:
-    page = play.screen.page
-    await play.open(play.client.agent)
-    go, asked = asyncio.Event(), asyncio.Event()
-
-    async def late(route: Route) -> None:
-        asked.set()
-        await go.wait()
-        await route.continue_()
-
-    await page.route("**/api/v1/agents/*/threads", late, times=1)
-    await page.get_by_label("Message").fill("left behind")
-    await page.get_by_role("button", name="Send").click()
-    await asked.wait()
-    await page.get_by_label("Agent", exact=True).select_option("approve")
-    await page.get_by_role("button", name="New thread").click()
-    async with page.expect_response("**/api/v1/agents/*/threads") as answered:
-        go.set()
-    await (await answered.value).finished()
-    await page.wait_for_function("!document.getElementById('send').disabled")
-    assert await page.locator("#thread-id").text_content() == ""
-    assert await page.locator(".entry").count() == 0
-
-
-@pytest.mark.slow
-async def test_a_loan_that_comes_late_does_not_take_the_place_of_ones_own_token(play: Play) -> None:
-    page = play.screen.page
-    await play.open(play.client.agent, token=False)
-    go, asked = asyncio.Event(), asyncio.Event()
-
-    async def late(route: Route) -> None:
-        asked.set()
-        await go.wait()
-        await route.continue_()
-
-    await page.route("**/console/playground/token", late, times=1)
-    await page.get_by_role("button", name="Get a token for this page").click()
-    await asked.wait()
-    await page.get_by_label("A token of your own").fill(play.client.token)
-    await page.get_by_role("button", name="Use it").click()
-    async with page.expect_response("**/console/playground/return") as returned:
-        go.set()
-    assert (await returned.value).status == 200
-    assert await lent(play) == [True]
-    assert await page.locator("#token-state").text_content() == "your own"
-
-
-@pytest.mark.slow
-async def test_a_reload_goes_on_with_the_thread_and_so_does_its_id(play: Play) -> None:
-    page = play.screen.page
-    await play.open(play.approve)
-    await play.say("remember me")
-    await play.sees("Answer", "ask")
-    thread = await play.thread
-    await page.reload()
-    await page.get_by_text("history is shown once there is a token").wait_for()
-    await page.get_by_role("button", name="Get a token for this page").click()
-    await play.sees("remember me", "user")
-    await page.get_by_role("button", name="Allow once").click()
-    await play.sees("remember me")
-    await page.get_by_role("button", name="New thread").click()
-    assert await page.locator(".entry").count() == 0
-    await page.get_by_label("Id of a thread").fill(thread.lower())
-    await page.get_by_role("button", name="Continue").click()
-    await play.sees("remember me", "user")
-    assert await page.get_by_role("button", name="Allow once").count() == 0
-    assert await lent(play) == [True, False]
-
-
 async def test_what_anybody_says_stays_text(play: Play) -> None:
     page, agent = play.screen.page, play.approve
     await play.staff.service.pool.execute("update agents set name = $1 where id = $2", "<i>\"'&", agent)
@@ -339,43 +154,3 @@ async def test_errors_and_warnings_are_shown_as_they_come(play: Play) -> None:
     await play.say("hello")
     await play.log.get_by_text("(agent_not_published, 409").wait_for()
     await play.screen.presentable("playground-refused")
-
-
-@pytest.mark.slow
-async def test_a_viewer_uses_a_token_of_their_own(play: Play) -> None:
-    page = play.screen.page
-    await page.get_by_role("button", name="Log out").click()
-    await play.screen.log_in(play.staff.viewer)
-    await play.open(play.client.agent, token=False)
-    assert await page.get_by_role("button", name="Get a token for this page").is_disabled()
-    await play.say("hello")
-    await play.log.get_by_text("There is no token yet").wait_for()
-    await page.get_by_label("A token of your own").fill(play.client.token)
-    await page.get_by_role("button", name="Use it").click()
-    assert await page.get_by_label("A token of your own").input_value() == ""
-    await play.say("hello")
-    await play.sees("hello")
-    await play.screen.open("/console")
-    assert await lent(play) == []
-    found = "select revoked_at from tokens where id = $1"
-    assert await play.staff.service.pool.fetchval(found, play.client.token_id) is None
-
-
-@pytest.mark.slow
-async def test_accounts_and_agents_are_found_among_many(play: Play) -> None:
-    page, pool = play.screen.page, play.staff.service.pool
-    other = await play.staff.service.client("zeta")
-    for number in range(60):
-        await accounts.create_agent(pool, other.account, f"helper {number:02}", "echo", published=True)
-    await play.open(play.client.agent)
-    await page.get_by_label("Account", exact=True).select_option("zeta")
-    await page.get_by_role("status").get_by_text("given back").wait_for()
-    agents = page.get_by_label("Agent", exact=True)
-    await agents.locator("option").nth(49).wait_for(state="attached")
-    assert await agents.locator("option:checked").text_content() == "echo"
-    await page.get_by_role("button", name="more agents").click()
-    await agents.locator("option").nth(60).wait_for(state="attached")
-    await page.get_by_label("Find agents whose name begins with").fill("HELPER 5")
-    await agents.locator("option").nth(11).wait_for(state="detached")
-    await agents.select_option("helper 57")
-    assert f"account={other.account}" in page.url

@@ -3,8 +3,8 @@
 import pytest
 
 from shared import ids
-from tests.console.conftest import Staff
 from tests.console.screen import Screen
+from tests.console.staff import Staff
 from tests.rows import Owner, add_batch, add_owner, add_thread
 
 pytestmark = pytest.mark.browser

@@ -11,7 +11,7 @@ from shared.db.connect import connect
 from shared.keys import Keys
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import Staff
+from tests.console.staff import Staff
 from tests.rows import Owner, Row, add_batch, add_owner, add_thread
 
 NAME = "<b>acme</b> & sons"  # text is only ever text

@@ -10,7 +10,7 @@ import pytest
 from api.console import servers, sessions
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
-from tests.console.conftest import staff_of
+from tests.console.staff import staff_of
 from tests.proxy import wire_to
 from tests.service import running_service
 from tests.watch import until

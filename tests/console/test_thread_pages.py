@@ -11,9 +11,9 @@ from shared import ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.console.browsing import Browsing
-from tests.console.conftest import Staff, staff_of
 from tests.console.hostile import HOSTILE, harmless
 from tests.console.screen import WIDE, Screen, connected, opened
+from tests.console.staff import Staff, staff_of
 from tests.rows import add_batch, add_owner, add_thread
 from tests.service import running_service
 from tests.watch import until
