@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import structlog
+from redis.asyncio import Redis
 
 from shared import webhooks
 from shared.settings import Settings
 from tests.driver import Driver, running_driver
+from tests.practice import Practice, practising
 from tests.receiver import Receiver, receiving
 from worker.webhooks import Webhooks
 
@@ -16,6 +18,12 @@ from worker.webhooks import Webhooks
 async def driver(settings: Settings) -> AsyncIterator[Driver]:
     async with running_driver(settings) as driver:
         yield driver
+
+
+@pytest.fixture
+async def practice(settings: Settings, redis: Redis) -> AsyncIterator[Practice]:
+    async with practising(settings, redis) as practice:
+        yield practice
 
 
 @pytest.fixture
