@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api import budgets
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import Cortex
@@ -35,6 +36,19 @@ async def live(settings: Settings) -> AsyncIterator[Cortex]:
     """A service of its own, set to Cortex' other shapes."""
     async with running_stage(settings.model_copy(update={"cortex_shapes": "live"})) as stage:
         yield Cortex(stage.client)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy is no Redis that is away."""
+    monkeypatch.setattr(budgets, "TIMEOUT", 10.0)
+
+
+@pytest.fixture
+async def limited(settings: Settings, patient: None) -> AsyncIterator[Service]:
+    """A service that looks at a caller's limits with each request."""
+    async with running_service(settings.model_copy(update={"token_cache": 0.0})) as service:
+        yield service
 
 
 @pytest.fixture

@@ -1,58 +1,27 @@
-"""Limits over HTTP: rates by token and by account, the cap on batches in flight, in each dialect, on several apis."""
+"""Limits over HTTP: rates by token and by account, in each dialect, on several apis."""
 
 import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from api import budgets, room
 from api.dialects.operations import Dialect, Operation
 from api.reference.files import DIALECTS
 from shared.keys import Keys
 from shared.settings import Settings
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking
+from tests.contract.limits import ASYNC, SLOW, is_refused, limit
 from tests.contract.openai_client import call
 from tests.service import Client, Reply, Service, message, running_api, running_service
 from tests.watch import until
 
-SLOW = 0.001  # requests a second: none comes back while a test runs
-KEY = {"Idempotency_Key": "once"}
-ASYNC = {"Prefer": "respond-async"}
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy is no Redis that is away."""
-    monkeypatch.setattr(budgets, "TIMEOUT", 10.0)
-
-
-@pytest.fixture
-async def limited(settings: Settings) -> AsyncIterator[Service]:
-    """A service that looks at a caller's limits with each request."""
-    async with running_service(settings.model_copy(update={"token_cache": 0.0})) as service:
-        yield service
-
-
-async def limit(service: Service, client: Client, burst: int, *, of: str = "accounts") -> None:
-    """From here on so many requests, and no more."""
-    id_ = client.account if of == "accounts" else client.token_id
-    await service.pool.execute(f"update {of} set rate = $2, burst = $3 where id = $1", id_, SLOW, burst)  # noqa: S608 - of ours
-
-
-def is_refused(reply: Reply, name: str = "account", burst: int = 1) -> bool:
-    """Whether it is a 429 with all of its header fields."""
-    if reply.status != 429:
-        return False
-    assert int(reply.headers["retry-after"]) >= 1
-    assert reply.headers["ratelimit-policy"] == f'"{name}";q={burst};w={burst * 1000}'
-    assert reply.headers["ratelimit"] == f'"{name}";r=0;t={reply.headers["retry-after"]}'
-    return True
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 async def test_every_dialect_refuses_in_its_words_and_only_what_was_not_refused_before(limited: Service) -> None:
@@ -201,69 +170,6 @@ async def test_without_redis_each_api_counts_by_itself_and_nothing_fails(setting
         statuses = [(await client.send(thread, message(), **ASYNC)).status for _ in range(8)]
         assert statuses == [200] * 5 + [429] * 3
         assert time.monotonic() - started < 2
-
-
-async def test_an_account_has_no_more_batches_in_flight_than_its_cap(limited: Service) -> None:
-    client, other = await limited.client("acme"), await limited.client("globex")
-    thread, theirs = await client.new_thread(), await other.new_thread()
-    await limited.pool.execute("update accounts set held = true, in_flight = 3 where id = $1", client.account)
-    sent = [await client.send(thread, message(), Idempotency_Key=str(n), **ASYNC) for n in range(4)]
-    assert [reply.status for reply in sent] == [200, 200, 200, 429]
-    said = "The account may have 3 batches in flight, accepted and not applied, and has 3."
-    assert sent[3].error == (429, "rate_limited", said)
-    names = ("retry-after", "ratelimit-policy", "ratelimit")
-    assert [sent[3].headers[name] for name in names] == ["1", '"in_flight";q=3', '"in_flight";r=0;t=1']
-    known = await client.send(thread, message(), Idempotency_Key="0", **ASYNC)
-    assert known.error[:2] == (409, "idempotency_conflict"), "the key comes first"
-    assert (await client.call("GET", f"/threads/{thread}")).status == 200, "reads are no batches"
-    assert (await other.send(theirs, message())).status == 200
-    await limited.pool.execute("update accounts set held = false where id = $1", client.account)
-
-    async def is_taken() -> bool:
-        return (await client.send(thread, message(), Idempotency_Key="3")).status == 200
-
-    await until(is_taken)
-
-
-async def test_a_key_that_is_used_costs_no_unit_over_the_cap_either(limited: Service) -> None:
-    client = await limited.client("acme")
-    thread = await client.new_thread()
-    await limited.pool.execute("update accounts set held = true, in_flight = 1")
-    await limit(limited, client, 3)
-    assert (await client.send(thread, message(), Idempotency_Key="1", **ASYNC)).status == 200
-    again = [(await client.send(thread, message(), Idempotency_Key="1", **ASYNC)).status for _ in range(4)]
-    assert again == [409] * 4
-    assert (await client.call("GET", f"/threads/{thread}")).headers["ratelimit"].startswith('"account";r=1;')
-
-
-async def test_a_cap_holds_while_commits_are_slow_and_many_looks_see_none_of_them(
-    limited: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(room, "FRESH", 0.0)
-    client = await limited.client("acme")
-    thread = await client.new_thread()
-    await limited.pool.execute("update accounts set held = true, in_flight = 3")
-    async with limited.pool.acquire() as connection, connection.transaction():
-        await connection.execute("lock table batches in share mode")  # reads go on, inserts wait
-        sent = []
-        for _ in range(12):
-            sent.append(asyncio.create_task(client.send(thread, message(), **ASYNC)))
-            await client.call("GET", f"/threads/{thread}")  # so that the next one has a look of its own
-
-        async def are_refused() -> bool:
-            return sum(one.done() for one in sent) >= 9
-
-        await until(are_refused)
-    assert sorted([(await one).status for one in sent]) == [200] * 3 + [429] * 9
-
-
-@pytest.mark.slow
-async def test_a_cap_is_held_by_what_is_in_flight_and_not_by_what_was(limited: Service) -> None:
-    """Far more batches than the cap, one after the other: none is refused, because each is applied before the next."""
-    client = await limited.client("acme")
-    thread = await client.new_thread()
-    await limited.pool.execute("update accounts set in_flight = 5")
-    assert {(await client.send(thread, {"type": "user_interrupt"})).status for _ in range(40)} == {200}
 
 
 @pytest.mark.slow
