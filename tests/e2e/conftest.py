@@ -5,17 +5,20 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
 
 from deploy import cli
 from shared.settings import Settings
+from tests.e2e import users
 from tests.e2e.command_line import Ended, Make, Threadmill
-from tests.e2e.dev_process import DevProcess
+from tests.e2e.dev_process import DevProcess, Start
 from tests.e2e.users import User
 from tests.rows import Owner, add_owner
 
@@ -89,3 +92,29 @@ def dev(tmp_path: Path) -> Iterator[DevProcess]:
     dev = DevProcess(me.home, ".data", "--port", "0", "--json", become=me.become)
     yield dev
     dev.clean_up()
+
+
+@pytest.fixture(params=users.names())
+def user(request: pytest.FixtureRequest) -> Iterator[User]:
+    with tempfile.TemporaryDirectory(prefix="threadmill-dev-") as directory:
+        yield users.user(request.param, Path(directory))
+
+
+@pytest.fixture
+def me(tmp_path: Path) -> User:
+    return User("me", tmp_path)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a `dev` as a user; whatever a failed test leaves is killed."""
+    started: list[DevProcess] = []
+
+    def start(user: User, *options: str, data: str = "data", **values: Any) -> DevProcess:
+        process = DevProcess(user.home, data, *options, become=user.become, **values)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.clean_up()

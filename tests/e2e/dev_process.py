@@ -117,6 +117,9 @@ class DevProcess:
             return False
 
 
+Start = Callable[..., DevProcess]  # as a user, with options
+
+
 def _stands_in(data: Path, pid: int) -> bool:
     try:
         return Path(psutil.Process(pid).cwd()).is_relative_to(data)
