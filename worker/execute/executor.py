@@ -35,6 +35,7 @@ from worker.execute.execution import Execution, Told
 from worker.execute.heartbeat import Beaten, Heartbeat
 from worker.execute.leases import Key, Lease
 from worker.execute.lookout import Lookout
+from worker.execute.orphans import Orphans
 from worker.execute.preparing import prepare
 from worker.execute.told import drive
 from worker.load import Where
@@ -70,7 +71,7 @@ class Executor:
     _archive: Archive | None = None
     _runs: dict[ThreadId, Execution] = field(default_factory=dict)
     _tasks: dict[ThreadId, asyncio.Task[None]] = field(default_factory=dict)
-    _orphans: set[asyncio.Task[object]] = field(default_factory=set)
+    _orphans: Orphans = field(default_factory=Orphans)
     _beginning: Beginning = field(init=False)
     _handing_over: bool = False  # the worker stops: what begins now is given back at once
 
@@ -190,8 +191,7 @@ class Executor:
             if last.lease.epoch == execution.lease.epoch:
                 return
             last.tell(Told.LOST)
-            self._orphans.add(task := self._tasks[thread])
-            task.add_done_callback(self._bury)
+            self._orphans.take(self._tasks[thread])
         self._beginning.remember(execution.lease)
         self._runs[thread] = execution
         self._tasks[thread] = asyncio.create_task(self._run(execution), name=f"run {execution.lease.run}")
@@ -210,20 +210,13 @@ class Executor:
                 del self._runs[thread], self._tasks[thread]
             EXECUTING_RUNS.set(len(self._runs))
             if execution.orphan is not None:
-                self._orphans.add(execution.orphan)
-                execution.orphan.add_done_callback(self._bury)
+                self._orphans.take(execution.orphan)
             self.desk.free(thread)
-
-    def _bury(self, orphan: asyncio.Task[object]) -> None:
-        """A runner that did not stop in its time is done after all; what it raised is nobody's any more."""
-        self._orphans.discard(orphan)
-        if not orphan.cancelled() and (error := orphan.exception()) is not None:
-            log.debug("a runner that was given up failed", error=repr(error))
 
     @property
     def stubborn(self) -> bool:
         """Whether a runner goes on that was told to stop: the process can't wait for it."""
-        return any(not orphan.done() for orphan in self._orphans)
+        return self._orphans.linger
 
     async def _let_go(self, lease: Lease) -> None:
         """Ends the lease of a run that is over already; the thread's next run may begin."""
@@ -252,9 +245,7 @@ class Executor:
             elif one.steered:
                 steered.append(execution.lease)
         if steered:
-            task = asyncio.create_task(self._offer_steers(steered))
-            self._orphans.add(task)
-            task.add_done_callback(self._bury)
+            self._orphans.take(asyncio.create_task(self._offer_steers(steered)))
 
     async def _offer_steers(self, of: Sequence[Lease]) -> None:
         for offer in await self._reads().offers(of):
@@ -284,8 +275,7 @@ class Executor:
     async def close(self) -> None:
         """Behind the loops' end."""
         await end(list(self._tasks.values()))
-        for orphan in list(self._orphans):
-            orphan.cancel()
+        self._orphans.cancel()
         if self.executes and self._archive is not None:
             await self.heartbeat.stop()
         await self._openers.close()
