@@ -19,7 +19,7 @@ from shared.lifecycle.state import Note, Waiting
 from shared.models import EXECUTING, BusyPolicy, PermissionRequest, Run, RunStatus, Steer, Thread
 from shared.reports import RunnerEvent
 
-SQL = statements("drain")
+SQL = statements("load")
 
 Where = tuple[int, ThreadId]  # the key of a thread
 

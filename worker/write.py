@@ -35,7 +35,8 @@ from worker.rows import (
     written_row,
 )
 
-SQL = statements("drain")
+SQL = statements("write")
+SAID = statements("said")
 OUTBOX = statements("outbox")
 
 _YOUNG = frozenset({RunStatus.QUEUED, RunStatus.RUNNING})  # what a run is in the drain that makes it, most of the time
@@ -166,25 +167,25 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
         await connection.execute(SQL["keep_deadline"], *_table(changes.interrupted, 3))
     kept = _kept_rows(changes)
     if rows.written or kept or changes.ended:
-        await connection.execute(SQL["say"], *_table(rows.written, 11), *_table(kept, 6), *_table(changes.ended, 3))
+        await connection.execute(SAID["say"], *_table(rows.written, 11), *_table(kept, 6), *_table(changes.ended, 3))
     if rows.threads:  # before the runs, which is the order of the locks
         await connection.execute(SQL["settle_threads"], *_table(rows.threads, 6))
     if rows.created:
         own = [(run, message) for run, (_, made) in changes.created.items() for message in made.input]
         await connection.execute(SQL["insert_runs"], *_table(rows.created, 16), *_table(own, 2), _loose(changes))
     rest: tuple[tuple[str, list[Row]], ...] = (
-        ("log_in_full", rows.in_full),
-        ("keep_cut_messages", cut),
-        ("turn_messages", _turned_rows(changes)),
-        ("edit_messages", [(*where, run, text) for run, (where, text) in changes.edited.items()]),
-        ("keep_client_requests", [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
-        ("insert_requests", [opened_row(where, opened) for where, opened in changes.opened]),
-        ("settle_requests", [decided_row(where, settled) for where, settled in changes.settled.values()]),
-        ("keep_steers", [steer_row(where, steer) for where, steer in changes.steers.values()]),
+        (SQL["log_in_full"], rows.in_full),
+        (SAID["keep_cut_messages"], cut),
+        (SAID["turn_messages"], _turned_rows(changes)),
+        (SAID["edit_messages"], [(*where, run, text) for run, (where, text) in changes.edited.items()]),
+        (SQL["keep_client_requests"], [(*where, s.client_request_id, s.run) for where, s in changes.client_requests]),
+        (SQL["insert_requests"], [opened_row(where, opened) for where, opened in changes.opened]),
+        (SQL["settle_requests"], [decided_row(where, settled) for where, settled in changes.settled.values()]),
+        (SQL["keep_steers"], [steer_row(where, steer) for where, steer in changes.steers.values()]),
     )
-    for name, some in rest:
+    for statement, some in rest:
         if some:
-            await connection.execute(SQL[name], *zip(*some, strict=True))
+            await connection.execute(statement, *zip(*some, strict=True))
     for where, one in changes.amended:  # in their order: one may set what another one removes
         await _amend(connection, where, one)
 
@@ -199,9 +200,9 @@ async def _amend(
 ) -> None:
     match one:
         case MessageAmended():
-            await connection.execute(SQL["amend_message"], *amended_row(where, one))
+            await connection.execute(SAID["amend_message"], *amended_row(where, one))
         case MessageRemoved(message):
-            await connection.execute(SQL["remove_message"], *where, message)
+            await connection.execute(SAID["remove_message"], *where, message)
         case ThreadAmended():
             await connection.execute(SQL["amend_thread"], *amended_row(where, one))
 

@@ -231,7 +231,7 @@ class Ledger:
         return tuple(m.id for m in waiting)
 
     def _keep(self, kept: RunKept) -> None:
-        """As `say` of shared/db/sql/drain.sql: what is not said stays."""
+        """As `say` of shared/db/sql/said.sql: what is not said stays."""
         before = self.kept.get(kept.run, RunKept(kept.run, None, None, None))
         if kept.place is not None:
             assert self.log[-1].id == kept.place, "its place is the end of the log"

@@ -21,7 +21,7 @@ from worker.load import Where
 from worker.runners import Decision, Message, Runner, RunnerError, Verdict
 
 log = structlog.get_logger()
-SQL = statements("execute")
+SQL = statements("briefing")
 
 _BEHIND = 2 * QUEUE_LIMIT  # messages of runs that wait: one each, and what was offered to them
 _LAST = 2**63 - 1  # beyond every number
