@@ -17,11 +17,11 @@ from api.streams import Stream
 from shared import answers, ids, runs
 from shared.effects import EventLogged
 from shared.errors import ServiceInactive
+from shared.history import ENDS
 from shared.ids import EventId, RunId, ThreadId, TokenId
 from shared.models import TERMINAL
 from shared.views import RunAnswer
 
-_ENDS = frozenset({"run.completed", "run.failed"})
 _ASKS = "tool.confirmation.required"
 
 
@@ -54,7 +54,7 @@ async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> 
                 events = [event for event in piece if event.run == asked.run]
                 if events or not piece:
                     yield events
-                if any(event.type in _ENDS for event in events):
+                if any(event.type in ENDS for event in events):
                     return
                 if any(event.type == _ASKS for event in events) and await _waits(asked, postgres):
                     return

@@ -20,6 +20,7 @@ from api.dialects.mosoo import encode
 from api.negotiation import REQUEST_ID
 from shared.effects import EventLogged
 from shared.errors import ThreadmillError
+from shared.history import ENDS
 from shared.ids import EventId, RunId
 from shared.metrics import DROPPED_STREAMS
 
@@ -31,7 +32,6 @@ _SMALL = PIECE // 2  # bytes that fit where nothing waits to go out
 # Bytes that the system keeps for a client that does not read (it doubles what is asked for): left alone, it lets that
 # grow to some megabytes.
 _SEND_BUFFER = 64 << 10
-_ENDS = frozenset({"run.completed", "run.failed"})
 _FIELDS = (
     ("Content-Type", "text/event-stream; charset=utf-8"),
     ("Cache-Control", "no-store"),
@@ -51,7 +51,7 @@ class Frame(NamedTuple):
 
 def frame(event: EventLogged) -> Frame:
     data = b"event: thread.event\nid: %b\ndata: %b\n\n" % (event.id.encode(), to_json(encode.event(event)))
-    return Frame(event.id, data, event.run if event.type in _ENDS else None, event)
+    return Frame(event.id, data, event.run if event.type in ENDS else None, event)
 
 
 def batches(frames: Sequence[Frame]) -> Iterator[Sequence[Frame]]:

@@ -19,6 +19,7 @@ from shared.views import HistoryPage
 SQL = statements("reads")
 
 DELTAS = frozenset({"agent.message.delta", "agent.thinking.delta"})
+ENDS = frozenset({"run.completed", "run.failed"})  # nothing of a run comes behind one of these
 TEXT_LIMIT = 8 << 20  # characters of content on one page: 1,000 entries may hold 256 KiB each
 _ROWS = 1_000  # rows read at a time where one entry has many
 _BEHIND = 20_000  # events before a full page that are looked through for the beginning of its oldest messages

@@ -17,7 +17,6 @@ from api.console import guard
 from api.console.console import Console
 from api.console.servers import PostgresAway
 from api.console.sessions import Operator
-from api.console.transcript import Transcript
 from api.console.visit import SESSION
 from api.follow import Hub
 from api.postgres import Postgres
@@ -25,8 +24,10 @@ from api.sse import COMMENT, CONNECTED, Outlet
 from api.streams import Stream
 from shared import ids, words
 from shared.errors import ThreadmillError
+from shared.history import ENDS
 from shared.ids import EventId
 from shared.inspect.threads import own_row
+from shared.inspect.transcript import Transcript
 from shared.models import Thread
 from shared.stream import START
 
@@ -37,7 +38,6 @@ CHECK = 5.0  # seconds between two looks at whether the session goes on
 _RELOAD = "Load the page anew to go on."
 _MORE = f"\n── This is much text. {_RELOAD}\n"
 END = b"event: end\ndata: end\n\n"
-_LAST = frozenset({"run.completed", "run.failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Output:
                 text = "".join(map(transcript.event, events))
                 sent += len(text)
                 await stream.outlet.send(spelt(text) if text else COMMENT)
-                if any(event.type in _LAST for event in events):
+                if any(event.type in ENDS for event in events):
                     break
                 if sent > MOST:
                     await stream.outlet.send(spelt(_MORE))

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Values
-from api.console.transcript import Transcript
 from api.operator import Came, Decision, Operator
 from api.operator import Done as Sent
 from shared.audit import Actor
@@ -18,6 +17,7 @@ from shared.inspect.page import Page as Listed
 from shared.inspect.running import WHY, ListedRun
 from shared.inspect.runs import PendingRequest, RunDetail, run_detail
 from shared.inspect.threads import own_row
+from shared.inspect.transcript import Transcript
 from shared.models import EXECUTING, Run, RunStatus, Thread
 
 HERE = "/console/runs"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from api.operator import Came, Decision, Done, Operator
-from deploy import context, operator, tables
+from deploy import context, following, operator, tables
 from deploy.errors import SetupError
+from deploy.following import Pieces
 from deploy.session import AfterOption, LimitOption, document, open_session
 from shared import audit, ids
 from shared.audit import Actor
@@ -19,6 +21,7 @@ from shared.inspect.page import Page
 from shared.inspect.running import ListedRun
 from shared.inspect.runs import RunDetail
 from shared.inspect.threads import ThreadRun
+from shared.inspect.transcript import Transcript
 from shared.models import RunStatus
 
 app = typer.Typer(
@@ -83,10 +86,22 @@ def _which(asked: dict[Which, bool], thread: str | None, status: RunStatus | Non
 def show(
     run: RunArgument,
     thread: ThreadOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="And what it says, as it says it, until it is over.")
+    ] = False,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show one run: who has it, what it waits for, what comes next. With --thread it is found at once."""
+    """Show one run: who has it, what it waits for, what comes next. With --thread it is found at once.
+
+    With --follow --json each line is one document: the run, each event of it, and in the end the run again.
+    """
+    if follow:
+        try:
+            asyncio.run(_follow(data, run, thread, as_json))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            raise typer.Abort from None
+        return
     found = asyncio.run(_show(data, run, thread))
     if as_json:
         context.print_json(flat(found))
@@ -156,6 +171,33 @@ async def _page(
 async def _show(data: Path | None, run: str, thread: str | None) -> RunDetail:
     async with open_session(data) as connection:
         return await runs.run_detail(connection, run, thread)
+
+
+async def _follow(data: Path | None, run: str, thread: str | None, as_json: bool) -> None:
+    settings, tell = context.resolve(data), _tell_lines if as_json else _tell_text
+    async with open_session(data) as connection:
+        found = await runs.run_detail(connection, run, thread)
+        async with aclosing(following.pieces(connection, settings, found)) as pieces:
+            await tell(found, pieces)
+        ended = await runs.run_detail(connection, run, found.thread)
+    if as_json:
+        context.print_json({"run": flat(ended)})
+    else:
+        typer.echo(f"\nThe run is {ended.run.status}.")
+
+
+async def _tell_lines(found: RunDetail, pieces: Pieces) -> None:
+    context.print_json({"run": flat(found)})
+    async for events in pieces:
+        for event in events:
+            context.print_json({"event": document(event)})
+
+
+async def _tell_text(found: RunDetail, pieces: Pieces) -> None:
+    tables.show_run(found)
+    transcript = Transcript()
+    async for events in pieces:
+        typer.echo(context.plain("".join(map(transcript.event, events))), nl=False)
 
 
 async def _act(data: Path | None, act: Callable[[Operator, Actor], Awaitable[Done]]) -> tuple[RunDetail | None, Done]:

@@ -16,14 +16,15 @@ class Terminal:
         self._process, self._keyboard, self._screen = process, keyboard, screen
         self._seen = ""
 
-    async def until(self, text: str) -> None:
-        """Waits until it has written the text, behind what was waited for before."""
+    async def until(self, text: str) -> str:
+        """Waits until it has written the text, behind what was waited for before; what stood before it."""
         async with asyncio.timeout(20):
             while text not in self._seen:
                 piece = await self._screen.read(4096)
                 assert piece, self._seen
                 self._seen += piece.decode()
-        self._seen = self._seen.partition(text)[2]
+        before, _, self._seen = self._seen.partition(text)
+        return before
 
     def type(self, text: str) -> None:
         os.write(self._keyboard, text.encode())

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from api.console.output import spelt
-from api.console.transcript import Transcript
 from shared import ids
 from shared.effects import EventLogged
 from shared.ids import EventId, RunId
+from shared.inspect.transcript import Transcript
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RUN = RunId(ids.mint())

@@ -1,6 +1,7 @@
 """What a run logs as running text: the deltas of one message behind each other, everything else with a line of its own.
 
-Pure: the beginning of a page and what comes live are told by the same words. Refused here: markup.
+Pure: a page, what comes live behind it, and a terminal are told by the same words. Refused here: markup, and hiding
+what a terminal would obey.
 """
 
 from dataclasses import dataclass
