@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from shared.db.connect import Database
 from shared.db.migrate import migrations
 from shared.db.statements import statements
-from shared.ids import BatchId
+from shared.ids import BatchId, ThreadId
 from shared.inspect import rates, webhooks
 from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
 from shared.inspect.webhooks import Summary
@@ -72,6 +72,16 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The thread that has been held longest, by hand or by a dead letter."""
+
+    thread: ThreadId
+    who: str | None  # held it by hand
+    letter: BatchId | None
+    age: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
     """A session that has the lock of a partition."""
 
@@ -101,6 +111,7 @@ class Stored:
     processes: Sequence[Process] = ()
     partitions: Sequence[Partition] = ()
     waiting: Waiting | None = None
+    held: Held | None = None  # None, too, where only what is beyond the bound could say it
     webhooks: Summary | None = None
     holders: Sequence[Holder] = ()
     accounts: Sequence[Paused] = ()
@@ -147,19 +158,26 @@ async def read_stored(db: Database, late: float, request_hours: float) -> Stored
     ]
     stuck = [one.id for one in partitions if one.age is not None and one.age > late]
     holders = await db.fetch(SQL["lock_holders"], stuck) if stuck else []
+    waiting = Waiting(**await db.fetchrow(SQL["waiting_on"], COUNTED + 1, LEASES, request_hours))
     return Stored(
         schema,
         known,
         health,
         processes,
         partitions,
-        waiting=Waiting(**await db.fetchrow(SQL["waiting_on"], COUNTED + 1, LEASES, request_hours)),
+        waiting=waiting,
+        held=await _held(db) if waiting.held else None,
         webhooks=await webhooks.summary(db),
         holders=[Holder(**row) for row in holders],
         accounts=await _paused_accounts(db),
         paused_by=await _paused_partitions(db, [one.id for one in partitions if one.paused]),
         sampled=await rates.written_ago(db),
     )
+
+
+async def _held(db: Database) -> Held | None:
+    row = await db.fetchrow(SQL["longest_held"], COUNTED)
+    return None if row is None else Held(**row)
 
 
 async def _schema(db: Database) -> int:

@@ -179,7 +179,7 @@ ADVICE = {
     ),
     "threads_held": _warning(
         "Threads behind a dead letter, or held by hand, take no batches.",
-        "Settle their dead letters, or release them.",
+        "Settle their dead letters, or release them: for the one held longest the command stands beside it.",
     ),
     "runs_late": _error(
         "No worker has room: all are busy, blocked, or gone.",

@@ -8,7 +8,7 @@ from itertools import chain
 
 from shared import __version__
 from shared.inspect.counts import counted
-from shared.inspect.facts import COUNTED, LEASES, LIVES, Facts, Partition, Paused, Process, Rung, Stored, Waiting
+from shared.inspect.facts import COUNTED, LEASES, LIVES, Facts, Held, Partition, Paused, Process, Rung, Stored, Waiting
 from shared.inspect.problems import Problem
 from shared.inspect.servers import PostgresHealth, RedisHealth
 from shared.inspect.webhooks import Summary
@@ -38,7 +38,7 @@ def problems_of(facts: Facts, settings: Settings) -> list[Problem]:
         return [*chain(*parts), *_redis(facts, settings)]
     parts += [_processes(stored), _queue(stored, settings), _sets(facts)]
     if stored.waiting is not None:
-        parts += [_waiting(stored.waiting, settings)]
+        parts += [_waiting(stored.waiting, settings), _held(stored.waiting, stored.held)]
     if stored.webhooks is not None:
         parts += [_webhooks(stored.webhooks)]
     return [*chain(*parts), *_redis(facts, settings), *_paused(stored)]
@@ -152,8 +152,6 @@ def _waiting(waiting: Waiting, settings: Settings) -> Iterator[Problem]:
     if waiting.dead:
         dead = counted(waiting.dead, COUNTED)
         yield Problem("dead_letters", f"Dead letters: {dead}.", waiting.dead_age)
-    if waiting.held:
-        yield Problem("threads_held", f"Threads that are held: {counted(waiting.held, COUNTED)}.")
     if (waiting.ready_age or 0.0) > settings.alarm_age:
         runs = counted(waiting.ready, COUNTED)
         yield Problem("runs_late", f"Runs wait for a worker: {runs}.", waiting.ready_age)
@@ -166,6 +164,20 @@ def _waiting(waiting: Waiting, settings: Settings) -> Iterator[Problem]:
         limit = f"for more than {settings.alarm_request_hours:g} hours"
         old = counted(waiting.requests, COUNTED)
         yield Problem("requests_old", f"Permission requests open {limit}: {old}.", waiting.request_age)
+
+
+def _held(waiting: Waiting, longest: Held | None) -> Iterator[Problem]:
+    """With the one that has been held longest, and what lets it go."""
+    if waiting.held:
+        what = f"Threads that are held: {counted(waiting.held, COUNTED)}."
+        told = () if longest is None else (_release(longest),)
+        yield Problem("threads_held", what, None if longest is None else longest.age, told)
+
+
+def _release(held: Held) -> str:
+    if held.letter is None:
+        return f"thread {held.thread}, by {held.who}: threadmill thread release {held.thread}"
+    return f"thread {held.thread}, by batch {held.letter}: threadmill dead replay {held.letter}, or discard, or skip"
 
 
 def _webhooks(summary: Summary) -> Iterator[Problem]:

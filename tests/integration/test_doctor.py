@@ -1,6 +1,7 @@
 """The doctor: each problem is provoked on real servers, told with its cause, and gone when it is mended."""
 
 import asyncio
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -145,6 +146,23 @@ async def test_a_pause_says_who_wanted_it_and_since_when(practice: Practice) -> 
     assert list(found["accounts_paused"].evidence) == ["account acme: by nobody that the audit log knows"]
 
 
+async def test_the_thread_that_is_held_longest_is_named_with_what_lets_it_go(practice: Practice) -> None:
+    pool, thread = practice.pool, practice.thread
+    by_hand = "update threads set held = true, hold = jsonb_build_object('by', 'anna@here', 'at', now() - $1::interval)"
+    await pool.execute(by_hand, timedelta(minutes=2))
+    held = (await practice.problems())["threads_held"]
+    assert held.evidence == (f"thread {thread.id}, by anna@here: threadmill thread release {thread.id}",)
+    assert held.since == pytest.approx(120, abs=5)
+    other = await add_thread(pool, practice.owner, held=True)
+    letter = await add_batch(pool, practice.owner, other, parked=True)
+    await pool.execute("update batches set parked_at = now() - interval '1 hour'")
+    held = (await practice.problems())["threads_held"]
+    assert held.evidence[0].startswith(f"thread {other.id}, by batch {letter}: threadmill dead replay {letter}")
+    assert held.since == pytest.approx(3600, abs=5)
+    await pool.execute("update batches set passed_at = now()")
+    assert "anna" in (await practice.problems())["threads_held"].evidence[0], "what was skipped holds nothing"
+
+
 async def test_what_waits_in_redis_alone_or_in_postgres_alone_is_told_once_it_lasts(
     practice: Practice, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +198,7 @@ async def test_no_look_reads_a_backlog_to_its_end(practice: Practice, settings: 
     looked: list[tuple[str, str, tuple[object, ...], int]] = [
         ("doctor", "partitions", (16,), 64 + 10),
         ("doctor", "waiting_on", (100, 1_000, 24.0), 4 * 100),
+        ("doctor", "longest_held", (100,), 3 * 100),
         ("webhooks", "summary", (100,), 3 * 100),
         ("samples", "last", (60.0,), 10),
         ("samples", "newest", (), 1),

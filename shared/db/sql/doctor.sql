@@ -67,6 +67,30 @@ cross join (select count(*)::int as requests,
                   order by expires_at desc limit $1) r
             where created_at < now() - $3::float8 * interval '1 hour') q;
 
+-- name: longest_held
+-- The thread that has been held longest, of the first $1 that are held by hand or are the first ones behind a dead letter,
+-- the longest parked of them: what holds it, for how many seconds.
+select thread, who, letter, extract(epoch from clock_timestamp() - since)::float8 as age
+from (
+    (select id as thread, hold ->> 'by' as who, null::bigint as letter, (hold ->> 'at')::timestamptz as since
+     from (select id, hold from threads where held and deleted_at is null order by id limit $1) h
+     where hold is not null
+     order by since
+     limit 1)
+    union all
+    (select t.id, null, d.id, d.parked_at
+     from (select partition, thread, id, parked_at, passed_at from batches
+           where parked_at is not null and applied_at is null
+           order by parked_at, id
+           limit $1) d
+     join threads t on t.partition = d.partition and t.id = d.thread and t.held and t.deleted_at is null
+     where d.passed_at is null
+     order by d.parked_at, d.id
+     limit 1)
+) held
+order by since
+limit 1;
+
 -- name: lock_holders
 -- Who has the locks of these partitions, and for how many seconds its transaction has lasted.
 select l.objid::int as partition, a.pid, a.application_name as name, a.state,
