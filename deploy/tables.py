@@ -24,12 +24,17 @@ def show_batches(found: list[BatchView]) -> None:
             b.state,
             words.age(b.age),
             b.attempts,
-            words.events(b.events),
+            held_by(b),
             words.short(b.error),
         )
         for b in found
     ]
     context.print_table(["batch", "partition", "thread", "state", "age", "attempts", "events", "error"], rows)
+
+
+def held_by(batch: BatchView) -> str:
+    """What a batch holds, in a few words."""
+    return "big: see it alone" if batch.left_out else words.events(batch.events)
 
 
 def show_batch(found: BatchView) -> None:

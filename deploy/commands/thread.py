@@ -185,7 +185,7 @@ def _told(step: Step) -> tuple[object, object, str]:
     match step:
         case Sent(batch=batch):
             done = f"applied after {words.took(step.took)}" if step.took is not None else f"for {words.age(batch.age)}"
-            return batch.id, f"{batch.state}: {words.events(batch.events)}", done
+            return batch.id, f"{batch.state}: {tables.held_by(batch)}", done
         case Ran(run=run):
             error = "" if run.error is None else f": {words.short(run.error.message)}"
             return run.id, f"{run.status}{error}", _times(step)

@@ -61,7 +61,8 @@ class BatchView:
     reason: str | None  # what paused it
     next_step: str
     age: float  # since it was accepted
-    events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken; None: left out of a list
+    events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken; None, too, where `left_out`
+    left_out: bool  # of a list: it is big, see it alone
     accepted_at: datetime
     applied_at: datetime | None
     parked_at: datetime | None
@@ -163,6 +164,7 @@ def view_of(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchVie
         next_step=NEXT_STEP[state],
         age=(row["now"] - row["accepted_at"]).total_seconds(),
         events=None if row["events"] is None else readable(row["events"]),
+        left_out=row["events"] is None,
         accepted_at=row["accepted_at"],
         applied_at=row["applied_at"],
         parked_at=row["parked_at"],

@@ -105,11 +105,12 @@ async def test_what_an_older_worker_parked_is_sorted_by_the_next_upkeep(
     assert [group.error for group in await deadletters.groups(pool, 10)] == ["ValueError: boom"]
 
 
-async def test_what_a_big_letter_holds_is_left_out_of_lists(pool: asyncpg.Pool) -> None:
+async def test_what_a_big_letter_holds_is_left_out_of_lists_and_nothing_is_not_big(pool: asyncpg.Pool) -> None:
     owner = await add_owner(pool)
-    await add_batch(pool, owner, await add_thread(pool, owner), a_message("x" * 40_000), parked=True)
+    for stored in (a_message("x" * 40_000), "null"):
+        await add_batch(pool, owner, await add_thread(pool, owner), stored, parked=True)
     page = await deadletters.page(pool, Selection(), 10, None)
-    assert page.items[0].events is None
+    assert [(letter.events, letter.left_out) for letter in page.items] == [(None, True), (None, False)]
 
 
 @pytest.mark.slow
