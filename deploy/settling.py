@@ -52,6 +52,7 @@ class Deed:
     warning: str
     act: Act
     asks: bool = True  # also of one batch alone
+    holding: bool = False  # only of those that hold their threads: not of those that were skipped before
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Chosen:
 def perform(data: Path | None, choice: Choice, deed: Deed, yes: bool, as_json: bool) -> None:
     """Asks, does it, tells. Raises NotFound, Conflict for a batch that is no dead letter, SetupError; exits
     with 1 where some were left."""
-    chosen = asyncio.run(_choose(data, choice))
+    chosen = asyncio.run(_choose(data, choice, deed))
     if deed.asks or chosen.alone is None or chosen.alone.passed_at is not None:
         confirm(f"{deed.verb} {_number(chosen)}? {deed.warning}", yes)
     reached, held = asyncio.run(_act(data, chosen, deed))
@@ -99,23 +100,24 @@ def _number(chosen: Chosen) -> str:
     return f"{chosen.count} dead letter{'' if str(chosen.count) == '1' else 's'}"
 
 
-async def _choose(data: Path | None, choice: Choice) -> Chosen:
+async def _choose(data: Path | None, choice: Choice, deed: Deed) -> Chosen:
     async with open_session(data) as connection:
         if choice.batches:
-            return await _named(connection, choice.batches)
+            return await _named(connection, choice.batches, deed)
         of = None if choice.thread is None else (await threads.own_row(connection, choice.thread)).id
         owner = await account_id(connection, choice.account)
         selection = Selection(error=choice.error, account=owner, thread=of)
-        return Chosen(selection, await letters.count(connection, selection), None)
+        return Chosen(selection, await letters.count(connection, selection, holding=deed.holding), None)
 
 
-async def _named(connection: asyncpg.Connection, named: list[str]) -> Chosen:
+async def _named(connection: asyncpg.Connection, named: list[str], deed: Deed) -> Chosen:
     found = [await batches.find_batch(connection, text) for text in named]
     for batch in found:
         if batch.state is not BatchState.PARKED:
             raise Conflict(f"The batch {batch.id} is no dead letter (any more): it is {batch.state}.")
     selection = Selection(ids=tuple({batch.id: None for batch in found}))
-    return Chosen(selection, Count(len(selection.ids or ())), found[0] if len(found) == 1 else None)
+    meant = {batch.id for batch in found if not (deed.holding and batch.passed_at is not None)}
+    return Chosen(selection, Count(len(meant)), found[0] if len(found) == 1 else None)
 
 
 async def _act(data: Path | None, chosen: Chosen, deed: Deed) -> tuple[Reached, bool]:

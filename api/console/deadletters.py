@@ -40,10 +40,12 @@ async def load_groups(look: Look) -> Values:
 async def load_list(look: Look) -> Values:
     selection = await _selection(look, everything=True)
     page = await deadletters.page(look.db, selection, SHOWN, look.after)
+    holding = await deadletters.count(look.db, selection, holding=True)
     return {
         "listed": page,
         "letters": page.items,
         "total": await deadletters.count(look.db, selection),
+        "holding": holding,
         "selection": selection,
         "query": urlencode({**_named(look), "all": "yes"}),
         "title": selection.error or "Dead letters",
@@ -75,6 +77,7 @@ class Way:
     settle: Callable[[Look, Form, Actor, Selection, Told], Awaitable[Reached]]
     fields: tuple[Field, ...] = ()
     danger: bool = False
+    holding: bool = False  # those that were skipped before are left as they are
 
 
 class OutOfTime(ThreadmillError):
@@ -135,6 +138,7 @@ SKIP = Way(
     "skipped",
     _skip,
     danger=True,
+    holding=True,
 )
 
 
@@ -143,9 +147,10 @@ def deed(way: Way) -> Deed:
 
     async def ask(look: Look) -> Question:
         selection = await _selection(look)
-        count = await deadletters.count(look.db, selection)
-        if not count.value:
-            raise Conflict("None of these is a dead letter any more: they were settled meanwhile.")
+        count = await deadletters.count(look.db, selection, holding=way.holding)
+        if not count.some:
+            before = ", or skipped before" if way.holding else ""
+            raise Conflict(f"None of these can be {way.done}: they were settled meanwhile{before}.")
         says = (*_of(selection), *way.does)
         what = _several(count)
         return Question(f"{way.button} {what}?", says, way.button, _back(look), what, way.fields, way.danger)

@@ -143,7 +143,7 @@ app.command(
     "skip",
     help="Let threads go on without their dead letters, which stay: their order is given up.",
     epilog="Example:  threadmill dead skip 4711 --yes",
-)(_settling(Deed("Skip", "skipped", _ORDER, dead.skip)))
+)(_settling(Deed("Skip", "skipped", _ORDER, dead.skip, holding=True)))
 
 
 async def _list(

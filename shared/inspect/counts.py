@@ -15,6 +15,11 @@ class Count:
     def __str__(self) -> str:
         return f"{self.value:,}{'+' if self.at_least else ''}"
 
+    @property
+    def some(self) -> bool:
+        """Whether there is one, or may be."""
+        return self.value > 0 or self.at_least
+
     def __add__(self, other: "Count") -> "Count":
         return Count(self.value + other.value, self.at_least or other.at_least)
 

@@ -72,9 +72,15 @@ async def groups(db: Database, limit: int, after: str | None = None) -> list[Gro
     return [Group(row["kind"], counted(row["letters"]), row["first"], row["last"], row["age"]) for row in rows]
 
 
-async def count(db: Database, selection: Selection) -> Count:
-    """How many dead letters there are, up to a bound."""
-    return counted(len(await _places(db, selection, COUNTED + 1, None)))
+async def count(db: Database, selection: Selection, *, holding: bool = False) -> Count:
+    """How many dead letters there are, up to a bound. Where `holding`, how many of these were not skipped: they hold
+    their threads."""
+    found = await _places(db, selection, COUNTED + 1, None)
+    if not holding:
+        return counted(len(found))
+    first = found[:COUNTED]
+    hold = await db.fetchval(SQL["holding"], [place.partition for place in first], [place.id for place in first])
+    return Count(hold, at_least=len(found) > COUNTED)
 
 
 async def places(db: Database, selection: Selection, limit: int, after: str | None) -> Page[Place]:
@@ -84,7 +90,7 @@ async def places(db: Database, selection: Selection, limit: int, after: str | No
 
 
 async def page(db: Database, selection: Selection, limit: int, after: str | None) -> Page[BatchView]:
-    """Dead letters, the longest parked first. The `events` of a big one are None: see it alone."""
+    """Dead letters, the longest parked first. The events of a big one are left out: see it alone."""
     found = await places(db, selection, limit, after)
     columns = [place.partition for place in found.items], [place.id for place in found.items]
     rows = await db.fetch(SQL["letters"], *columns, LISTED_BYTES)

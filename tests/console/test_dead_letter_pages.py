@@ -95,22 +95,25 @@ async def test_very_many_are_settled_in_several_goes(
     assert "30 dead letters were replayed." in (await operator.confirm("/console/dead/replay?error=many&all=yes")).words
 
 
-async def test_each_go_at_skipping_all_goes_on_where_the_last_one_ended(
+async def test_each_go_at_skipping_all_counts_and_reaches_what_the_last_one_left(
     staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = staff.service.pool
     owner = await add_owner(pool)
     for _ in range(3):
         await parked(pool, owner, "KeyError('x')")
-    assert "Skip all 3" in (await operator.open("/console/dead/list")).words
     monkeypatch.setattr(dead, "PAGE", 1)
     monkeypatch.setattr(deadletters, "LONGEST", 0.0)
-    for _ in range(3):
+    for left_to_skip in (3, 2, 1):
+        assert f"Skip all {left_to_skip}" in (await operator.open("/console/dead/list")).words
         assert (
             "1 dead letters were skipped. There are more"
             in (await operator.confirm("/console/dead/skip?all=yes")).words
         )
     assert len(await left(pool)) == 3
+    seen = await operator.open("/console/dead/list")
+    assert ("Replay all 3" in seen.words, "Skip all" in seen.words) == (True, False)
+    assert (await operator.open("/console/dead/skip?all=yes")).status == 409
 
 
 async def test_a_form_without_a_tick_means_none(operator: Browsing) -> None:

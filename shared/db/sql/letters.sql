@@ -124,6 +124,13 @@ where parked_at is not null and applied_at is null and id = any($4::bigint[])
 order by parked_at, id
 limit $3;
 
+-- name: holding
+-- How many of these were not skipped. Arguments: partitions, ids.
+select count(*)
+from unnest($1::smallint[], $2::bigint[]) as w (partition, id)
+join batches b on b.partition = w.partition and b.id = w.id
+where b.passed_at is null;
+
 -- name: letters
 -- These batches as they stand, in this order. What a big one holds is left out. Arguments: partitions, ids, bytes.
 select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.accepted_at, b.applied_at, b.outcome, b.attempts,
