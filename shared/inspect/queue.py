@@ -5,7 +5,7 @@ Either may be away: its half is then missing and the other one is shown. What is
 exact for what is in Redis.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
+from shared.ids import Ulid
 from shared.inspect import fleet, webhooks
 from shared.inspect.bells import WakeUps, read_bells
 from shared.inspect.counts import COUNTED, Count, counted
@@ -82,7 +83,7 @@ class Rung:
     wake_ups: Mapping[str, WakeUps]  # by role
     waiting: Mapping[int, int]  # partition -> members of its waiting set, where there are any
     rung: tuple[int, ...]  # partitions whose mark is set
-    workers: tuple[str, ...]  # ids of the workers that live as Redis knows
+    workers: tuple[Ulid, ...]  # those of Postgres' that live as Redis knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
         errors["postgres"] = _line(error)
     try:
         partitions = [depth.partition for depth in stored.depths] if stored else list(range(PARTITIONS))
-        rung = await read_rung(redis, keys, partitions)
+        rung = await read_rung(redis, keys, partitions, [one.id for one in stored.workers] if stored else [])
         refused = await limited(db if stored else None, redis, keys, LIMITED)
     except REDIS_AWAY as error:
         errors["redis"] = _line(error)
@@ -140,15 +141,14 @@ async def read_stored(db: Database) -> Stored:
     )
 
 
-async def read_rung(redis: Redis, keys: Keys, partitions: list[int]) -> Rung:
-    """Redis' half. Raises what redis raises where it is away."""
+async def read_rung(redis: Redis, keys: Keys, partitions: list[int], workers: Sequence[Ulid]) -> Rung:
+    """Redis' half, and of the workers that Postgres names those that Redis knows. Raises what redis raises where it is
+    away.
+    """
     bells = await read_bells(redis, keys, partitions)
-    return Rung(bells.wake_ups, bells.waiting, bells.rung, workers=await _live_workers(redis, keys))
-
-
-async def _live_workers(redis: Redis, keys: Keys) -> tuple[str, ...]:
-    prefix = keys.worker("")
-    return tuple(sorted([key.decode()[len(prefix) :] async for key in redis.scan_iter(f"{prefix}*", count=1_000)]))
+    told = await redis.mget([keys.worker(worker) for worker in workers]) if workers else []
+    alive = tuple(worker for worker, one in zip(workers, told, strict=True) if one is not None)
+    return Rung(bells.wake_ups, bells.waiting, bells.rung, alive)
 
 
 def _line(error: BaseException) -> str:
