@@ -21,7 +21,7 @@ from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, WORKERS
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import end, stop_process
-from shared.vitals import Clock, memory
+from shared.vitals import LIVES, Clock, memory
 
 log = structlog.get_logger()
 SQL = statements("heartbeats")
@@ -76,7 +76,7 @@ class Heartbeat:
             self.clock.learn(await connection.fetchval(SQL["clock"]))
         me = (self.id, socket.gethostname(), os.getpid(), self._port or 0, __version__)
         self.clock.ask()
-        row = await connection.fetchrow(SQL["api"], *me, memory(), self.clock.skew, self.streams())
+        row = await connection.fetchrow(SQL["api"], *me, memory(), self.clock.skew, self.streams(), LIVES)
         self.clock.learn(row["now"])
         WORKERS.set(row["workers"])
         OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)

@@ -1,4 +1,4 @@
-"""What a process says of itself with its heartbeat: its memory, and how far its clock is from Postgres'.
+"""What a process says of itself with its heartbeat: that it lives, its memory, and how far its clock is from Postgres'.
 
 Nothing here corrects a clock: every age and every expiry is of Postgres' clock anyway.
 """
@@ -14,6 +14,7 @@ from shared.metrics import CLOCK_SKEW
 
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+LIVES = 15.0  # seconds of silence after which a process counts as gone: it tells of itself every two
 ROUND_TRIP = 0.5  # seconds; a longer one says too little about the moment in which Postgres looked at its clock
 
 

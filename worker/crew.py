@@ -27,7 +27,7 @@ from shared.queue import Queue, open_redis
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import end
-from shared.vitals import Clock, memory
+from shared.vitals import LIVES, Clock, memory
 from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
 from worker.duty import Duty
@@ -188,7 +188,8 @@ class Crew:
             self._clock.ask()
             self._clock.learn(await connection.fetchval(HEARTBEATS["clock"]))
         self._clock.ask()
-        row = await connection.fetchrow(SQL["beat"], *told, COUNTED, memory(), self._clock.skew, self.duty.doing)
+        now = (memory(), self._clock.skew, self.duty.doing)
+        row = await connection.fetchrow(SQL["beat"], *told, COUNTED, *now, LIVES)
         self._clock.learn(row["now"])
         self._beaten = time.monotonic()
         READY_RUNS.set(row["ready"])

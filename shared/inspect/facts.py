@@ -18,11 +18,11 @@ from shared.inspect import rates, webhooks
 from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
 from shared.inspect.webhooks import Summary
 from shared.keys import Keys
+from shared.vitals import LIVES
 
 SQL = statements("doctor")
 SWEEP = statements("sweep")
 
-LIVES = 15.0  # seconds of silence after which a process counts as gone
 ACCOUNTS = 16  # with work, looked at in each partition for the batch that has waited longest
 COUNTED = 1_000  # rows of a kind; more are "1,000+"
 LEASES = 10_000  # as many runs as a hundred workers execute

@@ -13,10 +13,10 @@ from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import Ulid
 from shared.inspect.page import LAST, Id, Page, cut, key_of
+from shared.vitals import LIVES
 
 SQL = statements("fleet")
 
-LIVES = 15.0  # seconds of silence after which a process counts as gone
 LISTED = 3_600.0  # seconds of silence after which it is no longer listed
 KEPT = 1e9  # seconds: one that is asked for is shown for as long as there is a row of it
 

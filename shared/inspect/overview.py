@@ -19,7 +19,7 @@ from shared.ids import BatchId
 from shared.inspect import partitions, rates
 from shared.inspect.bells import LONGEST_ID, ROLES
 from shared.inspect.counts import COUNTED, Count, counted
-from shared.inspect.fleet import LISTED, LIVES
+from shared.inspect.fleet import LISTED
 from shared.inspect.partitions import ACCOUNTS, Named
 from shared.inspect.rates import Rates, Series
 from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
@@ -27,6 +27,7 @@ from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.models import RunStatus
 from shared.queue import AWAY as REDIS_AWAY
+from shared.vitals import LIVES
 
 SQL = statements("overview")
 T = TypeVar("T")

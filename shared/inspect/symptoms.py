@@ -8,11 +8,12 @@ from itertools import chain
 
 from shared import __version__
 from shared.inspect.counts import counted
-from shared.inspect.facts import COUNTED, LEASES, LIVES, Facts, Held, Partition, Paused, Process, Rung, Stored, Waiting
+from shared.inspect.facts import COUNTED, LEASES, Facts, Held, Partition, Paused, Process, Rung, Stored, Waiting
 from shared.inspect.problems import Problem
 from shared.inspect.servers import PostgresHealth, RedisHealth
 from shared.inspect.webhooks import Summary
 from shared.settings import Settings
+from shared.vitals import LIVES
 
 SKEW = 1.0  # seconds; NTP keeps machines within milliseconds
 NEARLY = 0.85  # of connections, memory, the backlog's limit: what is left may be gone within minutes

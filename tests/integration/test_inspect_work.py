@@ -15,6 +15,7 @@ from shared.inspect.counts import COUNTED, Count
 from shared.inspect.queue import read_stored
 from shared.inspect.work import LOOKED, read_runs
 from shared.settings import Settings
+from shared.vitals import LIVES
 from tests.agents import running_stage
 from tests.plans import plan_of, rows_read
 from tests.rows import PARTITIONS, Owner, add_owner
@@ -158,7 +159,7 @@ async def test_a_heartbeat_reads_no_more_of_a_backlog_than_its_bound(
     await pool.execute("analyze threads")
     connection = await connect(settings.database_url, **BY_INDEX)
     text = statements("sweep")["beat"].rstrip(";")
-    arguments = (ids.mint(), "a", 1, "all", "0.1.0", 0, 0, 100, 0, None, "work")
+    arguments = (ids.mint(), "a", 1, "all", "0.1.0", 0, 0, 100, 0, None, "work", LIVES)
     plan: dict[str, Any] = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))[
         0
     ]["Plan"]

@@ -1,11 +1,12 @@
 -- name: api
--- Says that this api lives, and what it is; returns Postgres' clock, and how many workers live.
+-- Says that this api lives, and what it is; returns Postgres' clock, and how many workers have told of themselves within $9
+-- seconds.
 insert into apis (id, host, pid, port, version, memory, skew, streams) values ($1, $2, $3, $4, $5, $6, $7, $8)
 on conflict (id) do update
 set seen_at = clock_timestamp(), port = excluded.port, memory = excluded.memory, skew = excluded.skew,
     streams = excluded.streams
 returning seen_at as now,
-          (select count(*)::int from workers where workers.seen_at > now() - interval '15 seconds') as workers;
+          (select count(*)::int from workers where workers.seen_at > now() - $9::float8 * interval '1 second') as workers;
 
 -- name: leave
 delete from apis where id = $1;

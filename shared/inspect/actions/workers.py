@@ -13,10 +13,9 @@ from shared.db.statements import statements
 from shared.errors import Conflict, NotFound
 from shared.ids import Ulid
 from shared.queue import AWAY, Queue
+from shared.vitals import LIVES
 
 SQL = statements("actions")
-
-LIVES = 15.0  # seconds of silence after which the others count a worker as gone
 
 
 async def quiet(db: Database, actor: Actor, worker_id: Ulid, queue: Queue | None = None) -> int:
