@@ -1,18 +1,17 @@
 """The service at one look: what waits, since when, how fast it goes, who works on it, how its servers are.
 
-Postgres and Redis are looked at side by side, each for at most `PATIENCE`; one that is away is None and stands in
-`errors`, and the other one is shown. Refused here: a read whose cost grows with what waits or with what is kept.
+Postgres and Redis are looked at side by side, each within its time (`servers.within`); one that is away is None and
+stands in `errors`, and the other one is shown. Refused here: a read whose cost grows with what waits or with what is
+kept.
 """
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import asyncpg
 from redis.asyncio import Redis
 
-from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.ids import BatchId
@@ -22,17 +21,14 @@ from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.fleet import LISTED
 from shared.inspect.partitions import ACCOUNTS, Named
 from shared.inspect.rates import Rates, Series
-from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
+from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health, within
 from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.models import RunStatus
-from shared.queue import AWAY as REDIS_AWAY
 from shared.vitals import LIVES
 
 SQL = statements("overview")
-T = TypeVar("T")
 
-PATIENCE = 1.5  # seconds for one half: at night a page that says who is away helps, one that hangs does not
 EXECUTING = 5_000  # runs counted that have left the queue: as many as fifty workers execute
 ACTIVE = (RunStatus.QUEUED, RunStatus.BOOTING, RunStatus.RUNNING, RunStatus.WAITING_INPUT)
 
@@ -92,24 +88,15 @@ class Overview:
 async def overview(db: asyncpg.Connection | None, redis: Redis, keys: Keys, size: int) -> Overview:
     """Both halves, or the one that there is. `db` None: nobody has a connection to Postgres. `size`: partitions."""
     errors: dict[str, str] = {}
-    rung = asyncio.create_task(_half("redis", read_rung(redis, keys, size), errors), name="overview redis")
+    rung = asyncio.create_task(within(errors, "redis", read_rung(redis, keys, size)), name="overview redis")
     try:
         if db is None:
             errors["postgres"] = "it does not answer"
             return Overview(None, await rung, errors)
-        stored = await _half("postgres", read_stored(db, rung), errors)
+        stored = await within(errors, "postgres", read_stored(db, rung))
         return Overview(stored, await rung, errors)
     finally:
         rung.cancel()
-
-
-async def _half(server: str, read: Awaitable[T], errors: dict[str, str]) -> T | None:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await read
-    except (*POSTGRES_AWAY, *REDIS_AWAY, asyncpg.PostgresError) as error:
-        errors[server] = " ".join(str(error).split()) or "it does not answer in time"
-        return None
 
 
 async def read_stored(db: Database, rung: Awaitable[Rung | None]) -> Stored:

@@ -21,7 +21,7 @@ from shared.queue import AWAY as REDIS_AWAY
 SQL = statements("servers")
 T = TypeVar("T")
 
-PATIENCE = 1.5  # seconds for each
+PATIENCE = 1.5  # seconds for each: at night a page that says who is away helps, one that hangs does not
 
 
 @dataclass(frozen=True, slots=True)

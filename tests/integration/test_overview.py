@@ -11,9 +11,10 @@ from bench.big import Size, fill, ring
 from shared import ids, inspect
 from shared.db.connect import connect
 from shared.inspect.counts import COUNTED, Count
-from shared.inspect.overview import ACTIVE, PATIENCE, Alive, overview
+from shared.inspect.overview import ACTIVE, Alive, overview
 from shared.inspect.page import FIRST, LAST
 from shared.inspect.partitions import ACCOUNTS
+from shared.inspect.servers import PATIENCE
 from shared.keys import Keys
 from shared.queue import open_redis
 from shared.settings import Settings
