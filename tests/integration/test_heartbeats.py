@@ -47,7 +47,7 @@ async def test_the_oldest_age_is_measured_over_accounts_and_reads_no_backlog(
     await heartbeat.beat_once()
     await heartbeat.close()
     assert REGISTRY.get_sample_value("threadmill_oldest_batch_seconds") == pytest.approx(300, abs=30)
-    connection = await connect(settings.database_url, **BY_INDEX)
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     await prepare(connection, "heartbeats")
     found = await execute(connection, "heartbeats", "oldest_age", ACCOUNTS)
     await connection.close()

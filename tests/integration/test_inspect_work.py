@@ -157,7 +157,7 @@ async def test_a_heartbeat_reads_no_more_of_a_backlog_than_its_bound(
         *(owner.account, owner.token, MANY),
     )
     await pool.execute("analyze threads")
-    connection = await connect(settings.database_url, **BY_INDEX)
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     text = statements("sweep")["beat"].rstrip(";")
     arguments = (ids.mint(), "a", 1, "all", "0.1.0", 0, 0, 100, 0, None, "work", LIVES)
     plan: dict[str, Any] = json.loads(await connection.fetchval(f"explain (analyze, format json) {text}", *arguments))[
