@@ -20,7 +20,7 @@ from bench import cpu
 from bench.measure import Say
 from bench.stack import Program, Stack
 from deploy import ports
-from shared import accounts
+from shared import accounts, agents
 from shared.db.connect import connect
 from shared.db.migrate import migrate
 from shared.db.statements import statements
@@ -113,7 +113,7 @@ async def prepare(db: asyncpg.Connection) -> tuple[str, str]:
     await migrate(db)
     account = await accounts.create_account(db, "bench")
     token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
-    agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+    agent = await agents.create_agent(db, account.id, "echo", "echo", published=True)
     return token.secret.text, agent.id
 
 

@@ -19,7 +19,7 @@ from bench.baseline.queue import QUEUE
 from bench.load import LoadError
 from bench.stack import Program, Stack
 from deploy import ports
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.db.connect import connect
 from shared.db.migrate import migrate
 from shared.db.statements import statements
@@ -195,7 +195,7 @@ class Service(Subject):
         owner = owner or self.owner
         how = {"function": function, **config}
         name = f"bench {ids.mint()}"
-        agent = await accounts.create_agent(self.db, owner.account, name, "python", config=how, published=True)
+        agent = await agents.create_agent(self.db, owner.account, name, "python", config=how, published=True)
         threads: list[str] = [self._thread_in(place) for place in places]
         threads += [ids.mint() for _ in range(count - len(places))]
         everywhere = [self.partition_of(thread) for thread in threads]

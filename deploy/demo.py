@@ -6,7 +6,7 @@ Every step looks first, so a start that was killed half-way, and a database of a
 import asyncpg
 
 from deploy.devfile import DevFile
-from shared import accounts, tokens
+from shared import accounts, agents, tokens
 from shared.db.statements import statements
 from shared.errors import NotFound
 from shared.ids import AccountId
@@ -19,13 +19,13 @@ AGENTS = ("echo", "approve")  # the first one is the account's default
 async def complete(connection: asyncpg.Connection, kept: DevFile) -> DevFile:
     """The kept values, with what the database lacks made anew."""
     account = await _account(connection)
-    agents = {name: await _agent(connection, account, name) for name in AGENTS}
-    await accounts.set_default_agent(connection, (await accounts.find_agent(connection, AGENTS[0], account)).id)
+    made = {name: await _agent(connection, account, name) for name in AGENTS}
+    await agents.set_default_agent(connection, (await agents.find_agent(connection, AGENTS[0], account)).id)
     return kept.model_copy(
         update={
             "token": await _token(connection, kept.token, account, TokenKind.HUMAN_PAT),
             "admin_token": await _token(connection, kept.admin_token, None, TokenKind.ADMIN),
-            "agents": agents,
+            "agents": made,
         }
     )
 
@@ -39,10 +39,10 @@ async def _account(connection: asyncpg.Connection) -> AccountId:
 
 async def _agent(connection: asyncpg.Connection, account: AccountId, name: str) -> str:
     try:
-        return (await accounts.find_agent(connection, name, account)).id
+        return (await agents.find_agent(connection, name, account)).id
     except NotFound:
         config = {"function": f"worker.runners.demo:{name}"}
-        agent = await accounts.create_agent(connection, account, name, "python", config=config, published=True)
+        agent = await agents.create_agent(connection, account, name, "python", config=config, published=True)
         return agent.id
 
 

@@ -22,7 +22,7 @@ from deploy import context
 from deploy.errors import CommandError, SetupError
 from deploy.transcript import Transcript
 from shared import ids
-from shared.accounts import Agent
+from shared.agents import Agent
 from worker.runners import registry
 from worker.runners.context import Context, Decision, Message, Verdict
 from worker.runners.drive import Ended, Resumes, Waits, Yielded, drive

@@ -8,7 +8,7 @@ from typing import Any
 from api.inbox import Inbox
 from api.submission import Answer, NewThread, Passes, Submission
 from api.tracing import Tracing
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.db.connect import open_pool
 from shared.events import Event, UserMessage, dump
 from shared.ids import AccountId, AgentId, BatchRef, RunId, ThreadId, TokenId
@@ -86,7 +86,7 @@ async def new_caller(inbox: Inbox, name: str = "acme", busy_policy: BusyPolicy =
     async with inbox.pool.acquire() as connection:
         account = await accounts.create_account(connection, name)
         token = await accounts.create_token(connection, account.id, TokenKind.HUMAN_PAT)
-        agent = await accounts.create_agent(
+        agent = await agents.create_agent(
             connection, account.id, "echo", "python", busy_policy=busy_policy, published=True
         )
     return Caller(inbox, account.id, token.token.id, agent.id)

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api.app import HEARTBEAT, create_app
 from api.server import Runner
-from shared import accounts
+from shared import accounts, agents
 from shared.db.connect import open_pool
 from shared.ids import AccountId, AgentId, TokenId
 from shared.models import BusyPolicy, TokenKind
@@ -97,7 +97,7 @@ class Service:
         async with self.pool.acquire() as db:
             account = await accounts.create_account(db, name)
             made = await accounts.create_token(db, account.id, kind)
-            agent = await accounts.create_agent(db, account.id, "echo", "echo", busy_policy=busy_policy, published=True)
+            agent = await agents.create_agent(db, account.id, "echo", "echo", busy_policy=busy_policy, published=True)
         return Client(self.session, self.url, account.id, made.token.id, made.secret.text, agent.id)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 from standardwebhooks import Webhook
 
-from shared import accounts, ids, webhooks
+from shared import agents, ids, webhooks
 from shared.ids import AgentId, RunId, ThreadId, Ulid
 from shared.models import RunError
 from shared.reports import RunFinished
@@ -57,7 +57,7 @@ def verified(receiver: Receiver, secret: str) -> list[dict[str, Any]]:
 
 
 async def another_agent(driver: Driver, url: str) -> AgentId:
-    agent = await accounts.create_agent(driver.pool, driver.caller.account, "other", "python")
+    agent = await agents.create_agent(driver.pool, driver.caller.account, "other", "python")
     await webhooks.set_webhook(driver.pool, agent.id, url)
     return agent.id
 

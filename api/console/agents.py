@@ -2,8 +2,8 @@
 
 from api.console.masking import masked, receiver
 from api.console.pages import Deed, Done, Form, Look, Page, Question, Values
-from shared import accounts, ids
-from shared.accounts import Agent
+from shared import accounts, agents, ids
+from shared.agents import Agent
 from shared.audit import Actor
 from shared.errors import NotFound
 from shared.ids import AgentId
@@ -16,7 +16,7 @@ SHOWN = 50
 async def load(look: Look) -> Values:
     account = look.text("account")
     owner = (await accounts.find_account(look.db, account)).id if account else None
-    found = await accounts.list_agents(look.db, SHOWN, owner, look.after)
+    found = await agents.list_agents(look.db, SHOWN, owner, look.after)
     return {"agents": found, "account": account, "after": look.after}
 
 
@@ -55,7 +55,7 @@ async def _agent(look: Look) -> Agent:
     wanted = ids.parse(look.params["id"])
     if wanted is None:
         raise NotFound("There is no such agent.")
-    return await accounts.find_agent(look.db, AgentId(wanted))
+    return await agents.find_agent(look.db, AgentId(wanted))
 
 
 def _place(agent: Agent) -> str:

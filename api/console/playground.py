@@ -16,8 +16,9 @@ from api.console import guard
 from api.console.console import Console
 from api.console.pages import Look, Page, Values
 from api.console.visit import Visit
-from shared import accounts, ids
-from shared.accounts import Account, Agent
+from shared import accounts, agents, ids
+from shared.accounts import Account
+from shared.agents import Agent
 from shared.errors import Forbidden, InvalidRequest, ThreadmillError
 from shared.ids import TokenId
 from shared.inspect import named, threads
@@ -38,7 +39,7 @@ async def load(look: Look) -> Values:
     thread = await threads.own_row(look.db, look.text("thread")) if look.text("thread") else None
     agent = None
     if wanted := look.text("agent") or (thread and thread.agent):
-        agent = await accounts.find_agent(look.db, wanted)
+        agent = await agents.find_agent(look.db, wanted)
     account = await _account(look, thread.account if thread else agent.account if agent else None)
     if agent is None and account is not None:
         agent = await _default(look, account)
@@ -47,8 +48,8 @@ async def load(look: Look) -> Values:
 
 async def _default(look: Look, account: Account) -> Agent | None:
     if account.default_agent is not None:
-        return await accounts.find_agent(look.db, account.default_agent)
-    return next(iter((await accounts.list_agents(look.db, 1, account.id)).items), None)
+        return await agents.find_agent(look.db, account.default_agent)
+    return next(iter((await agents.list_agents(look.db, 1, account.id)).items), None)
 
 
 async def _account(look: Look, owner: str | None) -> Account | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Values
-from shared import accounts, holds
+from shared import accounts, agents, holds
 from shared.audit import Actor
 from shared.errors import InvalidRequest, NotFound
 from shared.inspect import deadletters, search, timeline
@@ -127,7 +127,7 @@ async def _wanted(look: Look, given: dict[str, str]) -> Wanted:
     if given["account"]:
         account = (await accounts.find_account(look.db, given["account"])).id
     if given["agent"]:
-        found = await accounts.find_agent(look.db, given["agent"], account)
+        found = await agents.find_agent(look.db, given["agent"], account)
         agent, account = found.id, found.account
     return Wanted(
         account=account,

@@ -2,7 +2,7 @@
 
 from api.console.masking import receiver
 from api.console.pages import Deed, Done, Form, Look, Page, Question, Values
-from shared import accounts, ids
+from shared import agents, ids
 from shared.audit import Actor
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import AgentId, Ulid
@@ -54,7 +54,7 @@ async def _replay(look: Look, _: Form, actor: Actor) -> Done:
 async def _ask_replay_dead(look: Look) -> Question:
     agent = await _agent(look)
     dead = await webhooks.count_dead(look.db, agent)
-    whose = "of all agents" if agent is None else f"of the agent {(await accounts.find_agent(look.db, agent)).name}"
+    whose = "of all agents" if agent is None else f"of the agent {(await agents.find_agent(look.db, agent)).name}"
     return Question(
         title="Tell all dead letters again?",
         says=(f"Those {whose}: told again at once, with the same ids, for another 24 hours.", _warning(dead)),
@@ -79,7 +79,7 @@ def _warning(dead: Count) -> str:
 async def _agent(look: Look) -> AgentId | None:
     """The agent that the list is of: by id or name."""
     text = look.text("agent")
-    return (await accounts.find_agent(look.db, text)).id if text else None
+    return (await agents.find_agent(look.db, text)).id if text else None
 
 
 async def _message(look: Look) -> MessageView:

@@ -23,8 +23,8 @@ from deploy.session import (
     open_session,
     the_account,
 )
-from shared import accounts, audit, webhooks
-from shared.accounts import Agent
+from shared import agents, audit, webhooks
+from shared.agents import Agent
 from shared.ids import AgentId
 from shared.inspect.actions import agents as actions
 from shared.inspect.page import Page
@@ -195,28 +195,28 @@ async def _create(
         owner = await the_account(connection, account)
         deed = audit.entry(connection, audit.command_line(), "agent.create", f"agent {name}", account=owner.id)
         async with deed as entry, connection.transaction():
-            made = await accounts.create_agent(connection, owner.id, name, runner, **wanted)
+            made = await agents.create_agent(connection, owner.id, name, runner, **wanted)
             entry.touched = 1
             if webhook is None:
                 return made, None
             hook = await webhooks.set_webhook(connection, made.id, webhook)
-            return await accounts.find_agent(connection, made.id), hook
+            return await agents.find_agent(connection, made.id), hook
 
 
 async def _list(data: Path | None, account: str | None, limit: int, after: str | None) -> Page[Agent]:
     async with open_session(data) as connection:
         owner = await account_id(connection, account)
-        return await accounts.list_agents(connection, limit, owner, after)
+        return await agents.list_agents(connection, limit, owner, after)
 
 
 async def _set(data: Path | None, account: str | None, agent: str, wanted: dict[str, Any]) -> Agent:
     async with open_session(data) as connection:
-        found = await accounts.find_agent(connection, agent, await account_id(connection, account))
+        found = await agents.find_agent(connection, agent, await account_id(connection, account))
         if wanted["config"] is not None:
             configs.check(found.runner, wanted["config"])
         changed = ", ".join(name for name, value in wanted.items() if value is not None)
         async with _deed(connection, "agent.set", found, reason=changed):
-            return await accounts.change_agent(connection, found.id, **wanted)
+            return await agents.change_agent(connection, found.id, **wanted)
 
 
 async def _find(data: Path | None, account: str | None, agent: str) -> Agent:
@@ -232,7 +232,7 @@ async def _change(
     """The agent that is named, after the change; None: as it is."""
     async with open_session(data) as connection:
         owner = await account_id(connection, account)
-        found = await accounts.find_agent(connection, agent, owner)
+        found = await agents.find_agent(connection, agent, owner)
         return found if change is None else await change(connection, found.id)
 
 
@@ -245,8 +245,8 @@ async def _unpublish(connection: asyncpg.Connection, agent: AgentId) -> Agent:
 
 
 async def _set_default(connection: asyncpg.Connection, agent: AgentId) -> Agent:
-    async with _deed(connection, "agent.default", await accounts.find_agent(connection, agent)):
-        return await accounts.set_default_agent(connection, agent)
+    async with _deed(connection, "agent.default", await agents.find_agent(connection, agent)):
+        return await agents.set_default_agent(connection, agent)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ import typer
 
 from deploy import context, tables, words
 from deploy.session import AfterOption, LimitOption, OfAccountOption, account_id, document, open_session
-from shared import accounts, audit, holds
+from shared import agents, audit, holds
 from shared.ids import ThreadId
 from shared.inspect import search, threads
 from shared.inspect import timeline as timelines
@@ -150,7 +150,7 @@ async def _find(
 ) -> tuple[Found, dict[str, str]]:
     async with open_session(data) as connection:
         owner = await account_id(connection, account)
-        wanted = None if agent is None else await accounts.find_agent(connection, agent, owner)
+        wanted = None if agent is None else await agents.find_agent(connection, agent, owner)
         sought = Wanted(
             account=owner if wanted is None else wanted.account, agent=None if wanted is None else wanted.id, **fields
         )

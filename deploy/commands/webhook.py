@@ -11,8 +11,8 @@ import typer
 from deploy import context, tables, words
 from deploy.errors import SetupError
 from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
-from shared import accounts, audit, webhooks
-from shared.accounts import Agent
+from shared import agents, audit, webhooks
+from shared.agents import Agent
 from shared.ids import AgentId, Ulid
 from shared.inspect import webhooks as outbox
 from shared.inspect.actions import webhooks as actions
@@ -143,7 +143,7 @@ async def _replay(data: Path | None, messages: Sequence[Ulid], agent: str | None
 
 async def _change(data: Path | None, account: str | None, agent: str, url: str | None, *, rotate: bool) -> Hook:
     async with open_session(data) as connection:
-        found = await accounts.find_agent(connection, agent, await account_id(connection, account))
+        found = await agents.find_agent(connection, agent, await account_id(connection, account))
         deed = "set" if url is not None else "rotate" if rotate else "remove"
         actor, target = audit.command_line(), f"agent {found.id}"
         async with audit.entry(connection, actor, f"webhook.{deed}", target, account=found.account) as entry:
@@ -161,7 +161,7 @@ async def _set(connection: asyncpg.Connection, agent: Agent, url: str | None, *,
 
 
 async def _agent(connection: asyncpg.Connection, named: str | None) -> AgentId | None:
-    return None if named is None else (await accounts.find_agent(connection, named)).id
+    return None if named is None else (await agents.find_agent(connection, named)).id
 
 
 def _sentence(numbers: Summary) -> str:

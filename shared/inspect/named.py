@@ -5,7 +5,8 @@ Refused here: looking for a text within names, which no index serves.
 
 import sys
 
-from shared.accounts import Account, Agent, agent_of, printable
+from shared.accounts import Account, printable
+from shared.agents import Agent, agent_of
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.ids import AccountId, Ulid

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from shared import accounts, audit, ids, webhooks
-from shared.accounts import Agent, Token
+from shared import accounts, agents, audit, ids, webhooks
+from shared.accounts import Token
+from shared.agents import Agent
 from shared.audit import Actor, Via
 from shared.models import TokenKind
 
@@ -38,13 +39,13 @@ async def furnish(pool: asyncpg.Pool) -> Furniture:
     await accounts.create_token(pool, account.id, TokenKind.HUMAN_PAT, "anna's laptop", life=7_776_000)
     gone = await accounts.create_token(pool, account.id, TokenKind.SERVICE_TOKEN, "the old backend")
     await accounts.revoke_token(pool, gone.token.id)
-    agent = await accounts.create_agent(pool, account.id, "weather", "python", config=CONFIG, published=True)
-    await accounts.create_agent(pool, account.id, "translator", "openai", config={"model": "m"})
+    agent = await agents.create_agent(pool, account.id, "weather", "python", config=CONFIG, published=True)
+    await agents.create_agent(pool, account.id, "translator", "openai", config={"model": "m"})
     await webhooks.set_webhook(pool, agent.id, "https://northwind.example/hooks?k=hunter2")
     dead = [await _message(pool, agent, dead=True) for _ in range(3)]
     await _message(pool, agent, dead=False)
     await _log(pool, agent)
-    return Furniture(await accounts.find_agent(pool, agent.id), token.token, tuple(dead))
+    return Furniture(await agents.find_agent(pool, agent.id), token.token, tuple(dead))
 
 
 async def _message(pool: asyncpg.Pool, agent: Agent, *, dead: bool) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Locator
 
-from shared import accounts
+from shared import agents
 from shared.ids import AgentId
 from shared.settings import Settings
 from tests.console.screen import Screen, connected, opened
@@ -68,7 +68,7 @@ async def playing(settings: Settings, chromium: str, axe: Path) -> AsyncIterator
         staff, client = await staff_of(service), await service.client("dev")
         config = "update agents set runner = 'python', config = '{\"function\": \"worker.runners.demo:echo\"}'"
         await service.pool.execute(config)
-        approve = await accounts.create_agent(
+        approve = await agents.create_agent(
             service.pool,
             client.account,
             "approve",

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 import api.console
-from shared import accounts, audit
+from shared import accounts, agents, audit
 from shared.models import TokenKind
 from tests.console.browsing import Browsing, Seen
 from tests.console.staff import Staff
@@ -172,7 +172,7 @@ async def test_whatever_a_user_can_set_is_only_ever_text(staff: Staff, operator:
     pool = staff.service.pool
     account = await accounts.create_account(pool, XSS)
     token = await accounts.create_token(pool, account.id, TokenKind.SERVICE_TOKEN, XSS)
-    agent = await accounts.create_agent(pool, account.id, XSS, "python", config={XSS: XSS, "function": "</pre>" + XSS})
+    agent = await agents.create_agent(pool, account.id, XSS, "python", config={XSS: XSS, "function": "</pre>" + XSS})
     await operator.confirm(f"/console/agents/{agent.id}/publish")
     pages = [
         "/console/tokens",

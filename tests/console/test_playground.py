@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from api.console import guard
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared import stream as logs
 from shared.db.statements import statements
 from shared.models import TokenKind
@@ -140,7 +140,7 @@ async def test_a_token_of_nobody_is_refused_in_words(operator: Browsing, account
 async def test_names_are_found_by_the_page(staff: Staff, operator: Browsing, client: Client) -> None:
     db = staff.service.pool
     for number in range(60):
-        await accounts.create_agent(db, client.account, f"helper {number:02}", "echo", published=number > 0)
+        await agents.create_agent(db, client.account, f"helper {number:02}", "echo", published=number > 0)
     first = (await operator.open(f"{PAGE}/agents?account={client.account}&named=HELP")).json
     assert [one["name"] for one in first["items"]] == [f"helper {number:02}" for number in range(50)]
     assert [one["published"] for one in first["items"]][:2] == [False, True]
@@ -156,10 +156,10 @@ async def test_the_page_begins_with_what_its_address_names(staff: Staff, operato
     (await staff.service.client("acme")), (other := await staff.service.client("globex"))
     assert 'data-account-name="acme"' in (await operator.open(PAGE)).text
     for number in range(51):
-        last = await accounts.create_agent(staff.service.pool, other.account, f"helper {number}", "echo")
-    await accounts.set_default_agent(staff.service.pool, last.id)
+        last = await agents.create_agent(staff.service.pool, other.account, f"helper {number}", "echo")
+    await agents.set_default_agent(staff.service.pool, last.id)
     assert f'data-agent="{last.id}"' in (await operator.open(f"{PAGE}?account={other.account}")).text
-    hidden = await accounts.create_agent(staff.service.pool, other.account, "<b>hidden</b>", "echo")
+    hidden = await agents.create_agent(staff.service.pool, other.account, "<b>hidden</b>", "echo")
     seen = await operator.open(f"{PAGE}?agent={hidden.id}")
     assert f'data-account="{other.account}"' in seen.text
     assert 'data-agent-name="&lt;b&gt;hidden&lt;/b&gt;" data-agent-published=""' in " ".join(seen.text.split()).replace(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Route
 
-from shared import accounts
+from shared import agents
 from tests.console.playing import Play, lent
 
 pytestmark = pytest.mark.browser
@@ -63,16 +63,16 @@ async def test_accounts_and_agents_are_found_among_many(play: Play) -> None:
     page, pool = play.screen.page, play.staff.service.pool
     other = await play.staff.service.client("zeta")
     for number in range(60):
-        await accounts.create_agent(pool, other.account, f"helper {number:02}", "echo", published=True)
+        await agents.create_agent(pool, other.account, f"helper {number:02}", "echo", published=True)
     await play.open(play.client.agent)
     await page.get_by_label("Account", exact=True).select_option("zeta")
     await page.get_by_role("status").get_by_text("given back").wait_for()
-    agents = page.get_by_label("Agent", exact=True)
-    await agents.locator("option").nth(49).wait_for(state="attached")
-    assert await agents.locator("option:checked").text_content() == "echo"
+    offered = page.get_by_label("Agent", exact=True)
+    await offered.locator("option").nth(49).wait_for(state="attached")
+    assert await offered.locator("option:checked").text_content() == "echo"
     await page.get_by_role("button", name="more agents").click()
-    await agents.locator("option").nth(60).wait_for(state="attached")
+    await offered.locator("option").nth(60).wait_for(state="attached")
     await page.get_by_label("Find agents whose name begins with").fill("HELPER 5")
-    await agents.locator("option").nth(11).wait_for(state="detached")
-    await agents.select_option("helper 57")
+    await offered.locator("option").nth(11).wait_for(state="detached")
+    await offered.select_option("helper 57")
     assert f"account={other.account}" in page.url

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared import accounts
+from shared import agents
 from tests.agents import Stage
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, first_words, frames, numbers, texts
 
@@ -29,9 +29,7 @@ async def test_without_a_stream_the_last_object_is_the_answer(stage: Stage, cort
 
 async def test_the_agent_of_a_path_is_found_by_its_name(stage: Stage, cortex: Cortex) -> None:
     async with stage.service.pool.acquire() as db:
-        made = await accounts.create_agent(
-            db, stage.client.account, "Zweiter: ü", "python", config=ECHO, published=True
-        )
+        made = await agents.create_agent(db, stage.client.account, "Zweiter: ü", "python", config=ECHO, published=True)
     thread = await cortex.new()
     path = NAMED.format("Zweiter%3A%20%C3%BC")
     assert texts(await cortex.ask("hi", path, thread_id=thread)) == ["hi"]
@@ -47,11 +45,11 @@ async def test_the_agent_of_a_path_is_found_by_its_name(stage: Stage, cortex: Co
 async def test_the_path_without_a_name_means_the_default_agent(stage: Stage, cortex: Cortex) -> None:
     first = await cortex.ask("hi")
     async with stage.service.pool.acquire() as db:
-        second = await accounts.create_agent(db, stage.client.account, "second", "python", config=ECHO, published=True)
-        await accounts.set_default_agent(db, second.id)
+        second = await agents.create_agent(db, stage.client.account, "second", "python", config=ECHO, published=True)
+        await agents.set_default_agent(db, second.id)
     await cortex.ask("hi")
-    agents = await stage.service.pool.fetch("select agent from threads order by id")
-    assert [row["agent"] for row in agents] == [stage.client.agent, second.id]
+    found = await stage.service.pool.fetch("select agent from threads order by id")
+    assert [row["agent"] for row in found] == [stage.client.agent, second.id]
     assert first["metadata"]["thread_id"] == 1_000_000_000
     await stage.service.pool.execute("update agents set published = false")
     reply = await cortex.call("POST", RUN, asking("hi"))

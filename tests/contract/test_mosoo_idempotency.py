@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.settings import Settings
 from tests.pipeline import running_crew
 from tests.service import Client, Service, message, running_api, running_service
@@ -121,7 +121,7 @@ async def test_a_replay_wins_over_an_archive_and_a_delete(client: Client, ending
 async def test_a_replayed_create_wins_over_an_agent_that_was_closed(service: Service, client: Client) -> None:
     first = await client.create("hello", **KEY)
     async with service.pool.acquire() as db:
-        await accounts.unpublish_agent(db, client.agent)
+        await agents.unpublish_agent(db, client.agent)
     async with running_api(service.settings) as url:  # one that does not remember the agent as it was
         late = Client(client.session, url, client.account, client.token_id, client.token, client.agent)
         assert (await late.create("hello", **KEY)).body == first.body

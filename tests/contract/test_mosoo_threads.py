@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from api.dialects.mosoo import answers
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.models import BusyPolicy
 from tests.contract.shapes import TIME
 from tests.pipeline import PARTITIONS
@@ -224,12 +224,12 @@ async def test_a_page_that_can_t_be_is_refused(client: Client) -> None:
 
 async def test_an_agent_that_is_not_published_takes_no_threads_until_it_is(service: Service, client: Client) -> None:
     async with service.pool.acquire() as db:
-        agent = await accounts.create_agent(db, client.account, "new", "echo", busy_policy=BusyPolicy.QUEUE)
+        agent = await agents.create_agent(db, client.account, "new", "echo", busy_policy=BusyPolicy.QUEUE)
     path = f"/agents/{agent.id}/threads"
     assert (await client.call("POST", path, {})).error == (409, "agent_not_published", "The agent is not published.")
     assert (await client.call("GET", path)).json == {"threads": [], "truncated": False}
     async with service.pool.acquire() as db:
-        await accounts.publish_agent(db, agent.id)
+        await agents.publish_agent(db, agent.id)
     assert (await client.call("POST", path, {})).status == 201
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared import accounts
+from shared import agents
 from tests.agents import Stage
 from tests.contract.openai_calls import HELLO, is_replay, listed, opened, post
 from tests.contract.openai_client import call, refusal
@@ -123,7 +123,7 @@ async def test_a_run_is_started_once_and_told_again_as_it_was_made(stage: Stage,
     assert [run["id"] for run in await listed(client, path)] == [first.json["id"]]
     assert len(await listed(client, f"/threads/{thread}/messages")) == 2
     async with stage.service.pool.acquire() as db:
-        await accounts.unpublish_agent(db, client.agent)
+        await agents.unpublish_agent(db, client.agent)
     await client.call("POST", f"/threads/{thread}/archive")
     assert is_replay(await post(client, path, body, **KEY), first)
     await call(client, "DELETE", f"/v1/threads/{thread}")

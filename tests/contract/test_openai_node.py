@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared import accounts
+from shared import agents
 from tests import node_client
 from tests.agents import Stage
 from tests.contract.openai_client import call
@@ -55,7 +55,7 @@ async def approving(stage: Stage) -> str:
     """The id of a second agent, which asks before it answers."""
     config = {"function": "worker.runners.demo:approve"}
     async with stage.service.pool.acquire() as db:
-        made = await accounts.create_agent(db, stage.client.account, "approve", "python", config=config, published=True)
+        made = await agents.create_agent(db, stage.client.account, "approve", "python", config=config, published=True)
     return made.id
 
 

@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.models import TokenKind
 from shared.settings import Settings
 from tests.agents import Stage
@@ -194,7 +194,7 @@ async def test_a_refusal_of_the_threads_order_is_told_again_by_its_key(threads: 
 
 async def test_what_was_refused_at_the_door_reserves_nothing(stage: Stage, threads: Any, client: Client) -> None:
     async with stage.service.pool.acquire() as db:
-        closed = await accounts.create_agent(db, client.account, "closed", "echo")
+        closed = await agents.create_agent(db, client.account, "closed", "echo")
     thread = (await threads.create()).id
     path = f"/v1/threads/{thread}"
     await client.call("POST", f"/threads/{thread}/archive")

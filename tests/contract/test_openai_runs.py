@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from shared import accounts, ids
+from shared import agents, ids
 from shared.settings import Settings
 from tests.agents import Stage
 from tests.contract.openai_client import call, refusal, said, sdk
@@ -130,8 +130,8 @@ async def test_a_run_of_the_native_dialect_is_a_run_here(threads: Any, client: C
 
 async def test_the_first_run_gives_a_thread_its_agent(stage: Stage, threads: Any, client: Client) -> None:
     async with stage.service.pool.acquire() as db:
-        other = await accounts.create_agent(db, client.account, "other", "echo", published=True)
-        closed = await accounts.create_agent(db, client.account, "closed", "echo")
+        other = await agents.create_agent(db, client.account, "other", "echo", published=True)
+        closed = await agents.create_agent(db, client.account, "closed", "echo")
     thread = await threads.create(messages=[{"role": "user", "content": "hello"}])
     assert (await client.call("GET", f"/threads/{thread.id}")).json["thread"]["agent_id"] is None
     await threads.runs.create_and_poll(thread_id=thread.id, assistant_id=client.agent)

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import accounts, webhooks
+from shared import accounts, agents, webhooks
 from shared.models import TokenKind
 from shared.settings import Settings
 from tests.console.browsing import Browsing
@@ -27,7 +27,7 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
     settings: Settings, pool: asyncpg.Pool, redis: Redis
 ) -> None:
     account = await accounts.create_account(pool, "acme")
-    agent = await accounts.create_agent(pool, account.id, "echo", "echo", published=True)
+    agent = await agents.create_agent(pool, account.id, "echo", "echo", published=True)
     good = await accounts.create_token(pool, account.id, TokenKind.HUMAN_PAT)
     revoked = await accounts.create_token(pool, account.id, TokenKind.SERVICE_TOKEN)
     await accounts.revoke_token(pool, revoked.token.id)
@@ -86,7 +86,7 @@ async def _client(pool: asyncpg.Pool, session: aiohttp.ClientSession, url: str) 
     account = await accounts.create_account(pool, "acme")
     made = await accounts.create_token(pool, account.id, TokenKind.HUMAN_PAT)
     config = {"function": "tests.canary_runners:repeat"}
-    agent = await accounts.create_agent(pool, account.id, "repeat", "python", config=config, published=True)
+    agent = await agents.create_agent(pool, account.id, "repeat", "python", config=config, published=True)
     return Client(session, url, account.id, made.token.id, made.secret.text, agent.id)
 
 

@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from shared import accounts
+from shared import accounts, agents
 from shared.models import TokenKind
 from shared.settings import Settings
 from tests.collector import Collector, Kept, collecting
@@ -25,7 +25,7 @@ async def client_of(pool: asyncpg.Pool, session: aiohttp.ClientSession, url: str
     account = await accounts.create_account(pool, agent)
     made = await accounts.create_token(pool, account.id, TokenKind.HUMAN_PAT)
     config = {"function": f"worker.runners.demo:{agent}"}
-    row = await accounts.create_agent(pool, account.id, agent, "python", config=config, published=True)
+    row = await agents.create_agent(pool, account.id, agent, "python", config=config, published=True)
     return Client(session, url, account.id, made.token.id, made.secret.text, row.id)
 
 

@@ -15,7 +15,7 @@ import asyncpg
 
 from deploy import children, ports
 from deploy.children import Command, Process
-from shared import accounts
+from shared import accounts, agents
 from shared.db.connect import connect
 from shared.models import TokenKind
 from tests.faults.servers import Servers
@@ -138,7 +138,7 @@ class Stack:
         try:
             account = await accounts.create_account(db, name)
             token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
-            agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+            agent = await agents.create_agent(db, account.id, "echo", "echo", published=True)
         finally:
             await db.close()
         return Access(token.secret.text, agent.id)

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.accounts import Account
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.ids import AccountId, AgentId, TokenId
@@ -44,7 +44,7 @@ async def test_what_an_unknown_account_would_own_is_refused(pool: asyncpg.Pool) 
     with pytest.raises(NotFound):
         await accounts.create_token(pool, nobody, TokenKind.HUMAN_PAT)
     with pytest.raises(NotFound):
-        await accounts.create_agent(pool, nobody, "echo", "echo")
+        await agents.create_agent(pool, nobody, "echo", "echo")
     with pytest.raises(NotFound):
         await accounts.find_account(pool, "nobody")
 
@@ -85,7 +85,7 @@ async def test_revoking_twice_keeps_the_first_time(pool: asyncpg.Pool, acme: Acc
 
 
 async def test_an_agent_comes_back_as_it_was_made(pool: asyncpg.Pool, acme: Account) -> None:
-    agent = await accounts.create_agent(
+    agent = await agents.create_agent(
         pool,
         acme.id,
         "echo",
@@ -94,65 +94,65 @@ async def test_an_agent_comes_back_as_it_was_made(pool: asyncpg.Pool, acme: Acco
         busy_policy=BusyPolicy.STEER,
         kind="pet",
     )
-    assert await accounts.find_agent(pool, agent.id) == agent == await accounts.find_agent(pool, "echo")
+    assert await agents.find_agent(pool, agent.id) == agent == await agents.find_agent(pool, "echo")
     assert agent.config == {"delay": 1.5, "parts": ["a", None]}
     assert (agent.busy_policy, agent.kind, agent.published) == (BusyPolicy.STEER, "pet", False)
-    assert (await accounts.list_agents(pool, 10, acme.id)).items == [agent]
+    assert (await agents.list_agents(pool, 10, acme.id)).items == [agent]
 
 
 async def test_an_agents_name_is_unique_in_its_account_only(pool: asyncpg.Pool, acme: Account) -> None:
     other = await accounts.create_account(pool, "other")
-    mine = await accounts.create_agent(pool, acme.id, "echo", "echo")
+    mine = await agents.create_agent(pool, acme.id, "echo", "echo")
     with pytest.raises(Conflict):
-        await accounts.create_agent(pool, acme.id, "echo", "echo")
-    await accounts.create_agent(pool, other.id, "echo", "echo")
+        await agents.create_agent(pool, acme.id, "echo", "echo")
+    await agents.create_agent(pool, other.id, "echo", "echo")
     with pytest.raises(Conflict):
-        await accounts.find_agent(pool, "echo")
-    assert await accounts.find_agent(pool, "echo", acme.id) == mine
+        await agents.find_agent(pool, "echo")
+    assert await agents.find_agent(pool, "echo", acme.id) == mine
 
 
 async def test_an_agent_is_published_and_closed_again(pool: asyncpg.Pool, acme: Account) -> None:
-    agent = await accounts.create_agent(pool, acme.id, "echo", "echo")
-    assert (await accounts.publish_agent(pool, agent.id)).published
-    closed = await accounts.unpublish_agent(pool, agent.id)
+    agent = await agents.create_agent(pool, acme.id, "echo", "echo")
+    assert (await agents.publish_agent(pool, agent.id)).published
+    closed = await agents.unpublish_agent(pool, agent.id)
     assert not closed.published
     assert closed.updated_at > agent.updated_at
     with pytest.raises(NotFound):
-        await accounts.publish_agent(pool, AgentId(ids.mint()))
+        await agents.publish_agent(pool, AgentId(ids.mint()))
 
 
 async def test_the_default_agent_is_the_first_until_another_is_chosen(pool: asyncpg.Pool, acme: Account) -> None:
-    first = await accounts.create_agent(pool, acme.id, "first", "echo")
-    second = await accounts.create_agent(pool, acme.id, "second", "echo")
+    first = await agents.create_agent(pool, acme.id, "first", "echo")
+    second = await agents.create_agent(pool, acme.id, "second", "echo")
     assert (first.is_default, second.is_default) == (True, False)
-    assert (await accounts.set_default_agent(pool, second.id)).is_default
-    assert [agent.is_default for agent in (await accounts.list_agents(pool, 10)).items] == [False, True]
-    assert not (await accounts.find_agent(pool, first.id)).is_default
+    assert (await agents.set_default_agent(pool, second.id)).is_default
+    assert [agent.is_default for agent in (await agents.list_agents(pool, 10)).items] == [False, True]
+    assert not (await agents.find_agent(pool, first.id)).is_default
 
 
 async def test_an_agent_of_another_kind_or_without_a_runner_is_refused(pool: asyncpg.Pool, acme: Account) -> None:
     with pytest.raises(InvalidRequest):
-        await accounts.create_agent(pool, acme.id, "echo", "echo", kind="herd")
+        await agents.create_agent(pool, acme.id, "echo", "echo", kind="herd")
     with pytest.raises(InvalidRequest):
-        await accounts.create_agent(pool, acme.id, "echo", " ")
+        await agents.create_agent(pool, acme.id, "echo", " ")
 
 
 async def test_an_agent_is_changed_in_what_was_given_only(pool: asyncpg.Pool, acme: Account) -> None:
-    agent = await accounts.create_agent(pool, acme.id, "echo", "echo", run_timeout=30, on_expired=OnExpired.EXPIRE)
-    changed = await accounts.change_agent(pool, agent.id, config={"a": 1})
+    agent = await agents.create_agent(pool, acme.id, "echo", "echo", run_timeout=30, on_expired=OnExpired.EXPIRE)
+    changed = await agents.change_agent(pool, agent.id, config={"a": 1})
     assert (changed.config, changed.run_timeout, changed.on_expired) == ({"a": 1}, 30, OnExpired.EXPIRE)
     assert changed.updated_at > agent.updated_at
-    changed = await accounts.change_agent(pool, agent.id, run_timeout=0, on_expired=OnExpired.CONTINUE)
+    changed = await agents.change_agent(pool, agent.id, run_timeout=0, on_expired=OnExpired.CONTINUE)
     assert (changed.config, changed.run_timeout, changed.on_expired) == ({"a": 1}, None, OnExpired.CONTINUE)
     with pytest.raises(NotFound):
-        await accounts.change_agent(pool, AgentId(ids.mint()), run_timeout=5)
+        await agents.change_agent(pool, AgentId(ids.mint()), run_timeout=5)
 
 
 @pytest.mark.parametrize("seconds", [-1, 31_536_001])
 async def test_a_run_time_out_that_no_run_can_have_is_refused(pool: asyncpg.Pool, acme: Account, seconds: int) -> None:
-    agent = await accounts.create_agent(pool, acme.id, "echo", "echo")
+    agent = await agents.create_agent(pool, acme.id, "echo", "echo")
     with pytest.raises(InvalidRequest, match="run_timeout"):
-        await accounts.create_agent(pool, acme.id, "other", "echo", run_timeout=seconds)
+        await agents.create_agent(pool, acme.id, "other", "echo", run_timeout=seconds)
     with pytest.raises(InvalidRequest, match="run_timeout"):
-        await accounts.change_agent(pool, agent.id, run_timeout=seconds)
-    assert (await accounts.list_agents(pool, 10)).items == [agent]
+        await agents.change_agent(pool, agent.id, run_timeout=seconds)
+    assert (await agents.list_agents(pool, 10)).items == [agent]

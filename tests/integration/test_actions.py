@@ -6,12 +6,13 @@ import asyncpg
 import pytest
 
 from api.submission import Held, Passes
-from shared import accounts, audit, ids, webhooks
+from shared import accounts, agents, audit, ids, webhooks
 from shared.audit import Actor, Record, Via
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.events import ThreadDeleted
 from shared.ids import AccountId, AgentId, ThreadId, TokenId
-from shared.inspect.actions import agents, queue, threads, tokens, workers
+from shared.inspect.actions import agents as publishing
+from shared.inspect.actions import queue, threads, tokens, workers
 from shared.inspect.actions import webhooks as hooks
 from shared.inspect.threads import find_thread
 from shared.models import TokenKind
@@ -143,21 +144,21 @@ async def test_a_token_is_made_with_its_life_and_revoked_and_its_secret_is_not_i
 
 async def test_an_agent_is_published_once(pool: asyncpg.Pool) -> None:
     account = (await add_owner(pool)).account
-    agent = await accounts.create_agent(pool, account, "echo", "echo")
-    assert (await agents.publish(pool, ANNA, agent.id)).published
+    agent = await agents.create_agent(pool, account, "echo", "echo")
+    assert (await publishing.publish(pool, ANNA, agent.id)).published
     assert await told(pool) == ("agent.publish", f"agent {agent.id}", 1, "done")
-    await agents.publish(pool, ANNA, agent.id)
+    await publishing.publish(pool, ANNA, agent.id)
     assert await told(pool) == ("agent.publish", f"agent {agent.id}", 0, "done")
-    assert not (await agents.unpublish(pool, ANNA, agent.id)).published
+    assert not (await publishing.unpublish(pool, ANNA, agent.id)).published
     with pytest.raises(NotFound):
-        await agents.publish(pool, ANNA, AgentId(ids.mint()))
+        await publishing.publish(pool, ANNA, AgentId(ids.mint()))
 
 
 async def test_dead_messages_are_replayed_page_by_page_and_those_that_fail_again_only_once(
     pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await add_owner(pool)
-    agent = await accounts.create_agent(pool, owner.account, "echo", "echo")
+    agent = await agents.create_agent(pool, owner.account, "echo", "echo")
     await add_messages(pool, owner, agent.id, 5)
     monkeypatch.setattr(webhooks, "PAGE", 2)
     await pool.execute(  # whatever is told again fails again at once

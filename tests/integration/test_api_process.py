@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.models import TokenKind
 from shared.settings import Settings
 from tests.watch import until
@@ -122,7 +122,7 @@ async def access(pool: asyncpg.Pool) -> tuple[dict[str, str], str]:
     async with pool.acquire() as db:
         account = await accounts.create_account(db, "acme")
         token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
-        agent = await accounts.create_agent(db, account.id, "echo", "echo", published=True)
+        agent = await agents.create_agent(db, account.id, "echo", "echo", published=True)
     return {"Authorization": f"Bearer {token.secret.text}"}, f"/api/v1/agents/{agent.id}/threads"
 
 

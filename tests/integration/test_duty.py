@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from shared import accounts
+from shared import agents
 from shared.audit import Actor, Via
 from shared.db.connect import connect
 from shared.errors import Conflict, NotFound
@@ -206,7 +206,7 @@ async def worker_process(settings: Settings, *module: str) -> AsyncIterator[asyn
 async def _echoing(pool: asyncpg.Pool, caller: Caller) -> Caller:
     """Its agent is the demo `echo`."""
     config = {"function": "worker.runners.demo:echo"}
-    await accounts.change_agent(pool, caller.agent, config=config)
+    await agents.change_agent(pool, caller.agent, config=config)
     return caller
 
 

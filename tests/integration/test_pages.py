@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared import accounts, ids
+from shared import accounts, agents, ids
 from shared.errors import InvalidRequest
 from shared.ids import BatchId
 from shared.inspect import batches, fleet, named, webhooks
@@ -112,9 +112,9 @@ async def test_a_threads_batches_are_paged_however_many_its_account_has(
 async def test_accounts_and_agents_are_paged_the_oldest_first(pool: asyncpg.Pool) -> None:
     made = [await accounts.create_account(pool, f"account {n}") for n in range(7)]
     assert await whole(lambda limit, after: accounts.list_accounts(pool, limit, after)) == made
-    wanted = [await accounts.create_agent(pool, made[n % 2].id, f"agent {n}", "echo") for n in range(7)]
-    assert await whole(lambda limit, after: accounts.list_agents(pool, limit, None, after)) == wanted
-    mine = await whole(lambda limit, after: accounts.list_agents(pool, limit, made[0].id, after))
+    wanted = [await agents.create_agent(pool, made[n % 2].id, f"agent {n}", "echo") for n in range(7)]
+    assert await whole(lambda limit, after: agents.list_agents(pool, limit, None, after)) == wanted
+    mine = await whole(lambda limit, after: agents.list_agents(pool, limit, made[0].id, after))
     assert mine == wanted[::2]
     assert [agent.is_default for agent in mine] == [True, False, False, False]
 
@@ -153,10 +153,10 @@ async def test_accounts_and_agents_are_found_by_how_their_names_begin(pool: asyn
     assert [account.name for account in shown] == ["Acme", "acme 2", "ACMÉ"]
     assert [account.name for account in (await named.accounts_named(pool, "b_", 9)).items] == ["b_"]
     for name in names:
-        await accounts.create_agent(pool, made[0].id, name, "echo")
-        await accounts.create_agent(pool, made[1].id, name, "echo")
-    agents = await whole(lambda limit, after: named.agents_named(pool, made[0].id, "ac", limit, after))
-    assert [agent.name for agent in agents] == ["Acme", "acme 2", "ACMÉ", "acne"]
+        await agents.create_agent(pool, made[0].id, name, "echo")
+        await agents.create_agent(pool, made[1].id, name, "echo")
+    answering = await whole(lambda limit, after: named.agents_named(pool, made[0].id, "ac", limit, after))
+    assert [agent.name for agent in answering] == ["Acme", "acme 2", "ACMÉ", "acne"]
     with pytest.raises(InvalidRequest):
         await named.accounts_named(pool, "a\0", 1)
 
@@ -190,4 +190,4 @@ async def test_a_cursor_that_no_page_gave_is_refused(pool: asyncpg.Pool, key: tu
     with pytest.raises(InvalidRequest, match="after"):
         await batches.waiting_batches(pool, 1, after=cursor(*key))
     with pytest.raises(InvalidRequest, match="after"):
-        await accounts.list_agents(pool, 1, after=cursor("0001-01-01T00:00:00+14:00", ids.mint()))
+        await agents.list_agents(pool, 1, after=cursor("0001-01-01T00:00:00+14:00", ids.mint()))

@@ -1,7 +1,7 @@
 """Opening agents for new threads, and closing them. Threads that an agent has go on with it."""
 
-from shared import accounts, audit
-from shared.accounts import Agent
+from shared import agents, audit
+from shared.agents import Agent
 from shared.audit import Actor
 from shared.db.connect import Database
 from shared.ids import AgentId
@@ -18,10 +18,10 @@ async def unpublish(db: Database, actor: Actor, agent_id: AgentId) -> Agent:
 
 
 async def _change(db: Database, actor: Actor, agent_id: AgentId, *, published: bool) -> Agent:
-    found = await accounts.find_agent(db, agent_id)
+    found = await agents.find_agent(db, agent_id)
     action = "agent.publish" if published else "agent.unpublish"
     async with audit.entry(db, actor, action, f"agent {agent_id}", account=found.account) as entry:
-        change = accounts.publish_agent if published else accounts.unpublish_agent
+        change = agents.publish_agent if published else agents.unpublish_agent
         changed = await change(db, agent_id)
         entry.touched = int(found.published is not published)
         return changed

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from shared import accounts
+from shared import accounts, agents
 from shared.db.connect import open_pool
 from shared.ids import partition_of
 from shared.models import TokenKind
@@ -138,13 +138,11 @@ async def stage(stack: Stack) -> AsyncIterator[Stage]:
     try:
         account = await accounts.create_account(db, "acme")
         token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
-        agents = {}
+        made = {}
         for name in ("echo", "approve"):
             config = {"function": f"worker.runners.demo:{name}"}
-            agents[name] = (
-                await accounts.create_agent(db, account.id, name, "python", config=config, published=True)
-            ).id
+            made[name] = (await agents.create_agent(db, account.id, name, "python", config=config, published=True)).id
         await stack.ready()
-        yield Stage(stack, db, {"Authorization": f"Bearer {token.secret.text}"}, dict(agents))
+        yield Stage(stack, db, {"Authorization": f"Bearer {token.secret.text}"}, dict(made))
     finally:
         db.terminate()
