@@ -14,25 +14,12 @@ from datetime import UTC, datetime
 import asyncpg
 import structlog
 
+from api import verdicts
 from api.columns import columns_of_accepts, columns_of_creates, columns_of_keys
-from api.submission import (
-    Archived,
-    Fresh,
-    Held,
-    InFlight,
-    Judged,
-    Mismatch,
-    Missing,
-    Parked,
-    Passes,
-    Replay,
-    Submission,
-    Verdict,
-)
+from api.submission import Fresh, Submission, Verdict
 from api.tracing import Tracing
 from shared.crashpoints import armed, crash
 from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
-from shared.db.records import thread_view_of
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
 from shared.ids import BatchId
@@ -160,12 +147,12 @@ class Flusher:
         fresh: list[tuple[Submission, Fresh]] = []
         for entry, row in zip(entries, rows, strict=True):
             if row["batch"] is not None:
-                verdict = _fresh(row)
+                verdict = verdicts.fresh(row)
                 fresh.append((entry.submission, verdict))
                 answers.append((entry, verdict))
             else:
                 judged_later = entry.submission.idempotency is not None
-                (unclear if judged_later else answers).append((entry, _refusal(entry.submission, row)))
+                (unclear if judged_later else answers).append((entry, verdicts.refused(entry.submission, row)))
         self._tell(fresh)  # first: the bell is to be rung before 48 answers are written
         if self.tracing is not None:
             self.tracing.flushed(fresh, began)
@@ -196,7 +183,7 @@ class Flusher:
             if row is None:
                 _answer(entry, refusal)
             elif row["ref"] != entry.submission.ref or not await self._find(entry):
-                _answer(entry, judged(row))
+                _answer(entry, verdicts.judged(row))
 
     async def _one_by_one(self, group: Sequence[_Entry], flush: Sequence[_Entry]) -> None:
         """Each by itself. Where Postgres turns out to be away, the rest is refused too: safe to send again."""
@@ -234,7 +221,7 @@ class Flusher:
         connection = await self._line.get()
         rows = await connection.fetch(SQL["find"], [entry.submission.ref], timeout=STATEMENT_TIMEOUT)
         for row in rows:
-            verdict = _fresh(row)
+            verdict = verdicts.fresh(row)
             self._tell([(entry.submission, verdict)])
             _answer(entry, verdict)
         return bool(rows)
@@ -250,25 +237,6 @@ def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:
     creates = [entry for entry in entries if entry.submission.new is not None]
     others = [entry for entry in entries if entry.submission.new is None]
     return [group for group in (creates, others) if group]
-
-
-def _fresh(row: asyncpg.Record) -> Fresh:
-    return Fresh(row["batch"], row["accepted_at"], None if row["id"] is None else thread_view_of(row))
-
-
-def _refusal(submission: Submission, row: asyncpg.Record) -> Verdict:
-    """Why a row without a key, or with a key that nobody holds, did not go in."""
-    if not row["found"]:
-        return Missing()
-    return Archived() if row["archived"] and Passes.ARCHIVED not in submission.passes else Held()
-
-
-def judged(row: asyncpg.Record) -> Judged:
-    if not row["same"]:
-        return Mismatch()
-    if row["outcome"] is not None:
-        return Replay(row["accepted_at"], row["outcome"], row["basis"])
-    return Parked() if row["parked"] else InFlight()
 
 
 def _answer(entry: _Entry, verdict: Verdict) -> None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from api import verdicts
 from api.backlog import Backlog
 from api.bell import TIMEOUT, Bell
-from api.flush import SQL, Flusher, judged
+from api.flush import SQL, Flusher
 from api.outcomes import LISTEN_TIMEOUT, Outcomes
 from api.postgres import Postgres
 from api.submission import (
@@ -137,7 +138,7 @@ class Inbox:
         """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive."""
         key = idempotency
         row = await self._reads.fetchrow(SQL["judge"], [token], [key.key], [key.route], [key.digest])
-        verdict = None if row is None else judged(row)
+        verdict = None if row is None else verdicts.judged(row)
         return _replayed(verdict) if isinstance(verdict, Replay) else verdict
 
     async def _refuse(self, submission: Submission) -> Answer:
