@@ -12,6 +12,7 @@ from shared.inspect.actions import workers as actions
 from shared.inspect.fleet import WorkerView, find_worker
 from shared.keys import Keys
 from shared.queue import Queue
+from shared.vitals import LIVES
 
 WORKERS_PAGE = "/console/workers"
 LISTED = 100
@@ -37,6 +38,7 @@ async def load(look: Look) -> Values:
     return {
         "workers": workers,
         "apis": apis,
+        "lives": LIVES,
         "versions": sorted(fleet.versions([*workers.items, *apis.items])),
     }
 
