@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from shared import accounts, agents, ids
+from shared.models import TokenKind
 from shared.settings import Settings
 from tests.pipeline import running_crew
 from tests.service import Client, Service, message, running_api, running_service
@@ -65,7 +66,7 @@ async def test_a_key_used_for_another_body_or_route_is_a_conflict(client: Client
 
 async def test_a_key_belongs_to_its_token(service: Service, client: Client) -> None:
     async with service.pool.acquire() as db:
-        made = await accounts.create_token(db, client.account, accounts.TokenKind.SERVICE_TOKEN)
+        made = await accounts.create_token(db, client.account, TokenKind.SERVICE_TOKEN)
     thread = await client.new_thread()
     first = await client.send(thread, message("a"), **KEY)
     second = await client.using(made.secret.text).send(thread, message("a"), **KEY)

@@ -6,8 +6,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from api.dialects.mosoo import answers
-from shared import accounts, agents, ids
-from shared.models import BusyPolicy
+from shared import agents, ids
+from shared.models import BusyPolicy, TokenKind
 from tests.contract.shapes import TIME
 from tests.pipeline import PARTITIONS
 from tests.service import Client, Service, message
@@ -40,7 +40,7 @@ async def test_everything_that_a_create_says_is_in_the_thread(client: Client) ->
 
 
 async def test_a_service_token_is_named_as_what_it_is(service: Service) -> None:
-    client = await service.client("robots", kind=accounts.TokenKind.SERVICE_TOKEN)
+    client = await service.client("robots", kind=TokenKind.SERVICE_TOKEN)
     thread = (await client.create(None)).json["thread"]
     assert thread["created_by"]["kind"] == "service_token"
 
