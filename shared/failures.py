@@ -1,8 +1,10 @@
 """What is kept of an error that a batch failed with: where it was raised, and what it has in common with like ones.
 
-Pure. Refused here: the text of an error within its stack; it may quote what somebody sent.
+Pure. A kind is for an operator's eyes: an error that is nothing but what somebody sent has that for its kind. A log has
+the mark of a kind instead. Refused here: the text of an error within its stack; it may quote what somebody sent.
 """
 
+import hashlib
 import re
 import traceback
 
@@ -10,12 +12,19 @@ STACK_LIMIT = 8_192  # characters: some eighty frames, the innermost are kept
 KIND_LIMIT = 200  # characters
 UNKNOWN = "(no error)"
 
-_READ = 2_000  # characters of an error's first line that are looked at
+_READ = 2_000  # characters of an error that are looked at
 _REPR = re.compile(r"(?P<type>[A-Za-z_][\w.]*)\((?P<rest>.*)\Z", re.DOTALL)
+_TEXT = re.compile(
+    r"""(?P<quote>['"])(?P<text>(?:\\.|(?!(?P=quote))[^\\])*)(?P<end>(?P=quote)\)\Z|\\?\Z)?""", re.DOTALL
+)
+_TYPE = re.compile(r"[A-Za-z_][\w.]{0,79}(?=:|\Z)", re.ASCII)
+_DIGEST = 8  # characters of it: a few hundred kinds at most are told apart
 _ESCAPED = {"\\n": "\n", "\\t": "\t", "\\'": "'", '\\"': '"', "\\\\": "\\"}
 _ESCAPE = re.compile(r"\\[nt'\"\\]")
-# Quoted parts, but no apostrophes: a quote begins behind what is no word and ends before what is none.
-_QUOTED = re.compile(r"""(?<!\w)(?:'[^'\n]*'|"[^"\n]*"|`[^`\n]*`)(?!\w)""")
+# A quote begins behind what is no word and ends before what is none. What is quoted may hold quotes and apostrophes
+# itself: it goes from the first beginning to the last end, and to the end of all where a quote is left open.
+_OPENING = re.compile(r"""(?<!\w)['"`]""")
+_CLOSING = re.compile(r"""['"`](?!\w)""")
 _UUID = re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 _ULID = re.compile(r"\b[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}\b")
 _HEX = re.compile(r"\b(?:0x[0-9a-fA-F]+|(?=[0-9a-f]*[0-9])(?=[0-9a-f]*[a-f])[0-9a-f]{8,})\b")
@@ -24,11 +33,18 @@ _NUMBER = re.compile(r"(?<![A-Za-z_\d])[-+]?\d+(?:[.,:]\d+)*")
 
 def kind_of(error: str | None) -> str:
     """The first line of an error without what differs between two of a kind: ids, numbers, quoted parts."""
-    line = _first_line(_said(error or ""))
-    for pattern, instead in ((_QUOTED, "'…'"), (_UUID, "#"), (_ULID, "#"), (_HEX, "#"), (_NUMBER, "#")):
+    line = _first_line(_unquoted(_said(error or "")))
+    for pattern, instead in ((_UUID, "#"), (_ULID, "#"), (_HEX, "#"), (_NUMBER, "#")):
         line = pattern.sub(instead, line)
     plain = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line)
     return plain[:KIND_LIMIT].strip() or UNKNOWN
+
+
+def mark_of(kind: str) -> str:
+    """A kind as a log may have it: the type of the error and a digest, by which the kind is found among the others."""
+    named = _TYPE.match(kind)
+    digest = hashlib.sha256(kind.encode()).hexdigest()[:_DIGEST]
+    return f"{named[0]} {digest}" if named else digest
 
 
 def stack_of(error: BaseException) -> str | None:
@@ -49,17 +65,25 @@ def stack_of(error: BaseException) -> str | None:
 
 
 def _said(error: str) -> str:
-    """An error as it is stored (`repr`), as its type and what it says."""
+    """An error as it is stored (`repr`), as its type and what it says. The type alone where it says no one text, or the
+    key that was missing."""
     found = _REPR.match(error[:_READ])
     if found is None:
         return error[:_READ]
-    rest = found["rest"]
-    if rest[:1] not in {"'", '"'}:
-        return f"{found['type']}: {rest.removesuffix(')')}".removesuffix(": ")
-    inner = rest[1:].removesuffix(")")
-    end = inner.rfind(rest[0])
-    text = inner if end < 0 else inner[:end]
-    return f"{found['type']}: {_ESCAPE.sub(lambda escape: _ESCAPED[escape[0]], text)}"
+    text = _TEXT.match(found["rest"])
+    if text is None or text["end"] is None or found["type"].endswith("KeyError"):
+        return found["type"]
+    return f"{found['type']}: {_ESCAPE.sub(lambda escape: _ESCAPED[escape[0]], text['text'])}"
+
+
+def _unquoted(text: str) -> str:
+    """Without its quoted parts, from the first quote to the last one."""
+    first = _OPENING.search(text)
+    if first is None:
+        return text
+    last = max((end.end() for end in _CLOSING.finditer(text, first.end())), default=0)
+    whole = last > 0 and len(text) < _READ and not text[last - 2].isspace() and not _OPENING.search(text, last)
+    return f"{text[: first.start()]}'…'{text[last:] if whole else ''}"
 
 
 def _first_line(text: str) -> str:

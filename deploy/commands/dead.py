@@ -75,8 +75,8 @@ def groups(
     if as_json:
         context.print_json({"groups": document(found), "after": found[-1].error if len(found) == limit else None})
         return
-    rows = [(g.letters, words.age(g.age), words.moment(g.last), g.error) for g in found]
-    context.print_table(["dead letters", "oldest", "last parked (UTC)", "error"], rows)
+    rows = [(g.letters, words.age(g.age), words.moment(g.last), g.mark, g.error) for g in found]
+    context.print_table(["dead letters", "oldest", "last parked (UTC)", "in logs", "error"], rows)
 
 
 @app.command(epilog="Example:  threadmill dead show 4711")

@@ -12,6 +12,7 @@ from shared import ids
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import InvalidRequest
+from shared.failures import mark_of
 from shared.ids import AccountId, BatchId, ThreadId
 from shared.inspect import given
 from shared.inspect.batches import BatchView, view_of
@@ -42,9 +43,10 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Dead letters whose errors are of one kind."""
+    """Dead letters whose errors are of one kind. What an older version parked keeps the kind that it was given."""
 
     error: str
+    mark: str  # by which logs and the audit log name it
     letters: Count
     first: datetime  # when the first of them was parked
     last: datetime
@@ -69,7 +71,10 @@ async def groups(db: Database, limit: int, after: str | None = None) -> list[Gro
         unsorted = await db.fetchrow(SQL["unsorted"], COUNTED + 1)
         if unsorted["letters"] and after != UNSORTED:
             rows.append({**unsorted, "kind": UNSORTED})
-    return [Group(row["kind"], counted(row["letters"]), row["first"], row["last"], row["age"]) for row in rows]
+    return [
+        Group(row["kind"], mark_of(row["kind"]), counted(row["letters"]), row["first"], row["last"], row["age"])
+        for row in rows
+    ]
 
 
 async def count(db: Database, selection: Selection, *, holding: bool = False) -> Count:

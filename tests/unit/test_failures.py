@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.failures import KIND_LIMIT, STACK_LIMIT, UNKNOWN, kind_of, stack_of
+from shared.failures import KIND_LIMIT, STACK_LIMIT, UNKNOWN, kind_of, mark_of, stack_of
 
 
 @pytest.mark.parametrize(
@@ -10,8 +10,8 @@ from shared.failures import KIND_LIMIT, STACK_LIMIT, UNKNOWN, kind_of, stack_of
     [
         (repr(ValueError("boom")), "ValueError: boom"),
         (repr(ValueError("no event of type 'nonsense'")), "ValueError: no event of type '…'"),
-        (repr(ValueError("it can't be 'read' or \"told\"")), "ValueError: it can't be '…' or '…'"),
-        (repr(KeyError("run")), "KeyError: run"),
+        (repr(ValueError("it can't be 'read' or \"told\"")), "ValueError: it can't be '…'"),
+        (repr(ValueError("no 'event' here, and it can't be")), "ValueError: no '…' here, and it can't be"),
         (repr(ValueError()), "ValueError"),
         (repr(ValueError("thread 01K5XAMP1E0000000000000000 of 4711")), "ValueError: thread # of #"),
         (repr(ValueError("first line\nsecond 'line'")), "ValueError: first line"),
@@ -27,6 +27,35 @@ from shared.failures import KIND_LIMIT, STACK_LIMIT, UNKNOWN, kind_of, stack_of
 )
 def test_like_errors_are_of_one_kind(error: str | None, kind: str) -> None:
     assert kind_of(error) == kind
+
+
+WORDS = 'it\'s my "secret" words'
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (repr(KeyError(WORDS)), "KeyError"),
+        (repr(TypeError(f"unexpected keyword argument '{WORDS}'")), "TypeError: unexpected keyword argument '…'"),
+        (repr(TypeError(f"unexpected {WORDS!r} here")), "TypeError: unexpected '…' here"),
+        (repr(ValueError(f"near '{WORDS}\nand more'")), "ValueError: near '…'"),
+        (repr(ValueError("no 'x' near 'my words")), "ValueError: no '…'"),
+        (repr(ValueError("no 'x' near ' my words")), "ValueError: no '…'"),
+        (repr(ValueError(f"no '{'x' * 3_000} {WORDS}'")), "ValueError: no '…'"),
+        (repr(ValueError({"text": WORDS})), "ValueError"),
+        (repr(ValueError("row 1", WORDS)), "ValueError"),
+        (repr(UnicodeEncodeError("utf-8", f"{WORDS}\ud800", 0, 1, "surrogates")), "UnicodeEncodeError"),
+    ],
+)
+def test_what_somebody_sent_parts_no_kinds(error: str, kind: str) -> None:
+    assert kind_of(error) == kind
+
+
+@pytest.mark.parametrize("kind", ["KeyError: my words", "my words", "ValueError: my: words", "", "x" * 200])
+def test_the_mark_of_a_kind_is_its_own_and_has_no_more_of_it_than_its_type(kind: str) -> None:
+    named, _, digest = mark_of(kind).rpartition(" ")
+    assert (named, len(digest)) == (kind.partition(":")[0] if "Error" in kind else "", 8)
+    assert mark_of(kind) != mark_of(f"{kind}.")
 
 
 @pytest.mark.parametrize("error", ["x" * 100_000, "'" * 100_000, "ValueError('" + "\\" * 100_000, "1." * 50_000])

@@ -17,6 +17,7 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.deadletters import Decision, Fate, Letter
 from shared.errors import Conflict, ServiceInactive, ThreadmillError
+from shared.failures import mark_of
 from shared.ids import AccountId
 from shared.inspect.deadletters import Selection, places
 
@@ -143,10 +144,11 @@ async def _account(db: Database, selection: Selection) -> AccountId | None:
 
 
 def _named(selection: Selection) -> str:
-    """What is selected, for the log."""
+    """What is selected, for the log: of an error its mark, which quotes nobody."""
     if selection.ids is not None and len(selection.ids) == 1:
         return f"batch {selection.ids[0]}"
-    named = {"thread": selection.thread, "account": selection.account, "error": selection.error}
+    error = None if selection.error is None else mark_of(selection.error)
+    named = {"thread": selection.thread, "account": selection.account, "error": error}
     given = [f"{name} {value}" for name, value in named.items() if value is not None]
     several = [] if selection.ids is None else [f"{len(selection.ids)} batches"]
     return f"dead letters: {', '.join([*several, *given]) or 'all'}"
