@@ -145,7 +145,7 @@ async def test_a_viewer_looks_and_does_not_act(staff: Staff, viewer: Browsing, o
 async def test_dead_letters_in_a_browser(screen: Screen, staff: Staff) -> None:
     pool = staff.service.pool
     owner = await add_owner(pool, "acme <i>&</i>")
-    letters = [await parked(pool, owner, f"ValueError('{HOSTILE} row {n}')", HOSTILE) for n in range(3)]
+    letters = [await parked(pool, owner, repr(ValueError(f"{HOSTILE} row {n}")), HOSTILE) for n in range(3)]
     await parked(pool, owner, "KeyError('x')")
     await screen.open("/console/dead")
     await screen.page.get_by_role("link", name="KeyError", exact=True).wait_for()
