@@ -87,6 +87,41 @@ async def test_the_whole_queue_is_paused_and_resumed_and_the_page_says_so(screen
     await screen.page.get_by_role("status").get_by_text("64 partitions were paused").wait_for()
 
 
+async def test_a_live_part_moves_under_neither_the_keyboard_nor_a_pressed_button(
+    screen: Screen, owner: Owner, staff: Staff
+) -> None:
+    page, state = screen.page, screen.page.locator("#live-state")
+
+    async def add_worker(host: str) -> None:
+        """The first one of the list: all rows go down by one."""
+        insert = "insert into workers (id, host, pid, roles, version) values ($1, $2, 8, 'all', '0.1.0')"
+        await staff.service.pool.execute(insert, ids.mint(), host)
+
+    await screen.open("/console/workers")
+    quiet = page.get_by_role("link", name="Quiet 7 on here")
+    place = await quiet.get_attribute("href")
+    assert place is not None
+    await page.get_by_role("region", name="Workers").focus()
+    for _ in range(20):
+        await page.keyboard.press("Tab")
+        if await quiet.evaluate("link => link === document.activeElement"):
+            break
+    for host in ("once", "again"):
+        await add_worker(host)
+        await page.get_by_role("rowheader", name=f"8 on {host}").wait_for()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**{place}")
+
+    await screen.open("/console/workers")
+    await state.get_by_text("live", exact=True).wait_for()
+    await quiet.hover()
+    await page.mouse.down()
+    await add_worker("behind")
+    await state.get_by_text("held: in use").wait_for()
+    await page.mouse.up()
+    await page.wait_for_url(f"**{place}")
+
+
 async def test_workers_are_presentable_and_told_to_be_quiet_to_work_and_to_drain(screen: Screen, owner: Owner) -> None:
     await screen.open("/console/workers")
     await screen.page.get_by_role("rowheader", name="7 on there").wait_for()

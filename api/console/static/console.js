@@ -6,8 +6,11 @@
   const part = () => document.getElementById("part");
   const state = document.getElementById("live-state");
   const AWAY = 30000; // ms that a page nobody looks at keeps its stream: browsers have six connections to a host
+  const PRESS = 5000; // ms that a press lasts at most: one whose end nobody tells holds the part no longer
+  const CLICK = 300; // ms from a finger's lifting to its click
   let late = null;
   let kept = null; // what was sent last, and is not shown yet
+  let pressed = 0; // until when something in the part counts as pressed
 
   const say = (kind, text) => {
     if (!state) return;
@@ -16,14 +19,29 @@
     state.textContent = text;
   };
 
-  // While somebody has chosen rows, types, or reads an opened detail, the part stays as it is.
+  // While somebody has chosen rows, types, presses a button, or reads an opened detail, the part stays as it is. The focus
+  // holds nothing: it stays where it is (morph.js).
   const held = () => {
     const there = part();
     if (!there) return false;
     const typing = there.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
     const selection = document.getSelection();
     const marked = selection && !selection.isCollapsed && there.contains(selection.anchorNode);
-    return typing || marked || there.querySelector("input[type=checkbox]:checked, details[open]") !== null;
+    const chosen = there.querySelector("input[type=checkbox]:checked, details[open]") !== null;
+    return typing || marked || chosen || performance.now() < pressed;
+  };
+
+  document.addEventListener("pointerdown", (event) => {
+    if (part()?.contains(event.target)) pressed = performance.now() + PRESS;
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    document.addEventListener(end, () => { pressed = Math.min(pressed, performance.now() + CLICK); });
+  }
+
+  const show = (markup) => {
+    kept = null;
+    say("good", "live");
+    morph(part(), markup);
   };
 
   document.addEventListener("htmx:sseOpen", () => say("good", "live"));
@@ -31,25 +49,18 @@
   document.addEventListener("htmx:sseBeforeMessage", (event) => {
     if (event.detail.type === "trouble" && event.detail.data) say("bad", "stands still");
     if (event.detail.type !== "part") return;
+    event.preventDefault(); // htmx would replace the whole of it
     if (held()) {
       say("note", "held: in use");
       kept = event.detail.data;
-      event.preventDefault();
     } else {
-      say("good", "live");
-      kept = null;
-      keepScroll();
+      show(event.detail.data);
     }
   });
 
   // What came while the part was in use is shown once it is not.
   setInterval(() => {
-    if (kept === null || held()) return;
-    const data = kept;
-    kept = null;
-    say("good", "live");
-    keepScroll();
-    htmx.swap("#part", data, { swapStyle: "innerHTML" });
+    if (kept !== null && !held()) show(kept);
   }, 500);
   document.addEventListener("htmx:sseClose", (event) => {
     if (event.detail.type === "message" && event.target === live()) location.reload(); // the session is over: the login page says so
@@ -61,16 +72,6 @@
     if (event.target.dataset.opened) location.reload();
     event.target.dataset.opened = "yes";
   });
-
-  // A table that was scrolled sideways stays where it was.
-  const keepScroll = () => {
-    const places = [...part().querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box.scrollTop]);
-    requestAnimationFrame(() => {
-      part().querySelectorAll(".scroll").forEach((box, n) => {
-        if (places[n]) [box.scrollLeft, box.scrollTop] = places[n];
-      });
-    });
-  };
 
   document.addEventListener("visibilitychange", () => {
     clearTimeout(late);
