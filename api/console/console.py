@@ -24,7 +24,7 @@ from api.console.navigation import Section
 from api.console.pages import Deed, Look, Page
 from api.console.rendering import Rendering
 from api.console.servers import Busy, PostgresAway, Servers
-from api.console.sessions import Sessions
+from api.console.sessions import LoginOver, Sessions
 from api.console.visit import LIVE, SESSION, Visit
 from api.sse import CONNECTED, Outlet
 from shared.errors import Forbidden, InternalError, InvalidRequest, NotFound, ServiceInactive, ThreadmillError
@@ -235,6 +235,8 @@ class Console:
                 response = await inner(visit)
             except PostgresAway as error:
                 response = await self._away(visit, error)
+            except LoginOver:
+                response = self._turn_away(visit)
             except ThreadmillError as error:
                 response = await self._refuse(visit, error)
             except RedisError as error:
@@ -253,13 +255,19 @@ class Console:
         request = visit.request
         visit.operator = await self.sessions.find(guard.cookie(request, SESSION))
         if visit.operator is None:
-            to = visit.address() if request.method == "GET" else guard.HOME
-            return web.Response(status=303, headers={"Location": f"/console/login?to={guard.quoted(to)}"})
+            raise LoginOver
         if request.method not in {"GET", "HEAD"}:
             guard.check_origin(request)
             visit.form = await read_form(request)
             guard.check_csrf(visit.operator.cookie, visit.form.get(guard.CSRF, ""))
         return await inner(visit)
+
+    def _turn_away(self, visit: Visit) -> web.Response:
+        """To the login, and from there to the page that was asked for."""
+        if visit.operator is not None:
+            self.sessions.forget(visit.operator)
+        to = visit.address() if visit.request.method == "GET" else guard.HOME
+        return web.Response(status=303, headers={"Location": f"/console/login?to={guard.quoted(to)}"})
 
     async def _refuse(self, visit: Visit, error: ThreadmillError) -> web.Response:
         grave = visit.request.method == "POST" or error.status >= 500

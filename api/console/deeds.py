@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import asyncpg
 
+from api.console.sessions import LoginOver
 from shared.db.statements import statements
 from shared.errors import InvalidRequest
 
@@ -46,8 +47,13 @@ def checked(given: str) -> str:
 
 
 async def begin(db: asyncpg.Connection, session: bytes, id_: str) -> bool:
-    """Takes a deed: whether it is to be done now, because nobody took it before."""
-    return await db.fetchrow(SQL["begin"], session, id_) is not None
+    """Takes a deed: whether it is to be done now, because nobody took it before. Raises LoginOver: the door may have
+    looked long before the form came, or where nobody could look.
+    """
+    row = await db.fetchrow(SQL["begin"], session, id_)
+    if row is None:
+        raise LoginOver
+    return bool(row["taken"])
 
 
 async def told_before(lend: Lend, session: bytes, id_: str) -> Told | None:

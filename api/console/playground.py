@@ -107,6 +107,7 @@ class Playground:
         life = min(LIFE, max(visit.who.ends - time.monotonic(), _SHORTEST))  # not beyond the login
         loan = Loan(visit.who.token, visit.who.digest)
         async with self._console.servers.connection() as db:
+            await self._console.sessions.check(db, visit.who)
             account = await accounts.find_account(db, visit.form.get("account", ""))
             made = await tokens.create(db, visit.who.actor, account.id, TokenKind.HUMAN_PAT, NAME, life, loan)
         proof = guard.sign(visit.who.cookie, _lent(made.token.id))
@@ -121,6 +122,7 @@ class Playground:
         if not guard.signed(visit.who.cookie, _lent(token), visit.form.get("proof", "")):
             raise Forbidden("This token was not lent to this session.")
         async with self._console.servers.connection() as db:
+            await self._console.sessions.check(db, visit.who)
             revoked = await tokens.revoke(db, visit.who.actor, TokenId(token))
         return {"id": revoked.id}
 

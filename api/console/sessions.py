@@ -63,6 +63,10 @@ class Operator:
         return Actor(self.shown, Via.CONSOLE, self.token)
 
 
+class LoginOver(Exception):
+    """A login ended, or its token did. Nothing was done."""
+
+
 class Sessions:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
@@ -122,6 +126,15 @@ class Sessions:
             self._known.pop(digest, None)
             return None
         return self._keep(operator.cookie, row, row["left"])
+
+    async def check(self, db: asyncpg.Connection, operator: Operator) -> None:
+        """Looks at this moment, for what is done at once. Raises LoginOver."""
+        if await db.fetchrow(SQL["session"], operator.digest) is None:
+            raise LoginOver
+
+    def forget(self, operator: Operator) -> None:
+        """Who comes again is looked up."""
+        self._known.pop(operator.digest, None)
 
     async def close(self, cookie: str) -> None:
         """Ends a session here at once, and elsewhere within `TRUST` seconds. Raises PostgresAway, Busy."""

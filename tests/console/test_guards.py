@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 import api.console
+from api.console import sessions
 from shared import accounts, agents, audit
 from shared.models import TokenKind
 from tests.console.browsing import Browsing, Seen
@@ -121,6 +122,27 @@ async def test_a_replayed_form_of_another_session_is_refused(staff: Staff, opera
     other = await staff.browsing(staff.admin)
     assert (await other.submit(asked, asked.form(), WISH)).status == 403
     assert await made(staff) == 1
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "update tokens set revoked_at = clock_timestamp() where kind = 'admin'",
+        "update tokens set expires_at = clock_timestamp() where kind = 'admin'",
+        "update console_sessions set expires_at = clock_timestamp()",
+        "delete from console_sessions",
+    ],
+)
+async def test_what_is_confirmed_behind_the_end_of_its_login_is_not_done_although_the_door_let_it_in(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(sessions, "TRUST", 600.0)
+    asked = await operator.open(NEW)
+    await staff.service.pool.execute(end)
+    seen = await operator.submit(asked, asked.form(), WISH)
+    assert (seen.status, seen.location) == (303, "/console/login?to=/console")
+    assert (await made(staff), await audit.page(staff.service.pool, 10)) == (0, [])
+    assert (await operator.open("/console/tokens")).status == 303  # it is not trusted any longer
 
 
 async def test_what_is_typed_wrong_is_asked_again_with_the_reason(staff: Staff, operator: Browsing) -> None:

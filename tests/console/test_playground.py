@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from api.console import guard
+from api.console import guard, sessions
 from shared import accounts, agents, ids
 from shared import stream as logs
 from shared.db.statements import statements
@@ -107,6 +107,20 @@ async def test_what_is_lent_while_its_lender_is_revoked_lets_nobody_in(staff: St
     loan = Loan(admin.token.id, login)
     late = await accounts.create_token(pool, client.account, TokenKind.HUMAN_PAT, life=60, loan=loan)
     assert not await lets_in(staff, late.secret.text)
+
+
+async def test_nothing_is_lent_or_taken_back_behind_the_end_of_the_login_although_the_door_lets_it_in(
+    staff: Staff, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TRUST", 600.0)
+    pool = staff.service.pool
+    for path in ("token", "return"):
+        admin, browsing, told = await lend(staff, client)
+        await pool.execute("update tokens set revoked_at = clock_timestamp() where id = $1", admin.token.id)
+        seen = await post(browsing, path, account=client.account, token=told["id"], proof=told["proof"])
+        assert (seen.status, seen.location) == (303, "/console/login?to=/console")
+        assert await pool.fetchval("select count(*) from tokens where lent_by = $1", admin.token.id) == 1
+        assert await pool.fetchval("select revoked_at is null from tokens where id = $1", told["id"])
 
 
 async def test_a_viewer_is_lent_nothing(staff: Staff, viewer: Browsing, client: Client) -> None:

@@ -40,10 +40,25 @@ where digest in (select digest from console_sessions where expires_at < clock_ti
 select clock_timestamp();
 
 -- name: begin
--- Takes a deed; no row where it was taken before. Arguments: SHA-256 of the cookie, id.
-insert into console_deeds (session, id) values ($1, $2)
-on conflict do nothing
-returning id;
+-- Takes a deed for a login that may act at this moment: whether nobody took it before; no row where the login or its
+-- token is over. Arguments: SHA-256 of the cookie, id.
+with login as materialized (
+    select s.digest
+    from console_sessions s
+    join tokens t on t.id = s.token
+    where s.digest = $1
+      and s.expires_at > clock_timestamp()
+      and t.kind = 'admin'
+      and t.revoked_at is null
+      and (t.expires_at is null or t.expires_at > clock_timestamp())
+    for key share of s
+), taken as (
+    insert into console_deeds (session, id)
+    select digest, $2 from login
+    on conflict do nothing
+    returning id
+)
+select exists (select from taken) as taken from login;
 
 -- name: end
 -- What came of a deed. Arguments: SHA-256 of the cookie, id, in one line, where the console goes on.
