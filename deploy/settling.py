@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
@@ -21,6 +22,7 @@ from shared.inspect import batches, threads
 from shared.inspect import deadletters as letters
 from shared.inspect.actions.dead import Reached, Told
 from shared.inspect.batches import BatchState, BatchView
+from shared.inspect.clock import moment
 from shared.inspect.counts import Count
 from shared.inspect.deadletters import Selection
 
@@ -101,21 +103,23 @@ def _number(chosen: Chosen) -> str:
 
 
 async def _choose(data: Path | None, choice: Choice, deed: Deed) -> Chosen:
+    """What there is now: whatever dies while the question is open is not meant."""
     async with open_session(data) as connection:
+        now = await moment(connection)
         if choice.batches:
-            return await _named(connection, choice.batches, deed)
+            return await _named(connection, choice.batches, deed, now)
         of = None if choice.thread is None else (await threads.own_row(connection, choice.thread)).id
         owner = await account_id(connection, choice.account)
-        selection = Selection(error=choice.error, account=owner, thread=of)
+        selection = Selection(error=choice.error, account=owner, thread=of, parked_before=now)
         return Chosen(selection, await letters.count(connection, selection, holding=deed.holding), None)
 
 
-async def _named(connection: asyncpg.Connection, named: list[str], deed: Deed) -> Chosen:
+async def _named(connection: asyncpg.Connection, named: list[str], deed: Deed, now: datetime) -> Chosen:
     found = [await batches.find_batch(connection, text) for text in named]
     for batch in found:
         if batch.state is not BatchState.PARKED:
             raise Conflict(f"The batch {batch.id} is no dead letter (any more): it is {batch.state}.")
-    selection = Selection(ids=tuple({batch.id: None for batch in found}))
+    selection = Selection(ids=tuple({batch.id: None for batch in found}), parked_before=now)
     meant = {batch.id for batch in found if not (deed.holding and batch.passed_at is not None)}
     return Chosen(selection, Count(len(meant)), found[0] if len(found) == 1 else None)
 

@@ -5,17 +5,17 @@ any page shows.
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-import asyncpg
 import structlog
 from aiohttp import web
 from markupsafe import Markup
 from redis.exceptions import RedisError
 
 from api import edge, replies, sse
-from api.console import deeds, guard, navigation
+from api.console import asking, deeds, guard, navigation
 from api.console.files import Files
 from api.console.flash import Flash
 from api.console.forms import read_form
@@ -28,6 +28,7 @@ from api.console.sessions import LoginOver, Sessions
 from api.console.visit import LIVE, SESSION, Visit
 from api.sse import CONNECTED, Outlet
 from shared.errors import Forbidden, InternalError, InvalidRequest, NotFound, ServiceInactive, ThreadmillError
+from shared.inspect.clock import moment
 from shared.logs import Seldom
 from shared.settings import Settings
 
@@ -97,8 +98,8 @@ class Console:
                 raise
         return dict(await page.without(self._look(visit, None)))
 
-    def _look(self, visit: Visit, db: Any) -> Look:
-        return Look(db, self.servers.redis, self._settings, visit.params, visit.who.may_act)
+    def _look(self, visit: Visit, db: Any, asked: datetime | None = None) -> Look:
+        return Look(db, self.servers.redis, self._settings, visit.params, visit.who.may_act, asked)
 
     def _part(self, page: Page, visit: Visit, values: dict[str, Any]) -> Markup:
         known = {**values, "may_act": visit.who.may_act, "address": visit.address}
@@ -168,11 +169,13 @@ class Console:
 
     async def _question(self, deed: Deed, visit: Visit, wrong: str | None = None) -> web.Response:
         async with self.servers.connection() as db:
-            question = await deed.ask(self._look(visit, db))
+            asked = await moment(db)
+            question = await deed.ask(self._look(visit, db, asked))
         values = {
             "question": question,
             "title": question.title,
             "deed": deeds.mint(),
+            "asked": asking.stamp(visit, asked),
             "wrong": wrong,
             "given": visit.form,
         }
@@ -183,18 +186,19 @@ class Console:
         id_, session = deeds.checked(visit.form.get(deeds.FIELD, "")), visit.who.digest
         if (told := await deeds.told_before(self.servers.connection, session, id_)) is None:
             try:
+                asked = asking.read(visit)
                 async with self.servers.deed() as db:
                     if await deeds.begin(db, session, id_):
-                        return await self._done(deed, visit, db, id_)
+                        return await self._done(deed, visit, self._look(visit, db, asked), id_)
             except InvalidRequest as wrong:
                 return await self._question(deed, visit, wrong.message)
             told = await deeds.told_before(self.servers.connection, session, id_)  # another press came between
         return self._told_before(visit, told or deeds.Told(None, None))
 
-    async def _done(self, deed: Deed, visit: Visit, db: asyncpg.Connection, id_: str) -> web.StreamResponse:
-        session = visit.who.digest
+    async def _done(self, deed: Deed, visit: Visit, look: Look, id_: str) -> web.StreamResponse:
+        session, db = visit.who.digest, look.db
         try:
-            done = await deed.do(self._look(visit, db), visit.form, visit.who.actor)
+            done = await deed.do(look, visit.form, visit.who.actor)
         except ThreadmillError as error:
             await deeds.end(db, session, id_, f"It was refused: {error.message}", guard.HOME)
             raise

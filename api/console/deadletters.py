@@ -203,18 +203,18 @@ def _named(look: Look) -> dict[str, str]:
 
 async def _selection(look: Look, *, everything: bool = False) -> Selection:
     """What the query names: letters by their ids, else all that match. Nothing named is nothing, unless it says `all`:
-    a form without a tick must not mean every one."""
+    a form without a tick must not mean every one. Asked, and done: those that were there when it was asked."""
     ids = tuple(_id(text) for text in look.all("id"))
     named = _named(look)
     if len(ids) > MOST_CHOSEN:
         raise InvalidRequest(f"`id` names {len(ids):,} dead letters: {MOST_CHOSEN} at most.", param="id")
     if ids:
-        return Selection(ids=ids)
+        return Selection(ids=ids, parked_before=look.asked)
     if not everything and look.text("all") != "yes":
         raise InvalidRequest("Choose the dead letters first, or take all that match.", param="id")
     account = (await accounts.find_account(look.db, named["account"])).id if "account" in named else None
     thread = (await own_row(look.db, named["thread"])).id if "thread" in named else None
-    return Selection(error=named.get("error"), account=account, thread=thread)
+    return Selection(error=named.get("error"), account=account, thread=thread, parked_before=look.asked)
 
 
 def _id(text: str) -> BatchId:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -28,6 +29,7 @@ class Look:
     settings: Settings
     params: MultiMapping[str]  # of the path and the query
     may_act: bool
+    asked: datetime | None = None  # Postgres' clock when the operator is asked, and the same when that is done
 
     def __post_init__(self) -> None:
         for name, text in self.params.items():
@@ -86,7 +88,8 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an operator is asked before something is done. `touches`: how many, counted when it is asked."""
+    """What an operator is asked before something is done. `touches`: how many, counted when it is asked; a deed that
+    does all that match leaves what came about after `Look.asked`."""
 
     title: str
     says: Sequence[str]

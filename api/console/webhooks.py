@@ -66,7 +66,7 @@ async def _ask_replay_dead(look: Look) -> Question:
 
 async def _replay_dead(look: Look, _: Form, actor: Actor) -> Done:
     agent = await _agent(look)
-    done = await doing.replay_dead(look.db, actor, agent)
+    done = await doing.replay_dead(look.db, actor, agent, look.asked)
     return Done(f"{done:,} messages are told again.", _place(agent))
 
 

@@ -28,12 +28,15 @@ UNSORTED = "(not sorted yet)"  # parked by a worker of an older version; the nex
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Some dead letters: those that match all that is given. `error` is the kind of an error, as `Group` has it."""
+    """Some dead letters: those that match all that is given. `error` is the kind of an error, as `Group` has it.
+    `parked_before`: of Postgres' clock; who was told how many there are means none that died behind it.
+    """
 
     ids: tuple[BatchId, ...] | None = None
     error: str | None = None
     account: AccountId | None = None
     thread: ThreadId | None = None
+    parked_before: datetime | None = None
 
     def __post_init__(self) -> None:
         given.checked("error", self.error)
@@ -111,7 +114,9 @@ async def _places(db: Database, selection: Selection, limit: int, after: str | N
     parked_at, last = key_of(after, Moment, Number)
     statement, arguments = await _which(db, selection)
     rows = await db.fetch(SQL[statement], parked_at, last, limit, *arguments)
-    return [Place(row["partition"], row["id"], row["parked_at"]) for row in rows]
+    found = [Place(row["partition"], row["id"], row["parked_at"]) for row in rows]
+    end = selection.parked_before  # no part of a statement: each one goes by this time, so the rest is behind it
+    return found if end is None else [place for place in found if place.parked_at < end]
 
 
 async def _which(db: Database, selection: Selection) -> tuple[str, tuple[object, ...]]:

@@ -76,6 +76,33 @@ async def test_what_is_settled_between_the_question_and_the_answer_is_told(staff
     assert "not done twice" in (await operator.open(again.location)).words
 
 
+@pytest.mark.parametrize("way", ["replay", "discard", "skip"])
+async def test_what_dies_while_the_question_stands_open_is_left(staff: Staff, operator: Browsing, way: str) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool)
+    for _ in range(2):
+        await parked(pool, owner, "KeyError('x')")
+    question = await operator.open(f"/console/dead/{way}?error=KeyError&all=yes")
+    assert "touches 2 dead letters" in question.words
+    late = {await parked(pool, owner, "KeyError('x')") for _ in range(3)}
+    answer = await operator.submit(question, question.form(), {"reason": "they are two"})
+    assert "2 dead letters were" in (await operator.open(answer.location)).words
+    untouched = "select id from batches where parked_at is not null and applied_at is null and passed_at is null"
+    assert {row["id"] for row in await pool.fetch(untouched)} == late
+
+
+async def test_when_it_was_asked_is_not_the_browsers_to_say(staff: Staff, operator: Browsing) -> None:
+    pool = staff.service.pool
+    owner = await add_owner(pool)
+    await parked(pool, owner, "KeyError('x')")
+    place = "/console/dead/replay?all=yes"
+    question, other = await operator.open(place), await operator.open(f"{place}&error=KeyError")
+    for change in ({"asked": "2999-01-01T00:00:00+00:00"}, {"asked_proof": ""}, other.form().fields):
+        seen = await operator.submit(question, question.form(), dict(change))
+        assert (seen.status, "of another question" in seen.words) == (400, True), change
+    assert len(await left(pool)) == 1
+
+
 async def test_very_many_are_settled_in_several_goes(
     staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

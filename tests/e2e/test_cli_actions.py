@@ -45,6 +45,20 @@ async def test_a_pause_says_how_much_it_touches_and_no_is_an_answer(
     assert not await pool.fetchval("select bool_or(paused) from partitions")
 
 
+@pytest.mark.slow
+async def test_what_dies_while_the_terminal_asks_is_left(
+    pool: asyncpg.Pool, owner: Owner, environment: dict[str, str]
+) -> None:
+    await add_batch(pool, owner, await add_thread(pool, owner), parked=True)
+    async with at_terminal(environment, "dead", "discard", "--account=acme", "--reason=broken") as terminal:
+        await terminal.until("Discard 1 dead letter?")
+        late = await add_batch(pool, owner, await add_thread(pool, owner), parked=True)
+        terminal.type("y\n")
+        await terminal.until("1 discarded.")
+        assert await terminal.ended() == 0
+    assert await pool.fetchval("select id from batches where applied_at is null") == late
+
+
 async def test_a_thread_is_held_with_a_reason_and_released(
     pool: asyncpg.Pool, owner: Owner, threadmill: Threadmill
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -11,7 +12,9 @@ from shared import audit
 from shared.audit import Actor, Via
 from shared.errors import InvalidRequest, ServiceInactive
 from shared.ids import BatchId
+from shared.inspect import deadletters
 from shared.inspect.actions import dead
+from shared.inspect.clock import moment
 from shared.inspect.deadletters import Selection
 from shared.settings import Settings
 from tests.rows import Owner, Row, add_batch, add_owner, add_thread
@@ -98,6 +101,20 @@ async def test_what_fails_again_meanwhile_is_not_replayed_again(
     async with asyncio.timeout(10):
         assert (await dead.replay(pool, ANNA, ALL)).done == 4
     assert await left(pool) == 4
+
+
+async def test_what_dies_while_somebody_is_asked_is_no_part_of_what_was_chosen(
+    pool: asyncpg.Pool, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead, "PAGE", 2)
+    await add_letters(pool, owner, 4)
+    asked = replace(ALL, parked_before=await moment(pool))
+    late = {batch for _, batch in await add_letters(pool, owner, 3)}
+    assert (await deadletters.count(pool, asked)).value == 4
+    assert (await dead.discard(pool, ANNA, asked, "they are four")).done == 4
+    assert {row["id"] for row in await pool.fetch("select id from batches where applied_at is null")} == late
+    named = Selection(ids=tuple(late), parked_before=asked.parked_before)
+    assert (await dead.replay(pool, BEN, named)).done == 0, "dead again of something else, as far as anybody knows"
 
 
 async def test_what_ends_it_half_way_leaves_a_true_entry(

@@ -1,15 +1,14 @@
 """Settling dead letters, as many as a selection has: page by page, each letter in a transaction of its own.
 
 However many there are, this takes the memory of a page; interrupted, it has done what the audit log says that it
-reached. Letters that somebody else settled meanwhile are passed over and not counted; so are those that died after it
-began, or what fails again at once would be replayed for ever. Those of a partition that something has in hand for long
-are left, and told. Refused here: undoing anything.
+reached. Letters that somebody else settled meanwhile are passed over and not counted; so are those that died after the
+operator was told how many there are, and after it began, or what fails again at once would be replayed for ever.
+Those of a partition that something has in hand for long are left, and told. Refused here: undoing anything.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from shared import audit, deadletters, holds
 from shared.audit import Actor
@@ -19,6 +18,7 @@ from shared.deadletters import Decision, Fate, Letter
 from shared.errors import Conflict, ServiceInactive, ThreadmillError
 from shared.failures import mark_of
 from shared.ids import AccountId
+from shared.inspect.clock import moment
 from shared.inspect.deadletters import Selection, places
 
 SQL = statements("actions")
@@ -118,17 +118,17 @@ async def _settle_one(db: Database, letter: Letter, decision: Decision, reached:
 
 
 async def _pages(db: Database, selection: Selection, *, holding: bool) -> AsyncIterator[Sequence[Letter]]:
-    """The letters, the longest parked first; none that died since this began. Where `holding`, none that was skipped:
-    those stay in the list, and each further go at very many would begin with them."""
-    began: datetime = await db.fetchval(SQL["clock"])
+    """The letters, the longest parked first; none that died since this began, nor behind what the selection says. Where
+    `holding`, none that was skipped: those stay in the list, and each further go at very many would begin with them."""
+    began = await moment(db)
+    selection = replace(selection, parked_before=min(selection.parked_before or began, began))
     after: str | None = None
     while True:
         page = await places(db, selection, PAGE, after)
-        old = [place for place in page.items if place.parked_at < began]
-        columns = [place.partition for place in old], [place.id for place in old]
+        columns = [place.partition for place in page.items], [place.id for place in page.items]
         rows = await db.fetch(SQL["threads_of"], *columns, holding)
         yield [Letter(*row) for row in rows]
-        if page.after is None or len(old) < len(page.items):
+        if page.after is None:
             return
         after = page.after
 
