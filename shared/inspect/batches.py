@@ -59,6 +59,7 @@ class BatchView:
     token: TokenId
     state: BatchState
     reason: str | None  # what paused it
+    paused: tuple[str, ...]  # the same for programs: "partition", "account", or both
     next_step: str
     age: float  # since it was accepted
     events: Any  # as stored, a list of objects (`shared.events.dump`) unless it is broken; None, too, where `left_out`
@@ -151,6 +152,7 @@ def _bounds(place: tuple[Any, ...], partition: int | None) -> tuple[Any, ...]:
 def view_of(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchView:
     """A row of `batches` with `now`, its partition's `paused`, `held` of its thread, and what its account is."""
     state = state_of(row)
+    paused = _paused(row) if state is BatchState.PAUSED else {}
     return BatchView(
         id=row["id"],
         ref=row["ref"],
@@ -160,7 +162,8 @@ def view_of(row: asyncpg.Record, idempotency_key: str | None = None) -> BatchVie
         account_name=row["account_name"],
         token=row["token"],
         state=state,
-        reason=_reason(row) if state is BatchState.PAUSED else None,
+        reason=" and ".join(paused.values()) or None,
+        paused=tuple(paused),
         next_step=NEXT_STEP[state],
         age=(row["now"] - row["accepted_at"]).total_seconds(),
         events=None if row["events"] is None else readable(row["events"]),
@@ -201,8 +204,7 @@ def state_of(row: asyncpg.Record) -> BatchState:
     return BatchState.WAITING if row["next_try_at"] is None else BatchState.RETRYING
 
 
-def _reason(row: asyncpg.Record) -> str:
-    """What an operator paused. Where it is both, both must be resumed."""
-    paused = [f"the partition {row['partition']} is paused"] if row["paused"] else []
-    held = [f"the account {row['account_name']} is paused"] if row["account_held"] else []
-    return " and ".join(paused + held)
+def _paused(row: asyncpg.Record) -> dict[str, str]:
+    """What an operator paused, and in words. Where it is both, both must be resumed."""
+    partition = {"partition": f"the partition {row['partition']} is paused"} if row["paused"] else {}
+    return partition | ({"account": f"the account {row['account_name']} is paused"} if row["account_held"] else {})

@@ -34,7 +34,7 @@ async def thread(pool: asyncpg.Pool, owner: Owner) -> Row:
 
 def row(seen: Seen, header: str) -> list[str]:
     """The cells of the table row that this header stands in, as words."""
-    (found,) = (part for part in seen.text.split("<tr>") if header in part.split("</th>")[0] and "<td" in part)
+    (found,) = (part for part in seen.text.split("<tr") if header in part.split("</th>")[0] and "<td" in part)
     cells = found.split("</tr>")[0].split("<td")[1:]
     return [" ".join(Seen(200, "", f"<td{cell}", {}, {}).words.split()) for cell in cells]
 
@@ -117,6 +117,28 @@ async def test_one_batch_is_shown_whole_and_one_that_is_gone_is_said_to_be(
     found = await operator.open(f"/console/queue/batches/find?batch={batch}")
     assert f"Batch {batch}" in found.words
     assert (await operator.open("/console/queue/batches/4711")).status == 404
+
+
+async def test_a_paused_batch_says_what_paused_it_and_leads_there(
+    pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing
+) -> None:
+    batch = await add_batch(pool, owner, thread)
+    account, partition = f"/console/queue/accounts/{owner.account}", f"/console/queue#partition-{thread.partition}"
+    pages = f"/console/queue/batches/{batch}", "/console/queue/batches"
+    await operator.confirm(f"{account}/pause")
+    for path in pages:
+        seen = await operator.open(path)
+        assert "the account &lt;b&gt;acme&lt;/b&gt; &amp; sons is paused: to the account ." in seen.words
+        assert (f'href="{account}">to the account' in seen.text, partition in seen.text) == (True, False)
+    await operator.confirm(f"/console/queue/partitions/{thread.partition}/pause")
+    for path in pages:
+        seen = await operator.open(path)
+        assert f"the partition {thread.partition} is paused and the account" in seen.words
+        assert f'href="{partition}">to the partition' in seen.text
+    assert f'<tr id="partition-{thread.partition}">' in (await operator.open("/console/queue")).text
+    await operator.confirm(f"{account}/resume")
+    await operator.confirm(f"/console/queue/partitions/{thread.partition}/resume")
+    assert "is paused" not in (await operator.open(pages[0])).words
 
 
 async def test_a_pause_says_how_much_waits_and_is_in_the_audit_log(
