@@ -150,11 +150,11 @@ class Console:
         async def render() -> Markup:
             return self._part(page, visit, await self._read(page, visit))
 
-        async def goes_on() -> bool:
+        async def goes_on() -> bool | None:
             try:
                 return await self.sessions.find(who.cookie) is not None
             except (PostgresAway, Busy):
-                return False
+                return None
 
         try:
             await self.live.follow(key, render, Viewer(outlet, visit.request.query[LIVE], who.digest), goes_on)

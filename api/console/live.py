@@ -32,6 +32,7 @@ SILENCE = 15.0  # seconds after which a comment is sent
 OVER = b"event: over\ndata: session\n\n"
 
 Render = Callable[[], Awaitable[Markup]]
+GoesOn = Callable[[], Awaitable[bool | None]]  # None: nobody can know at this moment
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +40,7 @@ class Viewer:
     outlet: Outlet
     has: str  # digest of the part that its browser shows
     owner: Hashable
+    unsure: bool = False  # nobody knew at the last look whether its session goes on: it is sent nothing
     ousted: bool = False  # somebody who has fewer has its place
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -91,9 +93,7 @@ class Live:
         self.stop()
         await tasks.end([topic.task for topic in self._topics.values() if topic.task is not None])
 
-    async def follow(
-        self, key: Hashable, render: Render, viewer: Viewer, goes_on: Callable[[], Awaitable[bool]]
-    ) -> None:
+    async def follow(self, key: Hashable, render: Render, viewer: Viewer, goes_on: GoesOn) -> None:
         """Sends the part of `key` until its viewer goes, its session is over, or the process ends. Raises
         ConnectionError, TooManyViewers.
         """
@@ -129,13 +129,13 @@ class Live:
         viewer.outlet.cut()
         viewer.wake.set()
 
-    async def _feed(self, topic: Topic, viewer: Viewer, goes_on: Callable[[], Awaitable[bool]]) -> None:
+    async def _feed(self, topic: Topic, viewer: Viewer, goes_on: GoesOn) -> None:
         checked = spoke = time.monotonic()
         while not self._stopped and not viewer.outlet.closed:
             viewer.wake.clear()
             if viewer.ousted:
                 raise TooManyWindows
-            if topic.digest and topic.digest != viewer.has:
+            if topic.digest and topic.digest != viewer.has and not viewer.unsure:
                 viewer.has = topic.digest
                 await viewer.outlet.send(topic.frame)
                 spoke = time.monotonic()
@@ -148,7 +148,9 @@ class Live:
             now = time.monotonic()
             if now - checked >= CHECK:
                 checked = now
-                if not await goes_on():
+                known = await goes_on()
+                viewer.unsure = known is None
+                if known is False:
                     await viewer.outlet.send(OVER)
                     return
             if now - spoke >= SILENCE:

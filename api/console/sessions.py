@@ -1,9 +1,10 @@
 """Who is logged in. A session is 256 random bits in a cookie; Postgres keeps their SHA-256, and which token it was.
 
 Each process asks again after `TRUST` seconds, so that a revoked token ends its sessions everywhere within that. While
-Postgres is away a session that this process knows goes on: it can read nothing there, and change nothing. Who is not
-known waits with other strangers, and takes nothing from those who are. Refused here: clients' tokens, and a cookie that
-was there before the login.
+nobody can look, a session that this process knows goes on for `UNSEEN_TRUST`: it reads nothing of Postgres meanwhile,
+and whatever it changes is looked at once more (`check`, and `deeds.begin`). Who is not known waits with other
+strangers, and takes nothing from those who are. Refused here: clients' tokens, and a cookie that was there before the
+login.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ SQL = statements("console")
 
 LIFE = 12 * 3600.0  # seconds: a shift
 TRUST = 5.0  # seconds; a revoked token is to be out within 30
-_BUSY_TRUST = 20.0  # seconds, while too much is asked to look: with `TRUST` still within those 30
+UNSEEN_TRUST = 25.0  # seconds, while Postgres is away or busy: with a stream's last look still within those 30
 _KNOWN = 1_000  # sessions that a process remembers
 _FORGET = 100  # sessions that are over, removed with each login
 _UNKNOWN = 10_000  # cookies that a process remembers to be nobody's
@@ -116,10 +117,8 @@ class Sessions:
         try:
             async with self._servers.connection() as db:
                 row = await db.fetchrow(SQL["session"], digest)
-        except PostgresAway:
-            return operator
-        except Busy:
-            if time.monotonic() < looked + _BUSY_TRUST:
+        except (PostgresAway, Busy):
+            if time.monotonic() < looked + UNSEEN_TRUST:
                 return operator
             raise
         if row is None:

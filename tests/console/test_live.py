@@ -1,7 +1,7 @@
 """Live parts: rendered once for all who watch, sent when they change, ended in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,7 +24,9 @@ class Stage:
     live: Live = field(default_factory=Live)
     part: str = "first"
     renders: int = 0
+    asked: int = 0  # whether somebody's session goes on
     gone: bool = False
+    known: bool | None = True  # whether its viewers' sessions go on
     url: str = ""
 
     async def render(self) -> Markup:
@@ -48,8 +50,9 @@ class Stage:
             await outlet.send(b"event: full\n\n")
         return response
 
-    async def goes_on(self) -> bool:
-        return True
+    async def goes_on(self) -> bool | None:
+        self.asked += 1
+        return self.known
 
 
 @asynccontextmanager
@@ -103,6 +106,39 @@ async def test_a_part_is_rendered_once_for_all_and_sent_when_it_changed(monkeypa
             return not stage.live.viewers and not stage.live.topics
 
         assert await until(nobody)
+
+
+async def test_a_viewer_of_whom_nobody_knows_is_sent_nothing_until_somebody_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CHECK", 0.05)
+    monkeypatch.setattr(module, "EVERY", 0.05)
+    async with staged() as stage, aiohttp.ClientSession() as session:
+        stream = await session.get(f"{stage.url}/part")
+        assert await event(stream) == ("trouble", [""])
+        assert (await event(stream))[0] == "part"
+
+        async def passed(count: Callable[[], int]) -> None:
+            before = count()
+
+            async def more() -> bool:
+                return count() > before + 1
+
+            await until(more)
+
+        stage.known = None
+        await passed(lambda: stage.asked)
+        stage.part = "secret"
+        await passed(lambda: stage.renders)
+        await passed(lambda: stage.asked)
+        stage.part = "later"
+        await passed(lambda: stage.renders)
+        stage.known = True
+        assert await event(stream) == ("trouble", [""])
+        assert await event(stream) == ("part", ["<p>later</p>", "<p>second line</p>"])
+        stage.known = False
+        assert await event(stream) == ("over", ["session"])
+        stream.close()
 
 
 async def test_viewers_are_bounded_and_end_at_once_when_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,10 @@ async def test_a_postgres_that_hangs_is_told_to_those_who_are_known_and_to_those
                 seen = await in_time(known.open("/console/tokens"))
                 assert (seen.status, "Postgres is away" in seen.words, "Log out" in seen.words) == (503, True, True)
                 assert "Redis answers." in seen.words
+            monkeypatch.setattr(sessions, "UNSEEN_TRUST", 0.0)  # and one that was looked up too long ago
+            seen = await in_time(known.open("/console"))
+            assert (seen.status, "Postgres is away" in seen.words, "Log out" in seen.words) == (503, True, False)
+            monkeypatch.setattr(sessions, "UNSEEN_TRUST", 60.0)
             seen = await in_time(known.submit(asked, asked.form(), {"kind": "viewer"}))
             assert (seen.status, "is not known" in seen.words) == (503, True)
             seen = await in_time(known.submit(page, page.form("/console/theme"), {"theme": "dark"}))
