@@ -14,7 +14,7 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.errors import BacklogFull
-from shared.metrics import BACKLOG, REDIS_ERRORS
+from shared.metrics import BACKLOG, REDIS_ERRORS, forget
 from shared.queue import AWAY, Queue
 
 log = structlog.get_logger()
@@ -49,25 +49,32 @@ class Backlog:
     async def run(self) -> None:
         """Looks until it is cancelled."""
         while True:
-            try:
-                await self.look()
-            except AWAY as error:
-                REDIS_ERRORS.labels("backlog").inc()
-                log.debug("backlog not known", error=repr(error))
-                self.size = 0
-            except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
-                log.debug("backlog's age not known", error=repr(error))
-                await self._line.drop()
+            await self.look()
             await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
-        if not self._partitions:
-            self._partitions = await (await self._line.get()).fetchval(SQL["partitions"])
-        self.size = await self.queue.waiting(self._partitions)
-        BACKLOG.set(self.size)
-        if self.full:
-            row = await (await self._line.get()).fetchrow(SQL["oldest"], ACCOUNTS)
-            self.age = (row["now"] - row["accepted_at"]).total_seconds() if row["accepted_at"] else 0.0
+        """Counts what waits, and over the limit asks for how long. Neither server need be there."""
+        try:
+            if not self._partitions:
+                self._partitions = await (await self._line.get()).fetchval(SQL["partitions"])
+            await self._count()
+            if self.full:
+                row = await (await self._line.get()).fetchrow(SQL["oldest"], ACCOUNTS)
+                self.age = (row["now"] - row["accepted_at"]).total_seconds() if row["accepted_at"] else 0.0
+        except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:
+            log.debug("backlog's age not known", error=repr(error))
+            await self._line.drop()
+
+    async def _count(self) -> None:
+        try:
+            self.size = await self.queue.waiting(self._partitions)
+        except AWAY as error:
+            REDIS_ERRORS.labels("backlog").inc()
+            log.debug("backlog not known", error=repr(error))
+            self.size = 0
+            forget([BACKLOG])
+        else:
+            BACKLOG.set(self.size)
 
     async def close(self) -> None:
         await self._line.close()

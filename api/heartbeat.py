@@ -17,7 +17,7 @@ from shared import __version__
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import Ulid
-from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, WORKERS
+from shared.metrics import OF_POSTGRES, OLDEST_AGE, POSTGRES_ERRORS, WORKERS, forget
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import end, stop_process
@@ -65,6 +65,7 @@ class Heartbeat:
             except (*AWAY, asyncpg.PostgresError) as error:
                 POSTGRES_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat", error=repr(error))
+                forget(OF_POSTGRES)
                 await self._line.drop()
             await asyncio.sleep(INTERVAL * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 

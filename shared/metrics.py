@@ -153,6 +153,20 @@ STREAM_LAG = Tally(
 DROPPED_STREAMS = Counter("threadmill_dropped_streams", "Streams cut off because their client did not read")
 DROPPED_ANSWERS = Counter("threadmill_dropped_answers", "Large answers given up because their client did not take them")
 
+# What a server is asked for is not known before its first answer, nor once it is away: a last value that stays
+# would be scaled on. `max` passes over it, and no comparison with it holds.
+UNKNOWN = float("nan")
+OF_POSTGRES = (WORKERS, OLDEST_AGE, READY_RUNS, READY_AGE)
+
+
+def forget(gauges: Iterable[Gauge]) -> None:
+    """What these told is not known (any more)."""
+    for gauge in gauges:
+        gauge.set(UNKNOWN)
+
+
+forget((*OF_POSTGRES, BACKLOG))
+
 # Series that can be known are there from the start: a first increment that also makes the series is lost to `rate()`.
 for _counter, _label, _values in (
     (APPLIED, "via", ("arq", "sweep")),

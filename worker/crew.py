@@ -21,7 +21,16 @@ from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
 from shared.keys import Keys
-from shared.metrics import OLDEST_AGE, POSTGRES_ERRORS, READY_AGE, READY_RUNS, REDIS_ERRORS, WORKERS
+from shared.metrics import (
+    OF_POSTGRES,
+    OLDEST_AGE,
+    POSTGRES_ERRORS,
+    READY_AGE,
+    READY_RUNS,
+    REDIS_ERRORS,
+    WORKERS,
+    forget,
+)
 from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import Queue, open_redis
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
@@ -173,6 +182,7 @@ class Crew:
             except (*AWAY, asyncpg.PostgresError) as error:
                 POSTGRES_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat", error=repr(error))
+                forget(OF_POSTGRES)
                 await self._line.drop()
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("heartbeat").inc()

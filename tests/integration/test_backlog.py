@@ -1,14 +1,20 @@
 """The limit on what waits: over it batches are refused, and what was accepted before is still answered."""
 
 import asyncio
+import math
 
 import pytest
 
+from api.backlog import Backlog
 from api.submission import Applied, Idempotency, InFlight, Pending
 from shared.errors import ServiceInactive
 from shared.ids import ThreadId
+from shared.keys import Keys
+from shared.queue import Queue, open_redis
 from shared.settings import Settings
+from tests.integration.test_metrics import figure
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
+from tests.proxy import wire_to
 
 KEY = Idempotency("once", "POST", b"d" * 32)
 
@@ -44,3 +50,21 @@ async def test_over_the_limit_batches_are_refused_with_the_age_of_the_oldest(set
         again = await inbox.submit(keyed._replace(ref=caller.submission(thread, []).ref), 0)
         assert isinstance(again, Applied)
         assert again.replayed
+
+
+async def test_a_backlog_is_not_known_while_redis_is_away_and_nothing_is_refused_for_it(settings: Settings) -> None:
+    async with running_inbox(settings) as inbox, wire_to(settings.redis_url) as wire:
+        caller = await new_caller(inbox)
+        await caller.create(wait=0)
+        queue = Queue(open_redis(wire.url, 0.2), Keys(settings.redis_prefix))
+        backlog = Backlog(queue, settings.database_url, 0)
+        async with asyncio.timeout(10):
+            while not backlog.full:
+                await backlog.look()
+        assert figure("threadmill_backlog_batches") == 1
+        wire.fall_silent(for_good=True)
+        await backlog.look()
+        assert not backlog.full
+        assert math.isnan(figure("threadmill_backlog_batches"))
+        await backlog.close()
+        await queue.close()

@@ -1,5 +1,7 @@
 """What apis and workers say of themselves in Postgres, while they live and when they go."""
 
+import asyncio
+import math
 import os
 from datetime import UTC, datetime, timedelta
 
@@ -10,9 +12,12 @@ from prometheus_client import REGISTRY
 from api.heartbeat import ACCOUNTS, Heartbeat
 from shared import __version__, ids
 from shared.db.connect import BY_INDEX, connect
+from shared.metrics import WORKERS
 from shared.settings import Settings
+from shared.tasks import end
 from shared.vitals import Clock
 from tests.prepared import execute, prepare
+from tests.proxy import wire_to
 from tests.rows import add_batch, add_owner, add_thread, fill
 from tests.service import message, running_service
 from tests.watch import until
@@ -65,6 +70,34 @@ async def test_a_worker_counts_all_that_live_though_some_of_them_are_quiet(setti
     finally:
         for crew in (quiet, working):
             await crew.stop(1)
+
+
+async def test_what_postgres_was_asked_for_is_not_known_while_it_is_away(settings: Settings) -> None:
+    async with wire_to(settings.database_url) as wire:
+        through = settings.model_copy(update={"database_url": wire.url})
+        heartbeat, crew = Heartbeat(through, ids.mint(), lambda: 0), Crew(through)
+        heartbeat.listen(1)
+        await heartbeat.beat_once()
+        await crew.beat_once()
+        assert {REGISTRY.get_sample_value(name) for name in MEASURED} == {0, 1}
+        wire.cut()
+    for loop in (heartbeat.run, crew.beat):  # nobody listens there any more
+        WORKERS.set(1)
+        task = asyncio.create_task(loop())
+        await until(unknown)
+        await end([task])
+    await heartbeat.close()
+    await crew.stop(1)
+
+
+async def unknown() -> bool:
+    return all(math.isnan(REGISTRY.get_sample_value(name) or 0) for name in MEASURED)
+
+
+MEASURED = (
+    *("threadmill_workers", "threadmill_oldest_batch_seconds", "threadmill_ready_runs"),
+    "threadmill_ready_runs_oldest_seconds",
+)
 
 
 def test_a_clock_is_measured_from_the_middle_of_a_round_trip_and_never_of_a_long_one() -> None:

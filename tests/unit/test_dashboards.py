@@ -90,6 +90,15 @@ def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return not (beside or below)
 
 
+def test_a_figure_that_is_not_known_is_shown_as_such_and_not_as_it_was_last() -> None:
+    gauges = [gauge._name for gauge in (*metrics.OF_POSTGRES, metrics.BACKLOG)]
+    for panel in PANELS:
+        if panel["type"] == "stat" and any(gauge in panel["targets"][0]["expr"] for gauge in gauges):
+            assert panel["options"]["reduceOptions"]["calcs"] == ["last"]
+            (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+            assert mapping["options"] == {"match": "null+nan", "result": {"text": "not known"}}
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_an_alert_says_what_it_means_and_where_its_runbook_is(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
@@ -168,8 +177,32 @@ def _case(name: str, changed: dict[str, str], firing: list[str]) -> dict[str, An
     }
 
 
+# The gauges that are read from a server, while it is away; and what KEDA is told then.
+UNKNOWN = {
+    name: f"{values.split('x')[0]} {' '.join(['NaN'] * 69)}"
+    for name, values in WELL.items()
+    if name in {"threadmill_workers", *(f"threadmill_{of}" for of in ("oldest_batch_seconds", "backlog_batches"))}
+    or name.startswith("threadmill_ready_runs")
+}
+EXECUTING = {
+    "threadmill_executing_runs": "7x70",
+    "threadmill_ready_runs": UNKNOWN["threadmill_ready_runs_oldest_seconds"],
+}
+
+
+def _unknown() -> dict[str, Any]:
+    documents = yaml.safe_load_all((ROOT / "deploy" / "k8s" / "keda.yaml").read_text(encoding="utf-8"))
+    triggers = [trigger for document in documents for trigger in document["spec"].get("triggers", ())]
+    queries = [trigger["metadata"]["query"] for trigger in triggers if trigger["type"] == "prometheus"]
+    case = _case("nobody knows", UNKNOWN | EXECUTING, [])
+    for query, told in zip(queries, ([], [{"labels": "{}", "value": 7}]), strict=True):
+        case["promql_expr_test"].append({"expr": query, "eval_time": "70m", "exp_samples": told})
+    return case
+
+
 def _cases() -> Iterator[dict[str, Any]]:
     yield _case("all is well", {}, [])
+    yield _unknown()
     for name, changed in ILL.items():
         yield _case(name, changed, [name])
 
