@@ -141,6 +141,7 @@ def console_routes(console: Console, login: Login, doings: Doings, output: Outpu
             web.post("/console/playground/return", console.door(playground.take_back)),
             web.get("/console/queue", console.page(queue.QUEUE)),
             web.get("/console/queue/accounts", console.page(queue.ACCOUNTS)),
+            web.get("/console/queue/accounts/find", console.page(queue.ACCOUNT)),
             web.get("/console/queue/accounts/{account}", console.page(queue.ACCOUNT)),
             web.get("/console/queue/batches", console.page(queue.BATCHES)),
             web.get("/console/queue/batches/find", console.page(queue.BATCH)),

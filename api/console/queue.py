@@ -3,7 +3,7 @@
 import asyncio
 
 from api.console.pages import Look, Page, Values
-from shared import ids
+from shared import accounts, ids
 from shared.db.statements import statements
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import AccountId
@@ -54,7 +54,7 @@ async def _refused(look: Look) -> list[Limited]:
 
 
 async def load_account(look: Look) -> Values:
-    account = account_of(look)
+    account = (await accounts.find_account(look.db, look.text("account"))).id
     keys, defaults = Keys(look.settings.redis_prefix), look.settings
     try:
         async with asyncio.timeout(_PATIENCE):

@@ -1,12 +1,13 @@
 """The queue's pages and the workers': what they say, what they ask before it is done, what the audit log has of it."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import ids
+from shared import agents, ids
 from shared.db.connect import connect
 from shared.keys import Keys
 from shared.settings import Settings
@@ -117,6 +118,36 @@ async def test_one_batch_is_shown_whole_and_one_that_is_gone_is_said_to_be(
     found = await operator.open(f"/console/queue/batches/find?batch={batch}")
     assert f"Batch {batch}" in found.words
     assert (await operator.open("/console/queue/batches/4711")).status == 404
+
+
+async def test_an_account_without_work_is_reached_by_its_name_and_from_what_is_its_own(
+    pool: asyncpg.Pool, owner: Owner, operator: Browsing
+) -> None:
+    agent = await agents.create_agent(pool, owner.account, "weather", "python", config={"function": "a:b"})
+    thread = await add_thread(pool, owner, agent=agent.id)
+    letter = await add_batch(pool, owner, thread, parked=True)
+    run = ids.mint()
+    await pool.execute(
+        "insert into runs (partition, thread, id, seq, status, trigger, created_at, updated_at)"
+        " values ($1, $2, $3, 1, 'queued', 'user_prompt', now(), now())",
+        *(thread.partition, thread.id, run),
+    )
+    link = f'href="/console/queue/accounts/{owner.account}">&lt;b&gt;acme'
+    for path in (
+        f"/console/threads/{thread.id}",
+        f"/console/runs/{thread.id}/{run}",
+        f"/console/dead/{letter}",
+        f"/console/agents/{agent.id}",
+    ):
+        assert link in (await operator.open(path)).text, path
+    listed = await operator.open("/console/queue/accounts")
+    assert ("No account has anything waiting" in listed.words, "Account (name or id)" in listed.words) == (True, True)
+    for wanted in (NAME, str(owner.account)):
+        found = await operator.open(f"/console/queue/accounts/find?{urlencode({'account': wanted})}")
+        assert (found.status, f'href="/console/queue/accounts/{owner.account}/pause"' in found.text) == (200, True)
+    for wanted in ("globex", "", str(ids.mint())):
+        missed = await operator.open(f"/console/queue/accounts/find?account={wanted}")
+        assert (missed.status, "There is no account" in missed.words) == (404, True), wanted
 
 
 async def test_a_paused_batch_says_what_paused_it_and_leads_there(
