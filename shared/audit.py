@@ -24,7 +24,6 @@ log = structlog.get_logger()
 SQL = statements("audit")
 
 DONE = "done"
-NEWEST = (1 << 63) - 1  # beyond every id
 _RESULT_LIMIT = 500  # characters of an error
 _TARGET_LIMIT = 500  # characters: what is named is looked for by an index, whose entries have 2,704 bytes at most
 
@@ -115,17 +114,3 @@ async def reached(db: Database, one: Entry, more: int) -> None:
     of a process that dies in the middle. `one.touched` stays as it is.
     """
     await db.execute(SQL["reached"], one.id, more)
-
-
-async def page(
-    db: Database,
-    limit: int,
-    *,
-    below: int = NEWEST,
-    action: str | None = None,
-    target: str | None = None,
-    actor: str | None = None,
-) -> list[Record]:
-    """The newest entries with ids below `below`, the newest first."""
-    rows = await db.fetch(SQL["page"], below, action, target, actor, limit)
-    return [Record(**{**row, "via": Via(row["via"])}) for row in rows]

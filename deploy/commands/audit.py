@@ -8,10 +8,11 @@ import typer
 
 from deploy import context, tables
 from deploy.session import AfterOption, LimitOption, document, open_session
-from shared import audit, words
+from shared import words
 from shared.audit import Record
+from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
-from shared.inspect.page import Number, Page, cut, key_of
+from shared.inspect.page import Page
 
 app = typer.Typer(no_args_is_help=True, help="The audit log: who did what, to which thing, when, why, what came of it.")
 
@@ -26,8 +27,11 @@ def list_(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """List entries, the newest first. One without a result is under way, or its process died with it."""
-    found = asyncio.run(_list(data, limit, after, action, target, actor))
+    """List entries, the newest first. One without a result is under way, or its process died with it.
+
+    Of several things asked for at once a page may be short, or empty, and have a next one: 2,000 entries are looked at.
+    """
+    found = asyncio.run(_list(data, limit, after, Wanted(target, actor, action)))
     if as_json:
         context.print_json({"entries": document(found.items), "after": found.after})
         return
@@ -41,18 +45,6 @@ def list_(
     tables.show_more(found.after)
 
 
-async def _list(
-    data: Path | None, limit: int, after: str | None, action: str | None, target: str | None, actor: str | None
-) -> Page[Record]:
-    (below,) = key_of(after, Number)
-    Wanted(target, actor, action)  # raises InvalidRequest
+async def _list(data: Path | None, limit: int, after: str | None, wanted: Wanted) -> Page[Record]:
     async with open_session(data) as connection:
-        rows = await audit.page(
-            connection,
-            limit + 1,
-            below=audit.NEWEST if below is None else below,
-            action=action,
-            target=target,
-            actor=actor,
-        )
-    return cut(rows, limit, lambda entry: (entry.id,))
+        return await auditlog.page(connection, limit, wanted, after)

@@ -6,7 +6,7 @@ the page may be short and still have another one behind it. Refused here: writin
 
 from dataclasses import dataclass
 
-from shared.audit import NEWEST, Record, Via
+from shared.audit import Record, Via
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.inspect import given
@@ -14,6 +14,7 @@ from shared.inspect.page import Page, cursor, key_of
 
 SQL = statements("auditlog")
 
+NEWEST = (1 << 63) - 1  # beyond every id
 LOOKED = 2_000  # entries looked at for one page
 
 

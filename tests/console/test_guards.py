@@ -10,7 +10,9 @@ from yarl import URL
 
 import api.console
 from api.console import sessions
-from shared import accounts, agents, audit
+from shared import accounts, agents
+from shared.inspect import auditlog
+from shared.inspect.auditlog import Wanted
 from shared.models import TokenKind
 from tests.console.browsing import Browsing, Seen
 from tests.console.staff import Staff
@@ -97,7 +99,7 @@ async def test_a_viewer_sees_and_does_nothing(staff: Staff, viewer: Browsing) ->
     seen = await viewer.call("POST", NEW, fields)
     assert (seen.status, "may look and not act" in seen.words) == (403, True)
     assert await made(staff) == 0
-    assert await audit.page(staff.service.pool, 10) == []
+    assert (await auditlog.page(staff.service.pool, 10, Wanted())).items == []
     assert await staff.service.pool.fetchval("select count(*) from console_deeds") == 0
 
 
@@ -113,7 +115,7 @@ async def test_what_is_confirmed_twice_is_done_once_and_told_again(staff: Staff,
     assert "is not done twice. The token" in page.words
     assert "is not done twice" not in (await operator.open(told.location)).words  # it is said once
     assert await made(staff) == 1
-    assert [entry.touched for entry in await audit.page(staff.service.pool, 10)] == [1]
+    assert [entry.touched for entry in (await auditlog.page(staff.service.pool, 10, Wanted())).items] == [1]
 
 
 async def test_a_replayed_form_of_another_session_is_refused(staff: Staff, operator: Browsing) -> None:
@@ -141,7 +143,7 @@ async def test_what_is_confirmed_behind_the_end_of_its_login_is_not_done_althoug
     await staff.service.pool.execute(end)
     seen = await operator.submit(asked, asked.form(), WISH)
     assert (seen.status, seen.location) == (303, "/console/login?to=/console")
-    assert (await made(staff), await audit.page(staff.service.pool, 10)) == (0, [])
+    assert (await made(staff), (await auditlog.page(staff.service.pool, 10, Wanted())).items) == (0, [])
     assert (await operator.open("/console/tokens")).status == 303  # it is not trusted any longer
 
 

@@ -4,8 +4,10 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import audit, ids
+from shared import ids
 from shared.ids import BatchId
+from shared.inspect import auditlog
+from shared.inspect.auditlog import Wanted
 from shared.keys import Keys
 from shared.queue import Queue, Waiting
 from tests.e2e.command_line import Threadmill
@@ -148,7 +150,7 @@ async def test_all_dead_letters_that_match_are_settled_at_once_but_not_unasked(
     assert (await threadmill("dead", "replay", batches[0])).code == 2, "it would be applied late"
     done = (await threadmill("dead", "replay", "--account", "acme", "--yes", "--json")).document
     assert done == {"done": "replayed", "reached": 3, "left": 0}
-    actions = [(entry.action, entry.touched) for entry in await audit.page(pool, 10)]
+    actions = [(entry.action, entry.touched) for entry in (await auditlog.page(pool, 10, Wanted())).items]
     assert actions == [("dead.replay", 3), ("dead.skip", 1)]
 
 

@@ -123,3 +123,13 @@ async def test_the_audit_log_says_who_did_what_page_by_page(pool: asyncpg.Pool, 
     assert len(only) == 2
     assert "agent.publish" in (await threadmill("audit", "list")).out
     assert (await threadmill("audit", "list", "--after", "nonsense")).code == 2
+    actor = only[0]["actor"]
+    await pool.execute(
+        "insert into audit (actor, via, action, target) select $1, 'cli', 'many', 'it' from generate_series(1, 2000)",
+        actor,
+    )
+    rare = ("audit", "list", "--actor", actor, "--action", "account.create", "--json")
+    looked = (await threadmill(*rare)).document
+    assert (looked["entries"], looked["after"] is None) == ([], False), "a page looks at a bounded number of entries"
+    (there,) = (await threadmill(*rare, "--after", looked["after"])).document["entries"]
+    assert there["action"] == "account.create"

@@ -6,7 +6,9 @@ import pytest
 
 import api.operator
 from api.operator import OPERATOR
-from shared import audit, ids
+from shared import ids
+from shared.inspect import auditlog
+from shared.inspect.auditlog import Wanted
 from shared.settings import Settings
 from tests.e2e.command_line import Ended, Threadmill
 from tests.pipeline import PARTITIONS
@@ -86,7 +88,7 @@ async def test_a_permission_is_decided_once_and_the_log_says_by_whom(
     assert await service.pool.fetchval("select note from permission_requests where state = 'rejected'") == "not today"
     refused(await threadmill("run", "decide", request, "--allow"), "no open permission request")
     refused(await threadmill("run", "decide", request, "--allow", "--thread", thread), "permission_already_decided")
-    entries = await audit.page(service.pool, 10)
+    entries = (await auditlog.page(service.pool, 10, Wanted())).items
     assert [(e.action, e.target, e.touched) for e in entries if e.action.startswith("permission")] == [
         ("permission.allow", f"permission {request}", 0),
         ("permission.reject", f"permission {request}", 1),

@@ -6,14 +6,16 @@ import asyncpg
 import pytest
 
 from api.submission import Held, Passes
-from shared import accounts, agents, audit, ids, webhooks
+from shared import accounts, agents, ids, webhooks
 from shared.audit import Actor, Record, Via
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.events import ThreadDeleted
 from shared.ids import AccountId, AgentId, ThreadId, TokenId
+from shared.inspect import auditlog
 from shared.inspect.actions import agents as publishing
 from shared.inspect.actions import queue, threads, tokens, workers
 from shared.inspect.actions import webhooks as hooks
+from shared.inspect.auditlog import Wanted
 from shared.inspect.threads import find_thread
 from shared.models import TokenKind
 from tests.driver import Driver
@@ -25,7 +27,7 @@ ANNA = Actor("anna@host", Via.CLI)
 
 async def logged(pool: asyncpg.Pool) -> Record:
     """The newest entry of the audit log."""
-    (newest,) = await audit.page(pool, 1)
+    (newest,) = (await auditlog.page(pool, 1, Wanted())).items
     return newest
 
 
@@ -138,7 +140,7 @@ async def test_a_token_is_made_with_its_life_and_revoked_and_its_secret_is_not_i
     assert revoked.revoked_at is not None
     with pytest.raises(NotFound):
         await tokens.revoke(pool, ANNA, TokenId(ids.mint()))
-    log = "".join(map(str, await audit.page(pool, 100)))
+    log = "".join(map(str, (await auditlog.page(pool, 100, Wanted())).items))
     assert made.secret.text not in log
 
 
@@ -210,4 +212,4 @@ async def test_of_operators_who_hold_one_thread_at_once_one_does(pool: asyncpg.P
     thread = await add_thread(pool, await add_owner(pool))
     done = await asyncio.gather(*(threads.hold(pool, ANNA, thread.id, "once") for _ in range(4)))
     assert sorted(done) == [0, 0, 0, 1]
-    assert [record.touched for record in await audit.page(pool, 10)].count(1) == 1
+    assert [record.touched for record in (await auditlog.page(pool, 10, Wanted())).items].count(1) == 1

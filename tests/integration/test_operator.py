@@ -7,11 +7,12 @@ import pytest
 from api import operator
 from api.operator import Came, Decision, Done, Operator
 from api.postgres import Postgres
-from shared import audit
 from shared.audit import Actor, Via
 from shared.errors import Conflict
 from shared.events import UserInterrupt
 from shared.ids import RunId, ThreadId
+from shared.inspect import auditlog
+from shared.inspect.auditlog import Wanted
 from tests.driver import Driver
 from tests.pipeline import message
 
@@ -32,7 +33,7 @@ async def finished(driver: Driver) -> tuple[ThreadId, RunId]:
 
 
 async def logged(driver: Driver) -> list[tuple[int | None, str | None]]:
-    return [(entry.touched, entry.result) for entry in reversed(await audit.page(driver.pool, 20))]
+    return [(entry.touched, entry.result) for entry in reversed((await auditlog.page(driver.pool, 20, Wanted())).items)]
 
 
 async def refused(driver: Driver, again: str) -> bool:

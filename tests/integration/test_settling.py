@@ -8,12 +8,12 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from shared import audit
 from shared.audit import Actor, Via
 from shared.errors import InvalidRequest, ServiceInactive
 from shared.ids import BatchId
-from shared.inspect import deadletters
+from shared.inspect import auditlog, deadletters
 from shared.inspect.actions import dead
+from shared.inspect.auditlog import Wanted
 from shared.inspect.clock import moment
 from shared.inspect.deadletters import Selection
 from shared.settings import Settings
@@ -41,7 +41,7 @@ async def left(pool: asyncpg.Pool) -> int:
 
 
 async def touched(pool: asyncpg.Pool) -> list[tuple[int | None, str | None]]:
-    return [(entry.touched, entry.result) for entry in await audit.page(pool, 10)]
+    return [(entry.touched, entry.result) for entry in (await auditlog.page(pool, 10, Wanted())).items]
 
 
 async def test_a_selection_is_settled_page_by_page_and_its_threads_go_on(
@@ -55,7 +55,7 @@ async def test_a_selection_is_settled_page_by_page_and_its_threads_go_on(
     assert (await dead.replay(pool, ANNA, Selection(account=owner.account), told.append)).done == 5
     assert told == [2, 4, 5]
     assert (await left(pool), await pool.fetchval("select count(*) from threads where held")) == (1, 1)
-    (entry,) = await audit.page(pool, 10)
+    (entry,) = (await auditlog.page(pool, 10, Wanted())).items
     assert (entry.action, entry.target) == ("dead.replay", f"dead letters: account {owner.account}")
     assert (entry.account, entry.touched, entry.result) == (owner.account, 5, "done")
 
@@ -69,7 +69,7 @@ async def test_one_letter_is_logged_with_its_account_and_the_reason_of_a_discard
     assert (await dead.skip(pool, ANNA, Selection(ids=(batch,)))).done == 1
     assert (await dead.skip(pool, ANNA, Selection(ids=(batch,)))).done == 0, "its thread goes on already"
     assert (await dead.discard(pool, ANNA, Selection(ids=(batch,)), " broken client ")).done == 1
-    entries = await audit.page(pool, 10)
+    entries = (await auditlog.page(pool, 10, Wanted())).items
     assert [(e.action, e.target, e.account, e.touched, e.reason) for e in entries] == [
         ("dead.discard", f"batch {batch}", owner.account, 1, "broken client"),
         ("dead.skip", f"batch {batch}", owner.account, 0, None),
@@ -136,7 +136,7 @@ async def test_what_ends_it_half_way_leaves_a_true_entry(
     await until(lambda: _fewer(pool, 4))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    newest = (await audit.page(pool, 1))[0]
+    newest = (await auditlog.page(pool, 1, Wanted())).items[0]
     assert newest.touched == 4 - await left(pool)
 
 
