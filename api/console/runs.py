@@ -70,7 +70,7 @@ async def _output(look: Look, thread: Thread, run: Run) -> dict[str, Any]:
     return {
         "output": text,
         "follow": follow,
-        "cut": len(said) > 0 and any(one.size > len(one.text or "") for one in said),
+        "cut": await timeline.said_more(look.db, thread.partition, thread.id, run, said),
     }
 
 

@@ -158,6 +158,15 @@ async def said(db: Database, partition: int, thread: ThreadId, run: Run) -> list
     return folded(rows, SAID, end=True)[::-1]
 
 
+async def said_more(db: Database, partition: int, thread: ThreadId, run: Run, entries: Sequence[Logged]) -> bool:
+    """Whether these, the oldest first, are only the end of what a run logged."""
+    if not entries:
+        return False
+    first = ids.earliest(run.created_at - timedelta(seconds=1))
+    older: bool = await db.fetchval(SQL["said_before"], partition, thread, run.id, first, entries[0].id, EVENTS)
+    return older or any(one.size > len(one.text or "") for one in entries)
+
+
 async def rung(redis: Redis, keys: Keys, entries: Sequence[Entry]) -> dict[BatchId, bool] | None:
     """Which of the waiting batches stand in Redis' waiting sets; None where Redis is away."""
     batches = [entry.step.batch for entry in entries if isinstance(entry.step, Sent)]

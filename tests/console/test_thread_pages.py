@@ -120,6 +120,34 @@ async def test_a_runs_output_is_told_live_to_who_is_logged_in(stage: Stage) -> N
     assert (await operator.open("/console/runs/x/y/output")).text == stranger.text
 
 
+async def test_a_run_page_says_that_the_beginning_of_its_output_is_left_out(staff: Staff, operator: Browsing) -> None:
+    pool = staff.service.pool
+    thread = await add_thread(pool, await add_owner(pool))
+    run = ids.mint()
+    await pool.execute(
+        "insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at)"
+        " values ($1, $2, $3, 1, 'running', 'user_prompt', now(), now(), now())",
+        *(thread.partition, thread.id, run),
+    )
+
+    async def log(of: str, type_: str, count: int) -> None:
+        rows = [(thread.partition, thread.id, ids.mint(), of, type_, f"w{n} ", run) for n in range(count)]
+        await pool.executemany(
+            "insert into thread_events (partition, thread, id, run, type, content, message, occurred_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, now())",
+            rows,
+        )
+
+    await log(ids.mint(), "agent.message.delta", 700)  # of the run before it
+    await log(run, "user.message", 1)
+    await log(run, "agent.message.delta", 1_000)
+    whole = await operator.open(f"/console/runs/{thread.id}/{run}")
+    assert ("w0 w1 " in whole.words, "left out" in whole.words) == (True, False)
+    await log(run, "agent.message.delta", 1)
+    cut = await operator.open(f"/console/runs/{thread.id}/{run}")
+    assert ("w0 w1 " in cut.words, "Its beginning is left out" in cut.words) == (False, True)
+
+
 async def test_what_no_list_has_is_refused(operator: Browsing) -> None:
     for query in ("list=nothing", "status=completed", "status=x", "list=thread&thread=x", "list=stuck&after=x"):
         assert (await operator.open(f"/console/runs?{query}")).status in {400, 404}, query

@@ -82,3 +82,14 @@ from (select * from thread_events
       limit $6) e
 where run = $3
 order by id desc;
+
+-- name: said_before
+-- Whether a run logged more than what it was sent, among the last $6 events before one of them. Arguments: partition, thread,
+-- run, first id, the id, how many to look at.
+select exists (
+    select
+    from (select run, type from thread_events
+          where partition = $1 and thread = $2 and id >= $4 and id < $5
+          order by partition desc, thread desc, id desc
+          limit $6) e
+    where run = $3 and type <> 'user.message');
