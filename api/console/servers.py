@@ -1,14 +1,16 @@
 """The console's own way to Postgres and Redis: few connections, every wait bounded, and what is away is said.
 
 They are not the api's: however much an operator reads, no client waits for a connection because of it. They are not
-strangers' either: who is not known yet waits in a line of its own, for one of them. That ours are all taken is never
-told as a Postgres that is away.
+strangers' either: who is not known yet waits in a line of its own, for one of them. What was confirmed has its own,
+whose statements may take longer. That ours are all taken, or wait for what others hold, is never told as a Postgres
+that is away.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import structlog
@@ -24,14 +26,18 @@ from shared.settings import Settings
 
 LOOKS = 1  # connections that read for those who watch
 DEEDS = 2  # that do what was confirmed, which may take long
-CONNECTIONS = LOOKS + DEEDS + 1  # one is always left for those who ask
+CONNECTIONS = LOOKS + 2  # that read: one is always left for those who ask, and one for strangers
 PATIENCE = 2.0  # seconds for a connection, and again for all that a page reads
 DEED_PATIENCE = 30.0  # seconds for what an operator confirmed: it may reach many rows
+DEED_LIMIT_MS = 30_000  # of one statement of it, which Postgres ends where nobody is left to do so
 STRANGERS_PATIENCE = 0.5  # seconds in the line of those who are not known yet: some hundred looks
 _REDIS_PATIENCE = 0.5  # seconds of one command
 _CANCEL_TIMEOUT = 0.5  # seconds for Postgres to end a statement that was given up; then its connection goes too
 _PROBE_TIMEOUT = 0.5  # seconds to tell a server that is slow from one that is away
 _REMEMBERED = 1.0  # seconds for which nobody asks again whether a server is away
+
+# Postgres ended a statement, or a wait of it, by a bound of ours: it is not away, it has other things to do.
+_STOPPED = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 
 log = structlog.get_logger()
 
@@ -53,8 +59,9 @@ class TookLong(ServiceInactive):
 
 
 class Servers:
-    def __init__(self, pool: asyncpg.Pool, redis: Redis) -> None:
+    def __init__(self, pool: asyncpg.Pool, deeds: asyncpg.Pool, redis: Redis) -> None:
         self._pool = pool
+        self._deeds = deeds
         self.redis = redis
         self._postgres_away_until = 0.0
         self._postgres_seen_at = float("-inf")
@@ -68,6 +75,7 @@ class Servers:
     async def close(self) -> None:
         await self.redis.aclose()
         self._pool.terminate()
+        self._deeds.terminate()
 
     @property
     def postgres_away(self) -> bool:
@@ -77,7 +85,7 @@ class Servers:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for what is read, for at most `PATIENCE`. Raises PostgresAway, Slow, Busy."""
-        async with self._lent(PATIENCE) as db:
+        async with self._lent(self._free, self._pool, PATIENCE) as db:
             yield db
 
     @asynccontextmanager
@@ -85,30 +93,41 @@ class Servers:
         """The one connection that those share who are not known yet. Raises PostgresAway, Busy."""
         if self.postgres_away:
             raise PostgresAway
-        async with _turn(self._strangers, STRANGERS_PATIENCE), self._lent(PATIENCE) as db:
+        async with _turn(self._strangers, STRANGERS_PATIENCE), self.connection() as db:
             yield db
 
     @asynccontextmanager
-    async def _lent(self, patience: float) -> AsyncIterator[asyncpg.Connection]:
+    async def deed(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for what was confirmed, for at most `DEED_PATIENCE`. Raises PostgresAway, Busy, TookLong."""
+        async with self._lent(self._doing, self._deeds, DEED_PATIENCE) as db:
+            yield db
+
+    @asynccontextmanager
+    async def _lent(
+        self, gate: asyncio.Semaphore, pool: asyncpg.Pool, patience: float
+    ) -> AsyncIterator[asyncpg.Connection]:
         if self.postgres_away:
             raise PostgresAway
-        async with _turn(self._free, PATIENCE), self._opened(patience) as db:
+        async with _turn(gate, PATIENCE), self._opened(pool, patience) as db:
             yield db
 
     @asynccontextmanager
-    async def _opened(self, patience: float) -> AsyncIterator[asyncpg.Connection]:
+    async def _opened(self, pool: asyncpg.Pool, patience: float) -> AsyncIterator[asyncpg.Connection]:
         """One of the pool's, of which one is free now: what takes long here is Postgres."""
         limit: asyncio.Timeout | None = None
+        late = TookLong if pool is self._deeds else Slow
         try:
-            connection = await self._pool.acquire(timeout=PATIENCE)
+            connection = await pool.acquire(timeout=PATIENCE)
             try:
                 async with asyncio.timeout(patience) as limit:
                     yield connection
             finally:
-                await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
+                await pool.release(connection, timeout=_CANCEL_TIMEOUT)
+        except _STOPPED as error:
+            raise late from error
         except AWAY as error:
-            if limit is not None and limit.expired() and (patience > PATIENCE or await self._answers()):
-                raise (TookLong if patience > PATIENCE else Slow) from error
+            if limit is not None and limit.expired() and (late is TookLong or await self._answers()):
+                raise late from error
             self._postgres_away_until = time.monotonic() + _REMEMBERED
             self._say("the console has no answer from Postgres", error=repr(error))
             raise PostgresAway from error
@@ -121,12 +140,6 @@ class Servers:
         except AWAY:
             return False
         return True
-
-    @asynccontextmanager
-    async def deed(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for what was confirmed, for at most `DEED_PATIENCE`. Raises PostgresAway, Busy, TookLong."""
-        async with _turn(self._doing, PATIENCE), self._lent(DEED_PATIENCE) as db:
-            yield db
 
     async def look(self) -> None:
         """Whether Postgres answers, for anybody who asks; seen at most once a second. Raises PostgresAway, Busy."""
@@ -169,4 +182,5 @@ async def _turn(gate: asyncio.Semaphore, patience: float) -> AsyncIterator[None]
 async def open_servers(settings: Settings) -> Servers:
     """Connects when it is first used."""
     pool = await open_pool(settings.database_url, CONNECTIONS, inspect.bound)
-    return Servers(pool, open_redis(settings.redis_url, _REDIS_PATIENCE))
+    deeds = await open_pool(settings.database_url, DEEDS, partial(inspect.bound, milliseconds=DEED_LIMIT_MS))
+    return Servers(pool, deeds, open_redis(settings.redis_url, _REDIS_PATIENCE))

@@ -11,6 +11,6 @@ from shared.db.statements import statements
 READ_LIMIT_MS = 10_000  # an operator's read may cost the service something, but not for long
 
 
-async def bound(connection: asyncpg.Connection) -> None:
-    """For this session: statements go by the indexes, and end after `READ_LIMIT_MS`."""
-    await connection.execute(statements("inspect")["bound"], str(READ_LIMIT_MS))
+async def bound(connection: asyncpg.Connection, milliseconds: int = READ_LIMIT_MS) -> None:
+    """For this session: statements go by the indexes, and end after so long."""
+    await connection.execute(statements("inspect")["bound"], str(milliseconds))

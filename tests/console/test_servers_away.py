@@ -24,6 +24,10 @@ STRANGER_WAITS = (
     "select count(*) = 1 from pg_stat_activity"
     " where datname = current_database() and wait_event_type = 'Lock' and query like '%console_sessions%'"
 )
+STOP = (
+    "select pg_cancel_backend(pid) from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock' and query like '%audit%' limit 1"
+)
 BOUND = 3.5  # seconds: two of them for Postgres, and what a busy machine adds
 
 
@@ -83,6 +87,32 @@ async def test_a_page_that_reads_too_long_is_told_as_that_and_takes_no_other_pag
             seen = await in_time(operator.open("/console/tokens"))
             assert (seen.status, "is away" in seen.words) == (200, False)
         assert (await operator.open("/console/audit")).status == 200
+
+
+async def test_what_postgres_stops_is_told_as_that_and_takes_the_console_from_nobody(settings: Settings) -> None:
+    async with running_service(settings, worker=False) as service:
+        operator = await (staff := await staff_of(service)).browsing(staff.admin)
+        asked = await operator.open("/console/tokens/new")
+        async with service.pool.acquire() as db, db.transaction():
+            await db.execute("lock table audit in access exclusive mode")
+            for waits, told in (
+                (operator.submit(asked, asked.form(), {"kind": "viewer"}), "It was stopped"),
+                (operator.open("/console/audit"), "Postgres answers"),
+            ):
+                answer = asyncio.create_task(waits)
+                assert await until(lambda: service.pool.fetchval(STOP))
+                seen = await in_time(answer)
+                assert (seen.status, told in seen.words, "is away" in seen.words) == (503, True, False)
+                assert (await operator.open("/console/tokens")).status == 200
+
+
+async def test_a_deed_may_wait_as_long_in_one_statement_as_in_all(settings: Settings) -> None:
+    console = await servers.open_servers(settings)
+    try:
+        async with console.connection() as reads, console.deed() as does:
+            assert [await db.fetchval("show statement_timeout") for db in (reads, does)] == ["10s", "30s"]
+    finally:
+        await console.close()
 
 
 async def test_a_redis_that_is_away_is_told_and_the_rest_works(settings: Settings, unused_tcp_port: int) -> None:
