@@ -18,7 +18,7 @@ from api.inbox import Inbox
 from api.postgres import Postgres
 from api.submission import Applied, Idempotency, InFlight, Parked, Pending, Submission
 from shared import audit, events, ids
-from shared.audit import Actor
+from shared.audit import Actor, Entry
 from shared.db.statements import statements
 from shared.effects import WarningCode
 from shared.errors import Conflict, InvalidRequest, NotFound
@@ -49,6 +49,7 @@ class Came(StrEnum):
     DONE = audit.DONE
     BEFORE = "done before: nothing is added"
     LATER = "accepted, not applied yet"
+    UNSURE = "left while it was sent: it may be accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +116,21 @@ class Operator:
         deed = audit.entry(self.inbox.pool, actor, action, target, account=owner.account, reason=reason)
         async with deed as entry:
             try:
-                done = await self._bring(owner, event, f"{action} {target} {_digest(reason or '').hex()}")
+                done = await self._bring(owner, event, f"{action} {target} {_digest(reason or '').hex()}", entry)
             except Conflict:
                 entry.touched = 0
                 raise
             entry.touched, entry.result = int(done.came is not Came.BEFORE), done.came
             return done
 
-    async def _bring(self, owner: Thread, event: Event, deed: str) -> Done:
+    async def _bring(self, owner: Thread, event: Event, deed: str, entry: Entry) -> Done:
         """Sends it, unless the same was sent meanwhile: then it is told what came of that one."""
         began: datetime = (await self.postgres.fetch(SQL["clock"]))[0]["now"]
         key = deed
         for _ in range(TURNS):
             if isinstance(event, RunRetried):
                 await self._refuse_second(owner, event.of)
-            answer = await self._submit(owner, event, key)
+            answer = await self._submit(owner, event, key, entry)
             if isinstance(answer, Pending):
                 return Done(owner.id, None, [], Came.LATER)
             outcome = from_json(answer.outcome)
@@ -143,7 +144,12 @@ class Operator:
         if row is not None:
             raise Conflict(f"The run {row['id']} retries it already, and is not over: nothing is added.")
 
-    async def _submit(self, thread: Thread, event: Event, key: str) -> Applied | Pending:
+    async def _submit(self, thread: Thread, event: Event, key: str, entry: Entry) -> Applied | Pending:
+        """The entry is true of an operator who does not wait for it, too."""
+
+        def committed() -> None:
+            entry.touched, entry.goes_on = 1, Came.LATER
+
         submission = Submission(
             ref=BatchRef(ids.mint()),
             partition=thread.partition,
@@ -153,7 +159,9 @@ class Operator:
             events=events.dump((event,)),
             idempotency=Idempotency(key, "operator", _digest(key)),
         )
-        answer = await self.inbox.submit(submission, WAIT)
+        entry.goes_on = Came.UNSURE
+        answer = await self.inbox.submit(submission, WAIT, committed)
+        entry.goes_on = None
         if isinstance(answer, InFlight):
             raise Conflict("This was accepted before, and is not applied yet: a worker will. Nothing is added.")
         if isinstance(answer, Parked):

@@ -30,6 +30,8 @@ from shared.db.connect import AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld
 from shared.errors import InvalidRequest, ThreadmillError
 
+_INTERRUPTED = 130  # as a shell has it
+
 app = typer.Typer(
     name="threadmill",
     help="Durable, ordered, exactly-once event processing for agent threads.",
@@ -85,7 +87,7 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _fail(error.format_message(), error.exit_code)
     except typer.Abort:
-        return _fail("interrupted", 130)
+        return _fail("interrupted", _INTERRUPTED)
     except CommandError as error:
         return _fail(str(error), error.exit_code)
     except ThreadmillError as error:
@@ -94,6 +96,8 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), 2)
     except AWAY as error:
         return _fail(f"the connection was lost: {error or type(error).__name__}", 1)
+    if result == _INTERRUPTED:  # typer's own end of Ctrl-C, which says nothing
+        return _fail("interrupted", _INTERRUPTED)
     return result if isinstance(result, int) else 0
 
 

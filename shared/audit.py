@@ -4,6 +4,7 @@ An entry is written before the deed and ended behind it, in statements of their 
 leaves an entry without a result, never a deed without an entry. Refused here: changing or removing what was written.
 """
 
+import asyncio
 import getpass
 import os
 import socket
@@ -45,11 +46,12 @@ class Actor:
 @dataclass(slots=True)
 class Entry:
     """One deed under way. Whoever does it says how many things it reached, and what came of it where that is less than
-    all."""
+    all. `goes_on`: the result where whoever waits for it goes away, and it takes effect all the same."""
 
     id: int
     touched: int | None = None
     result: str = DONE
+    goes_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +95,18 @@ async def entry(
         yield one
     except BaseException as error:
         _say(actor, action, target, account, one, error)
-        told = error.message if isinstance(error, ThreadmillError) else repr(error)
-        await db.execute(SQL["end"], id_, one.touched, f"failed: {' '.join(told.split())}"[:_RESULT_LIMIT])
+        await db.execute(SQL["end"], id_, one.touched, _ended(one, error)[:_RESULT_LIMIT])
         raise
     _say(actor, action, target, account, one)
     await db.execute(SQL["end"], id_, one.touched, one.result[:_RESULT_LIMIT])
+
+
+def _ended(one: Entry, error: BaseException) -> str:
+    """What came of a deed that an error ended, or that nobody waits for any more."""
+    if isinstance(error, asyncio.CancelledError) and one.goes_on is not None:
+        return one.goes_on
+    told = error.message if isinstance(error, ThreadmillError) else repr(error)
+    return f"failed: {' '.join(told.split())}"
 
 
 def _say(

@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 import api.operator
-from api.operator import OPERATOR
+from api.operator import OPERATOR, Came
 from shared import ids
 from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
 from shared.settings import Settings
 from tests.e2e.command_line import Ended, Threadmill
+from tests.e2e.terminal import at_terminal
 from tests.pipeline import PARTITIONS
 from tests.service import Client, Service, message, running_service
+from tests.watch import until
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -147,6 +149,21 @@ async def test_an_event_that_no_worker_applies_in_time_is_accepted_once_and_kept
     refused(await threadmill("run", "interrupt", run), "Nothing is added")
     kept = await service.pool.fetchval("select count(*) from batches where thread = $1 and applied_at is null", thread)
     assert kept == 1
+
+
+@pytest.mark.slow
+async def test_who_does_not_wait_is_told_that_he_interrupted_and_the_log_that_it_was_accepted(
+    service: Service, client: Client, environment: dict[str, str]
+) -> None:
+    _, (run,) = await queue(client, "a")
+    await service.pool.execute("update partitions set paused = true")
+    async with at_terminal(environment, "run", "interrupt", run) as terminal:
+        await until(lambda: service.pool.fetchval("select count(*) from batches where token = $1", OPERATOR))
+        terminal.interrupt()
+        await terminal.until("threadmill: interrupted\n")
+        assert await terminal.ended() == 130
+    (entry,) = (await auditlog.page(service.pool, 10, Wanted(action="run.interrupt"))).items
+    assert entry.result in {Came.LATER, Came.UNSURE}, "by whether its process had heard of the commit"
 
 
 async def test_a_run_is_shown_in_full(service: Service, client: Client, threadmill: Threadmill) -> None:

@@ -1,12 +1,15 @@
 """What an operator sends to a run: told as what it came to, and pressed twice sent once."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from api import operator
+from api.inbox import Inbox
 from api.operator import Came, Decision, Done, Operator
 from api.postgres import Postgres
+from api.submission import Answer, Submission
 from shared.audit import Actor, Via
 from shared.errors import Conflict
 from shared.events import UserInterrupt
@@ -92,6 +95,39 @@ async def test_an_interrupt_and_a_decision_are_applied_once(driver: Driver, who:
         )
         == 2
     )
+
+
+@pytest.mark.parametrize("sent", [True, False])
+async def test_an_operator_who_goes_away_leaves_a_true_entry(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch, sent: bool
+) -> None:
+    thread, run = await driver.executing(message("hello"))
+    going, submit = asyncio.Event(), Inbox.submit
+
+    async def watched(inbox: Inbox, submission: Submission, wait: float, committed: Callable[[], None]) -> Answer:
+        """Tells when it is committed; or when it is about to be sent, and is not."""
+        if not sent:
+            going.set()
+            await asyncio.Event().wait()
+
+        def told() -> None:
+            committed()
+            going.set()
+
+        return await submit(inbox, submission, wait, told)
+
+    monkeypatch.setattr(Inbox, "submit", watched)
+    task = asyncio.create_task(Operator(driver.caller.inbox, Postgres(driver.pool)).interrupt(ANNA, run, thread))
+    await going.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await logged(driver) == [
+        (1, "accepted, not applied yet") if sent else (None, "left while it was sent: it may be accepted")
+    ]
+    await driver.drain()
+    status = await driver.pool.fetchval("select status from runs where id = $1", run)
+    assert (status == "cancelled") == sent
 
 
 async def test_operators_who_press_at_the_same_moment_make_one_run(
