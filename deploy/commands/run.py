@@ -20,7 +20,6 @@ from shared.inspect import running, runs, threads
 from shared.inspect.page import Page
 from shared.inspect.running import ListedRun
 from shared.inspect.runs import RunDetail
-from shared.inspect.threads import ThreadRun
 from shared.inspect.transcript import Transcript
 from shared.models import RunStatus
 
@@ -56,17 +55,11 @@ def list_(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """List runs: of one thread, or of all those not over, waiting, stuck or failed."""
+    """List runs: of one thread, or of all those not over, waiting, stuck or failed.
+
+    A page of a thread's runs of one --status may be short, or empty, and have a next one: 2,000 runs are looked at.
+    """
     which = _which({Which.WAITING: waiting, Which.STUCK: stuck, Which.FAILED: failed}, thread, status)
-    if thread is not None and status is not None:  # within one thread any status is found
-        if after is not None:
-            raise SetupError("--after goes on in a list of all: leave --status or --thread out")
-        found = asyncio.run(_list(data, thread, status, limit))
-        if as_json:
-            context.print_json({"runs": [flat(one) for one in found], "after": None})
-        else:
-            tables.show_runs(found)
-        return
     listed = asyncio.run(_page(data, which, thread, status, limit, after))
     if as_json:
         context.print_json({"runs": [flat(one) for one in listed.items], "after": listed.after})
@@ -150,18 +143,13 @@ def decide(
     _tell("allowed" if allow else "rejected", "Run {} is told.", found, done, as_json)
 
 
-async def _list(data: Path | None, thread: str, status: RunStatus, limit: int) -> list[ThreadRun]:
-    async with open_session(data) as connection:
-        return await threads.list_runs(connection, thread, limit, status)
-
-
 async def _page(
     data: Path | None, which: Which | None, thread: str | None, status: RunStatus | None, limit: int, after: str | None
 ) -> Page[ListedRun]:
     async with open_session(data) as connection:
         if thread is not None:
             of = await threads.own_row(connection, thread)
-            return await running.of_thread(connection, of.partition, of.id, limit, after)
+            return await running.of_thread(connection, of.partition, of.id, limit, after, status)
         if which is None:
             return await running.active(connection, limit, after, status)
         lists = {Which.WAITING: running.waiting, Which.STUCK: running.stuck, Which.FAILED: running.failed}
@@ -225,7 +213,7 @@ def _tell(verb: str, said: str, found: RunDetail | None, done: Done, as_json: bo
     typer.echo(found.next_step)
 
 
-def flat(one: ThreadRun | ListedRun | RunDetail) -> dict[str, Any]:
+def flat(one: ListedRun | RunDetail) -> dict[str, Any]:
     """A run as one JSON object, with all else that is known of it beside its own fields."""
     plain = document(one)
     return {**plain.pop("run"), **plain}

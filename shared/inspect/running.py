@@ -28,6 +28,7 @@ OVERDUE = 10.0  # seconds past a deadline: the same
 SILENT = 300.0  # seconds without a word: a model that thinks for longer is rare
 READY = 30.0  # seconds that a run waits for a worker: with room for it, milliseconds
 UNANSWERED = 3_600.0  # seconds that a request waits which never expires: it waits for ever
+LOOKED = 2_000  # runs of a thread, for a page of those of one status
 LEASES = 10_000  # looked at for one page: as many runs as a hundred workers execute
 
 
@@ -112,11 +113,20 @@ async def failed(db: Database, limit: int, after: str | None) -> Page[ListedRun]
     return await _shown(db, cut(rows, limit, lambda row: (row["completed_at"], row["id"])))
 
 
-async def of_thread(db: Database, partition: int, thread: ThreadId, limit: int, after: str | None) -> Page[ListedRun]:
-    """A thread's runs, the latest first."""
+async def of_thread(
+    db: Database, partition: int, thread: ThreadId, limit: int, after: str | None, status: RunStatus | None = None
+) -> Page[ListedRun]:
+    """A thread's runs, the latest first. Of one status, over or not, `LOOKED` of them are looked at for a page: it may
+    be short and have a next one."""
     (last,) = key_of(after, Id)
-    rows = await db.fetch(SQL["of_thread"], partition, thread, last, limit + 1)
-    return await _shown(db, cut(rows, limit, lambda row: (row["id"],)))
+    if status is None:
+        rows = await db.fetch(SQL["of_thread"], partition, thread, last, limit + 1)
+        return await _shown(db, cut(rows, limit, lambda row: (row["id"],)))
+    rows = await db.fetch(SQL["of_status"], partition, thread, last, limit + 1, status, LOOKED)
+    page = cut([row for row in rows if row["id"] is not None], limit, lambda row: (row["id"],))
+    if page.after is None and rows[0]["looked"] == LOOKED:
+        page = Page(page.items, cursor(rows[0]["reached"]))
+    return await _shown(db, page)
 
 
 async def stuck(db: Database, limit: int, after: str | None) -> Page[ListedRun]:

@@ -1,4 +1,4 @@
-"""Threads, and lists of runs, as an operator sees them, across accounts. One run in full: `shared.inspect.runs`."""
+"""Threads as an operator sees them, across accounts. Lists of runs: `shared.inspect.running`; one in full: `….runs`."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shared.errors import NotFound
 from shared.holds import Hold
 from shared.ids import RequestId, RunId, ThreadId, Ulid
 from shared.inspect.batches import BatchView, batches_of_thread
-from shared.models import Run, RunStatus, Thread
+from shared.models import Run, Thread
 
 _NUMBER = re.compile(r"[0-9]{1,18}\Z")  # what surely is one of Postgres' integers
 SHOWN = 20  # runs and batches shown with one thread
@@ -67,12 +67,6 @@ async def find_thread(db: Database, text: str, shown: int = SHOWN) -> ThreadView
     )
 
 
-async def list_runs(db: Database, thread: str, limit: int, status: RunStatus | None = None) -> list[ThreadRun]:
-    """The runs of a thread, the latest first; none for a thread that does not exist. Raises NotFound."""
-    partition, of = await _place(db, thread)
-    return await _runs(db, partition, of, limit, status)
-
-
 async def find_run(db: Database, text: str, thread: str | None = None) -> ThreadRun:
     """One run; with its thread by key, without by reading a whole index. Raises NotFound."""
     partition, of = (None, None) if thread is None else await _place(db, thread)
@@ -94,10 +88,8 @@ async def own_row(db: Database, text: str) -> Thread:
     return thread_of(row)
 
 
-async def _runs(
-    db: Database, partition: int, thread: ThreadId, limit: int, status: RunStatus | None = None
-) -> list[ThreadRun]:
-    rows = await db.fetch(statements("inspect")["runs"], partition, thread, limit, status)
+async def _runs(db: Database, partition: int, thread: ThreadId, limit: int) -> list[ThreadRun]:
+    rows = await db.fetch(statements("inspect")["runs"], partition, thread, limit)
     return [ThreadRun(row["thread"], run_of(row), row["owner"]) for row in rows]
 
 

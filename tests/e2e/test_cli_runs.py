@@ -210,6 +210,12 @@ async def test_runs_are_listed_by_status_and_those_that_are_over_by_thread(
     assert [one["id"] for one in listed] == [run]
     over = (await threadmill("run", "list", "--thread", thread, "--status", "cancelled", "--json")).document["runs"]
     assert [one["id"] for one in over] == [cancelled]
+    await threadmill("run", "interrupt", run)
+    asked = ("run", "list", "--thread", thread, "--status", "cancelled", "--limit", "1", "--json")
+    first = (await threadmill(*asked)).document
+    second = (await threadmill(*asked, "--after", first["after"])).document
+    assert [one["id"] for page in (first, second) for one in page["runs"]] == [cancelled, run]
+    assert second["after"] is None
     ended = await threadmill("run", "list", "--status", "cancelled")
     assert (ended.code, ended.out) == (2, "")
     assert "--thread" in ended.err

@@ -71,7 +71,7 @@ async def test_an_executing_run_shows_who_has_it_and_for_how_long(driver: Driver
     assert (found.checkpoint_bytes, found.usage) == (len('{"n": 1}'), {"total_tokens": 7})
     assert found.next_step == f"Executed by worker {worker} (host-7, pid 4711)."
     assert [one.worker for one in (await running.active(driver.pool, 10, None)).items] == [worker]
-    assert [one.owner for one in await threads.list_runs(driver.pool, thread, 10)] == [worker]
+    assert [one.owner for one in (await threads.find_thread(driver.pool, thread)).runs] == [worker]
 
 
 async def test_a_run_whose_lease_ran_out_says_since_when(driver: Driver) -> None:
@@ -153,11 +153,37 @@ async def test_runs_are_listed_by_their_status(driver: Driver) -> None:
         assert {one.run.id for one in (await running.active(driver.pool, 10, None, status)).items} == names
     assert len((await running.active(driver.pool, 1, None)).items) == 1
     await driver.send(asking, UserInterrupt())
-    assert [one.run.id for one in await threads.list_runs(driver.pool, asking, 10, RunStatus.CANCELLED)] == [waits]
-    assert await threads.list_runs(driver.pool, asking, 10, RunStatus.QUEUED) == []
-    for over in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED):
+    place = ids.partition_of(asking, PARTITIONS), asking
+    over = await running.of_thread(driver.pool, *place, 10, None, RunStatus.CANCELLED)
+    assert ([one.run.id for one in over.items], over.after) == ([waits], None)
+    assert (await running.of_thread(driver.pool, *place, 10, None, RunStatus.QUEUED)).items == []
+    for ended in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.EXPIRED):
         with pytest.raises(InvalidRequest, match="--thread"):
-            await running.active(driver.pool, 10, None, over)
+            await running.active(driver.pool, 10, None, ended)
+
+
+async def test_runs_of_a_thread_and_a_status_are_listed_page_by_page(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread, _ = await driver.executing(message())
+    place = ids.partition_of(thread, PARTITIONS), thread
+    await driver.pool.execute(
+        "insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at,"
+        " completed_at)"
+        " select $1, $2, gen_random_uuid(), n, (array['failed', 'completed', 'cancelled'])[n % 3 + 1], 'system',"
+        "  now(), now(), now(), now() from generate_series(100, 129) n",
+        *place,
+    )
+    wanted = await driver.pool.fetch("select id from runs where status = 'failed' order by id desc")
+    for limit, looked in ((3, 2_000), (3, 4), (10, 2_000), (10, 7), (50, 31)):
+        monkeypatch.setattr(running, "LOOKED", looked)
+        found, after = [], None
+        while not found or after is not None:
+            page = await running.of_thread(driver.pool, *place, limit, after, RunStatus.FAILED)
+            assert len(page.items) <= limit
+            found += [one.run.id for one in page.items]
+            after = page.after
+        assert found == [row["id"] for row in wanted], (limit, looked)
 
 
 @pytest.mark.parametrize("analyzed", [True, False], ids=["analyzed", "never analyzed"])
@@ -186,7 +212,8 @@ async def test_what_an_operator_asks_of_runs_goes_by_their_indexes(driver: Drive
     asked: dict[tuple[str, str], tuple[object, ...]] = {
         ("inspect", "run_detail"): (partition, thread, run, 500),
         ("inspect", "run_requests"): (partition, thread, run),
-        ("inspect", "runs"): (partition, thread, 50, None),
+        ("inspect", "runs"): (partition, thread, 50),
+        ("running", "of_status"): (partition, thread, None, 51, "expired", 100),
         ("running", "executing"): (partition, thread, 1, 51, "waiting_input"),
         ("running", "active"): (None, None, None, 51, None),
     }

@@ -145,7 +145,7 @@ async def test_a_run_is_found_with_its_thread_and_without(pool: asyncpg.Pool, ow
     with pytest.raises(NotFound):
         await threads.find_run(pool, queued, ids.mint())
     assert [one.run.id for one in (await running.active(pool, 10, None)).items] == [queued]
-    assert [one.run.id for one in await threads.list_runs(pool, thread.id, 10)] == [done, queued]
+    assert [one.run.id for one in (await threads.find_thread(pool, thread.id)).runs] == [done, queued]
 
 
 async def test_a_thread_shows_its_runs_and_open_requests(pool: asyncpg.Pool, owner: Owner, thread: Row) -> None:

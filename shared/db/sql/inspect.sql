@@ -135,10 +135,10 @@ select * from threads where partition = $1 and id = $2;
 select thread from thread_numbers where num = $1;
 
 -- name: runs
--- The runs of one thread, the latest first, and who has them. Arguments: partition, thread, limit, status or null.
+-- The latest runs of one thread, the latest first, and who has them. Arguments: partition, thread, limit.
 select r.*, l.owner
 from (select * from runs
-      where partition = $1 and thread = $2 and ($4::text is null or status = $4)
+      where partition = $1 and thread = $2
       order by id desc
       limit $3) r
 left join leases l on l.partition = r.partition and l.thread = r.thread and l.run = r.id

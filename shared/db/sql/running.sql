@@ -127,6 +127,23 @@ where partition = $1 and thread = $2 and id < coalesce($3::uuid, 'ffffffff-ffff-
 order by partition desc, thread desc, id desc
 limit $4;
 
+-- name: of_status
+-- Those of one status, each beside how many were looked at and how far down. Arguments: partition, thread, id to go on behind
+-- or null, limit, status, how many are looked at.
+with looked as materialized (
+    select partition, thread, id, status
+    from runs
+    where partition = $1 and thread = $2 and id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by partition desc, thread desc, id desc
+    limit $6
+)
+select s.looked, s.reached, l.*
+from (select count(*) as looked, (select id from looked order by id limit 1) as reached from looked) s
+left join lateral (
+    select partition, thread, id from looked where status = $5 order by id desc limit $4
+) l on true
+order by l.id desc;
+
 -- name: shown
 -- What is shown of runs in a list, in its order: by whole keys, in subqueries that the planner must not take apart.
 -- Arguments: partitions, threads, runs.
