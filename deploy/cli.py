@@ -21,6 +21,7 @@ from deploy.commands import (
     token,
     top,
     webhook,
+    work,
     worker,
 )
 from deploy.commands import run as run_commands
@@ -57,6 +58,7 @@ for noun, commands in (
     app.add_typer(commands.app, name=noun)
 for verb, command in (("pause", pause.pause), ("resume", pause.resume)):
     queue.app.command(verb, epilog=f"Example:  threadmill queue {verb} --partition 7 --partition 9")(command)
+queue.app.command("accounts", epilog="Example:  threadmill queue accounts --paused --json")(work.accounts)
 agent.app.command("webhook", epilog="Example:  threadmill agent webhook echo --url https://example.com/hook")(
     webhook.of_agent
 )

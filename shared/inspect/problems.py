@@ -159,7 +159,7 @@ ADVICE = {
     ),
     "backlog_near_limit": _warning(
         "More is accepted than applied. At the limit requests get 503.",
-        "Add workers; find who sends so much with `threadmill queue list`; or raise `THREADMILL_BACKLOG_LIMIT`.",
+        "Add workers; find who sends so much with `threadmill queue accounts`; or raise `THREADMILL_BACKLOG_LIMIT`.",
     ),
     "partitions_paused": _info(
         "Somebody paused them: what is sent to their threads is accepted and waits.",

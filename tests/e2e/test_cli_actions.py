@@ -8,7 +8,7 @@ import pytest
 from shared import accounts, audit, ids
 from tests.e2e.command_line import Threadmill
 from tests.e2e.terminal import at_terminal
-from tests.rows import Owner, add_batch, add_thread
+from tests.rows import Owner, add_batch, add_owner, add_thread
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -29,6 +29,28 @@ async def test_partitions_and_accounts_are_paused_and_resumed(
     assert "The account acme is paused." in (await threadmill("queue", "pause", "--account", "acme", "-y")).out
     assert (await accounts.find_account(pool, owner.account)).held
     assert (await threadmill("queue", "resume", "--account", "nobody")).code == 1
+
+
+async def test_accounts_whose_batches_wait_are_listed_and_those_that_are_paused(
+    pool: asyncpg.Pool, owner: Owner, threadmill: Threadmill
+) -> None:
+    for thread in (await add_thread(pool, owner), await add_thread(pool, owner)):
+        await add_batch(pool, owner, thread, age=90)
+    other = await add_owner(pool, "globex")
+    await add_batch(pool, other, await add_thread(pool, other))
+    await add_owner(pool, "idle")
+    await threadmill("queue", "pause", "--account", "idle", "--yes")
+    first = (await threadmill("queue", "accounts", "--limit", "1", "--json")).document
+    second = (await threadmill("queue", "accounts", "--limit", "1", "--json", "--after", first["after"])).document
+    found = [*first["accounts"], *second["accounts"]]
+    assert {(one["name"], one["waiting"]["value"], one["age"] >= 90) for one in found} == {
+        ("acme", 2, True),
+        ("globex", 1, False),
+    }
+    assert second["after"] is None
+    (paused,) = (await threadmill("queue", "accounts", "--paused", "--json")).document["accounts"]
+    assert (paused["name"], paused["paused"], paused["waiting"]["value"]) == ("idle", True, 0)
+    assert "globex" in (await threadmill("queue", "accounts")).out
 
 
 @pytest.mark.slow
