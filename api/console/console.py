@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+import asyncpg
 import structlog
 from aiohttp import web
 from markupsafe import Markup
@@ -21,7 +22,7 @@ from api.console.flash import Flash
 from api.console.forms import read_form
 from api.console.live import OVER, Live, TooManyViewers, Viewer, digest_of
 from api.console.navigation import Section
-from api.console.pages import Deed, Look, Page
+from api.console.pages import Deed, Done, Look, Page
 from api.console.rendering import Rendering
 from api.console.servers import Busy, PostgresAway, Servers
 from api.console.sessions import LoginOver, Sessions
@@ -183,32 +184,23 @@ class Console:
 
     async def _do(self, deed: Deed, visit: Visit) -> web.StreamResponse:
         _check_role(visit)
-        id_, session = deeds.checked(visit.form.get(deeds.FIELD, "")), visit.who.digest
-        if (told := await deeds.told_before(self.servers.connection, session, id_)) is None:
+        once = deeds.Once(self.servers, visit.who.digest, deeds.checked(visit.form.get(deeds.FIELD, "")))
+
+        done: Done | deeds.Told | None = await once.told()
+        if done is None:
             try:
                 asked = asking.read(visit)
-                async with self.servers.deed() as db:
-                    if await deeds.begin(db, session, id_):
-                        return await self._done(deed, visit, self._look(visit, db, asked), id_)
+                done = await once.do(lambda db: self._work(deed, visit, db, asked))
             except InvalidRequest as wrong:
                 return await self._question(deed, visit, wrong.message)
-            told = await deeds.told_before(self.servers.connection, session, id_)  # another press came between
-        return self._told_before(visit, told or deeds.Told(None, None))
-
-    async def _done(self, deed: Deed, visit: Visit, look: Look, id_: str) -> web.StreamResponse:
-        session, db = visit.who.digest, look.db
-        try:
-            done = await deed.do(look, visit.form, visit.who.actor)
-        except ThreadmillError as error:
-            await deeds.end(db, session, id_, f"It was refused: {error.message}", guard.HOME)
-            raise
-        except Exception:
-            await deeds.end(db, session, id_, "It failed: the audit log and the service's log say how.", guard.HOME)
-            raise
-        await deeds.end(db, session, id_, done.text, done.to)
+        if isinstance(done, deeds.Told):
+            return self._told_before(visit, done)
         if done.template is not None:
             return await self.answer(visit, [done.template], {"title": done.text, "done": done, **done.values})
         return self.leave(visit, done.to, Flash(text=done.text))
+
+    async def _work(self, deed: Deed, visit: Visit, db: asyncpg.Connection, asked: datetime) -> Done:
+        return await deed.do(self._look(visit, db, asked), visit.form, visit.who.actor)
 
     def _told_before(self, visit: Visit, told: deeds.Told) -> web.Response:
         if told.text is None:

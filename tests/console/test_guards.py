@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 import api.console
-from api.console import sessions
+from api.console import deeds, sessions
 from shared import accounts, agents
 from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
@@ -116,6 +116,19 @@ async def test_what_is_confirmed_twice_is_done_once_and_told_again(staff: Staff,
     assert "is not done twice" not in (await operator.open(told.location)).words  # it is said once
     assert await made(staff) == 1
     assert [entry.touched for entry in (await auditlog.page(staff.service.pool, 10, Wanted())).items] == [1]
+
+
+async def test_a_deed_whose_process_was_killed_is_told_as_ended_without_a_word(
+    staff: Staff, operator: Browsing
+) -> None:
+    asked = await operator.open(NEW)
+    assert (await operator.submit(asked, asked.form(), WISH)).status == 200
+    kill = "update console_deeds set told = null, place = null, at = at - $1 * interval '1 second'"
+    await staff.service.pool.execute(kill, deeds.ENDED)
+    async with asyncio.timeout(5):
+        told = await operator.submit(asked, asked.form(), WISH)
+    assert "is not done twice. It ended without a word: the audit log" in (await operator.open(told.location)).words
+    assert await made(staff) == 1
 
 
 async def test_a_replayed_form_of_another_session_is_refused(staff: Staff, operator: Browsing) -> None:

@@ -145,6 +145,9 @@ async def test_deeds_that_take_long_leave_the_pages_a_connection_and_the_third_o
             assert (await in_time(operator.open("/console/tokens"))).status == 200
             for seen in await asyncio.gather(*first):
                 assert (seen.status, "It was stopped" in seen.words) == (503, True)
+            again = await in_time(operator.submit(asked[0], asked[0].form(), wish))  # the next press does not wait
+            told = (await operator.open(again.location)).words
+            assert ("is not done twice. It was stopped" in told, "still being done" in told) == (True, False)
         again = await operator.open("/console/tokens/new")
         assert (await operator.submit(again, again.form(), wish)).status == 200
         assert await service.pool.fetchval("select count(*) from tokens where name = 'made here'") == 1

@@ -65,5 +65,6 @@ select exists (select from taken) as taken from login;
 update console_deeds set told = $3, place = $4 where session = $1 and id = $2;
 
 -- name: done
--- What came of a deed that was taken before; null as long as nothing has. Arguments: SHA-256 of the cookie, id.
-select told, place from console_deeds where session = $1 and id = $2;
+-- What came of a deed that was taken before, null as long as nothing has; how many seconds ago that was. Arguments:
+-- SHA-256 of the cookie, id.
+select told, place, extract(epoch from clock_timestamp() - at)::float8 as age from console_deeds where session = $1 and id = $2;
