@@ -190,7 +190,7 @@ class Console:
         if done is None:
             try:
                 asked = asking.read(visit)
-                done = await once.do(lambda db: self._work(deed, visit, db, asked))
+                done = await once.do(lambda db: self._work(deed, visit, db, asked), apart=deed.apart)
             except InvalidRequest as wrong:
                 return await self._question(deed, visit, wrong.message)
         if isinstance(done, deeds.Told):
@@ -199,7 +199,7 @@ class Console:
             return await self.answer(visit, [done.template], {"title": done.text, "done": done, **done.values})
         return self.leave(visit, done.to, Flash(text=done.text))
 
-    async def _work(self, deed: Deed, visit: Visit, db: asyncpg.Connection, asked: datetime) -> Done:
+    async def _work(self, deed: Deed, visit: Visit, db: asyncpg.Connection | None, asked: datetime) -> Done:
         return await deed.do(self._look(visit, db, asked), visit.form, visit.who.actor)
 
     def _told_before(self, visit: Visit, told: deeds.Told) -> web.Response:

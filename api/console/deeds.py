@@ -18,7 +18,7 @@ import structlog
 
 from api.console.guard import HOME
 from api.console.pages import Done
-from api.console.servers import DEED_PATIENCE, Busy, PostgresAway, Servers
+from api.console.servers import DEED_PATIENCE, Busy, PostgresAway, Servers, TookLong
 from api.console.sessions import LoginOver
 from shared.db.connect import AWAY
 from shared.db.statements import statements
@@ -27,7 +27,7 @@ from shared.errors import InvalidRequest, ThreadmillError
 log = structlog.get_logger()
 SQL = statements("console")
 
-Work: TypeAlias = Callable[[asyncpg.Connection], Awaitable[Done]]
+Work: TypeAlias = Callable[[asyncpg.Connection | None], Awaitable[Done]]  # None: it goes another way
 Lend: TypeAlias = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]  # a connection for a moment
 
 FIELD = "deed"  # of the form
@@ -66,9 +66,9 @@ class Once:
         self._servers = servers
         self._key = session, id_
 
-    async def do(self, work: Work) -> Done | Told:
+    async def do(self, work: Work, *, apart: bool) -> Done | Told:
         """Does it, or tells what came of it. Raises LoginOver, PostgresAway, Busy, TookLong, and what `work` raises."""
-        done = await self._connected(work)
+        done = await (self._apart(work) if apart else self._connected(work))
         if done is None:  # another press came between
             return await self.told() or Told(None, None)
         return done
@@ -78,6 +78,19 @@ class Once:
             if not await self._begin(db):
                 return None
             return await self._ended(work(db), partial(nullcontext, db))
+
+    async def _apart(self, work: Work) -> Done | None:
+        """It takes no place and no connection from other deeds, however long it waits."""
+        async with self._servers.connection() as db:
+            if not await self._begin(db):
+                return None
+        try:
+            async with asyncio.timeout(DEED_PATIENCE) as limit:
+                return await self._ended(work(None), self._servers.connection)
+        except TimeoutError as error:
+            if limit.expired():
+                raise TookLong from error
+            raise
 
     async def _begin(self, db: asyncpg.Connection) -> bool:
         """Takes a deed: whether it is to be done now, because nobody took it before. Raises LoginOver: the door may

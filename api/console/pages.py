@@ -114,3 +114,4 @@ class Done:
 class Deed:
     ask: Callable[[Look], Awaitable[Question]]
     do: Callable[[Look, Form, Actor], Awaitable[Done]]
+    apart: bool = False  # it goes the way of clients' events, and may wait there: its look has no `db` then

@@ -131,7 +131,7 @@ class Doings:
             sent = await self.operator.interrupt(actor, look.params["run"], look.params["thread"])
             return Done(_told(sent, "The run is interrupted."), _place(look))
 
-        return Deed(ask, do)
+        return Deed(ask, do, apart=True)
 
     def retry(self) -> Deed:
         async def ask(look: Look) -> Question:
@@ -144,7 +144,7 @@ class Doings:
             to = _place(look) if sent.run is None else f"{HERE}/{sent.thread}/{sent.run}"
             return Done(_told(sent, f"A new run retries {look.params['run']}."), to)
 
-        return Deed(ask, do)
+        return Deed(ask, do, apart=True)
 
     def decide(self, decision: Decision) -> Deed:
         word = "Allow" if decision is Decision.ALLOW else "Reject"
@@ -164,7 +164,7 @@ class Doings:
             text = f"The request is {'allowed' if decision is Decision.ALLOW else 'rejected'}."
             return Done(_told(sent, text), _place(look))
 
-        return Deed(ask, do)
+        return Deed(ask, do, apart=True)
 
 
 def _told(sent: Sent, done: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.console import servers
 from shared import ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
@@ -146,6 +147,25 @@ async def test_a_run_page_says_that_the_beginning_of_its_output_is_left_out(staf
     await log(run, "agent.message.delta", 1)
     cut = await operator.open(f"/console/runs/{thread.id}/{run}")
     assert ("w0 w1 " in cut.words, "Its beginning is left out" in cut.words) == (False, True)
+
+
+async def test_deeds_on_runs_that_wait_for_a_worker_keep_no_other_deed_out(stage: Stage) -> None:
+    staff = await staff_of(stage.service)
+    operator = await staff.browsing(staff.admin)
+    started = [await stage.start() for _ in range(servers.DEEDS + servers.CONNECTIONS)]
+    for thread, run in started:
+        await stage.until(thread, run, "waiting_input")
+    assert (await operator.confirm("/console/queue/pause")).status == 200
+    asked = [await operator.open(f"/console/runs/{thread}/{run}/interrupt") for thread, run in started]
+    waiting = [asyncio.create_task(operator.submit(one, one.form())) for one in asked]
+    sent = "select count(*) = $1 from batches where applied_at is null"
+    assert await until(lambda: stage.service.pool.fetchval(sent, len(started)))
+    assert "The queue is resumed" in (await operator.confirm("/console/queue/resume")).words
+    assert [answer.status for answer in await asyncio.gather(*waiting)] == [303] * len(started)
+    done = "select count(*) from audit where action = 'run.interrupt' and result = 'done'"
+    assert await stage.service.pool.fetchval(done) == len(started)
+    told = await operator.submit(asked[0], asked[0].form())
+    assert "is not done twice. The run is interrupted." in (await operator.open(told.location)).words
 
 
 async def test_what_no_list_has_is_refused(operator: Browsing) -> None:
