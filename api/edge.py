@@ -45,8 +45,8 @@ def edge(handle: Handler) -> Handler:
             log.exception("request failed", method=request.method)
             response = errors.envelope(InternalError(), request.path, request_id)
         response.headers[negotiation.REQUEST_ID] = request_id  # of a stream it is long gone
-        if RATE in request:
-            response.headers.update(request[RATE])
+        for name, told in request.get(RATE, {}).items():
+            response.headers.setdefault(name, told)  # a refusal by another limit has said more
         if request.path.startswith(_CORTEX):
             response.headers[negotiation.CORTEX_REQUEST_ID] = request_id
         _counter(response.status).inc()

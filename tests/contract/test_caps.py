@@ -32,6 +32,18 @@ async def test_an_account_has_no_more_batches_in_flight_than_its_cap(limited: Se
     await until(is_taken)
 
 
+async def test_a_caller_with_a_rate_is_told_of_the_limit_that_refused_it(limited: Service) -> None:
+    client = await limited.client("acme")
+    thread = await client.new_thread()
+    await limited.pool.execute("update accounts set held = true, in_flight = 1")
+    await limit(limited, client, 50)
+    taken, refused = [await client.send(thread, message(), **ASYNC) for _ in range(2)]
+    assert (taken.status, taken.headers["ratelimit-policy"].split(";")[0]) == (200, '"account"')
+    assert (refused.status, refused.headers["ratelimit"]) == (429, '"in_flight";r=0;t=1')
+    assert refused.headers["ratelimit-policy"] == '"in_flight";q=1'
+    assert (await client.call("GET", f"/threads/{thread}")).headers["ratelimit"].startswith('"account";r=')
+
+
 async def test_a_key_that_is_used_costs_no_unit_over_the_cap_either(limited: Service) -> None:
     client = await limited.client("acme")
     thread = await client.new_thread()
