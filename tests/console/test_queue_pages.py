@@ -159,13 +159,13 @@ async def test_a_paused_batch_says_what_paused_it_and_leads_there(
     await operator.confirm(f"{account}/pause")
     for path in pages:
         seen = await operator.open(path)
-        assert "the account &lt;b&gt;acme&lt;/b&gt; &amp; sons is paused: to the account ." in seen.words
-        assert (f'href="{account}">to the account' in seen.text, partition in seen.text) == (True, False)
+        assert "the account &lt;b&gt;acme&lt;/b&gt; &amp; sons is paused. To the account" in seen.words
+        assert (f'href="{account}">To the account' in seen.text, partition in seen.text) == (True, False)
     await operator.confirm(f"/console/queue/partitions/{thread.partition}/pause")
     for path in pages:
         seen = await operator.open(path)
         assert f"the partition {thread.partition} is paused and the account" in seen.words
-        assert f'href="{partition}">to the partition' in seen.text
+        assert f'href="{partition}">To the partition' in seen.text
     assert f'<tr id="partition-{thread.partition}">' in (await operator.open("/console/queue")).text
     await operator.confirm(f"{account}/resume")
     await operator.confirm(f"/console/queue/partitions/{thread.partition}/resume")
