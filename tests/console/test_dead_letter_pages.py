@@ -195,6 +195,44 @@ async def test_dead_letters_in_a_browser(screen: Screen, staff: Staff) -> None:
     await screen.page.get_by_text("1 dead letter was discarded.").wait_for()
 
 
+@pytest.mark.browser
+async def test_every_way_to_settle_dead_letters_is_pressed(screen: Screen, staff: Staff) -> None:
+    pool, page = staff.service.pool, screen.page
+    owner = await add_owner(pool)
+    letters = [await parked(pool, owner, "KeyError('x')") for _ in range(5)]
+    for _ in range(3):
+        await parked(pool, owner, "ValueError('y')")
+    for word, letter in zip(("Replay", "Skip"), letters, strict=False):
+        await screen.open(f"/console/dead/{letter}")
+        await page.get_by_role("link", name=word, exact=True).click()
+        await confirm(screen, word, "1 dead letter")
+    await screen.open("/console/dead/list?error=KeyError")
+    for letter in letters[2:4]:
+        await page.get_by_label(f"Select batch {letter}").check()
+    await page.get_by_role("button", name="Discard selected").click()
+    await confirm(screen, "Discard", "2 dead letters")
+    for word, error, count in (("Replay", "KeyError", 2), ("Discard", "ValueError: y", 3)):
+        await screen.open(f"/console/dead/list?error={error}")
+        await page.get_by_role("link", name=f"{word} all {count}").click()
+        await confirm(screen, word, f"{count} dead letters")
+    assert await left(pool) == set()
+
+
+async def confirm(screen: Screen, word: str, count: str) -> None:
+    """Says yes to so many, and is told that it is done."""
+    page = screen.page
+    await page.get_by_text(f"This touches {count}.").wait_for()
+    if word == "Discard":
+        await page.get_by_label("Reason").fill("a broken client")
+    await page.get_by_role("button", name=word).click()
+    done = {"Replay": "replayed", "Discard": "discarded", "Skip": "skipped"}[word]
+    await (
+        page.get_by_role("status")
+        .get_by_text(f"{count} {'was' if count.startswith('1 ') else 'were'} {done}.")
+        .wait_for()
+    )
+
+
 @pytest.mark.parametrize("text", ["%00", "x" * 7_000], ids=["nul", "long"])
 async def test_a_parameter_that_nothing_can_be_called_is_refused_by_its_name(
     staff: Staff, operator: Browsing, text: str

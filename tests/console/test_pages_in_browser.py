@@ -53,6 +53,10 @@ async def test_an_agent_is_shown_without_its_secrets_and_closed(screen: Screen, 
     await confirm(screen, "Unpublish")
     await page.get_by_role("status").get_by_text("is closed for new threads").wait_for()
     await page.get_by_text("not published").wait_for()
+    await page.get_by_role("link", name="Publish", exact=True).click()
+    await confirm(screen, "Publish")
+    await page.get_by_role("status").get_by_text("weather is published").wait_for()
+    await page.locator("#part").get_by_text("published", exact=True).wait_for()
 
 
 async def test_dead_messages_are_told_again(screen: Screen, furniture: Furniture, staff: Staff) -> None:
@@ -73,6 +77,10 @@ async def test_dead_messages_are_told_again(screen: Screen, furniture: Furniture
     await confirm(screen, "Replay all")
     await page.get_by_role("status").get_by_text("2 messages are told again").wait_for()
     assert await staff.service.pool.fetchval("select count(*) from outbox where parked_at is not null") == 0
+    await staff.service.pool.execute("update outbox set delivered_at = now(), status = 204, error = null")
+    await page.get_by_role("navigation", name="States").get_by_role("link", name="delivered").click()
+    await page.get_by_role("cell", name="204").first.wait_for()
+    await screen.presentable("webhooks-delivered")
 
 
 @pytest.mark.slow

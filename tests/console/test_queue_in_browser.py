@@ -61,6 +61,25 @@ async def test_the_queue_is_presentable_and_leads_to_its_batches(screen: Screen,
     await screen.presentable("batch")
 
 
+async def test_lists_of_accounts_and_of_what_is_held_are_presentable(
+    screen: Screen, owner: Owner, staff: Staff
+) -> None:
+    page = screen.page
+    await staff.service.pool.execute("update accounts set held = true where id = $1", owner.account)
+    await screen.open("/console/queue/accounts?show=paused")
+    await page.get_by_role("rowheader", name="sons").get_by_text("paused").wait_for()
+    await screen.presentable("queue-accounts")
+    await page.get_by_label("Account (name or id)").fill(NAME)
+    await page.keyboard.press("Enter")
+    await page.get_by_text("This account is paused").wait_for()
+    await page.get_by_role("link", name="Its waiting batches").click()
+    await page.get_by_role("link", name="To the account").first.wait_for()
+    await screen.presentable("batches-paused")
+    await page.get_by_role("link", name="Behind a hold").click()
+    await page.get_by_role("cell", name="parked", exact=True).wait_for()
+    await screen.presentable("batches-blocked")
+
+
 @pytest.mark.slow
 async def test_a_partition_and_an_account_are_paused_and_resumed_by_keyboard(screen: Screen, owner: Owner) -> None:
     page = screen.page

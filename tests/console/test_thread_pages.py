@@ -202,6 +202,17 @@ async def test_threads_and_runs_in_a_browser(stage: Stage, chromium: str, axe: P
         await screen.page.locator(".badge", has_text="completed").first.wait_for()
         await screen.page.get_by_role("heading", name="Output").wait_for()
         await screen.presentable("run-completed")
+        await screen.page.get_by_role("link", name="Retry").click()
+        await screen.page.get_by_role("button", name="Retry").click()
+        await screen.page.get_by_role("status").get_by_text(f"A new run retries {run}.").wait_for()
+        await screen.page.get_by_role("link", name="Reject").click()
+        await screen.page.get_by_label("Note").fill("not now")
+        await screen.page.get_by_role("button", name="Reject").click()
+        await screen.page.get_by_role("status").get_by_text("The request is rejected.").wait_for()
+        assert await stage.service.pool.fetch("select state, note from permission_requests order by id") == [
+            ("allowed", "go on"),
+            ("rejected", "not now"),
+        ]
         await screen.open(f"/console/threads/{thread}")
         await screen.page.get_by_role("link", name="Hold").click()
         await screen.page.get_by_label("Reason").fill("looks odd")
