@@ -104,6 +104,35 @@ def test_what_is_remembered_is_bounded_and_whoever_has_most_loses_it() -> None:
     assert len(made) == turns.MOST
 
 
+def test_more_accounts_than_are_remembered_leave_nothing_behind_but_their_first_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "MOST", 100)
+    made, where = Turns(), some(250)
+    whose = {thread: AccountId(ids.mint()) for _, thread in where}
+    for begin in range(0, 250, 50):
+        made.add(part := where[begin : begin + 50])
+        made.sort(part, whose)
+    assert (len(made), len(made._queues)) == (100, 100), "an account without a thread has no turn"
+    asked: list[AccountId] = []
+
+    def left(account: AccountId) -> int:
+        asked.append(account)
+        return 1
+
+    assert made.take(3, 3, left) == where[:3]
+    assert len(asked) <= 4, "who is behind those is not asked about"
+
+
+def test_who_has_little_keeps_it_while_who_has_most_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "MOST", 10)
+    made, whose = sorted_turns(noisy=(noisy := some(8)), quiet=(quiet := some(1)))
+    made.add(third := some(6))
+    made.sort(third, whose | {thread: THIRD for _, thread in third})
+    kept = made.take(99, 99, None)
+    assert sorted(kept) == sorted([*noisy[:4], *quiet, *third[:4]]), "from behind, and both to the same number"
+
+
 @pytest.mark.parametrize("most", [1, 7])
 def test_everybody_is_taken_once(most: int) -> None:
     made, whose = sorted_turns(noisy=some(20), quiet=some(5), third=some(1))

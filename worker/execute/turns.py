@@ -70,10 +70,19 @@ class Turns:
                     first.append((partition, thread))
             self._first.discard(thread)
         self.add_first(first)
+        if len(self._accounts) > MOST:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Who has most loses it, from behind; where that is one thread for each account, those lose it whose turns come
+        last. One look at each account, however many are over."""
+        level = max(1, _level(sorted(map(len, self._queues.values())), MOST))
+        for queue in self._queues.values():
+            while len(queue) > level:
+                del self._accounts[queue.popitem()[0]]
         while len(self._accounts) > MOST:
-            longest = max(self._queues.values(), key=len)  # who has most loses half of it, from behind
-            for thread in list(longest)[len(longest) // 2 :]:
-                del longest[thread], self._accounts[thread]
+            for thread in self._queues.popitem()[1]:
+                del self._accounts[thread]
 
     def take(self, most: int, room: int, left: Callable[[AccountId], int] | None) -> list[Where]:
         """Gives out at most `most` threads in the order of their turns, of which `room` will be used. With `left`, of
@@ -96,11 +105,11 @@ class Turns:
         return taken
 
     def _rounds(self, left: Callable[[AccountId], int] | None) -> Iterator[tuple[AccountId, Where]]:
-        """The first of each account, then the second of each."""
-        queues: list[tuple[AccountId, Iterator[tuple[ThreadId, int]]]] = [
+        """The first of each account, then the second of each. Accounts behind what is taken are not looked at."""
+        queues: Iterable[tuple[AccountId, Iterator[tuple[ThreadId, int]]]] = (
             (account, islice(queue.items(), None if left is None else max(0, left(account))))
             for account, queue in self._queues.items()
-        ]
+        )
         while queues:
             on = []
             for account, queue in queues:
@@ -117,3 +126,13 @@ class Turns:
             self._queues[account] = queue
         elif not queue and not served:
             del self._queues[account]
+
+
+def _level(lengths: Sequence[int], room: int) -> int:
+    """How much each may keep at most, where all of these, the shortest first, keep no more than `room` together."""
+    for n, length in enumerate(lengths):
+        share = room // (len(lengths) - n)
+        if length > share:
+            return share
+        room -= length
+    return room
