@@ -20,10 +20,11 @@ from api.console import asking, deeds, guard, navigation
 from api.console.files import Files
 from api.console.flash import Flash
 from api.console.forms import read_form
-from api.console.live import OVER, Live, TooManyViewers, Viewer, digest_of
+from api.console.live import OVER, Live, Viewer, digest_of
 from api.console.navigation import Section
 from api.console.pages import Deed, Done, Look, Page
 from api.console.rendering import Rendering
+from api.console.seats import Seats, TooManyViewers
 from api.console.servers import Busy, PostgresAway, Servers
 from api.console.sessions import LoginOver, Sessions
 from api.console.visit import LIVE, SESSION, Visit
@@ -48,7 +49,8 @@ class Console:
         self.sessions = Sessions(servers)
         self.files = files
         self._rendering = Rendering(files.address)
-        self.live = Live()
+        self.seats = Seats()
+        self.live = Live(self.seats)
         self._complain = Seldom(log)
         self._sections: tuple[Section, ...] = ()
 
@@ -158,7 +160,7 @@ class Console:
                 return None
 
         try:
-            await self.live.follow(key, render, Viewer(outlet, visit.request.query[LIVE], who.digest), goes_on)
+            await self.live.follow(key, render, Viewer(outlet, visit.request.query[LIVE], who.token), goes_on)
         except TooManyViewers as full:
             await outlet.send(b"event: trouble\ndata: %b\n\n" % full.message.encode())
 

@@ -1,20 +1,20 @@
 """Live parts of pages: each is rendered once a second for all who watch it, and sent to them when it changed.
 
 What is sent is always the whole part, so a viewer that reads slowly misses pieces and never falls behind; one that does
-not read is cut off. A topic's loop begins with its first viewer and ends with its last one. No owner takes all places:
-when they are taken, the owner of most gives one up. Refused here: knowing who an owner is.
+not read is cut off. A topic's loop begins with its first viewer and ends with its last one. Refused here: knowing who
+may watch.
 """
 
 import asyncio
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 
 import structlog
 from markupsafe import Markup
 
+from api.console.seats import Seats, TooManyWindows
 from api.console.servers import LOOKS
 from api.sse import COMMENT, Outlet
 from shared import tasks
@@ -25,8 +25,6 @@ log = structlog.get_logger()
 
 EVERY = 1.0  # seconds between two looks
 SHARE = 4  # times as long as a look took is rested behind it: what watches costs a fifth of a connection at most
-MOST = 200  # viewers of one process
-MOST_OF_ONE = 12  # of one owner: windows that somebody may have open
 CHECK = 5.0  # seconds between two looks at whether a viewer's session goes on
 SILENCE = 15.0  # seconds after which a comment is sent
 OVER = b"event: over\ndata: session\n\n"
@@ -44,6 +42,11 @@ class Viewer:
     ousted: bool = False  # somebody who has fewer has its place
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def leave(self) -> None:
+        self.ousted = True
+        self.outlet.cut()
+        self.wake.set()
+
 
 @dataclass(slots=True, eq=False)
 class Topic:
@@ -54,28 +57,13 @@ class Topic:
     task: asyncio.Task[None] | None = None
 
 
-class TooManyViewers(ThreadmillError):
-    """Too many watch already: this page is not updated by itself."""
-
-    status = 503
-    code = "service_inactive"
-
-
-class TooManyWindows(TooManyViewers):
-    """You watch 12 pages already, or others had no place: this page is not updated by itself."""
-
-
 class Live:
-    def __init__(self) -> None:
+    def __init__(self, seats: Seats) -> None:
         self._topics: dict[Hashable, Topic] = {}
-        self._seats: dict[Viewer, None] = {}  # the oldest first
+        self._seats = seats
         self._looks = asyncio.Semaphore(LOOKS)
         self._stopped = False
         self._complain = Seldom(log)
-
-    @property
-    def viewers(self) -> int:
-        return len(self._seats)
 
     @property
     def topics(self) -> int:
@@ -97,7 +85,10 @@ class Live:
         """Sends the part of `key` until its viewer goes, its session is over, or the process ends. Raises
         ConnectionError, TooManyViewers.
         """
-        self._seat(viewer)
+        with self._seats.one(viewer.owner, viewer.leave):
+            await self._join(key, render, viewer, goes_on)
+
+    async def _join(self, key: Hashable, render: Render, viewer: Viewer, goes_on: GoesOn) -> None:
         topic = self._topics.setdefault(key, Topic(render))
         topic.viewers.add(viewer)
         if topic.task is None:
@@ -105,29 +96,10 @@ class Live:
         try:
             await self._feed(topic, viewer, goes_on)
         finally:
-            self._seats.pop(viewer, None)
             topic.viewers.discard(viewer)
             if not topic.viewers and self._topics.get(key) is topic:
                 del self._topics[key]
                 await tasks.end([topic.task])
-
-    def _seat(self, viewer: Viewer) -> None:
-        """Raises TooManyViewers where no other owner has more than this one."""
-        counts = Counter(seated.owner for seated in self._seats)
-        if counts[viewer.owner] >= MOST_OF_ONE:
-            raise TooManyWindows
-        if len(self._seats) >= MOST:
-            greediest, count = counts.most_common(1)[0]
-            if count <= counts[viewer.owner] + 1:
-                raise TooManyViewers
-            self._oust(next(seated for seated in self._seats if seated.owner == greediest))
-        self._seats[viewer] = None
-
-    def _oust(self, viewer: Viewer) -> None:
-        del self._seats[viewer]
-        viewer.ousted = True
-        viewer.outlet.cut()
-        viewer.wake.set()
 
     async def _feed(self, topic: Topic, viewer: Viewer, goes_on: GoesOn) -> None:
         checked = spoke = time.monotonic()

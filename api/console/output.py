@@ -1,12 +1,14 @@
 """What a run says while it says it: the thread's log by the hub, as running text for one page.
 
-It costs what a client's stream costs; the hub reads each thread once, however many watch. It ends with the run, with
+It costs what a client's stream costs, and one of the console's places; the hub reads each thread once, however many
+watch. It ends with the run, with
 the session, and after so much text that a browser would suffer. Where the connection was lost the page is loaded anew.
 Refused here: deciding who may look, beyond the session.
 """
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -15,6 +17,7 @@ from markupsafe import Markup
 from api import sse, tail
 from api.console import guard
 from api.console.console import Console
+from api.console.seats import TooManyViewers, TooManyWindows
 from api.console.servers import PostgresAway
 from api.console.sessions import Operator
 from api.console.visit import SESSION
@@ -60,14 +63,23 @@ class Output:
         after = EventId(ids.parse(request.query.get("after", "")) or known)
         outlet = Outlet(writer, request.transport)
         stream = Stream(thread.partition, thread.id, who.token, outlet, cursor=after, since=known)
-        self.hub.follow(stream)
         try:
-            await self._feed(request, who, stream)
+            await self._seated(request, who, stream)
         except ConnectionError as gone:
             log.debug("viewer lost", error=repr(gone))
-        finally:
-            self.hub.leave(stream)
         return response
+
+    async def _seated(self, request: web.Request, who: Operator, stream: Stream) -> None:
+        """Raises ConnectionError."""
+        try:
+            with self.console.seats.one(who.token, partial(_oust, stream)):
+                self.hub.follow(stream)
+                try:
+                    await self._feed(request, who, stream)
+                finally:
+                    self.hub.leave(stream)
+        except TooManyViewers as full:
+            await stream.outlet.send(spelt(f"\n── {full.message}\n") + END)
 
     async def _opened(self, request: web.Request) -> tuple[Operator, Thread] | None:
         """Who asks, and the thread; None where nobody is logged in, or there is nothing to follow."""
@@ -101,9 +113,17 @@ class Output:
                     checked = time.monotonic()
                     if await self.console.sessions.find(who.cookie) is None:
                         break
+            if stream.error is not None:  # it was stopped
+                raise stream.error
         except ThreadmillError as error:
             await stream.outlet.send(spelt(f"\n── {error.message} {_RELOAD}\n"))
         await stream.outlet.send(END)
+
+
+def _oust(stream: Stream) -> None:
+    """Somebody who has fewer places has its one."""
+    stream.stop(TooManyWindows())
+    stream.outlet.cut()
 
 
 def spelt(text: str) -> bytes:

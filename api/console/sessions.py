@@ -29,6 +29,7 @@ SQL = statements("console")
 LIFE = 12 * 3600.0  # seconds: a shift
 TRUST = 5.0  # seconds; a revoked token is to be out within 30
 UNSEEN_TRUST = 25.0  # seconds, while Postgres is away or busy: with a stream's last look still within those 30
+LOGINS = 50  # of one token: the oldest ends for the next, so that no token's logins crowd out all others here
 _KNOWN = 1_000  # sessions that a process remembers
 _FORGET = 100  # sessions that are over, removed with each login
 _UNKNOWN = 10_000  # cookies that a process remembers to be nobody's
@@ -84,6 +85,8 @@ class Sessions:
             if TokenKind(row["kind"]) not in OPERATORS:
                 raise Forbidden("This is a client's token. The console takes those of kind admin or viewer.")
             left = await db.fetchval(SQL["open"], _digest(cookie), row["token"], LIFE)
+            for ended in await db.fetch(SQL["crowd"], row["token"], LOGINS):
+                self._known.pop(ended["digest"], None)
             await db.execute(SQL["forget"], _FORGET)
         return self._keep(cookie, row, left)
 

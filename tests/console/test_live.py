@@ -11,7 +11,9 @@ from aiohttp import web
 from markupsafe import Markup
 
 from api.console import live as module
-from api.console.live import Live, TooManyViewers, Viewer
+from api.console import seats
+from api.console.live import Live, Viewer
+from api.console.seats import Seats, TooManyViewers
 from api.sse import CONNECTED, Outlet
 from shared.errors import NotFound
 from tests.watch import until
@@ -21,13 +23,17 @@ from tests.watch import until
 class Stage:
     """A server with one live part, of which it is known how often it was rendered."""
 
-    live: Live = field(default_factory=Live)
+    seats: Seats = field(default_factory=Seats)
+    live: Live = field(init=False)
     part: str = "first"
     renders: int = 0
     asked: int = 0  # whether somebody's session goes on
     gone: bool = False
     known: bool | None = True  # whether its viewers' sessions go on
     url: str = ""
+
+    def __post_init__(self) -> None:
+        self.live = Live(self.seats)
 
     async def render(self) -> Markup:
         self.renders += 1
@@ -98,12 +104,12 @@ async def test_a_part_is_rendered_once_for_all_and_sent_when_it_changed(monkeypa
         assert stage.renders - begun <= 3  # not one for each of them
         stage.gone = True
         assert await event(streams[0]) == ("trouble", ["It is gone: &lt;b&gt;."])
-        assert stage.live.viewers == 5
+        assert len(stage.seats) == 5
         for stream in streams:
             stream.close()
 
         async def nobody() -> bool:
-            return not stage.live.viewers and not stage.live.topics
+            return not len(stage.seats) and not stage.live.topics
 
         assert await until(nobody)
 
@@ -142,7 +148,7 @@ async def test_a_viewer_of_whom_nobody_knows_is_sent_nothing_until_somebody_does
 
 
 async def test_viewers_are_bounded_and_end_at_once_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 2)
+    monkeypatch.setattr(seats, "MOST", 2)
     async with staged() as stage, aiohttp.ClientSession() as session:
         streams = [await session.get(f"{stage.url}/{n}") for n in range(2)]
         for stream in streams:
@@ -155,8 +161,8 @@ async def test_viewers_are_bounded_and_end_at_once_when_told(monkeypatch: pytest
 
 
 async def test_nobody_takes_all_places_and_who_has_most_gives_his_oldest_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 4)
-    monkeypatch.setattr(module, "MOST_OF_ONE", 3)
+    monkeypatch.setattr(seats, "MOST", 4)
+    monkeypatch.setattr(seats, "MOST_OF_ONE", 3)
     async with staged() as stage, aiohttp.ClientSession() as session:
         streams: list[aiohttp.ClientResponse] = []
 
@@ -170,7 +176,7 @@ async def test_nobody_takes_all_places_and_who_has_most_gives_his_oldest_up(monk
         assert [await watch("modest") for _ in range(2)] == ["trouble"] * 2  # the second one when all places are taken
         async with asyncio.timeout(5):
             assert (await streams[0].content.read()).endswith(b"event: full\n\n")
-        assert (stage.live.viewers, await watch("greedy")) == (4, "full")  # it has no fewer than the other
-        assert (await watch("third"), stage.live.viewers) == ("trouble", 4)
+        assert (len(stage.seats), await watch("greedy")) == (4, "full")  # it has no fewer than the other
+        assert (await watch("third"), len(stage.seats)) == ("trouble", 4)
         for stream in streams:
             stream.close()

@@ -7,8 +7,9 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from api.console import sessions
+from api.console import seats, sessions
 from api.console.live import OVER
+from api.sse import CONNECTED
 from shared import accounts
 from shared.ids import TokenId
 from shared.models import TokenKind
@@ -166,6 +167,37 @@ async def test_a_token_that_ends_soon_ends_its_session_without_a_look_at_postgre
         return (await browsing.open("/console")).status == 303
 
     assert await until(over, timeout=6)
+
+
+async def test_a_token_has_so_many_logins_and_its_oldest_one_ends_for_the_next(
+    staff: Staff, viewer: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "TRUST", 600.0)
+    monkeypatch.setattr(sessions, "LOGINS", 2)
+    browsing = [await staff.browsing(staff.admin) for _ in range(3)]
+    assert [(await one.open("/console/tokens")).status for one in (*browsing, viewer)] == [303, 200, 200, 200]
+    assert await staff.service.pool.fetchval("select count(*) from console_sessions") == 3
+
+
+async def test_one_token_has_so_many_live_pages_however_many_logins_it_makes(
+    staff: Staff, operator: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "MOST_OF_ONE", 2)
+    async with AsyncExitStack() as streams:
+
+        async def first_word(browsing: Browsing) -> bytes:
+            headers = {"Cookie": f"{SESSION}={browsing.cookies[SESSION]}"}
+            stream = await streams.enter_async_context(
+                browsing.session.get(f"{browsing.url}/console/tokens?live=none", headers=headers)
+            )
+            async with asyncio.timeout(5):
+                assert await stream.content.readuntil(b"\n\n") == CONNECTED
+                return (await stream.content.readuntil(b"\n\n")).splitlines()[1]
+
+        words = [await first_word(await staff.browsing(staff.viewer)) for _ in range(3)]
+        assert words[:2] == [b"data: "] * 2
+        assert b"Your token watches" in words[2]
+        assert await first_word(operator) == b"data: "
 
 
 async def test_a_login_leads_nowhere_but_into_the_console(staff: Staff) -> None:

@@ -5,9 +5,11 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from api.console import servers
+from api.console import seats, servers
+from api.sse import CONNECTED
 from shared import ids
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
@@ -147,6 +149,29 @@ async def test_a_run_page_says_that_the_beginning_of_its_output_is_left_out(staf
     await log(run, "agent.message.delta", 1)
     cut = await operator.open(f"/console/runs/{thread.id}/{run}")
     assert ("w0 w1 " in cut.words, "Its beginning is left out" in cut.words) == (False, True)
+
+
+async def test_what_runs_say_is_told_in_places_that_no_token_takes_all_of(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "MOST", 2)
+    staff = await staff_of(stage.service)
+    thread, run = await stage.start()
+    await stage.until(thread, run, "waiting_input")
+    place = f"/console/runs/{thread}/{run}/output"
+    streams: list[aiohttp.ClientResponse] = []
+    for token in (staff.viewer, staff.viewer, staff.admin):
+        browsing = await staff.browsing(token)
+        cookie = {"Cookie": f"threadmill_console={browsing.cookies['threadmill_console']}"}
+        streams.append(await browsing.session.get(f"{browsing.url}{place}", headers=cookie))
+        assert await streams[-1].content.readuntil(b"\n\n") == CONNECTED
+    async with asyncio.timeout(5):
+        ousted = (await streams[0].content.read()).decode()
+    assert ("Your token watches" in ousted, ousted.endswith("event: end\ndata: end\n\n")) == (True, True)
+    refused = (await (await staff.browsing(staff.viewer)).open(place)).text  # it has no fewer than the other
+    assert ("Too many watch" in refused, refused.endswith("event: end\ndata: end\n\n")) == (True, True)
+    for stream in streams:
+        stream.close()
 
 
 async def test_deeds_on_runs_that_wait_for_a_worker_keep_no_other_deed_out(stage: Stage) -> None:

@@ -30,6 +30,23 @@ with closed as (
 )
 update tokens set revoked_at = now() where lent_to = $1 and revoked_at is null;
 
+-- name: crowd
+-- Ends the oldest logins of a token, and the tokens that were lent to them; returns their digests. By this there are so few
+-- logins that no index is needed. Arguments: token, how many go on.
+with ended as (
+    delete from console_sessions
+    where digest in (
+        select digest
+        from console_sessions
+        where digest in (select digest from console_sessions where token = $1 order by created_at desc offset $2)
+        for update skip locked
+    )
+    returning digest
+), returned as (
+    update tokens set revoked_at = now() where lent_to in (select digest from ended) and revoked_at is null
+)
+select digest from ended;
+
 -- name: forget
 -- Removes logins that are over, with what was confirmed in them. Argument: how many at most.
 delete from console_sessions
