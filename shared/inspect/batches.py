@@ -1,4 +1,7 @@
-"""Batches as an operator sees them: where each stands, how old it is, why, and what happens to it next."""
+"""Batches as an operator sees them: where each stands, how old it is, why, and what happens to it next.
+
+Refused here: reading what big batches hold where a list of them is asked for.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ SQL = statements("batches")
 
 PARTITION_ACCOUNTS = 200  # accounts with work in one partition, up to which a listing goes by age
 LOOKED = 10_000  # waiting batches that a page of a thread's looks at: some 10 ms
+LISTED_BYTES = 16 << 10  # of one batch in a list; a page of the biggest would be 50 MiB
 LAST_PARTITION = (1 << 15) - 1  # that a database may have
 
 
@@ -91,10 +95,10 @@ async def waiting_batches(
     if place[0] is None:
         lanes = await _lanes(db, partition, account)
         if lanes is not None:
-            rows = await db.fetch(SQL["oldest"], *lanes, place[2] or 0, limit + 1)
+            rows = await db.fetch(SQL["oldest"], *lanes, place[2] or 0, limit + 1, LISTED_BYTES)
             return cut([view_of(row) for row in rows], limit, lambda batch: (None, None, batch.id))
         place = (None, None, None)
-    rows = await db.fetch(SQL["by_account"], *_bounds(place, partition), limit + 1)
+    rows = await db.fetch(SQL["by_account"], *_bounds(place, partition), limit + 1, LISTED_BYTES)
     return cut([view_of(row) for row in rows], limit, lambda batch: (batch.partition, batch.account, batch.id))
 
 
@@ -102,7 +106,9 @@ async def blocked_batches(
     db: Database, limit: int, partition: int | None = None, after: str | None = None
 ) -> Page[BatchView]:
     """Batches behind a hold, dead letters among them, partition by partition, thread by thread."""
-    rows = await db.fetch(SQL["blocked"], *_bounds(key_of(after, Small, Id, Number), partition), limit + 1)
+    rows = await db.fetch(
+        SQL["blocked"], *_bounds(key_of(after, Small, Id, Number), partition), limit + 1, LISTED_BYTES
+    )
     return cut([view_of(row) for row in rows], limit, lambda batch: (batch.partition, batch.thread, batch.id))
 
 
@@ -115,7 +121,7 @@ async def batches_of_thread(
     `limit`, or none, and have a next one.
     """
     (beyond,) = key_of(after, Number)
-    rows = await db.fetch(SQL["of_thread"], partition, thread, beyond or 0, limit + 1, LOOKED)
+    rows = await db.fetch(SQL["of_thread"], partition, thread, beyond or 0, limit + 1, LOOKED, LISTED_BYTES)
     found = cut([view_of(row) for row in rows if row["id"] is not None], limit, lambda batch: (batch.id,))
     edge = rows[0]["edge"]
     return found if found.after or edge is None else Page(found.items, cursor(edge))

@@ -15,14 +15,13 @@ from shared.errors import InvalidRequest
 from shared.failures import mark_of
 from shared.ids import AccountId, BatchId, ThreadId
 from shared.inspect import given
-from shared.inspect.batches import BatchView, view_of
+from shared.inspect.batches import LISTED_BYTES, BatchView, view_of
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.page import Moment, Number, Page, cut, key_of
 
 SQL = statements("letters")
 
 MOST_IDS = 1_000  # named one by one, on a command line
-LISTED_BYTES = 16 << 10  # of one batch in a list; a page of the biggest would be 50 MiB
 UNSORTED = "(not sorted yet)"  # parked by a worker of an older version; the next upkeep sorts it
 
 

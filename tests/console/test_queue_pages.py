@@ -13,7 +13,7 @@ from shared.keys import Keys
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
 from tests.console.staff import Staff
-from tests.rows import Owner, Row, add_batch, add_owner, add_thread
+from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
 
 NAME = "<b>acme</b> & sons"  # text is only ever text
 
@@ -45,6 +45,16 @@ async def audited(pool: asyncpg.Pool) -> list[tuple[str, str, int, str]]:
         "select action, target, touched, result from audit where action <> 'console.login' order by id"
     )
     return [tuple(one) for one in rows]
+
+
+async def test_a_list_of_batches_says_which_is_too_big_for_it(
+    pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing
+) -> None:
+    for blocked in (False, True):
+        await add_batch(pool, owner, thread, a_message("x" * 40_000), blocked=blocked)
+    for query in ("", "?show=blocked"):
+        seen = await operator.open(f"/console/queue/batches{query}")
+        assert ("big: see it alone" in seen.words, len(seen.text) < 30_000) == (True, True)
 
 
 async def test_the_queue_says_what_waits_in_each_partition_and_for_whom(

@@ -13,7 +13,7 @@ from shared.inspect import batches, fleet, named, webhooks
 from shared.inspect.page import Page, cursor
 from shared.inspect.webhooks import MessageState
 from shared.models import TokenKind
-from tests.rows import Owner, Row, add_batch, add_owner, add_thread
+from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
 
 Read = Callable[[int, str | None], Awaitable[Page[Any]]]
 
@@ -50,6 +50,29 @@ async def fill(pool: asyncpg.Pool, *, blocked: bool = False) -> tuple[list[Owner
     threads = [(owner, await add_thread(pool, owner)) for owner in owners for _ in range(2)]
     found = [await add_batch(pool, *threads[number * 5 % 6], blocked=blocked) for number in range(12)]
     return owners, [thread for _, thread in threads], found
+
+
+@pytest.mark.parametrize("lanes", [200, 0], ids=["by age", "by account"])
+async def test_no_list_of_batches_reads_what_a_big_one_holds(
+    pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, lanes: int
+) -> None:
+    monkeypatch.setattr(batches, "PARTITION_ACCOUNTS", lanes)
+    owner = await add_owner(pool)
+    thread = await add_thread(pool, owner)
+    for blocked in (False, True):
+        for text in ("x" * 40_000, "hello"):
+            await add_batch(pool, owner, thread, a_message(text), blocked=blocked)
+    shown = [
+        await batches.waiting_batches(pool, 10),
+        await batches.blocked_batches(pool, 10),
+        await batches.batches_of_thread(pool, thread.partition, thread.id, 10),
+    ]
+    for page in shown:
+        assert [one.left_out for one in page.items] == [True, False] * (len(page.items) // 2)
+        assert [one.events is None for one in page.items] == [one.left_out for one in page.items]
+    assert [len(page.items) for page in shown] == [2, 2, 4]
+    alone = await batches.find_batch(pool, str(shown[0].items[0].id))
+    assert (alone.left_out, len(alone.events[0]["text"])) == (False, 40_000)
 
 
 async def test_all_waiting_batches_are_paged_the_oldest_first(pool: asyncpg.Pool) -> None:

@@ -115,14 +115,14 @@ async def test_a_page_of_batches_costs_the_same_wherever_it_lies(
     ]
     for beyond in (0, 50_000, 100_000):
         rows += [
-            ("batches", "oldest", "batches", LANES + LIMIT * LIMIT, LIMIT, *all_of_them, beyond, LIMIT),
-            ("batches", "oldest", "batches", 64 + LIMIT * LIMIT, LIMIT, *mine, beyond, LIMIT),
-            ("batches", "of_thread", "batches", LOOKED + 4 * LIMIT, 1, 1, FIRST, beyond, LIMIT, LOOKED),
+            ("batches", "oldest", "batches", LANES + LIMIT * LIMIT, LIMIT, *all_of_them, beyond, LIMIT, 0),
+            ("batches", "oldest", "batches", 64 + LIMIT * LIMIT, LIMIT, *mine, beyond, LIMIT, 0),
+            ("batches", "of_thread", "batches", LOOKED + 4 * LIMIT, 1, 1, FIRST, beyond, LIMIT, LOOKED, 0),
         ]
     for partition in (0, 20, 60):
         rows += [
-            ("batches", "by_account", "batches", LIMIT, LIMIT, partition, FIRST, 0, LAST_PARTITION, LIMIT),
-            ("batches", "blocked", "batches", LIMIT, LIMIT, partition, FIRST, 0, LAST_PARTITION, LIMIT),
+            ("batches", "by_account", "batches", LIMIT, LIMIT, partition, FIRST, 0, LAST_PARTITION, LIMIT, 0),
+            ("batches", "blocked", "batches", LIMIT, LIMIT, partition, FIRST, 0, LAST_PARTITION, LIMIT, 0),
         ]
     await in_three_modes(pool, settings, early, rows)
 

@@ -32,7 +32,8 @@ select id from partitions where $1::smallint is null or id = $1;
 -- name: oldest
 -- The oldest waiting batches of some accounts, each in one partition, in id order: the first batch of each is looked up,
 -- then the first ones of those that come first. Both by ranges of the index: by equality of the account, the primary key
--- would have the order, too, with all that was applied. Arguments: partitions, accounts, beyond this id, limit.
+-- would have the order, too, with all that was applied. What a big one holds is left out, here and below. Arguments: partitions,
+-- accounts, beyond this id, limit, bytes.
 with heads as materialized (
     select l.partition, l.account, h.id
     from unnest($1::smallint[], $2::uuid[]) l (partition, account)
@@ -65,8 +66,10 @@ candidates as (
     order by b.id
     limit $4
 )
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
-       o.name as account_name, o.held as account_held
+select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.accepted_at, b.applied_at, b.outcome, b.attempts,
+       b.next_try_at, b.blocked, b.parked_at, b.passed_at, b.error, b.error_kind, b.stack,
+       case when pg_column_size(b.events) <= $5 and octet_length(b.events::text) <= $5 then b.events end as events,
+       clock_timestamp() as now, coalesce(t.held, false) as held, p.paused, o.name as account_name, o.held as account_held
 from candidates c
 cross join lateral (select * from batches where partition = c.partition and id = c.id offset 0) b
 join partitions p on p.id = b.partition
@@ -76,9 +79,11 @@ order by b.id;
 
 -- name: by_account
 -- Waiting batches partition by partition, account by account, each one's oldest first. Arguments: beyond this partition,
--- account and id; up to this partition; limit.
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
-       o.name as account_name, o.held as account_held
+-- account and id; up to this partition; limit; bytes.
+select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.accepted_at, b.applied_at, b.outcome, b.attempts,
+       b.next_try_at, b.blocked, b.parked_at, b.passed_at, b.error, b.error_kind, b.stack,
+       case when pg_column_size(b.events) <= $6 and octet_length(b.events::text) <= $6 then b.events end as events,
+       clock_timestamp() as now, coalesce(t.held, false) as held, p.paused, o.name as account_name, o.held as account_held
 from (select *
       from batches
       where applied_at is null and not blocked
@@ -92,9 +97,11 @@ order by b.partition, b.account, b.id;
 
 -- name: blocked
 -- Batches that wait behind a hold, dead letters among them, partition by partition, thread by thread. Arguments: beyond
--- this partition, thread and id; up to this partition; limit.
-select b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
-       o.name as account_name, o.held as account_held
+-- this partition, thread and id; up to this partition; limit; bytes.
+select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.accepted_at, b.applied_at, b.outcome, b.attempts,
+       b.next_try_at, b.blocked, b.parked_at, b.passed_at, b.error, b.error_kind, b.stack,
+       case when pg_column_size(b.events) <= $6 and octet_length(b.events::text) <= $6 then b.events end as events,
+       clock_timestamp() as now, coalesce(t.held, false) as held, p.paused, o.name as account_name, o.held as account_held
 from (select *
       from batches
       where applied_at is null and blocked
@@ -109,7 +116,7 @@ order by b.partition, b.thread, b.id;
 -- name: of_thread
 -- The batches of one thread that are not applied, in their order. No index leads to those that wait by their thread: so
 -- many of its account's are looked at, and `edge` is the last of them where there may be more. There is always a row; one
--- without an id is no batch. Arguments: partition, thread, beyond this id, limit, looked at.
+-- without an id is no batch. Arguments: partition, thread, beyond this id, limit, looked at, bytes.
 with looked as materialized (
     select b.id, b.thread
     from threads t
@@ -133,8 +140,10 @@ behind as materialized (
 edge as (
     select case when count(*) = $5 then max(id) end as edge from looked
 )
-select e.edge, b.*, clock_timestamp() as now, coalesce(t.held, false) as held, p.paused,
-       o.name as account_name, o.held as account_held
+select e.edge, b.partition, b.id, b.ref, b.thread, b.account, b.token, b.accepted_at, b.applied_at, b.outcome, b.attempts,
+       b.next_try_at, b.blocked, b.parked_at, b.passed_at, b.error, b.error_kind, b.stack,
+       case when pg_column_size(b.events) <= $6 and octet_length(b.events::text) <= $6 then b.events end as events,
+       clock_timestamp() as now, coalesce(t.held, false) as held, p.paused, o.name as account_name, o.held as account_held
 from edge e
 left join lateral (
     select id
