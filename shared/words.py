@@ -79,7 +79,7 @@ def events(stored: object) -> str:
     """What a batch holds, in a few words: its types, with the beginning of the first text."""
     if not isinstance(stored, list) or not all(isinstance(event, dict) for event in stored):
         return "unreadable"
-    kinds = [str(event.get("type")) for event in stored]
+    kinds = [str(event["type"]) if event.get("type") else "without a type" for event in stored]
     names = ", ".join(_several(kinds.count(kind), kind) for kind in dict.fromkeys(kinds))
     text = next((str(event["text"]) for event in stored if event.get("text")), "")
     return f"{names}: {short(text, 30)}" if text else names

@@ -33,6 +33,7 @@ def test_a_batch_is_told_by_its_types_and_its_first_text() -> None:
     stored = [{"type": "user_message", "text": "hello"}, {"type": "user_message"}, {"type": "user_interrupt"}]
     assert words.events(stored) == "2 x user_message, user_interrupt: hello"
     assert words.events([{"type": "thread_archived"}]) == "thread_archived"
+    assert words.events([{"text": "hi"}, {"type": None}]) == "2 x without a type: hi"
 
 
 def test_what_is_no_list_of_events_is_told_as_it_is() -> None:
