@@ -7,6 +7,7 @@ from shared import accounts, ids
 from shared.db.statements import statements
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import AccountId
+from shared.inspect import limits
 from shared.inspect.batches import blocked_batches, find_batch, waiting_batches
 from shared.inspect.bells import Bells, read_bells
 from shared.inspect.limits import Limited, account_limits, limited
@@ -16,7 +17,7 @@ from shared.queue import AWAY
 
 QUEUE_PAGE = "/console/queue"
 ACCOUNTS_PAGE = "/console/queue/accounts"
-SHOWN = 10  # accounts on the queue's own page
+SHOWN = 10  # accounts, and callers that were refused, on the queue's own page
 LISTED = 50  # accounts, batches on a page of theirs
 _PATIENCE = 1.0  # seconds for Redis: most of the page is Postgres' to say
 
@@ -25,13 +26,15 @@ async def load(look: Look) -> Values:
     size = await look.db.fetchval(statements("inspect")["partitions"])
     bells = await _bells(look, size)
     found = await read_partitions(look.db, bells.oldest if bells else ())
+    refused = await _refused(look)
     return {
         "bells": bells,
         "busy": [one for one in found if one.busy or (bells and bells.waiting.get(one.id))],
         "size": size,
         "paused": sum(one.paused for one in found),
         "accounts": await accounts_with_work(look.db, SHOWN),
-        "refused": await _refused(look),
+        "refused": refused if _all_refused(look) else refused[:SHOWN],
+        "more_refused": len(refused) > SHOWN and not _all_refused(look),
     }
 
 
@@ -46,11 +49,17 @@ async def _bells(look: Look, partitions: int) -> Bells | None:
 
 async def _refused(look: Look) -> list[Limited]:
     """Whom a limit refused lately; nobody is known while Redis is away."""
+    most = limits.SHOWN if _all_refused(look) else SHOWN + 1
     try:
         async with asyncio.timeout(_PATIENCE):
-            return await limited(look.db, look.redis, Keys(look.settings.redis_prefix), SHOWN)
+            return await limited(look.db, look.redis, Keys(look.settings.redis_prefix), most)
     except AWAY:
         return []
+
+
+def _all_refused(look: Look) -> bool:
+    """Whether all that Redis keeps are asked for: no more than fit on a page."""
+    return look.text("refused") == "all"
 
 
 async def load_account(look: Look) -> Values:
@@ -58,11 +67,11 @@ async def load_account(look: Look) -> Values:
     keys, defaults = Keys(look.settings.redis_prefix), look.settings
     try:
         async with asyncio.timeout(_PATIENCE):
-            limits = await account_limits(look.db, look.redis, keys, defaults, account)
+            found = await account_limits(look.db, look.redis, keys, defaults, account)
     except AWAY:
-        limits = await account_limits(look.db, None, keys, defaults, account)
+        found = await account_limits(look.db, None, keys, defaults, account)
     work = await work_of(look.db, account)
-    return {"work": work, "limits": limits, "title": work.name}
+    return {"work": work, "limits": found, "title": work.name}
 
 
 def account_of(look: Look) -> AccountId:

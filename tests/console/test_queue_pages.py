@@ -91,6 +91,21 @@ async def test_the_queue_says_what_waits_in_each_partition_and_for_whom(
     assert "thread" in row(held, "</a>")[-1]
 
 
+async def test_all_that_were_refused_are_a_link_away_where_they_are_many(
+    owner: Owner, operator: Browsing, settings: Settings, redis: Redis
+) -> None:
+    limited, way = Keys(settings.redis_prefix).limited, 'href="/console/queue?refused=all#refused"'
+    callers = {f"token_rate {owner.account} {ids.mint()}": n for n in range(11)}
+    await redis.zadd(limited, dict(list(callers.items())[1:]))
+    seen = await operator.open("/console/queue")
+    assert (seen.text.count("<td>token rate</td>"), way in seen.text) == (10, False)
+    await redis.zadd(limited, callers)
+    more = await operator.open("/console/queue")
+    assert (more.text.count("<td>token rate</td>"), way in more.text) == (10, True)
+    everybody = await operator.open("/console/queue?refused=all")
+    assert (everybody.text.count("<td>token rate</td>"), way in everybody.text) == (11, False)
+
+
 async def test_a_list_of_batches_goes_on_behind_its_last_row(
     pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing
 ) -> None:
