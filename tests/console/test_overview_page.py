@@ -61,8 +61,10 @@ async def test_the_first_page_says_what_waits_how_fast_it_goes_and_who_works(
     assert set(PLACES) <= set(ADVICE)
     assert "connections" in seen.words
     assert "noeviction" in seen.words
-    assert "last snapshot" in seen.words
-    assert ("no snapshots" in seen.words) == ((await redis.config_get("save"))["save"] == "")
+    never = (await redis.config_get("save"))["save"] == ""
+    assert ("no snapshots" in seen.words, "last snapshot" in seen.words) == (never, not never)
+    assert "completed 0 in the last hour" in seen.words  # no list has these: it leads nowhere
+    assert 'class="figure tile " href="/console/threads"' not in seen.text
 
 
 async def test_whoever_looks_within_a_second_sees_what_was_read_last(staff: Staff, operator: Browsing) -> None:
