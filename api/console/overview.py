@@ -47,7 +47,8 @@ ENDED = ("completed", "failed", "cancelled", "expired")
 
 @dataclass(slots=True)
 class Glance:
-    """Reads the overview at most once in `EVERY` seconds, however many look."""
+    """Reads the overview at most once in `EVERY` seconds, however many look. Both times are of the end of a reading:
+    who waits for one that takes long is not to read again."""
 
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _read_at: float = float("-inf")
@@ -59,12 +60,11 @@ class Glance:
 
     async def load(self, look: Look) -> Values:
         async with self._lock:
-            begun = time.monotonic()
-            if begun - self._read_at >= EVERY:
+            if time.monotonic() - self._read_at >= EVERY:
                 if not self._partitions:
                     self._partitions = await look.db.fetchval(statements("inspect")["partitions"])
                 self._values = await self._look(look, look.db)
-                self._read_at = begun
+                self._read_at = time.monotonic()
             return self._values
 
     async def without(self, look: Look) -> Values:
@@ -80,12 +80,11 @@ class Glance:
 
     async def _diagnose(self, look: Look, keys: Keys, db: Any) -> list[Problem]:
         """What the doctor found last. It is one for all looks: what lasts is told from what passes."""
-        now = time.monotonic()
         turned = self._doctor is None or (self._doctor.db is None) != (db is None)  # Postgres went, or is back
-        if turned or db is None or now - self._diagnosed_at >= DIAGNOSED:
+        if turned or db is None or time.monotonic() - self._diagnosed_at >= DIAGNOSED:
             self._doctor = self._doctor or Doctor(db, look.redis, keys, look.settings)
             self._doctor.db = db
-            self._problems, self._diagnosed_at = await self._doctor.diagnose(), now
+            self._problems, self._diagnosed_at = await self._doctor.diagnose(), time.monotonic()
         return self._problems
 
 
