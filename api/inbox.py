@@ -89,13 +89,20 @@ class Inbox:
         await self._outcomes.redis.aclose()
         await self._bell.queue.close()
 
-    async def submit(self, submission: Submission, wait: float, committed: Callable[[], None] | None = None) -> Answer:
+    async def submit(
+        self,
+        submission: Submission,
+        wait: float,
+        committed: Callable[[], None] | None = None,
+        *,
+        over_limit: bool = False,
+    ) -> Answer:
         """Accepts, rings, and waits at most `wait` seconds for the outcome (0: not at all). `committed` is called once
-        the batch is.
+        the batch is. `over_limit`: however much waits.
 
         `submission.reply` must be `wait > 0`. Raises ServiceInactive where Postgres is away, or too much waits.
         """
-        if self._backlog.full:
+        if self._backlog.full and not over_limit:
             return await self._refuse(submission)
         if not submission.reply:
             return await self._answer(submission, await self._commit(submission, committed), None)

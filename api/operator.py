@@ -160,7 +160,8 @@ class Operator:
             idempotency=Idempotency(key, "operator", _digest(key)),
         )
         entry.goes_on = Came.UNSURE
-        answer = await self.inbox.submit(submission, WAIT, committed)
+        # However much waits: operators' batches are few, and may be what gets the others going.
+        answer = await self.inbox.submit(submission, WAIT, committed, over_limit=True)
         entry.goes_on = None
         if isinstance(answer, InFlight):
             raise Conflict("This was accepted before, and is not applied yet: a worker will. Nothing is added.")

@@ -5,8 +5,12 @@ import math
 
 import pytest
 
+from api import operator
 from api.backlog import Backlog
+from api.operator import Came, Operator
+from api.postgres import Postgres
 from api.submission import Applied, Idempotency, InFlight, Pending
+from shared.audit import Actor, Via
 from shared.errors import ServiceInactive
 from shared.ids import ThreadId
 from shared.keys import Keys
@@ -15,6 +19,7 @@ from shared.settings import Settings
 from tests.integration.test_metrics import figure
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
 from tests.proxy import wire_to
+from tests.watch import until
 
 KEY = Idempotency("once", "POST", b"d" * 32)
 
@@ -50,6 +55,22 @@ async def test_over_the_limit_batches_are_refused_with_the_age_of_the_oldest(set
         again = await inbox.submit(keyed._replace(ref=caller.submission(thread, []).ref), 0)
         assert isinstance(again, Applied)
         assert again.replayed
+
+
+async def test_over_the_limit_an_operator_still_ends_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    limited = settings.model_copy(update={"backlog_limit": 0})
+    async with running_inbox(limited) as inbox:
+        caller, asked = await new_caller(inbox), message()
+        async with running_crew(limited):
+            thread, _ = await caller.create(asked)
+        with pytest.raises(ServiceInactive):
+            await _send_until_refused(caller, thread)
+        monkeypatch.setattr(operator, "WAIT", 0.02)
+        who = Operator(inbox, Postgres(inbox.pool))
+        done = await who.interrupt(Actor("anna@host", Via.CLI), asked.run, thread)
+        assert done.came is Came.LATER
+        async with running_crew(limited):
+            await until(lambda: inbox.pool.fetchval("select 1 from runs where status = 'cancelled'"))
 
 
 async def test_a_backlog_is_not_known_while_redis_is_away_and_nothing_is_refused_for_it(settings: Settings) -> None:

@@ -104,7 +104,9 @@ async def test_an_operator_who_goes_away_leaves_a_true_entry(
     thread, run = await driver.executing(message("hello"))
     going, submit = asyncio.Event(), Inbox.submit
 
-    async def watched(inbox: Inbox, submission: Submission, wait: float, committed: Callable[[], None]) -> Answer:
+    async def watched(
+        inbox: Inbox, submission: Submission, wait: float, committed: Callable[[], None], *, over_limit: bool
+    ) -> Answer:
         """Tells when it is committed; or when it is about to be sent, and is not."""
         if not sent:
             going.set()
@@ -114,7 +116,7 @@ async def test_an_operator_who_goes_away_leaves_a_true_entry(
             committed()
             going.set()
 
-        return await submit(inbox, submission, wait, told)
+        return await submit(inbox, submission, wait, told, over_limit=over_limit)
 
     monkeypatch.setattr(Inbox, "submit", watched)
     task = asyncio.create_task(Operator(driver.caller.inbox, Postgres(driver.pool)).interrupt(ANNA, run, thread))
