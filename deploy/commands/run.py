@@ -13,7 +13,7 @@ from api.operator import Came, Decision, Done, Operator
 from deploy import context, following, operator, tables
 from deploy.errors import SetupError
 from deploy.following import Pieces
-from deploy.session import AfterOption, LimitOption, document, open_session
+from deploy.session import AfterOption, LimitOption, YesOption, confirm, document, open_session
 from shared import audit, ids
 from shared.audit import Actor
 from shared.inspect import running, runs, threads
@@ -114,14 +114,20 @@ def retry(
     _tell("retried", f"Run {{}} retries {ids.parse(run)}.", found, done, as_json)
 
 
-@app.command(epilog="Example:  threadmill run interrupt 01K5XAMPLE0000000000000000")
+@app.command(epilog="Example:  threadmill run interrupt 01K5XAMPLE0000000000000000 --yes")
 def interrupt(
     run: RunArgument,
     thread: ThreadOption = None,
+    yes: YesOption = False,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Cancel a run, queued or executing, as a client's user_interrupt does."""
+    """Cancel a run, queued or executing, as a client's user_interrupt does. It asks, unless --yes is said."""
+    if not yes:
+        meant = asyncio.run(_show(data, run, thread)).run
+        confirm(
+            f"Interrupt the run {meant.id}, which is {meant.status}? What it was asked gets no (further) answer.", yes
+        )
     found, done = asyncio.run(_act(data, lambda who, actor: who.interrupt(actor, run, thread)))
     _tell("interrupted", "Run {} is interrupted.", found, done, as_json)
 

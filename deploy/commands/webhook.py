@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +11,23 @@ import typer
 
 from deploy import context, tables, words
 from deploy.errors import SetupError
-from deploy.session import AccountOption, AfterOption, LimitOption, account_id, document, open_session
+from deploy.session import (
+    AccountOption,
+    AfterOption,
+    LimitOption,
+    YesOption,
+    account_id,
+    confirm,
+    document,
+    open_session,
+)
 from shared import agents, audit, webhooks
 from shared.agents import Agent
 from shared.ids import AgentId, Ulid
 from shared.inspect import webhooks as outbox
 from shared.inspect.actions import webhooks as actions
+from shared.inspect.clock import moment
+from shared.inspect.counts import Count
 from shared.inspect.page import Page
 from shared.inspect.webhooks import MessageState, MessageView, Summary
 from shared.webhooks import Hook
@@ -69,19 +81,27 @@ def show(
     tables.show_fields(document(found))
 
 
-@app.command(epilog="Example:  threadmill webhook replay --dead --agent echo   (after its receiver was mended)")
+@app.command(epilog="Example:  threadmill webhook replay --dead --agent echo --yes   (after its receiver was mended)")
 def replay(
     messages: Annotated[list[str] | None, typer.Argument(help="Ids of messages, delivered ones too.")] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Instead: the dead letters, of --agent or of --all.")] = False,
     agent: AgentOption = None,
     every: Annotated[bool, typer.Option("--all", help="With --dead: of all agents.")] = False,
+    yes: YesOption = False,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Tell messages again, at once and for another day; their ids stay."""
+    """Tell messages again, at once and for another day; their ids stay. --dead says how many and asks, unless --yes is
+    said; those that are given up meanwhile are left."""
     if bool(messages) == dead or (dead and (agent is None) != every) or (messages and (agent or every)):
         raise SetupError("name messages, or say --dead with either --agent or --all")
-    done = asyncio.run(_replay(data, [webhooks.parse_message(text) for text in messages or ()], agent))
+    named = [webhooks.parse_message(text) for text in messages or ()]
+    asked: datetime | None = None
+    if dead and not yes:
+        count, asked = asyncio.run(_dead(data, agent))
+        letters = f"{count} dead letter{'' if str(count) == '1' else 's'}"
+        confirm(f"Tell {letters} again? What fails again is a dead letter again.", yes)
+    done = asyncio.run(_replay(data, named, agent, asked))
     if as_json:
         context.print_json({"replayed": done})
     else:
@@ -94,12 +114,23 @@ def of_agent(
     rotate: Annotated[bool, typer.Option("--rotate", help="Sign with a new secret from now on.")] = False,
     off: Annotated[bool, typer.Option("--off", help="Tell nobody any more.")] = False,
     account: AccountOption = None,
+    yes: YesOption = False,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Say where an agent's runs are told of, or nobody is any more. A new secret is printed, this one time."""
+    """Say where an agent's runs are told of, or nobody is any more. A new secret is printed, this one time.
+
+    --rotate and --off ask, unless --yes is said.
+    """
     if (url is not None) + rotate + off != 1:
         raise SetupError("say one of --url, --rotate and --off")
+    if rotate:
+        confirm(f"Give the webhook of {agent} a new secret? The old one signs nothing more.", yes)
+    if off:
+        confirm(
+            f"Tell nobody of the runs of {agent} any more? What waits becomes a dead letter; the secret is forgotten.",
+            yes,
+        )
     hook = asyncio.run(_change(data, account, agent, url, rotate=rotate))
     if as_json:
         context.print_json(document(hook))
@@ -131,14 +162,23 @@ async def _show(data: Path | None, message: str) -> MessageView:
         return await outbox.find_message(connection, webhooks.parse_message(message))
 
 
-async def _replay(data: Path | None, messages: Sequence[Ulid], agent: str | None) -> int:
+async def _dead(data: Path | None, agent: str | None) -> tuple[Count, datetime]:
+    """How many dead letters there are, and when that was."""
+    async with open_session(data) as connection:
+        now = await moment(connection)
+        return await outbox.count_dead(connection, await _agent(connection, agent)), now
+
+
+async def _replay(
+    data: Path | None, messages: Sequence[Ulid], agent: str | None, parked_before: datetime | None
+) -> int:
     async with open_session(data) as connection:
         actor = audit.command_line()
         if messages:
             for message in messages:
                 await outbox.find_message(connection, message)
             return sum([await actions.replay(connection, actor, message) for message in messages])
-        return await actions.replay_dead(connection, actor, await _agent(connection, agent))
+        return await actions.replay_dead(connection, actor, await _agent(connection, agent), parked_before)
 
 
 async def _change(data: Path | None, account: str | None, agent: str, url: str | None, *, rotate: bool) -> Hook:

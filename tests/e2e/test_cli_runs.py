@@ -49,7 +49,10 @@ async def test_an_operator_interrupts_a_queued_run_and_retries_it(
     service: Service, client: Client, threadmill: Threadmill
 ) -> None:
     thread, (current, run) = await queue(client, "a", "b")
-    done = (await threadmill("run", "interrupt", run.lower(), "--json")).document
+    asked = await threadmill("run", "interrupt", run)
+    assert (asked.code, asked.out, "has to be confirmed" in asked.err) == (2, "", True)
+    assert await service.pool.fetchval("select status from runs where id = $1", run) == "queued"
+    done = (await threadmill("run", "interrupt", run.lower(), "--yes", "--json")).document
     assert (done["done"], done["run"]["id"], done["run"]["status"]) == ("interrupted", run, "cancelled")
     assert done["warnings"] == []
     again = (await threadmill("run", "retry", run, "--thread", thread, "--json")).document
@@ -67,10 +70,10 @@ async def test_a_process_of_its_own_ends_in_good_order_and_prints_one_document(
     client: Client, threadmill_process: Threadmill
 ) -> None:
     _, (run,) = await queue(client, "a")
-    for verb, done in (("interrupt", "interrupted"), ("retry", "retried")):
-        ended = await threadmill_process("run", verb, run, "--json")
+    for verb, done, yes in (("interrupt", "interrupted", ["--yes"]), ("retry", "retried", [])):
+        ended = await threadmill_process("run", verb, run, "--json", *yes)
         assert (ended.document["done"], ended.err, len(ended.out.splitlines())) == (done, "", 1)
-    refused(await threadmill_process("run", "interrupt", run), "run_already_finished")
+    refused(await threadmill_process("run", "interrupt", run, "--yes"), "run_already_finished")
 
 
 async def test_a_permission_is_decided_once_and_the_log_says_by_whom(
@@ -100,7 +103,7 @@ async def test_a_permission_is_decided_once_and_the_log_says_by_whom(
 
 async def test_what_was_done_is_said_in_words(client: Client, threadmill: Threadmill) -> None:
     _, (run,) = await queue(client, "a")
-    ended = await threadmill("run", "interrupt", run)
+    ended = await threadmill("run", "interrupt", run, "--yes")
     assert (ended.code, ended.err) == (0, "")
     assert f"Run {run} is interrupted." in ended.out
     retried = await threadmill("run", "retry", run)
@@ -112,8 +115,8 @@ async def test_what_was_done_is_said_in_words(client: Client, threadmill: Thread
 async def test_what_has_no_effect_fails_with_its_warning(client: Client, threadmill: Threadmill) -> None:
     thread, (run,) = await queue(client, "a")
     refused(await threadmill("run", "retry", run), "The run is not finished", "run_not_finished")
-    assert (await threadmill("run", "interrupt", run)).code == 0
-    refused(await threadmill("run", "interrupt", run, "--json"), "run_already_finished")
+    assert (await threadmill("run", "interrupt", run, "--yes")).code == 0
+    refused(await threadmill("run", "interrupt", run, "--yes", "--json"), "run_already_finished")
     for verb in ("retry", "interrupt", "show"):
         refused(await threadmill("run", verb, ids.mint()), "There is no run")
         refused(await threadmill("run", verb, run, "--thread", ids.mint()), "There is no run")
@@ -126,7 +129,7 @@ async def test_a_thread_that_is_closed_or_held_says_so(
 ) -> None:
     thread, (run,) = await queue(client, "a")
     await service.pool.execute("update threads set held = true where id = $1", thread)
-    refused(await threadmill("run", "interrupt", run), "dead letter")
+    refused(await threadmill("run", "interrupt", run, "--yes"), "dead letter")
     await service.pool.execute("update threads set held = false where id = $1", thread)
     await client.call("POST", f"/threads/{thread}/archive")
     refused(await threadmill("run", "retry", run), "The thread is archived.")
@@ -134,7 +137,7 @@ async def test_a_thread_that_is_closed_or_held_says_so(
 
 async def test_an_operator_s_event_is_applied_without_redis(client: Client, threadmill: Threadmill) -> None:
     _, (run,) = await queue(client, "a")
-    ended = await threadmill("run", "interrupt", run, "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    ended = await threadmill("run", "interrupt", run, "--yes", "--json", REDIS_URL="redis://127.0.0.1:1/0")
     assert (ended.document["run"]["status"], ended.err) == ("cancelled", "")
 
 
@@ -144,9 +147,9 @@ async def test_an_event_that_no_worker_applies_in_time_is_accepted_once_and_kept
     thread, (run,) = await queue(client, "a")
     await service.pool.execute("update partitions set paused = true")
     monkeypatch.setattr(api.operator, "WAIT", 0.2)
-    ended = await threadmill("run", "interrupt", run)
+    ended = await threadmill("run", "interrupt", run, "--yes")
     assert (ended.code, "accepted, and not applied yet" in ended.out) == (0, True)
-    refused(await threadmill("run", "interrupt", run), "Nothing is added")
+    refused(await threadmill("run", "interrupt", run, "--yes"), "Nothing is added")
     kept = await service.pool.fetchval("select count(*) from batches where thread = $1 and applied_at is null", thread)
     assert kept == 1
 
@@ -157,7 +160,7 @@ async def test_who_does_not_wait_is_told_that_he_interrupted_and_the_log_that_it
 ) -> None:
     _, (run,) = await queue(client, "a")
     await service.pool.execute("update partitions set paused = true")
-    async with at_terminal(environment, "run", "interrupt", run) as terminal:
+    async with at_terminal(environment, "run", "interrupt", run, "--yes") as terminal:
         await until(lambda: service.pool.fetchval("select count(*) from batches where token = $1", OPERATOR))
         terminal.interrupt()
         await terminal.until("threadmill: interrupted\n")
@@ -205,12 +208,12 @@ async def test_runs_are_listed_by_status_and_those_that_are_over_by_thread(
     client: Client, threadmill: Threadmill
 ) -> None:
     thread, (run, cancelled) = await queue(client, "a", "b")
-    await threadmill("run", "interrupt", cancelled)
+    await threadmill("run", "interrupt", cancelled, "--yes")
     listed = (await threadmill("run", "list", "--status", "queued", "--json")).document["runs"]
     assert [one["id"] for one in listed] == [run]
     over = (await threadmill("run", "list", "--thread", thread, "--status", "cancelled", "--json")).document["runs"]
     assert [one["id"] for one in over] == [cancelled]
-    await threadmill("run", "interrupt", run)
+    await threadmill("run", "interrupt", run, "--yes")
     asked = ("run", "list", "--thread", thread, "--status", "cancelled", "--limit", "1", "--json")
     first = (await threadmill(*asked)).document
     second = (await threadmill(*asked, "--after", first["after"])).document

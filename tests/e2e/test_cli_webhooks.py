@@ -5,6 +5,7 @@ import pytest
 
 from shared import ids
 from tests.e2e.command_line import Threadmill
+from tests.e2e.terminal import at_terminal
 from tests.rows import Owner
 
 pytestmark = pytest.mark.timeout(60)
@@ -65,21 +66,21 @@ async def test_a_webhook_is_set_moved_rotated_and_taken_away(
     assert first | {"secret": None} == {"agent": agent, "url": URL, "secret": None}
     moved = (await threadmill("agent", "webhook", "echo", "--url", URL + "/2", "--json")).document
     assert moved == {"agent": agent, "url": URL + "/2", "secret": None}  # it keeps its secret, which was shown
-    rotated = await threadmill("agent", "webhook", "echo", "--rotate")
+    rotated = await threadmill("agent", "webhook", "echo", "--rotate", "--yes")
     secret = rotated.out.strip()
     assert secret.startswith("whsec_")
     assert secret != first["secret"]
     assert "one time" in rotated.err
     assert await pool.fetchval("select webhook_secret from agents") == secret
-    assert (await threadmill("agent", "webhook", "echo", "--off", "--json")).document["url"] is None
+    assert (await threadmill("agent", "webhook", "echo", "--off", "--yes", "--json")).document["url"] is None
     assert tuple(await pool.fetchrow("select webhook_url, webhook_secret from agents")) == (None, None)
-    without = await threadmill("agent", "webhook", "echo", "--rotate")
+    without = await threadmill("agent", "webhook", "echo", "--rotate", "--yes")
     assert (without.code, without.out) == (1, "")
     assert "--url" in without.err
 
 
 @pytest.mark.parametrize(
-    "options", [(), ("--off", "--rotate"), ("--url", URL, "--off"), ("--url", "https://u:p@e.com/")]
+    "options", [(), ("--off", "--rotate", "--yes"), ("--url", URL, "--off", "--yes"), ("--url", "https://u:p@e.com/")]
 )
 async def test_a_change_of_a_webhook_that_makes_no_sense_changes_nothing(
     threadmill: Threadmill, owner: Owner, options: tuple[str, ...]
@@ -118,10 +119,12 @@ async def test_messages_are_told_again_by_id_or_as_dead_letters(
     due = await a_message(pool, one)
     mine, theirs = await a_message(pool, one, dead=True), await a_message(pool, two, dead=True)
     assert (await threadmill("webhook", "replay", due, "--json")).document == {"replayed": 1}
-    assert (await threadmill("webhook", "replay", "--dead", "--agent", "echo", "--json")).document == {"replayed": 1}
+    assert (await threadmill("webhook", "replay", "--dead", "--agent", "echo", "--yes", "--json")).document == {
+        "replayed": 1
+    }
     listed = (await threadmill("webhook", "list", "--state", "due", "--json")).document["messages"]
     assert {(m["id"], m["attempts"], m["error"]) for m in listed} == {(due, 0, None), (mine, 0, None)}
-    assert "1 to be told again" in (await threadmill("webhook", "replay", "--dead", "--all")).out
+    assert "1 to be told again" in (await threadmill("webhook", "replay", "--dead", "--all", "--yes")).out
     assert (await threadmill("webhook", "show", theirs, "--json")).document["state"] == "due"
 
 
@@ -137,12 +140,44 @@ async def test_a_replay_that_names_nothing_or_too_much_is_refused(
     assert (await threadmill("webhook", "show", dead, "--json")).document["state"] == "dead"
 
 
+async def test_what_ends_or_repeats_much_is_asked_for_first(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner
+) -> None:
+    dead = await a_message(pool, await an_agent(threadmill), dead=True)
+    before = await pool.fetchrow("select webhook_url, webhook_secret from agents")
+    for words in (
+        *(("agent", "webhook", "echo", option) for option in ("--rotate", "--off")),
+        *(("webhook", "replay", "--dead", *whose) for whose in (("--all",), ("--agent", "echo"))),
+    ):
+        ended = await threadmill(*words)
+        assert (ended.code, ended.out, "has to be confirmed" in ended.err) == (2, "", True), words
+    assert await pool.fetchrow("select webhook_url, webhook_secret from agents") == before
+    assert (await threadmill("webhook", "show", dead, "--json")).document["state"] == "dead"
+
+
+@pytest.mark.slow
+async def test_a_replay_says_how_many_it_tells_and_leaves_what_dies_meanwhile(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner, environment: dict[str, str]
+) -> None:
+    agent = await an_agent(threadmill)
+    for _ in range(2):
+        await a_message(pool, agent, dead=True)
+    async with at_terminal(environment, "webhook", "replay", "--dead", "--all") as terminal:
+        await terminal.until("Tell 2 dead letters again?")
+        late = await a_message(pool, agent, dead=True)
+        terminal.type("y\n")
+        await terminal.until("2 to be told again")
+        assert await terminal.ended() == 0
+    (left,) = (await threadmill("webhook", "list", "--state", "dead", "--json")).document["messages"]
+    assert left["id"] == late
+
+
 async def test_the_secret_of_a_webhook_is_printed_nowhere_else(threadmill_process: Threadmill, owner: Owner) -> None:
     made = await threadmill_process("agent", "create", "echo", "--runner", "python", "--config", ECHO, "--webhook", URL)
     secret = made.out.strip().splitlines()[-1]
     assert secret.startswith("whsec_")
     assert (made.out + made.err).count(secret) == 1
-    for words in (("agent", "show", "echo"), ("webhook", "list"), ("agent", "webhook", "echo", "--off")):
+    for words in (("agent", "show", "echo"), ("webhook", "list"), ("agent", "webhook", "echo", "--off", "--yes")):
         ended = await threadmill_process(*words, "--json")
         assert ended.code == 0, ended.err
         assert secret not in ended.out + ended.err
