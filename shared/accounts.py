@@ -4,10 +4,10 @@ Functions over a connection or a pool; the caller owns the transaction. Each cha
 here: showing a secret twice, deleting anything (threads refer to these rows for as long as they live).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-
-import asyncpg
+from typing import Any
 
 from shared import ids, tokens
 from shared.db.connect import Database
@@ -42,6 +42,14 @@ class Token:
     expires_at: datetime | None  # None: it lives until it is revoked
     revoked_at: datetime | None
     lent_by: TokenId | None  # the operator's that lent it, and with which it ends
+
+
+@dataclass(frozen=True, slots=True)
+class EndedToken:
+    """A token that lets nobody in any more. `ended`: how many this ended, it and those lent with it."""
+
+    token: Token
+    ended: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +135,25 @@ async def find_token(db: Database, token: TokenId) -> Token:
     return _token(row)
 
 
+async def count_lent(db: Database, token: TokenId) -> int:
+    """How many tokens the playground was lent with it, that live."""
+    lent: int = await db.fetchval(statements("tokens")["lent"], token)
+    return lent
+
+
 async def revoke_token(db: Database, token: TokenId) -> Token:
+    """What `end_token` does, where nobody counts."""
+    return (await end_token(db, token)).token
+
+
+async def end_token(db: Database, token: TokenId) -> EndedToken:
     """Ends a token for good, and those that it lent; processes see it within `token_cache` seconds. Raises NotFound."""
     row = await db.fetchrow(statements("tokens")["revoke"], token)
     if row is None:
         raise NotFound(f"There is no token {token}.")
-    return _token(row)
+    columns = dict(row)
+    ended: int = columns.pop("ended")
+    return EndedToken(_token(columns), ended)
 
 
 async def _keep_token(
@@ -157,7 +178,7 @@ async def _keep_token(
     return _token(row)
 
 
-def _token(row: asyncpg.Record) -> Token:
+def _token(row: Mapping[str, Any]) -> Token:
     return Token(**{**row, "kind": TokenKind(row["kind"])})
 
 

@@ -101,6 +101,7 @@ async def _ask_revoke(look: Look) -> Question:
     token = await _token(look)
     if token.revoked_at is not None:
         raise NotFound(f"The token {token.prefix}… was revoked already, at {words.moment(token.revoked_at)} UTC.")
+    lent = await accounts.count_lent(look.db, token.id)
     return Question(
         title=f"Revoke the token {token.prefix}…?",
         says=(
@@ -108,7 +109,7 @@ async def _ask_revoke(look: Look) -> Question:
             " there is no way back: who uses it needs another one.",
             "Logins to the console that came with it end, and so do tokens that the playground was lent there.",
         ),
-        touches="1 token",
+        touches=f"1 token{f' and {lent:,} that the playground was lent with it' if lent else ''}",
         button="Revoke",
         back=HERE,
     )

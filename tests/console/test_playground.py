@@ -99,6 +99,29 @@ async def test_a_lent_token_ends_with_the_login_it_was_lent_to(staff: Staff, cli
     assert (await accounts.find_token(staff.service.pool, told["id"])).revoked_at is not None
 
 
+async def test_whoever_revokes_a_token_is_told_what_was_lent_with_it_and_the_log_counts_it(
+    staff: Staff, operator: Browsing, client: Client
+) -> None:
+    pool = staff.service.pool
+    admin, browsing, told = await lend(staff, client)
+    over, others = [(await post(browsing, "token", account=client.account)).json for _ in range(2)]
+    await pool.execute("update tokens set expires_at = clock_timestamp() where id = $1", over["id"])
+    asked = await operator.open(f"/console/tokens/{admin.token.id}/revoke")
+    assert "touches 1 token and 2 that the playground was lent with it" in asked.words
+    assert "was revoked" in (await operator.confirm(f"/console/tokens/{admin.token.id}/revoke")).words
+    assert await pool.fetchval("select touched from audit where action = 'token.revoke'") == 3
+    assert not await lets_in(staff, told["secret"])
+    assert not await lets_in(staff, others["secret"])
+
+
+async def test_a_token_that_was_given_back_is_counted_once(operator: Browsing, staff: Staff, client: Client) -> None:
+    told = (await post(operator, "token", account=client.account)).json
+    for _ in range(3):
+        assert (await post(operator, "return", token=told["id"], proof=told["proof"])).status == 200
+    counts = await staff.service.pool.fetch("select touched from audit where action = 'token.revoke' order by id")
+    assert [row["touched"] for row in counts] == [1, 0, 0]
+
+
 async def test_what_is_lent_while_its_lender_is_revoked_lets_nobody_in(staff: Staff, client: Client) -> None:
     pool = staff.service.pool
     admin, _, _ = await lend(staff, client)

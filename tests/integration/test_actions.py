@@ -138,6 +138,9 @@ async def test_a_token_is_made_with_its_life_and_revoked_and_its_secret_is_not_i
         await tokens.create(pool, ANNA, account, TokenKind.ADMIN, "", None)
     revoked = await tokens.revoke(pool, ANNA, made.token.id)
     assert revoked.revoked_at is not None
+    assert await told(pool) == ("token.revoke", f"token {made.token.id}", 1, "done")
+    assert await tokens.revoke(pool, ANNA, made.token.id) == revoked
+    assert await told(pool) == ("token.revoke", f"token {made.token.id}", 0, "done")
     with pytest.raises(NotFound):
         await tokens.revoke(pool, ANNA, TokenId(ids.mint()))
     log = "".join(map(str, (await auditlog.page(pool, 100, Wanted())).items))

@@ -48,11 +48,26 @@ from tokens
 where id = $1;
 
 -- name: revoke
--- Ends a token, and those that were lent with it; one that was revoked before keeps its time. Argument: id.
-with lent as (
-    update tokens set revoked_at = now() where lent_by = $1 and revoked_at is null
+-- Ends a token, and those that were lent with it and live; `ended` is how many. One that was revoked before keeps its time.
+-- Argument: id.
+with before as (
+    select id, revoked_at from tokens where id = $1 for update
+),
+lent as (
+    update tokens
+    set revoked_at = now()
+    where lent_by = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp())
+    returning id
 )
-update tokens
-set revoked_at = coalesce(revoked_at, now())
-where id = $1
-returning id, account, kind, name, prefix, created_at, expires_at, revoked_at, lent_by;
+update tokens t
+set revoked_at = coalesce(t.revoked_at, now())
+from before b
+where t.id = b.id
+returning t.id, t.account, t.kind, t.name, t.prefix, t.created_at, t.expires_at, t.revoked_at, t.lent_by,
+          (b.revoked_at is null)::int + (select count(*) from lent)::int as ended;
+
+-- name: lent
+-- How many were lent with a token and live. Argument: id.
+select count(*)
+from tokens
+where lent_by = $1 and revoked_at is null and (expires_at is null or expires_at > clock_timestamp());

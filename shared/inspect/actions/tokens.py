@@ -29,6 +29,6 @@ async def create(
 async def revoke(db: Database, actor: Actor, token_id: TokenId) -> Token:
     """Ends a token for good, and those that it lent; one that was revoked before keeps its time. Raises NotFound."""
     async with audit.entry(db, actor, "token.revoke", f"token {token_id}") as entry:
-        revoked = await accounts.revoke_token(db, token_id)
-        entry.touched = 1
-        return revoked
+        ended = await accounts.end_token(db, token_id)
+        entry.touched = ended.ended
+        return ended.token
