@@ -142,14 +142,13 @@ class Lanes:
         return sorted(turn)
 
     async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
-        time = asyncio.get_running_loop().time
-        began = time()
         clock = asyncio.get_running_loop().time
         began = clock()
         drained = await drainer.drain(partitions, wait=self.wait, light=light)
+        seconds = clock() - began
         if drained.outcomes:
-            DRAIN_SECONDS.observe(clock() - began)
-        if (seconds := time() - began) > SLOW:
+            DRAIN_SECONDS.observe(seconds)
+        if seconds > SLOW:
             log.warning("a drain was slow", seconds=round(seconds, 3), applied=len(drained.outcomes), via=self.via)
         if self.settings.log_level == "debug" and drained.outcomes:
             log.debug("a drain applied", batches=[outcome.batch for outcome in drained.outcomes], via=self.via)
