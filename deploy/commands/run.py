@@ -122,7 +122,10 @@ def interrupt(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Cancel a run, queued or executing, as a client's user_interrupt does. It asks, unless --yes is said."""
+    """Cancel a run, queued or executing, as a client's user_interrupt does.
+
+    It asks, unless --yes is said.
+    """
     if not yes:
         meant = asyncio.run(_show(data, run, thread)).run
         confirm(

@@ -91,8 +91,10 @@ def replay(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Tell messages again, at once and for another day; their ids stay. --dead says how many and asks, unless --yes is
-    said; those that are given up meanwhile are left."""
+    """Tell messages again, at once and for another day; their ids stay.
+
+    --dead says how many and asks, unless --yes is said; those that are given up meanwhile are left.
+    """
     if bool(messages) == dead or (dead and (agent is None) != every) or (messages and (agent or every)):
         raise SetupError("name messages, or say --dead with either --agent or --all")
     named = [webhooks.parse_message(text) for text in messages or ()]

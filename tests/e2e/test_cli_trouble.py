@@ -97,7 +97,9 @@ async def test_a_hostile_message_reaches_the_terminal_as_text(
     assert not {"\x1b", "\x07", "\u202e"} & set(ended.out)
 
 
-@pytest.mark.parametrize("noun", ["account", "token", "agent", "queue", "dead", "thread", "run"])
+@pytest.mark.parametrize(
+    "noun", ["account", "token", "agent", "queue", "dead", "thread", "run", "webhook", "worker", "audit"]
+)
 async def test_every_command_explains_itself_with_an_example(threadmill: Threadmill, noun: str) -> None:
     page = await threadmill(noun, "--help")
     assert page.code == 0
