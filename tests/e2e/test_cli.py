@@ -11,6 +11,7 @@ from shared.inspect.auditlog import Wanted
 from shared.keys import Keys
 from shared.queue import Queue, Waiting
 from tests.e2e.command_line import Threadmill
+from tests.e2e.terminal import at_terminal
 from tests.rows import Owner, add_batch, add_thread
 from tests.search import all_keys, all_rows
 
@@ -137,6 +138,20 @@ async def test_a_dead_letter_is_listed_shown_and_replayed(
     assert (again.code, again.out) == (1, "")
     assert "no dead letter" in again.err
     assert (await threadmill("dead", "show", str(batch))).code == 1
+
+
+@pytest.mark.slow
+async def test_a_skip_asks_for_those_that_hold_their_threads(
+    pool: asyncpg.Pool, owner: Owner, threadmill: Threadmill, environment: dict[str, str]
+) -> None:
+    batches = [str(await a_dead_letter(pool, owner)) for _ in range(3)]
+    assert (await threadmill("dead", "skip", batches[0], "--yes")).code == 0
+    for which, number in ((["--account=acme"], 2), ([batches[0], batches[1]], 1)):
+        async with at_terminal(environment, "dead", "skip", *which) as terminal:
+            await terminal.until(f"Skip {number} dead letter{'s' if number > 1 else ''}? ")
+            terminal.type("n\n")
+            await terminal.until("Nothing was done.")
+            assert await terminal.ended() == 1
 
 
 async def test_all_dead_letters_that_match_are_settled_at_once_but_not_unasked(
