@@ -57,7 +57,9 @@ GET asks: it says what will be touched and how many, counted there and then. POS
 session's CSRF token and an id of its own, and the same POST again shows what the first one did. The query
 (`?id=4711&id=4712`) is the same for both, and so is `look.asked`, Postgres' clock when it was asked: a deed that does
 "all that match" leaves what came about since. Further inputs are `fields` of the question, and stand in `form`.
-`InvalidRequest` from `do` shows the question again with the reason; other errors are pages; a viewer's POST is 403.
+`Deed(ask, do, apart=True)` goes the way of clients' events and may wait there: its `do` has no `db`, and keeps no other
+deed out. `InvalidRequest` from `do` shows the question again with the reason; other errors are pages; a
+viewer's POST is 403.
 
 Tests of pages: `tests/console/conftest.py` (a service, `operator`, `viewer`; a browser for the mark `browser`).
 """

@@ -42,7 +42,7 @@ _SILENT = "It ended without a word: the audit log says what was done."
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the first press did. `text` None: it is still being done, or its process died."""
+    """What the first press did. `text` None: it is still being done."""
 
     text: str | None
     place: str | None
