@@ -136,9 +136,8 @@ async def watching(settings: Settings) -> AsyncIterator[Watch]:
 def document_of_frame(frame: Frame) -> dict[str, Any]:
     """The one JSON document of `threadmill top --json`. A half that is away is null, `errors` says why."""
     stored, rung = document(frame.seen.stored), document(frame.seen.rung)
-    for half, left_out in ((stored, "hour"), (rung, "oldest")):
-        if half is not None:
-            del half[left_out]
+    if rung is not None:
+        del rung["oldest"]  # what the partitions' ages were found by
     return {
         "at": document(frame.at),
         "postgres": stored,

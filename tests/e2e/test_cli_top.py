@@ -29,6 +29,7 @@ async def test_without_a_terminal_it_is_one_frame_and_says_so(
     assert "no_worker" in ended.out
     document = (await threadmill("top", "--json")).document
     assert document["postgres"]["backlog"]["waiting"] == {"value": 1, "at_least": False}
+    assert (document["postgres"]["hour"]["step"], len(document["postgres"]["hour"]["points"])) == (60, 60)
     away = await threadmill("top", "--once", REDIS_URL="redis://127.0.0.1:1/0")
     assert (away.code, "redis is away" in away.err, "waiting 1" in away.out) == (1, True, True)
     assert (await threadmill("top", "--interval", "0")).code == 2
