@@ -11,7 +11,7 @@ from shared.queue import Queue, open_redis
 ACCOUNT = AccountId(ids.mint())
 
 
-async def test_while_redis_is_away_so_many_are_kept_and_no_more() -> None:
+async def test_while_redis_is_away_so_many_are_kept_and_these_are_the_latest() -> None:
     queue = Queue(open_redis("redis://127.0.0.1:1/0", 1.0), Keys(""))
     refusals, known = Refusals(queue), TokenId(ids.mint())
     for _ in range(3):
@@ -22,5 +22,9 @@ async def test_while_redis_is_away_so_many_are_kept_and_no_more() -> None:
             refusals.add("in_flight", ACCOUNT, TokenId(ids.mint()))
         refusals.add("in_flight", ACCOUNT, known)
         await telling
-    assert len(refusals._counts) <= HELD
+    assert len(refusals._counts) == HELD
+    assert list(refusals._counts.items())[-1] == (f"in_flight {ACCOUNT} {known}", 6), "its counts of before are kept"
+    refusals.add("in_flight", ACCOUNT, late := TokenId(ids.mint()))
+    assert list(refusals._counts)[-1].endswith(late)
+    assert len(refusals._counts) == HELD
     await queue.close()
