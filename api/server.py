@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.web_protocol import _ErrInfo
 
 from api import errors
+from api.console import bare
 from api.edge import Handler, edge
 from api.negotiation import REQUEST_ID, request_id
 from api.tracing import Tracing
@@ -82,7 +83,12 @@ class _Connection(web.RequestHandler):
         error = InvalidRequest("The request is not valid HTTP.") if status < 500 else InternalError()
         # Of what the parser refuses the request has no path, and `_path` the one that its bytes begin with. Where they
         # begin with none, nobody knows which dialect was meant: the native envelope is right.
-        response = errors.envelope(error, self._path or request.path, made, status)
+        path = self._path or request.path
+        response: web.StreamResponse = (
+            bare.page(error, made, status)
+            if bare.is_under_console(path)
+            else errors.envelope(error, path, made, status)
+        )
         response.headers[REQUEST_ID] = made
         response.force_close()
         return response
