@@ -2,7 +2,7 @@
 
 Each process asks again after `TRUST` seconds, so that a revoked token ends its sessions everywhere within that. While
 nobody can look, a session that this process knows goes on for `UNSEEN_TRUST`: it reads nothing of Postgres meanwhile,
-and whatever it changes is looked at once more (`check`, and `deeds.begin`). Who is not known waits with other
+and whatever it changes is looked at once more (`check`, and `deeds.Once`). Who is not known waits with other
 strangers, and takes nothing from those who are. Refused here: clients' tokens, and a cookie that was there before the
 login.
 """
