@@ -1,6 +1,7 @@
 """What `threadmill dev` says once it is ready: a JSON line for programs, or a page with a `curl` to paste."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def page(kept: DevFile, data: Path) -> str:
             f"  Redis     redis-cli -u '{kept.redis_url}'",
             f"  console   {kept.url}/console, the operator's; log in with {kept.admin_token}",
             f"  reference {kept.url}/docs",
-            f"  queue     threadmill queue status --data {shlex.quote(str(data))}",
+            f"  queue     {_threadmill()} queue status --data {shlex.quote(str(data))}",
             f"  kept in   {data}/dev.json",
             "",
             "Paste this into another terminal: a thread, a batch of two events, and what the thread holds then.",
@@ -73,3 +74,11 @@ def page(kept: DevFile, data: Path) -> str:
             _CURL.format(url=kept.url, token=kept.token, agent=kept.agents["echo"]),
         ]
     )
+
+
+def _threadmill() -> str:
+    """The command line that runs here, by its path: the shell that it is pasted into need not find it by its name."""
+    here, now = Path(sys.executable).with_name("threadmill"), Path.cwd()
+    if not here.exists():
+        return "threadmill"
+    return shlex.quote(str(here.relative_to(now) if here.is_relative_to(now) else here))

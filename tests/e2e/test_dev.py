@@ -104,6 +104,13 @@ def test_the_printed_commands_work_as_pasted(me: User, start: Start) -> None:
     ((console, admin),) = re.findall(r"^  console   (\S+), the operator's; log in with (\S+)$", page, re.MULTILINE)
     assert console.endswith("/console")
     assert admin.startswith("mst_")
+    (queue,) = re.findall(r"^  queue     (.+)$", page, re.MULTILINE)
+    bare = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+    }  # no environment is activated there
+    status = subprocess.run(["bash", "-c", queue], capture_output=True, check=True, cwd=me.home, timeout=30, env=bare)
+    assert b"dead letters" in status.stdout
     (reference,) = re.findall(r"^  reference (\S+)$", page, re.MULTILINE)
     assert b"<!doctype html>" in subprocess.run(["curl", "-sS", reference], capture_output=True, check=True).stdout
 
