@@ -20,6 +20,7 @@ from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import ThreadmillError
 from shared.ids import AccountId, TokenId
+from shared.tracebacks import kind
 
 log = structlog.get_logger()
 SQL = statements("audit")
@@ -105,7 +106,7 @@ def _ended(one: Entry, error: BaseException) -> str:
     """What came of a deed that an error ended, or that nobody waits for any more."""
     if isinstance(error, asyncio.CancelledError) and one.goes_on is not None:
         return one.goes_on
-    told = error.message if isinstance(error, ThreadmillError) else repr(error)
+    told = error.message if isinstance(error, ThreadmillError) else kind(error)  # others' may quote what a user sent
     return f"failed: {' '.join(told.split())}"
 
 

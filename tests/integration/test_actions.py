@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from api.submission import Held, Passes
-from shared import accounts, agents, ids, webhooks
+from shared import accounts, agents, audit, ids, webhooks
 from shared.audit import Actor, Record, Via
 from shared.errors import Conflict, InvalidRequest, NotFound
 from shared.events import ThreadDeleted
@@ -52,6 +52,13 @@ async def test_partitions_are_paused_and_resumed_alone_together_and_all(pool: as
     assert await queue.resume_partitions(pool, ANNA, None) == PARTITIONS - 1
     assert await queue.resume_partitions(pool, ANNA, None) == 0, "nothing was paused, and that is said"
     assert await told(pool) == ("queue.resume", "all partitions", 0, "done")
+
+
+async def test_a_deed_that_breaks_is_logged_by_the_error_and_not_by_what_it_quotes(pool: asyncpg.Pool) -> None:
+    with pytest.raises(KeyError):
+        async with audit.entry(pool, ANNA, "dead.replay", "batch 1"):
+            raise KeyError("what a user sent")
+    assert (await logged(pool)).result == "failed: KeyError"
 
 
 @pytest.mark.parametrize("partitions", [[64], [-1, 3], [1 << 40]])
