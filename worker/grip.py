@@ -15,7 +15,9 @@ from worker import broken
 
 SQL = statements("drain")
 
-BEGIN_TIMEOUT = 7.0  # seconds: the session's lock time-out, and two; a connection that is dead says nothing
+# Seconds for all locks of a drain: the session's lock time-out, which counts for each by itself, and two; a connection
+# that is dead says nothing.
+BEGIN_TIMEOUT = 7.0
 
 
 @dataclass(slots=True)
@@ -25,7 +27,8 @@ class Grip:
     async def begin(self, connection: asyncpg.Connection, partitions: Sequence[int], *, wait: bool) -> Sequence[int]:
         """Begins the transaction; returns the partitions that it holds. Without `wait` those that are free.
 
-        Raises asyncpg.LockNotAvailableError where one was not free in time; the next call takes what is.
+        Raises asyncpg.LockNotAvailableError where one was not free in time, TimeoutError where they were not one after
+        another, or Postgres says nothing; the next call takes what is.
         """
         if broken.unlocked():
             await connection.execute("begin")
@@ -34,7 +37,7 @@ class Grip:
         sure = [partition for partition in partitions if partition not in unsure]
         try:
             await connection.execute(SQL["begin"].format(partitions=_numbers(sure)), timeout=BEGIN_TIMEOUT)
-        except asyncpg.LockNotAvailableError:
+        except (asyncpg.LockNotAvailableError, TimeoutError):
             self._elsewhere.update(sure)  # one of them it was: the next call tells which
             raise
         if not unsure:
