@@ -18,7 +18,7 @@ import structlog
 
 from api.console.guard import HOME
 from api.console.pages import Done
-from api.console.servers import DEED_PATIENCE, Busy, PostgresAway, Servers, TookLong
+from api.console.servers import DEED_PATIENCE, STOPPED, Busy, PostgresAway, Servers, TookLong
 from api.console.sessions import LoginOver
 from shared.db.connect import AWAY
 from shared.db.statements import statements
@@ -87,10 +87,13 @@ class Once:
         try:
             async with asyncio.timeout(DEED_PATIENCE) as limit:
                 return await self._ended(work(None), self._servers.connection)
-        except TimeoutError as error:
+        except STOPPED as error:
+            raise TookLong from error
+        except AWAY as error:
             if limit.expired():
                 raise TookLong from error
-            raise
+            log.warning("Postgres went away under a deed", error=repr(error))
+            raise PostgresAway from error
 
     async def _begin(self, db: asyncpg.Connection) -> bool:
         """Takes a deed: whether it is to be done now, because nobody took it before. Raises LoginOver: the door may

@@ -37,7 +37,7 @@ _PROBE_TIMEOUT = 0.5  # seconds to tell a server that is slow from one that is a
 _REMEMBERED = 1.0  # seconds for which nobody asks again whether a server is away
 
 # Postgres ended a statement, or a wait of it, by a bound of ours: it is not away, it has other things to do.
-_STOPPED = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+STOPPED = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 
 log = structlog.get_logger()
 
@@ -123,7 +123,7 @@ class Servers:
                     yield connection
             finally:
                 await pool.release(connection, timeout=_CANCEL_TIMEOUT)
-        except _STOPPED as error:
+        except STOPPED as error:
             raise late from error
         except AWAY as error:
             if limit is not None and limit.expired() and (late is TookLong or await self._answers()):

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from api.console import servers, sessions
+from shared.db.connect import connect
 from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
 from tests.console.staff import staff_of
@@ -104,6 +105,29 @@ async def test_what_postgres_stops_is_told_as_that_and_takes_the_console_from_no
                 seen = await in_time(answer)
                 assert (seen.status, told in seen.words, "is away" in seen.words) == (503, True, False)
                 assert (await operator.open("/console/tokens")).status == 200
+
+
+async def test_a_postgres_that_goes_away_under_a_deed_on_a_run_is_told_as_that(settings: Settings) -> None:
+    async with wire_to(settings.database_url) as wire:
+        through = settings.model_copy(update={"database_url": wire.url})
+        async with running_service(through) as service:
+            thread = await (await service.client("acme")).new_thread("hello")
+            run = await service.pool.fetchval("select last_run_id from threads where id = $1", thread)
+            operator = await (staff := await staff_of(service)).browsing(staff.admin)
+            asked = await operator.open(f"/console/runs/{thread}/{run}/interrupt")
+            straight = await connect(settings.database_url)
+            try:
+                async with straight.transaction():
+                    await straight.execute("lock table audit in share mode")  # whoever acts waits for it
+                    answer = asyncio.create_task(operator.submit(asked, asked.form()))
+                    assert await until(lambda: service.pool.fetchval(WAIT.replace("= 2", "= 1")))
+                    wire.cut()
+                    seen = await in_time(answer)
+            finally:
+                await straight.close()
+            assert (seen.status, "is not known" in seen.words) == (503, True), seen.words
+            again = await operator.submit(asked, asked.form())
+            assert "is not done twice. It failed" in (await operator.open(again.location)).words
 
 
 async def test_a_deed_may_wait_as_long_in_one_statement_as_in_all(settings: Settings) -> None:
