@@ -28,7 +28,8 @@
   `address(after=...)`: this page's address with other parameters. A page of `live=False` has `<name>.html` alone, with
   a block `content`; every other one may do without `<name>.html`.
 - The browser changes only what differs (`static/morph.js`), so the focus stays. Siblings are told apart by their id,
-  address or label, a row by its first link, a section by its heading; what has none of these by its place.
+  address or label, a row by its first link, a section by its heading; what has none of these by its place. So what
+  moves in a list, or has an address that changes, gets an id.
 - It holds the part as it is while somebody has ticked a box, selects text, types, presses a button or has opened a
   `<details>`.
 - Whatever is shown is text: autoescape is on, and `|safe` is refused by a test. No inline script, no `style=`: the CSP

@@ -2,6 +2,7 @@
 
 import pytest
 
+from api.console import workers
 from shared import ids
 from tests.console.screen import Screen
 from tests.console.staff import Staff
@@ -107,7 +108,7 @@ async def test_the_whole_queue_is_paused_and_resumed_and_the_page_says_so(screen
 
 
 async def test_a_live_part_moves_under_neither_the_keyboard_nor_a_pressed_button(
-    screen: Screen, owner: Owner, staff: Staff
+    screen: Screen, owner: Owner, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, state = screen.page, screen.page.locator("#live-state")
 
@@ -139,6 +140,16 @@ async def test_a_live_part_moves_under_neither_the_keyboard_nor_a_pressed_button
     await state.get_by_text("held: in use").wait_for()
     await page.mouse.up()
     await page.wait_for_url(f"**{place}")
+
+    monkeypatch.setattr(workers, "LISTED", 2)
+    await screen.open("/console/workers")
+    older = page.get_by_role("link", name="older")
+    led = await older.get_attribute("href")
+    await older.focus()
+    await add_worker("last")
+    await page.get_by_role("rowheader", name="8 on last").wait_for()
+    assert await older.evaluate("link => link === document.activeElement")
+    assert await older.get_attribute("href") != led
 
 
 async def test_workers_are_presentable_and_told_to_be_quiet_to_work_and_to_drain(screen: Screen, owner: Owner) -> None:

@@ -1,6 +1,7 @@
 // Makes what an element holds the same as new markup, by changing only what differs: who has the focus in it keeps it,
 // what is pressed stays pressed, a table that was scrolled stays scrolled. What leads elsewhere is another element: no
-// link changes its target under somebody's finger.
+// link changes its target under somebody's finger, but one that has an id: the way on in a list is the same way wherever
+// the list has moved to.
 "use strict";
 
 const morph = (() => {
