@@ -27,6 +27,7 @@ EVERY = 1.0  # seconds between two looks
 SHARE = 4  # times as long as a look took is rested behind it: what watches costs a fifth of a connection at most
 CHECK = 5.0  # seconds between two looks at whether a viewer's session goes on
 SILENCE = 15.0  # seconds after which a comment is sent
+_UNSURE = "Nobody can tell at this moment whether your login goes on: this page stands still."
 OVER = b"event: over\ndata: session\n\n"
 
 Render = Callable[[], Awaitable[Markup]]
@@ -38,7 +39,7 @@ class Viewer:
     outlet: Outlet
     has: str  # digest of the part that its browser shows
     owner: Hashable
-    unsure: bool = False  # nobody knew at the last look whether its session goes on: it is sent nothing
+    unsure: bool = False  # nobody knew at the last look whether its session goes on: it is sent that alone
     ousted: bool = False  # somebody who has fewer has its place
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -120,10 +121,7 @@ class Live:
             now = time.monotonic()
             if now - checked >= CHECK:
                 checked = now
-                known = await goes_on()
-                viewer.unsure = known is None
-                if known is False:
-                    await viewer.outlet.send(OVER)
+                if await _over(viewer, goes_on):
                     return
             if now - spoke >= SILENCE:
                 await viewer.outlet.send(COMMENT)
@@ -152,6 +150,18 @@ class Live:
             self._complain("a live part failed", exc_info=error)
             return _event("trouble", InternalError().message), digest_of("trouble")
         return _event("trouble", "") + _event("part", part), digest_of(part)
+
+
+async def _over(viewer: Viewer, goes_on: GoesOn) -> bool:
+    """Whether its session is over: it is told so, and once where nobody knows."""
+    known = await goes_on()
+    if known is False:
+        await viewer.outlet.send(OVER)
+    elif known is None and not viewer.unsure:
+        viewer.has = ""  # the part is sent once somebody knows, which takes the trouble away
+        await viewer.outlet.send(_event("trouble", _UNSURE))
+    viewer.unsure = known is None
+    return known is False
 
 
 def digest_of(part: str) -> str:

@@ -114,7 +114,7 @@ async def test_a_part_is_rendered_once_for_all_and_sent_when_it_changed(monkeypa
         assert await until(nobody)
 
 
-async def test_a_viewer_of_whom_nobody_knows_is_sent_nothing_until_somebody_does(
+async def test_a_viewer_of_whom_nobody_knows_is_told_so_and_sent_nothing_until_somebody_does(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "CHECK", 0.05)
@@ -133,6 +133,8 @@ async def test_a_viewer_of_whom_nobody_knows_is_sent_nothing_until_somebody_does
             await until(more)
 
         stage.known = None
+        name, told = await event(stream)
+        assert (name, "stands still" in told[0]) == ("trouble", True)
         await passed(lambda: stage.asked)
         stage.part = "secret"
         await passed(lambda: stage.renders)
@@ -142,6 +144,11 @@ async def test_a_viewer_of_whom_nobody_knows_is_sent_nothing_until_somebody_does
         stage.known = True
         assert await event(stream) == ("trouble", [""])
         assert await event(stream) == ("part", ["<p>later</p>", "<p>second line</p>"])
+        stage.known = None
+        assert (await event(stream))[0] == "trouble"
+        stage.known = True  # and nothing changed meanwhile: the page shows again that it is live
+        assert await event(stream) == ("trouble", [""])
+        assert (await event(stream))[0] == "part"
         stage.known = False
         assert await event(stream) == ("over", ["session"])
         stream.close()
