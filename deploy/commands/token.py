@@ -85,11 +85,17 @@ def revoke(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """End a token for good. Every process refuses it within 30 seconds."""
+    """End a token for good. Every process refuses it within 30 seconds.
+
+    It asks, and says how many end with it, unless --yes is said.
+    """
     wanted = ids.parse(token)
     if wanted is None:
         raise NotFound(f"{token!r} is no id of a token: see `threadmill token list`.")
-    confirm(f"Revoke the token {wanted}?", yes)
+    if not yes:
+        lent = asyncio.run(_lent(data, TokenId(wanted)))
+        others = f" and {lent:,} that the playground was lent with it" if lent else ""
+        confirm(f"Revoke the token {wanted}{others}?", yes)
     _show_one(asyncio.run(_revoke(data, TokenId(wanted))), as_json)
 
 
@@ -128,6 +134,12 @@ async def _list(data: Path | None, limit: int, account: str | None, **which: Any
     async with open_session(data) as connection:
         owner = await account_id(connection, account)
         return await accounts.list_tokens(connection, limit, owner, **which)
+
+
+async def _lent(data: Path | None, token: TokenId) -> int:
+    """How many tokens end with it. Raises NotFound."""
+    async with open_session(data) as connection:
+        return await accounts.count_lent(connection, (await accounts.find_token(connection, token)).id)
 
 
 async def _revoke(data: Path | None, token: TokenId) -> Token:

@@ -4,12 +4,14 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from shared import ids
+from shared import accounts, ids
 from shared.ids import BatchId
 from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
 from shared.keys import Keys
+from shared.models import TokenKind
 from shared.queue import Queue, Waiting
+from shared.tokens import Loan
 from tests.e2e.command_line import Threadmill
 from tests.e2e.terminal import at_terminal
 from tests.rows import Owner, add_batch, add_thread
@@ -76,6 +78,23 @@ async def test_a_token_is_revoked_only_with_a_yes(threadmill: Threadmill, owner:
     assert (await threadmill("token", "list", "--json")).document["tokens"][0]["revoked_at"] is None
     revoked = (await threadmill("token", "revoke", owner.token.lower(), "--yes", "--json")).document
     assert revoked["revoked_at"] is not None
+
+
+@pytest.mark.slow
+async def test_whoever_revokes_a_token_is_told_how_many_end_with_it(
+    threadmill: Threadmill, pool: asyncpg.Pool, owner: Owner, environment: dict[str, str]
+) -> None:
+    admin = (await accounts.create_token(pool, None, TokenKind.ADMIN)).token
+    for life in (None, 600, None):
+        loan = Loan(admin.id, b"of a login")
+        lent = await accounts.create_token(pool, owner.account, TokenKind.HUMAN_PAT, life=life, loan=loan)
+    await accounts.revoke_token(pool, lent.token.id)
+    async with at_terminal(environment, "token", "revoke", admin.id) as terminal:
+        await terminal.until(f"Revoke the token {admin.id} and 2 that the playground was lent with it?")
+        terminal.type("n\n")
+        assert await terminal.ended() == 1
+    unknown = await threadmill("token", "revoke", ids.mint())
+    assert (unknown.code, "There is no token" in unknown.err) == (1, True), "nobody is asked about nothing"
 
 
 async def test_the_state_of_the_queue_is_one_document(
