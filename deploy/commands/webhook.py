@@ -37,6 +37,9 @@ app = typer.Typer(
     help="Messages to agents' webhooks: delivered, due, or dead letters, which can be told again.",
 )
 
+_ROTATE = "Give the webhook of {agent} a new secret? The old one signs nothing more."
+_OFF = "Tell nobody of the runs of {agent} any more? What waits becomes a dead letter; the secret is forgotten."
+
 AgentOption = Annotated[str | None, typer.Option("--agent", help="Name or id of the agent.")]
 
 
@@ -126,13 +129,9 @@ def of_agent(
     """
     if (url is not None) + rotate + off != 1:
         raise SetupError("say one of --url, --rotate and --off")
-    if rotate:
-        confirm(f"Give the webhook of {agent} a new secret? The old one signs nothing more.", yes)
-    if off:
-        confirm(
-            f"Tell nobody of the runs of {agent} any more? What waits becomes a dead letter; the secret is forgotten.",
-            yes,
-        )
+    if url is None and not yes:
+        asyncio.run(_look(data, account, agent))
+        confirm((_ROTATE if rotate else _OFF).format(agent=agent), yes)
     hook = asyncio.run(_change(data, account, agent, url, rotate=rotate))
     if as_json:
         context.print_json(document(hook))
@@ -181,6 +180,12 @@ async def _replay(
                 await outbox.find_message(connection, message)
             return sum([await actions.replay(connection, actor, message) for message in messages])
         return await actions.replay_dead(connection, actor, await _agent(connection, agent), parked_before)
+
+
+async def _look(data: Path | None, account: str | None, agent: str) -> None:
+    """Raises NotFound where it is not there: nobody is asked about that."""
+    async with open_session(data) as connection:
+        await agents.find_agent(connection, agent, await account_id(connection, account))
 
 
 async def _change(data: Path | None, account: str | None, agent: str, url: str | None, *, rotate: bool) -> Hook:

@@ -151,6 +151,9 @@ async def test_what_ends_or_repeats_much_is_asked_for_first(
     ):
         ended = await threadmill(*words)
         assert (ended.code, ended.out, "has to be confirmed" in ended.err) == (2, "", True), words
+    for option in ("--rotate", "--off"):
+        unknown = await threadmill("agent", "webhook", "nobody", option)
+        assert (unknown.code, "nobody" in unknown.err) == (1, True), "nobody is asked about what is not there"
     assert await pool.fetchrow("select webhook_url, webhook_secret from agents") == before
     assert (await threadmill("webhook", "show", dead, "--json")).document["state"] == "dead"
 
