@@ -6,6 +6,7 @@ else goes to standard error. Exit 0: done. Exit 1: failed. Exit 2: the command l
 
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -117,8 +118,11 @@ def _escaped(line: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text of several lines for a terminal: as `_cell`, but for line ends and tabs."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """Text of several lines for a terminal, or a piece of it: as `_cell`, but for line ends and tabs. CRLF ends a line,
+    also where it is cut in two.
+    """
+    lines = re.sub(r"\r(?=\n|\Z)", "", text)
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in lines)
 
 
 def _plain(value: object) -> object:

@@ -84,6 +84,18 @@ def test_a_document_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["a\r\n\r\nb\tc\n"], "a\n\nb\tc\n"),
+        (["a\r", "\nb"], "a\nb"),
+        (["a\rb\x1b[2J", "\r\r\n"], "a\ufffdb\ufffd[2J\ufffd\n"),
+    ],
+)
+def test_a_line_of_a_text_ends_with_crlf_too_and_a_terminal_obeys_nothing(pieces: list[str], shown: str) -> None:
+    assert "".join(map(context.plain, pieces)) == shown
+
+
+@pytest.mark.parametrize(
     ("line", "code", "said"),
     [
         ("migrate", 2, "no database"),
