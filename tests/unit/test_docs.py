@@ -8,6 +8,7 @@ import pytest
 import typer
 from prometheus_client import REGISTRY
 
+from api.operator import Came
 from deploy import cli
 from shared import errors, keys, metrics
 from shared.effects import WarningCode
@@ -53,6 +54,11 @@ def _registered() -> list[str]:
     found = {metric.name: metric.type for metric in REGISTRY.collect() if metric.name.startswith("threadmill_")}
     ends = {"counter": "_total", "info": "_info"}
     return sorted(name + ends.get(kind, "") for name, kind in found.items())
+
+
+@pytest.mark.parametrize("came", [came for came in Came if came is not Came.DONE])
+def test_what_came_of_a_deed_is_explained(came: Came) -> None:
+    assert f"`{came}`" in " ".join(OPERATIONS.split())
 
 
 def test_there_are_metrics() -> None:
