@@ -28,7 +28,8 @@ UNSORTED = "(not sorted yet)"  # parked by a worker of an older version; the nex
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Some dead letters: those that match all that is given. `error` is the kind of an error, as `Group` has it.
-    `parked_before`: of Postgres' clock; who was told how many there are means none that died behind it.
+    `parked_before`: of Postgres' clock; who was told how many there are means none that died behind it. One whose
+    time is before it, but whose commit came behind the count, is settled with them: a window of one commit.
     """
 
     ids: tuple[BatchId, ...] | None = None
