@@ -73,7 +73,7 @@ WAIT_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 BUILD = Info("threadmill_build", "What runs here")
 BUILD.info({"version": __version__})
 CLOCK_SKEW = Gauge("threadmill_clock_skew_seconds", "By how much this process' clock is ahead of Postgres'")
-WORKERS = Gauge("threadmill_workers", "Workers of the whole service that told of themselves within 15 seconds")
+WORKERS = Gauge("threadmill_workers", "Workers of the whole service that are alive")
 
 ACCEPT_SECONDS = Tally(
     "threadmill_accept_seconds",
