@@ -55,7 +55,7 @@ class Slow(Busy):
 
 
 class TookLong(ServiceInactive):
-    """It was stopped after 30 s. What it reached is done, and counted in the audit log: do it again for the rest."""
+    """It was stopped, after 30 s at most. What it reached is done, and in the audit log: do it again for the rest."""
 
 
 class Servers:

@@ -97,7 +97,7 @@ async def test_what_postgres_stops_is_told_as_that_and_takes_the_console_from_no
         async with service.pool.acquire() as db, db.transaction():
             await db.execute("lock table audit in access exclusive mode")
             for waits, told in (
-                (operator.submit(asked, asked.form(), {"kind": "viewer"}), "It was stopped"),
+                (operator.submit(asked, asked.form(), {"kind": "viewer"}), "It was stopped, after 30 s at most"),
                 (operator.open("/console/audit"), "Postgres answers"),
             ):
                 answer = asyncio.create_task(waits)
