@@ -51,7 +51,7 @@ class Busy(ServiceInactive):
 
 
 class Slow(Busy):
-    """Postgres answers, but this took longer than 2 s: it is busy, or others hold what is read. Nothing was done."""
+    """Postgres answers, but this took longer than 2 s: it is busy, or others hold what is read. Try again soon."""
 
 
 class TookLong(ServiceInactive):

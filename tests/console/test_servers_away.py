@@ -85,6 +85,7 @@ async def test_a_page_that_reads_too_long_is_told_as_that_and_takes_no_other_pag
             await db.execute("lock table audit in access exclusive mode")
             seen = await in_time(operator.open("/console/audit"))
             assert (seen.status, "Postgres answers" in seen.words, "is away" in seen.words) == (503, True, False)
+            assert "Nothing was done" not in seen.words  # it is told also where another press may do it
             seen = await in_time(operator.open("/console/tokens"))
             assert (seen.status, "is away" in seen.words) == (200, False)
         assert (await operator.open("/console/audit")).status == 200
