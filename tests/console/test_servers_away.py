@@ -66,6 +66,7 @@ async def test_a_postgres_that_hangs_is_told_to_those_who_are_known_and_to_those
             for path in ("/console/login", "/console/login?to=/console/queue"):
                 seen = await in_time(stranger.open(path))
                 assert (seen.status, "Postgres is away" in seen.words) == (503, True)
+                assert "threadmill doctor" in seen.words
             seen = await in_time(stranger.submit(seen, seen.form("/console/login"), {"token": staff.admin}))
             assert (seen.status, "Postgres is away" in seen.words) == (503, True)
             stranger.cookies["threadmill_console"] = secrets.token_urlsafe(
