@@ -40,11 +40,11 @@ async def load_groups(look: Look) -> Values:
 async def load_list(look: Look) -> Values:
     selection = await _selection(look, everything=True)
     page = await deadletters.page(look.db, selection, SHOWN, look.after)
-    holding = await deadletters.count(look.db, selection, holding=True)
+    total, holding = await deadletters.counts(look.db, selection)
     return {
         "listed": page,
         "letters": page.items,
-        "total": await deadletters.count(look.db, selection),
+        "total": total,
         "holding": holding,
         "selection": selection,
         "query": urlencode({**_named(look), "all": "yes"}),

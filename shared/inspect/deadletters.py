@@ -81,14 +81,18 @@ async def groups(db: Database, limit: int, after: str | None = None) -> list[Gro
 
 
 async def count(db: Database, selection: Selection, *, holding: bool = False) -> Count:
-    """How many dead letters there are, up to a bound. Where `holding`, how many of these were not skipped: they hold
-    their threads."""
+    """How many dead letters there are, up to a bound; where `holding`, how many that hold their threads."""
+    if holding:
+        return (await counts(db, selection))[1]
+    return counted(len(await _places(db, selection, COUNTED + 1, None)))
+
+
+async def counts(db: Database, selection: Selection) -> tuple[Count, Count]:
+    """How many dead letters there are, up to a bound, and how many of these hold their threads: were not skipped."""
     found = await _places(db, selection, COUNTED + 1, None)
-    if not holding:
-        return counted(len(found))
     first = found[:COUNTED]
     hold = await db.fetchval(SQL["holding"], [place.partition for place in first], [place.id for place in first])
-    return Count(hold, at_least=len(found) > COUNTED)
+    return counted(len(found)), Count(hold, at_least=len(found) > COUNTED)
 
 
 async def places(db: Database, selection: Selection, limit: int, after: str | None) -> Page[Place]:
