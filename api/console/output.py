@@ -1,8 +1,8 @@
 """What a run says while it says it: the thread's log by the hub, as running text for one page.
 
 It costs what a client's stream costs, and one of the console's places; the hub reads each thread once, however many
-watch. It ends with the run, with
-the session, and after so much text that a browser would suffer. Where the connection was lost the page is loaded anew.
+watch. It ends with the run, with the session, and after so much text that a browser would suffer. Where the connection
+was lost the page is loaded anew.
 Refused here: deciding who may look, beyond the session.
 """
 
