@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from api.console import deadletters
-from shared.failures import kind_of
+from shared.failures import kind_of, mark_of
 from shared.ids import BatchId
 from shared.inspect.actions import dead
 from tests.console.browsing import Browsing
@@ -38,6 +38,7 @@ async def test_dead_letters_are_settled_one_some_and_all_that_match(staff: Staff
     other = await parked(pool, owner, "KeyError('x')")
     seen = await operator.open("/console/dead")
     assert "ValueError: row #" in seen.words
+    assert mark_of("ValueError: row #") in seen.words  # as the audit log will name them
     seen = await operator.open("/console/dead/list?error=ValueError:%20row%20%23")
     assert (seen.text.count('name="id"'), f"/console/dead/{other}" in seen.text) == (4, False)
     seen = await operator.open(f"/console/dead/{letters[0]}")
