@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     scratch.choose()
     config.stash[_SESSION] = Session()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a session as Ctrl-C does: in order
+    # A script's background job ignores Ctrl-C, and so would every program that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
