@@ -131,6 +131,11 @@ async def test_a_page_of_many_dead_letters_reads_what_it_shows(pool: asyncpg.Poo
                 assert sum(rows_read(plan)) <= MOST.get(statement, 51), (state, statement, plan)
         plan = await explained(pool, "letters", "kinds", None, 50, COUNTED + 1)
         assert sum(rows_read(plan)) <= 5 * (COUNTED + 4), (state, plan)
+        places = await pool.fetch("select partition, id from batches order by parked_at limit $1", COUNTED)
+        plan = await explained(
+            pool, "letters", "holding", *([row[key] for row in places] for key in ("partition", "id"))
+        )
+        assert sum(rows_read(plan)) <= COUNTED, (state, plan)
 
 
 MOST = {"of_thread": 300, "of_ids": 60}  # with a kind, a thread's letters are looked through; those named are few

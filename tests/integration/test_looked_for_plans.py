@@ -7,12 +7,13 @@ import pytest
 
 from shared import ids
 from shared.ids import AccountId
+from shared.inspect.page import FIRST, LAST
 from tests.plans import explained, rows_read
 from tests.rows import add_owner
 
 MANY = 30_000  # a plan that reads them all is as far from one that reads a page as with millions
 TABLES = ("threads", "runs", "permission_requests", "leases", "batches", "thread_events")
-# Of each thread a run that waits or failed, an open request, a lease that ran out, an applied batch.
+# Of each thread a run that waits or failed, an open request, a lease that ran out, an applied batch; one logged much.
 FILL = """
 insert into threads (partition, id, account, title, client_external_ref, held, created_by, created_by_kind, updated_at,
                      created_at, ready_at)
@@ -31,6 +32,10 @@ insert into leases (partition, thread, run, owner, expires_at, taken_at)
 select partition, id, id, id, now(), now() - interval '1 day' from threads;
 insert into batches (partition, id, ref, thread, account, token, events, applied_at, outcome)
 select partition, nextval('batch_ids'), gen_random_uuid(), id, account, id, '[]', now(), '{{}}' from threads;
+insert into thread_events (partition, thread, id, run, type, content, occurred_at)
+select 1, ('8' || repeat('0', 31))::uuid, lpad(to_hex(n), 32, '0')::uuid, gen_random_uuid(), 'run.progress', 'a',
+       now()
+from generate_series(1, {many}) n;
 """
 
 
@@ -49,7 +54,7 @@ async def test_a_page_of_many_threads_reads_what_it_shows(pool: asyncpg.Pool) ->
 
 def cases(account: AccountId) -> list[tuple[str, str, tuple[object, ...], float]]:
     ago, now = datetime.fromisoformat("2026-01-01T05:00:00+00:00"), datetime.fromisoformat("2036-01-01T00:00:00+00:00")
-    thread = ids.from_bytes((1 << 127).to_bytes(16, "big"))
+    thread, middle = (ids.from_bytes(number.to_bytes(16, "big")) for number in (1 << 127, MANY // 2))
     return [
         ("search", "newest", (None, 51, 51, None, None, None), 2 * 64 * 51),
         ("search", "newest", (thread, 51, 51, None, None, None), 2 * 64 * 51),
@@ -75,5 +80,9 @@ def cases(account: AccountId) -> list[tuple[str, str, tuple[object, ...], float]
         ("running", "of_thread", (1, thread, None, 51), 2),
         ("running", "leased", (None, None, 1_000, 51, 5.0, 10.0, thread, 300.0), 3_000),
         ("timeline", "batches", (1, thread, account, None, 5_000, 51, 4_096), 10),
-        ("timeline", "events", (1, thread, None, 1_000, 500), 10),
+        ("timeline", "events", (1, thread, None, 51, 500), 51),
+        ("timeline", "events", (1, thread, middle, 51, 500), 51),
+        ("timeline", "said", (1, thread, thread, FIRST, LAST, 200, 500), 200),
+        ("timeline", "said_before", (1, thread, thread, FIRST, LAST, 200), 200),
+        ("timeline", "said_before", (1, thread, thread, FIRST, middle, 200), 200),
     ]

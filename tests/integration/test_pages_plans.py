@@ -42,6 +42,10 @@ select lpad(to_hex(n), 32, '0')::uuid, case when n % 1000 > 0 then lpad(to_hex(1
        case when n % 1000 = 0 then 'viewer' else 'human_pat' end,
        decode(lpad(to_hex(n), 64, '0'), 'hex'), 'mst_', case when n % 100 > 0 then now() end
 from generate_series(1, 60000) n;
+insert into tokens (id, account, kind, digest, prefix, lent_by, lent_to)
+select lpad(to_hex(n), 32, '0')::uuid, lpad('2', 32, '0')::uuid, 'human_pat', decode(lpad(to_hex(n), 64, '0'), 'hex'),
+       'mst_', lpad(to_hex(1000 * (1 + n % 60)), 32, '0')::uuid, ''
+from generate_series(60001, 63000) n;
 insert into agents (id, account, name, runner, created_at)
 select lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(1 + n % 2), 32, '0')::uuid, 'agent ' || n, 'echo',
        '2026-01-01'::timestamptz + make_interval(secs => n / 100)
@@ -78,7 +82,7 @@ async def assert_read(connection: asyncpg.Connection, rows: Sequence[tuple[Any, 
     for noun, name, table, most, given, *arguments in rows:
         done = await execute(connection, noun, name, *arguments)
         scans = [scan for scan in done.scans if scan.table == table]
-        assert all(scan.index for scan in scans), (name, done)
+        assert all(scan.index or scan.kind == "Bitmap Heap Scan" for scan in scans), (name, done)
         assert (done.rows, sum(scan.read + scan.removed for scan in scans) <= most) == (given, True), (name, done)
         assert done.buffers <= 5 * most + 600, (name, done)  # what an index passes over is counted nowhere else
 
@@ -156,6 +160,7 @@ async def test_a_page_of_owners_messages_and_workers_costs_the_same_wherever_it_
             ("tokens", "list", "tokens", 0, 0, ["viewer"], [True], beyond, LIMIT),
             ("tokens", "list_of", "tokens", 8 * LIMIT, LIMIT, kinds, both, beyond, LIMIT, mine),
             ("tokens", "list_of", "tokens", 0, 0, ["service_token"], both, beyond, LIMIT, mine),
+            ("tokens", "lent", "tokens", LIMIT, 1, number_id(number or 1_000)),
             ("agents", "list", "agents", 2 * LIMIT, LIMIT, at, beyond, LIMIT),
             ("agents", "list_of", "agents", 2 * LIMIT, LIMIT, at, beyond, LIMIT, his),
             ("agents", "named", "agents", 2 * LIMIT, LIMIT, "AGENT", "AGENT~", f"agent {number}", beyond, LIMIT, his),
