@@ -1,8 +1,10 @@
 """What an operator sends to a run: told as what it came to, and pressed twice sent once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 
+import asyncpg
 import pytest
 
 from api import operator
@@ -18,6 +20,7 @@ from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
 from tests.driver import Driver
 from tests.pipeline import message
+from tests.watch import until
 
 ANNA, BEN = Actor("anna@host", Via.CLI), Actor("ben@host", Via.CONSOLE)
 
@@ -97,39 +100,53 @@ async def test_an_interrupt_and_a_decision_are_applied_once(driver: Driver, who:
     )
 
 
-@pytest.mark.parametrize("sent", [True, False])
-async def test_an_operator_who_goes_away_leaves_a_true_entry(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch, sent: bool
+async def test_an_operator_who_goes_away_when_it_is_committed_leaves_a_true_entry(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thread, run = await driver.executing(message("hello"))
-    going, submit = asyncio.Event(), Inbox.submit
+    heard, submit = asyncio.Event(), Inbox.submit
 
     async def watched(
         inbox: Inbox, submission: Submission, wait: float, committed: Callable[[], None], *, over_limit: bool
     ) -> Answer:
-        """Tells when it is committed; or when it is about to be sent, and is not."""
-        if not sent:
-            going.set()
-            await asyncio.Event().wait()
-
         def told() -> None:
             committed()
-            going.set()
+            heard.set()
 
         return await submit(inbox, submission, wait, told, over_limit=over_limit)
 
     monkeypatch.setattr(Inbox, "submit", watched)
+    await leave(driver, run, thread, heard.wait)
+    assert await logged(driver) == [(1, "accepted, not applied yet")]
+    await driver.drain()
+    assert await driver.pool.fetchval("select status from runs where id = $1", run) == "cancelled"
+
+
+async def test_an_operator_who_goes_away_while_it_is_sent_leaves_an_entry_that_says_so(driver: Driver) -> None:
+    thread, run = await driver.executing(message("hello"))
+    async with driver.pool.acquire() as other, other.transaction():
+        await other.execute("lock table batches in exclusive mode")  # so that its commit can't come
+        await leave(driver, run, thread, lambda: until(partial(somebody_waits, other)))
+        assert await logged(driver) == [(None, "left while it was sent: it may be accepted")]
+    sent = "select exists (select from batches where token = $1)"
+    await until(lambda: driver.pool.fetchval(sent, operator.OPERATOR))
+    await driver.drain()
+    assert await driver.pool.fetchval("select status from runs where id = $1", run) == "cancelled", "it was accepted"
+
+
+async def somebody_waits(other: asyncpg.Connection) -> bool:
+    return bool(
+        await other.fetchval("select count(*) from pg_locks where relation = 'batches'::regclass and not granted")
+    )
+
+
+async def leave(driver: Driver, run: RunId, thread: ThreadId, moment: Callable[[], Awaitable[object]]) -> None:
+    """An operator interrupts the run, and goes away at that moment."""
     task = asyncio.create_task(Operator(driver.caller.inbox, Postgres(driver.pool)).interrupt(ANNA, run, thread))
-    await going.wait()
+    await moment()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await logged(driver) == [
-        (1, "accepted, not applied yet") if sent else (None, "left while it was sent: it may be accepted")
-    ]
-    await driver.drain()
-    status = await driver.pool.fetchval("select status from runs where id = $1", run)
-    assert (status == "cancelled") == sent
 
 
 async def test_operators_who_press_at_the_same_moment_make_one_run(
