@@ -26,6 +26,12 @@ POINTS = (
     "worker.after_lease",
     "worker.before_append",
     "worker.after_append",
+    "file.after_begin",
+    "file.before_rename",
+    "file.after_bytes",
+    "file.after_ready",
+    "file.after_row_gone",
+    "file.after_bytes_gone",
 )
 SWITCHES = ("ack_before_commit", "stale_read", "skip_locked", "ignore_epoch")
 _KNOWN = frozenset({*SWITCHES, *(f"{end}:{point}" for end in ("crash", "stop") for point in POINTS)})

@@ -16,13 +16,16 @@ ThreadmillError
 ├── RateLimited               429 rate_limited
 ├── InternalError             500 internal_error
 └── ServiceInactive           503 service_inactive
-    └── BacklogFull
+    ├── BacklogFull
+    └── StorageAway
 
 A docstring is the default message.
 """
 
 from collections.abc import Mapping
 from typing import ClassVar
+
+_STORAGE_AGAIN = 5  # seconds: a disk or a bucket does not come back at once
 
 
 class ThreadmillError(Exception):
@@ -151,3 +154,10 @@ class ServiceInactive(ThreadmillError):
 
 class BacklogFull(ServiceInactive):
     """Too much waits already."""
+
+
+class StorageAway(ServiceInactive):
+    """The storage of files is away, or has no room; nothing was kept."""
+
+    def __init__(self, message: str | None = None, *, retry_after: int | None = _STORAGE_AGAIN) -> None:
+        super().__init__(message, retry_after=retry_after)

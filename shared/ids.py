@@ -23,6 +23,7 @@ RunId = NewType("RunId", Ulid)
 EventId = NewType("EventId", Ulid)
 RequestId = NewType("RequestId", Ulid)
 MessageId = NewType("MessageId", Ulid)
+FileId = NewType("FileId", Ulid)
 BatchRef = NewType("BatchRef", Ulid)
 BatchId = NewType("BatchId", int)
 

@@ -1,0 +1,1 @@
+"""Files of threads: their rows, and the storages that keep their bytes."""
