@@ -18,6 +18,7 @@ from shared.db import durability
 from shared.db.connect import AWAY, DURABLE, connect
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
+from shared.files.storage import StorageUnusable
 from shared.logs import configure, take_over
 from shared.settings import Settings
 from shared.start import read_settings, told
@@ -60,8 +61,12 @@ async def serve(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    try:
+        app = await create_app(settings, tracing)
+    except StorageUnusable as error:
+        log.error("the api can't start", error=str(error))
+        return 2
     # aiohttp waits twice for a request that does not end, the second time after telling it so.
-    app = await create_app(settings, tracing)
     runner = Runner(app, shutdown_timeout=settings.drain_timeout / 2, tracing=tracing)
     await runner.setup()
     try:

@@ -21,6 +21,7 @@ from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.door import Door
 from api.handlers.events import Events
+from api.handlers.files import Files
 from api.handlers.health import Health
 from api.handlers.openai_messages import Messages
 from api.handlers.openai_runs import OpenAIRuns
@@ -34,9 +35,11 @@ from api.inbox import Inbox
 from api.operator import Operator
 from api.postgres import Postgres
 from api.reference.files import documents
-from api.routes import console_routes, cortex_routes, document_routes, openai_routes, routes
+from api.routes import console_routes, cortex_routes, document_routes, file_routes, openai_routes, routes
 from api.tracing import Tracing
-from shared.db.connect import open_pool
+from shared.db.connect import durably, open_pool
+from shared.files.keeping import Keeping
+from shared.files.storage import open_storage
 from shared.queue import open_redis
 from shared.settings import Settings
 
@@ -45,9 +48,15 @@ _HEALTH_TIMEOUT = 1.0  # seconds
 
 
 async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.Application:
-    """The application, not started: its servers are opened here, its loops begin with it and end behind it."""
+    """The application, not started: its servers are opened here, its loops begin with it and end behind it.
+
+    Raises StorageUnusable.
+    """
     pool = await open_pool(settings.database_url)
     postgres = Postgres(pool)
+    storage = open_storage(settings.files)
+    writes = await open_pool(settings.database_url, bound=durably)
+    keeping = Keeping(settings, Postgres(writes), storage)
     inbox, hub, gate = Inbox(settings, pool, tracing), Hub(settings), Gate(settings, postgres)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)
@@ -66,9 +75,11 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
         await hub.close()
         await inbox.close()
         await redis.aclose()
+        await storage.close()
+        writes.terminate()
         pool.terminate()
 
-    app = build_app(settings, inbox, hub, gate, postgres, health)
+    app = build_app(settings, inbox, hub, gate, postgres, health, keeping)
     add_console(app, console, Operator(inbox, postgres), Output(console, hub, postgres))
     app.cleanup_ctx.append(servers)
     app[HEARTBEAT] = heartbeat
@@ -76,7 +87,7 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
 
 
 def build_app(
-    settings: Settings, inbox: Inbox, hub: Hub, gate: Gate, postgres: Postgres, health: Health
+    settings: Settings, inbox: Inbox, hub: Hub, gate: Gate, postgres: Postgres, health: Health, keeping: Keeping
 ) -> web.Application:
     """Handlers over servers that are given."""
     door = Door(settings, inbox, postgres, Tokens(postgres, settings), Agents(postgres), gate)
@@ -88,6 +99,7 @@ def build_app(
 
     app = web.Application()
     app.add_routes(routes(Threads(door), Events(door), EventStream(door, hub), Runs(door), health))
+    app.add_routes(file_routes(Files(door, keeping)))
     app.add_routes(document_routes(documents()))
     app.add_routes(cortex_routes(CortexThreads(door), CortexRuns(door, hub)))
     app.add_routes(openai_routes(OpenAIThreads(door), Messages(door), OpenAIRuns(door, RunStreams(door, hub))))

@@ -18,6 +18,7 @@ from api.handlers.cortex_runs import CortexRuns
 from api.handlers.cortex_threads import CortexThreads
 from api.handlers.document import Document
 from api.handlers.events import Events
+from api.handlers.files import Files
 from api.handlers.health import Health
 from api.handlers.openai_messages import Messages
 from api.handlers.openai_runs import OpenAIRuns
@@ -54,6 +55,18 @@ def routes(threads: Threads, events: Events, stream: EventStream, runs: Runs, he
         web.get("/healthz", health.live),
         web.get("/readyz", health.ready),
         web.get("/metrics", health.metrics),
+    ]
+
+
+def file_routes(files: Files) -> list[web.RouteDef]:
+    """Files of the native dialect."""
+    return [
+        web.post(f"{AGENT}/files", files.upload),
+        web.get("/api/v1/files/{fileId}", files.read),
+        web.delete("/api/v1/files/{fileId}", files.delete),
+        web.get("/api/v1/files/{fileId}/content", files.content),
+        web.get(f"{THREAD}/files", files.list),
+        web.delete(f"{THREAD}/files/{{fileId}}", files.delete_of_thread),
     ]
 
 

@@ -152,6 +152,14 @@ STREAM_LAG = Tally(
 )
 DROPPED_STREAMS = Counter("threadmill_dropped_streams", "Streams cut off because their client did not read")
 DROPPED_ANSWERS = Counter("threadmill_dropped_answers", "Large answers given up because their client did not take them")
+FILES_WRITTEN = Counter(
+    "threadmill_files_written", "Files that came to this process, by what became of them", ["result"]
+)
+FILE_BYTES = Counter("threadmill_file_bytes", "Bytes of files that were kept, and that were read", ["way"])
+FILE_REMOVALS = Counter("threadmill_file_removals", "Tries to remove a file from the storage", ["result"])
+FILE_REMOVALS_PENDING = Gauge(
+    "threadmill_file_removals_pending", "Files that are still to be removed from the storage, counted up to 1,000"
+)
 
 # What a server is asked for is not known before its first answer, nor once it is away: a last value that stays
 # would be scaled on. `max` passes over it, and no comparison with it holds.
@@ -175,6 +183,9 @@ for _counter, _label, _values in (
     (ENDED_RUNS, "status", ENDS),
     (WEBHOOKS, "result", ("delivered", "failed", "parked")),
     (RUNNER_CHILDREN, "start", ("warm", "cold")),
+    (FILES_WRITTEN, "result", ("kept", "given_up")),
+    (FILE_BYTES, "way", ("in", "out")),
+    (FILE_REMOVALS, "result", ("removed", "failed")),
 ):
     for _value in _values:
         _counter.labels(**{_label: _value})

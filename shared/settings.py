@@ -75,6 +75,17 @@ class Settings(BaseSettings):
     )
     retention_hours: float = Field(default=24.0, ge=24, description="how long applied batches and their keys are kept")
 
+    files: str = Field(
+        default=".data/files",
+        min_length=1,
+        description="where the bytes of files are: a directory that all apis and workers see, or `s3://bucket/prefix`",
+    )
+    file_limit: int = Field(default=64 << 20, gt=0, le=1 << 40, description="bytes of one uploaded file; more gets 413")
+    file_quota: int = Field(
+        default=0, ge=0, lt=1 << 62, description="bytes of all files of one account; more gets 413; 0: no limit"
+    )
+    file_draft_hours: float = Field(default=24.0, gt=0, description="how long a file that nothing attached is kept")
+
     alarm_age: float = Field(
         default=30.0,
         gt=0,
@@ -103,6 +114,14 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise ValueError(f"is no address: {error}") from None
         return url
+
+    @field_validator("files")
+    @classmethod
+    def _check_place(cls, place: str) -> str:
+        """Another scheme would only become an odd directory."""
+        if "://" in place and not (place.startswith("s3://") and urlsplit(place).netloc):
+            raise ValueError("must be a directory, or s3://bucket/prefix")
+        return place
 
     @model_validator(mode="after")
     def _refuse_faults(self) -> Self:

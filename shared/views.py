@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from shared.effects import EventLogged
-from shared.ids import AccountId, AgentId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
+from shared.ids import AccountId, AgentId, FileId, MessageId, RequestId, RunId, ThreadId, TokenId, Ulid
 from shared.limits import Limits
 from shared.models import BusyPolicy, Run, RunError, RunStatus, TokenKind
 
@@ -147,3 +147,18 @@ class RunAnswer:
     question: int | None  # the number of the message that it answers
     said: list[Said]  # oldest first
     requests: tuple[OpenRequest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """A file that is whole."""
+
+    id: FileId
+    name: str
+    mime_type: str
+    size: int  # bytes
+    sha256: bytes
+    kind: str  # attachment | artifact
+    thread: ThreadId | None
+    created_at: datetime
+    committed: bool = True  # whether the batch that brought it into its thread has been applied

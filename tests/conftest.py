@@ -3,6 +3,7 @@
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -92,9 +93,9 @@ async def redis_prefix(redis_url: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str, redis_prefix: str) -> Settings:
+def settings(database_url: str, redis_url: str, redis_prefix: str, tmp_path: Path) -> Settings:
     values: dict[str, Any] = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    return Settings(**values, redis_prefix=redis_prefix, env="test")
+    return Settings(**values, redis_prefix=redis_prefix, files=str(tmp_path / "files"), env="test")
 
 
 @pytest.fixture

@@ -76,13 +76,13 @@ class Media(Closed):
 
 class Body(Closed):
     required: bool
-    content: Annotated[dict[Literal["application/json"], Media], Field(min_length=1)]
+    content: Annotated[dict[Literal["application/json", "multipart/form-data"], Media], Field(min_length=1)]
 
 
 class Response(Closed):
     description: Annotated[str, Field(min_length=1)]
     headers: dict[str, Reference] = {}
-    content: dict[Literal["application/json", "text/event-stream"], Media] = {}
+    content: dict[Literal["application/json", "text/event-stream", "*/*"], Media] = {}
 
 
 class Sample(Closed):

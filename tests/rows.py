@@ -77,3 +77,13 @@ async def fill(db: Database, owner: Owner, thread: Row, rows: int, *, blocked: b
         *(thread.partition, thread.id, owner.account, owner.token, blocked, rows),
     )
     await db.execute("analyze batches")
+
+
+async def attach(pool: Database, thread: str, *files: str) -> None:
+    """The files are the thread's, as if a message had brought them."""
+    await pool.execute(
+        "update files f set partition = t.partition, thread = t.id, expires_at = null"
+        " from threads t where t.id = $1 and f.id = any($2::uuid[])",
+        thread,
+        files,
+    )

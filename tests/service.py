@@ -1,5 +1,6 @@
 """The service in one process, over HTTP and on real servers: an api on a free port and, where wanted, a crew."""
 
+import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -61,6 +62,8 @@ class Client:
             data = json.dumps(body).encode()
         if data is not None:
             fields.setdefault("Content-Type", "application/json")
+        if isinstance(data, bytes) and len(data) >= 1 << 20:
+            data = io.BytesIO(data)  # aiohttp warns of more at once
         async with self.session.request(method, f"{self.url}/api/v1{path}", data=data, headers=fields) as response:
             names = {name.lower(): value for name, value in response.headers.items()}
             return Reply(response.status, await response.read(), names)
@@ -99,6 +102,16 @@ class Service:
             made = await accounts.create_token(db, account.id, kind)
             agent = await agents.create_agent(db, account.id, "echo", "echo", busy_policy=busy_policy, published=True)
         return Client(self.session, self.url, account.id, made.token.id, made.secret.text, agent.id)
+
+
+async def upload(
+    client: Client, data: bytes = b"hello", name: str = "notes.txt", type_: str = "text/plain", **headers: str
+) -> Reply:
+    """A file, as a browser's form sends it."""
+    head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {type_}\r\n\r\n'
+    body = head.encode() + data + b"\r\n--b--\r\n"
+    fields = {"Content_Type": "multipart/form-data; boundary=b", **headers}
+    return await client.call("POST", f"/agents/{client.agent}/files", body, **fields)
 
 
 def said(text: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ OUTBOX = statements("outbox")
 SAMPLES = statements("samples")
 HEARTBEATS = statements("heartbeats")
 LETTERS = statements("letters")
+FILES = statements("files")
 
 RECONCILE_INTERVAL = 2.0  # seconds
 FORGET_INTERVAL = 10.0  # seconds
@@ -199,6 +200,9 @@ class Upkeep:
             removed = PAGE
             while removed == PAGE:
                 removed = _count(await connection.execute(SQL[statement], partition, thread, PAGE))
+        removed = PAGE
+        while removed == PAGE:
+            removed = await connection.fetchval(FILES["purge"], partition, thread, PAGE)
         await connection.execute(SQL["purge_rest"], partition, thread)
 
     async def _complain(self, call: str, line: Line, error: BaseException) -> None:

@@ -18,6 +18,12 @@ _LATER = frozenset({"409", "429", "503"})  # a key whose request is under way sa
 _KEY_USED = "The Idempotency-Key stands for another request."
 _UNDER_WAY = "The first request of the Idempotency-Key is still under way: try again."
 _JSON, _SSE = "application/json", "text/event-stream"
+_FORM: Schema = {  # OpenAPI 3.1, "Considerations for File Uploads"
+    "type": "object",
+    "properties": {"file": {"type": "string", "contentMediaType": "application/octet-stream"}},
+    "required": ["file"],
+    "additionalProperties": False,
+}
 
 
 def document(dialect: Dialect) -> Schema:
@@ -92,6 +98,8 @@ class _Writer:
         if operation.body is not None:
             content = {_JSON: {"schema": self._schema(operation.body)}}
             described["requestBody"] = {"required": operation.body_required, "content": content}
+        if operation.upload:
+            described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
         if not operation.token:
             described["security"] = []
         return described
@@ -117,6 +125,8 @@ class _Writer:
             content[_JSON] = {"schema": {"oneOf": forms}}
         elif answer.model is not None:
             content[_JSON] = {"schema": self._schema(answer.model)}
+        if answer.bytes:
+            content["*/*"] = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
         if answer.events:
             events = [self._event(event) for event in answer.events]
             content[_SSE] = {"schema": {"oneOf": events, "description": "Each event is one of these."}}
@@ -151,7 +161,7 @@ def refusals(dialect: Dialect, operation: Operation) -> Mapping[str, str]:
         return {}
     can = {"400", "401", "403", "429", "500", "503"}
     can |= {"404"} if "{" in operation.path or operation.method != "get" else set()
-    can |= {"413", "415"} if operation.body is not None else set()
+    can |= {"413", "415"} if operation.body is not None or operation.upload else set()
     found = {status: says for status, says in dialect.refusals.items() if status in can}
     told = [(dialect.conflict_status, operation.conflict)]
     if KEY in operation.parameters:

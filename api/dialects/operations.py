@@ -40,6 +40,7 @@ class Answer:
     choices: tuple[Choice, ...] = ()
     events: tuple[Sent, ...] = ()
     headers: tuple[str, ...] = ()  # by their names in `Dialect.headers`
+    bytes: bool = False  # of any type, instead
 
     def forms(self) -> tuple[Model, ...]:
         """The models of its JSON; none where it is a stream only."""
@@ -62,6 +63,7 @@ class Operation:
     query: str = ""  # of its example, from the question mark on
     body_required: bool = True
     token: bool = True
+    upload: bool = False  # its body is a form with one file, in the field `file`
 
     @property
     def status(self) -> str:

@@ -15,6 +15,8 @@ def curl(dialect: Dialect, operation: Operation) -> str:
     lines = [f'curl -sS{_flags(operation)} "$URL{root}{path}{operation.query}"']
     if operation.token:
         lines.append('-H "Authorization: Bearer $TOKEN"')
+    if operation.upload:
+        lines.append("-F file=@notes.txt")
     if operation.example is not None:
         lines += ["-H 'Content-Type: application/json'", f"-d {_quoted(operation.example)}"]
     return " \\\n  ".join(lines)
@@ -23,7 +25,7 @@ def curl(dialect: Dialect, operation: Operation) -> str:
 def _flags(operation: Operation) -> str:
     unbuffered = "N" if any(answer.events for answer in operation.answers) else ""
     method = operation.method.upper()
-    implied = "POST" if operation.example is not None else "GET"
+    implied = "POST" if operation.example is not None or operation.upload else "GET"
     return unbuffered + ("" if method == implied else f" -X {method}")
 
 

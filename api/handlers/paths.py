@@ -4,7 +4,7 @@ from aiohttp import web
 
 from shared import ids
 from shared.errors import InvalidRequest
-from shared.ids import AgentId, EventId, RunId, ThreadId, Ulid
+from shared.ids import AgentId, EventId, FileId, RunId, ThreadId, Ulid
 
 
 def agent_id(request: web.Request) -> AgentId:
@@ -17,6 +17,10 @@ def thread_id(request: web.Request) -> ThreadId:
 
 def run_id(request: web.Request) -> RunId:
     return RunId(_id(request.match_info["runId"], "runId"))
+
+
+def file_id(request: web.Request) -> FileId:
+    return FileId(_id(request.match_info["fileId"], "fileId"))
 
 
 def after(request: web.Request) -> Ulid | None:

@@ -59,8 +59,9 @@ class Section:
         return tag("li", tag("code", given["name"], class_="name"), " ", place, " ", *traits)
 
     def body(self, body: Document) -> Html:
-        """The fields of a request's JSON."""
-        schema = self.fields.resolved(body["content"]["application/json"]["schema"])
+        """The fields of a request's JSON, or of its form."""
+        (media,) = body["content"].values()
+        schema = self.fields.resolved(media["schema"])
         needed = "" if body["required"] else tag("span", "may be left out", class_="limits")
         says = tag("p", prose(schema["description"])) if "description" in schema else Html()
         return join(tag("h5", "Body ", needed), says, tag("div", self.fields.within(schema), class_="fields"))
@@ -82,6 +83,8 @@ class Section:
             schema = given["schema"]
             if media == "text/event-stream":
                 yield _folded("Events", tag("ul", *(self._events(*kind) for kind in _by_data(schema["oneOf"]))))
+            elif media == "*/*":
+                yield tag("p", "Bytes, of the file's own type.")
             elif inner := self._forms(schema) or self.answers.within(schema):
                 yield _folded(f"JSON: {self._named(schema)}", inner)
 

@@ -62,6 +62,11 @@ async def connect(url: str, *, command_timeout: float | None = None, **settings:
     return connection
 
 
+async def durably(connection: asyncpg.Connection) -> None:
+    """For a pool whose statements commit what a client is told of."""
+    await connection.execute("set synchronous_commit to on")
+
+
 async def _keep(connection: asyncpg.Connection) -> None:
     """Nothing of ours outlives a use of the pool, so the reset's round trip buys nothing."""
 

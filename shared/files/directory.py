@@ -156,6 +156,6 @@ def _tidy(partial: Path, age: float) -> int:
         for entry in entries:
             with suppress(FileNotFoundError):  # somebody else tidies, too
                 if entry.stat().st_mtime < time.time() - age:
-                    os.unlink(entry.path)
+                    Path(entry.path).unlink()
                     removed += 1
     return removed

@@ -23,7 +23,7 @@ from tests.contract.cortex_client import Cortex
 from tests.contract.openai_client import call
 from tests.described import check
 from tests.requests_from import bent, values
-from tests.service import Client
+from tests.service import Client, upload
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect, pytest.mark.timeout(300)]
 
@@ -67,7 +67,7 @@ def requests(draw: st.DrawFn, dialect: Dialect, document: dict[str, Any]) -> Mad
             given[place][name] = draw(known)
     headers = {name: value for name, value in given["header"].items() if value.isprintable() and value.isascii()}
     body = None
-    if "requestBody" in described:
+    if operation.body is not None:
         value = draw(values(described["requestBody"]["content"]["application/json"]["schema"], schemas))
         body = draw(bent(value)) if wrong == "body" else value
     return Made(operation, given["path"], given["query"], headers, body, wrong == "nothing")
@@ -97,6 +97,8 @@ async def names(stage: Stage, dialect: Dialect) -> dict[str, str]:
     thread, run = await stage.start()
     await stage.until(thread, run)
     found = {"agentId": stage.client.agent, "threadId": thread, "runId": run}
+    if dialect.name == "mosoo":
+        found["fileId"] = (await upload(stage.client)).json["file"]["id"]
     if dialect.name == "openai":
         messages = await call(stage.client, "GET", f"/v1/threads/{thread}/messages")
         found["messageId"] = messages.json["data"][0]["id"]

@@ -56,6 +56,12 @@ async def get(storage: Storage, file: FileId, start: int = 0, stop: int | None =
         return b"".join([piece async for piece in pieces])
 
 
+async def break_off(storage: Storage, file: FileId) -> None:
+    async with storage.write(file) as sink:
+        await sink.write(bytes(6 << 20))
+        raise RuntimeError("half-way")
+
+
 @pytest.mark.parametrize("size", [0, 1, 12 << 20])  # the last one takes three parts of a bucket
 async def test_what_was_written_is_read(storage: Storage, size: int) -> None:
     data = os.urandom(size)
@@ -72,9 +78,7 @@ async def test_a_part_of_a_file_is_read_from_where_it_begins(storage: Storage, s
 async def test_a_write_that_fails_leaves_nothing(storage: Storage) -> None:
     file = new()
     with pytest.raises(RuntimeError, match="half-way"):
-        async with storage.write(file) as sink:
-            await sink.write(bytes(6 << 20))
-            raise RuntimeError("half-way")
+        await break_off(storage, file)
     with pytest.raises(FileNotFoundError):
         await get(storage, file)
     assert await storage.tidy(-60) == 0

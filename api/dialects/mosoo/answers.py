@@ -51,6 +51,36 @@ class QueuedRun(Run):
 
 
 @with_config(CLOSED)
+class File(TypedDict):
+    """`size` in bytes; `mimeType` as it was sent, which nobody checked."""
+
+    id: Id
+    name: str
+    size: int
+    mimeType: str
+    createdAt: datetime
+
+
+@with_config(CLOSED)
+class OneFile(TypedDict):
+    file: File
+
+
+@with_config(CLOSED)
+class ThreadFile(File):
+    """`committed`: the batch that brought it has been applied."""
+
+    kind: Literal["attachment", "artifact"]
+    committed: bool
+
+
+@with_config(CLOSED)
+class Files(TypedDict):
+    files: list[ThreadFile]
+    truncated: bool
+
+
+@with_config(CLOSED)
 class Creator(TypedDict):
     id: Id
     kind: Literal["human_pat", "service_token"]

@@ -16,7 +16,7 @@ from shared.errors import NotFound
 from shared.events import Event, UserMessage
 from shared.ids import ThreadId
 from shared.models import BusyPolicy, Thread
-from shared.views import HistoryPage, RunView, ThreadView
+from shared.views import FileView, HistoryPage, RunView, ThreadView
 
 Document = dict[str, Any]
 
@@ -25,7 +25,7 @@ _READ = '{"links":%s,"run":%s,"thread":%s}'
 _PLACED = '%s,"queuePosition":%s}'
 _PAGE = '{"%s":[%s],"truncated":%s}'
 _TO_BE_EDITED = '{"run":%s,"warnings":[%s]}'
-_DONE = b'{"ok":true}'
+DONE = b'{"ok":true}'  # the answer to what is done at once
 _TO_BE_DONE = b'{"ok":true,"warnings":[%b]}' % documents.warning(documents.PENDING, 0).encode()
 # The policies under which a message that was accepted always becomes a run of its own.
 _STARTS = frozenset({BusyPolicy.QUEUE, BusyPolicy.INTERRUPT})
@@ -53,7 +53,7 @@ def created(answer: Applied | Pending, events: Sequence[Event]) -> bytes:
 
 def done(answer: Applied | Pending) -> bytes:
     """The answer to an archive, an unarchive, a delete."""
-    return _DONE if isinstance(answer, Applied) else _TO_BE_DONE
+    return DONE if isinstance(answer, Applied) else _TO_BE_DONE
 
 
 def edited(answer: Applied) -> bytes:
@@ -118,6 +118,27 @@ def event(entry: EventLogged) -> Document:
         "toolName": entry.tool_name,
     }
     return document | {key: value for key, value in known.items() if value is not None}
+
+
+def file(value: FileView) -> Document:
+    """What an upload became, and what a file is."""
+    return {"file": _file(value)}
+
+
+def files(values: Sequence[FileView], truncated: bool) -> Document:
+    """A page of a thread's files."""
+    listed = [_file(value) | {"kind": value.kind, "committed": value.committed} for value in values]
+    return {"files": listed, "truncated": truncated}
+
+
+def _file(value: FileView) -> Document:
+    return {
+        "id": value.id,
+        "name": value.name,
+        "size": value.size,
+        "mimeType": value.mime_type,
+        "createdAt": moment(value.created_at),
+    }
 
 
 def _pending(thread: ThreadView, events: Sequence[Event], policy: BusyPolicy) -> str:

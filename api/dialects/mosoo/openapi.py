@@ -34,9 +34,10 @@ DIALECT = Dialect(
     path_parameters={
         "agentId": {"description": "Of an agent of this account.", "schema": ID},
         "threadId": {"description": "Of a thread of this account.", "schema": ID},
+        "fileId": {"description": "Of a file of this account.", "schema": ID},
         "runId": {"description": "Of a run of the thread.", "schema": ID},
     },
-    variables={"agentId": "$AGENT", "threadId": "$THREAD", "runId": "$RUN"},
+    variables={"agentId": "$AGENT", "threadId": "$THREAD", "runId": "$RUN", "fileId": "$FILE"},
     error=answers.Error,
     refusals={
         **REFUSALS,

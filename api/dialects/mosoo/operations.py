@@ -130,9 +130,59 @@ _OF_RUNS = (
     ),
 )
 
+_FILE = "/files/{fileId}"
+_NO_LONGER = Answer("200", "It is gone.", answers.Done)
+_DISPOSITION = query(
+    "disposition",
+    "`inline`: to be shown in place, where its type can't act; texts are shown as plain text, all else is saved.",
+    type="string",
+    enum=["attachment", "inline"],
+    default="attachment",
+)
+_RANGE = header("Range", "`bytes=0-99`, `bytes=100-` or `bytes=-100`: one piece of it (RFC 9110).")
+_OF_FILES = (
+    Operation(
+        *("post", "/agents/{agentId}/files", "Files", "Upload a file"),
+        (Answer("201", "The file: a draft, until a thread or a message takes it.", answers.OneFile),),
+        says="One form field, `file`, with a file name. A draft that nothing takes is removed after 24 hours. "
+        "A service token may not upload.",
+        upload=True,
+    ),
+    Operation(
+        *("get", _FILE, "Files", "Read what a file is"),
+        (Answer("200", "The file.", answers.OneFile),),
+    ),
+    Operation(
+        *("delete", _FILE, "Files", "Delete a file"),
+        (_NO_LONGER,),
+        says="A second time it is 404.",
+    ),
+    Operation(
+        *("get", f"{_FILE}/content", "Files", "Read the bytes of a file"),
+        (
+            Answer("200", "All of them. `ETag` holds their SHA-256.", bytes=True),
+            Answer("206", "The piece that `Range` names.", bytes=True),
+            Answer("416", "`Range` names none of its bytes.", bytes=True),
+        ),
+        parameters=(_DISPOSITION, _RANGE),
+        query="?disposition=attachment",
+    ),
+    Operation(
+        *("get", f"{_THREAD}/files", "Files", "List the files of a thread, oldest first"),
+        (Answer("200", "A page; `truncated` where there are more.", answers.Files),),
+        parameters=_page(100, "file"),
+        query="?limit=10",
+    ),
+    Operation(
+        *("delete", f"{_THREAD}/files/{{fileId}}", "Files", "Delete a file of a thread"),
+        (_NO_LONGER,),
+    ),
+)
+
 OPERATIONS = (
     *_OF_THREADS,
     *_OF_EVENTS,
     *_OF_RUNS,
+    *_OF_FILES,
     Operation("get", "/openapi.json", "This document", "Read this document", (DESCRIPTION,), token=False),
 )
