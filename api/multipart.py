@@ -67,8 +67,8 @@ class Form:
         self._buffer = self._buffer[len(self._mark) :]
         if self._buffer.startswith(b"--"):
             raise InvalidRequest("file: the field is missing.", param="file")
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > HEAD:
+        while (end := self._buffer.find(b"\r\n\r\n", 0, HEAD)) < 0:
+            if len(self._buffer) >= HEAD:
                 raise InvalidRequest(f"The headers of a field are longer than {HEAD} bytes.")
             await self._more()
         block, self._buffer = self._buffer[:end], self._buffer[end + 4 :]

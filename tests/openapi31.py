@@ -31,6 +31,7 @@ class Schema(Closed):
     const: Any = None
     pattern: str | None = None
     format: Literal["date-time"] | None = None
+    content_media_type: Literal["application/octet-stream"] | None = None
     min_length: int = 0
     max_length: int | None = None
     minimum: int | None = None

@@ -97,7 +97,9 @@ async def test_what_is_no_upload_is_refused_in_clear_words(
     service: Service, client: Client, wrong: dict[bytes, str]
 ) -> None:
     for body, says in wrong.items():
-        status, code, message = (await post(client, body)).error
+        reply = await post(client, body)
+        assert reply.status == 400, (body[:200], reply)
+        status, code, message = reply.error
         assert (status, code) == (400, "invalid_request"), body[:200]
         assert says in message, body[:200]
     await nothing_is_kept(service)
