@@ -13,6 +13,7 @@ import uvloop
 from shared import crashpoints, heap, traces
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew
+from shared.files.storage import StorageUnusable
 from shared.logs import configure, take_over
 from shared.settings import Settings
 from shared.start import read_settings, told
@@ -38,7 +39,7 @@ async def run(settings: Settings, role: str, found: Traces | None = None) -> int
         with suppress(asyncio.CancelledError):
             await main
         return 0
-    except (SchemaTooNew, NotDurable) as error:
+    except (SchemaTooNew, NotDurable, StorageUnusable) as error:
         log.error("the worker can't start", error=str(error))
         return 2
     finally:

@@ -1,4 +1,4 @@
-"""A worker's loops, put together: doorbell, sweep, aftermath, upkeep, webhooks, heartbeat. One object a process.
+"""A worker's loops, put together: doorbell, sweep, aftermath, upkeep, webhooks, files, heartbeat. One object a process.
 
 It starts while Postgres or Redis is away, and ends what it has in hand when it is told to stop.
 """
@@ -20,6 +20,7 @@ from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
+from shared.files.storage import open_storage
 from shared.keys import Keys
 from shared.metrics import (
     OF_POSTGRES,
@@ -41,6 +42,7 @@ from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
 from worker.duty import Duty
 from worker.execute.executor import Executor
+from worker.filekeeping import Filekeeping
 from worker.lanes import Lanes
 from worker.sweep import Sweep
 from worker.tracing import Tracing
@@ -77,6 +79,7 @@ class Crew:
     duty: Duty = field(default_factory=Duty)
     watchdog: Watchdog = field(default_factory=Watchdog)
     webhooks: Webhooks | None = None
+    files: Filekeeping | None = None
     _beaten: float = -1e9  # when Postgres last took a heartbeat
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queue: Queue = field(init=False)
@@ -96,8 +99,9 @@ class Crew:
     async def start(self, *, bell: bool = True) -> None:
         """Starts the loops, as soon as Postgres is there. `bell` false: a stock arq worker rings for us.
 
-        Raises SchemaTooNew, NotDurable; waits for a database that is away or older.
+        Raises SchemaTooNew, NotDurable, StorageUnusable; waits for a database that is away or older.
         """
+        self.files = Filekeeping(self.settings, open_storage(self.settings.files))
         self.partitions = partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         self.aftermath.partitions = partitions
@@ -118,6 +122,7 @@ class Crew:
             self._others.append(asyncio.create_task(self.sweep.expire(), name="expiry"))
         self.webhooks = Webhooks(settings, self.duty, self.tracing)
         loops = (
+            *(self.files.run(), self.files.tidy()),
             *(self.aftermath.run(), self.upkeep.reconcile(), self.upkeep.forget()),
             *(self.webhooks.run(), self.beat(), self.duty.listen(settings, self.id)),
         )
@@ -249,6 +254,8 @@ class Crew:
             await self.upkeep.close()
         if self.webhooks is not None:
             await self.webhooks.close()
+        if self.files is not None:
+            await self.files.close()
         await self._queue.close()
         await self._line.close()
 

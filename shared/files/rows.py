@@ -7,6 +7,7 @@ is as unknown as one that does not exist. Refused here: touching bytes, and wait
 from dataclasses import dataclass
 from typing import Any
 
+from shared import crashpoints
 from shared.db.statements import statements
 from shared.errors import NotFound, TooLarge
 from shared.ids import AccountId, AgentId, FileId, RunId, ThreadId, TokenId
@@ -81,6 +82,7 @@ async def remove(
     """The file is gone for everybody; with `thread` only where it is that thread's. Raises NotFound."""
     if await source.fetchrow(SQL["remove"], file, account, partition, thread) is None:
         raise NotFound
+    crashpoints.crash("file.after_row_gone")
 
 
 def _view(row: Any) -> FileView:
