@@ -1,8 +1,8 @@
 """Keeps files tidy: drafts nobody attached, uploads that never ended, bytes whose row is gone.
 
 A row's time is over: it goes, and its bytes are named in `file_removals`. What stands there is removed from the
-storage, which may be done twice, and then taken off it. Any number of workers may do it at once; each step is a page. Refused
-here: looking for bytes that no row names; the order of the steps leaves none.
+storage, which may be done twice, and then taken off it. Any number of workers may do it at once; each step is a page.
+Refused here: looking for bytes that no row names; the order of the steps leaves none.
 """
 
 import asyncio
@@ -77,8 +77,8 @@ class Filekeeping:
         for _ in range(PAGES):
             due = [row["id"] for row in await connection.fetch(SQL["claim_removals"], PAGE, RETRY, LONGEST)]
             gone = await self._remove(due)
-            crashpoints.crash("file.after_bytes_gone")
             if gone:
+                crashpoints.crash("file.after_bytes_gone")
                 await connection.execute(SQL["removed"], gone)
             removed += len(gone)
             if len(gone) < PAGE:
