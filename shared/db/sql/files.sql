@@ -73,7 +73,7 @@ where f.id = $1 and f.account = $2 and f.ready
 select f.id, f.name, f.mime_type, f.size, f.sha256, f.kind, f.thread, f.created_at,
        not exists (select from batches b where b.ref = f.ref and b.applied_at is null) as committed
 from files f
-where f.partition = $1 and f.thread = $2 and f.ready and ($4::uuid is null or f.id > $4)
+where f.partition = $1 and f.thread = $2 and f.ready and f.id > $4
 order by f.id
 limit $3;
 
@@ -142,3 +142,36 @@ from (select since from file_removals order by next_try_at limit $1) r;
 -- name: left_over
 -- Bytes that came when their row had been given up. Arguments: id, account.
 insert into file_removals (id, account) values ($1, $2) on conflict do nothing;
+
+-- name: listed
+-- Files of all accounts or of one, account by account, in the order of their ids. Arguments: beyond this account and id, up to
+-- this account, limit.
+select *, clock_timestamp() as now
+from files
+where (account, id) > ($1::uuid, $2::uuid) and account <= $3::uuid
+order by account, id
+limit $4;
+
+-- name: listed_of_thread
+-- The same of one thread. Arguments: partition, thread, beyond this id, limit.
+select *, clock_timestamp() as now
+from files
+where partition = $1 and thread = $2 and id > $3
+order by id
+limit $4;
+
+-- name: show
+-- One file, whoever's it is. Argument: id.
+select *, clock_timestamp() as now from files where id = $1;
+
+-- name: take_out
+-- A file, whoever's it is and whatever is being done with it. Argument: id.
+with gone as (
+    delete from files where id = $1 returning id, account, size
+),
+room as (
+    update file_usage u set files = u.files - 1, bytes = u.bytes - g.size from gone g where u.account = g.account
+)
+insert into file_removals (id, account) select id, account from gone
+on conflict (id) do update set account = excluded.account
+returning id;

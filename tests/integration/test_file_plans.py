@@ -1,0 +1,86 @@
+"""What lists, finds and sweeps files reads what it gives and little more, however many files there are."""
+
+import asyncpg
+import pytest
+
+from shared import ids
+from shared.db.connect import BY_INDEX, connect
+from shared.settings import Settings
+from tests.prepared import execute, prepare, session
+from tests.rows import add_owner, add_thread
+
+MANY = 20_000  # of each of two accounts, all in one thread; a tenth is due, half are to be removed
+LIMIT = 50
+Asked = tuple[tuple[str, tuple[object, ...], int], ...]  # a statement, its arguments, the most it may read
+FILL = (
+    "insert into files (id, account, agent, token, kind, ready, name, mime_type, size, sha256, expires_at, partition,"
+    "  thread)"
+    " select lpad(to_hex($5::bigint + n), 32, '0')::uuid, $1, a.id, $2, 'attachment', true, 'a', 'a/b', 1,"
+    "  sha256('a'), case when n % 2 = 0 then '2026-01-01'::timestamptz + make_interval(secs => n) end,"
+    "  case when n % 2 = 1 then $3::smallint end, case when n % 2 = 1 then $4::uuid end"
+    " from generate_series(1, {many}) n, agents a where a.account = $1",
+    "insert into file_removals (id, account, next_try_at)"
+    " select gen_random_uuid(), account, now() + make_interval(secs => (random() - 0.5) * 10000) from files"
+    " on conflict do nothing",
+)
+
+
+async def fill(pool: asyncpg.Pool) -> tuple[str, int, str]:
+    """An account, and the place of its thread."""
+    made = []
+    for n, name in enumerate(("acme", "globex")):
+        owner = await add_owner(pool, name)
+        await pool.execute(
+            "insert into agents (id, account, name, runner) values ($1, $2, 'echo', 'echo')", ids.mint(), owner.account
+        )
+        thread = await add_thread(pool, owner)
+        values = (owner.account, owner.token, thread.partition, thread.id, n * MANY * 2)
+        await pool.execute(FILL[0].format(many=MANY), *values)
+        made.append((owner.account, thread.partition, thread.id))
+    await pool.execute(FILL[1])
+    return made[0]
+
+
+@pytest.mark.parametrize("mode", ["planned before", "force_generic_plan", "force_custom_plan"])
+async def test_every_statement_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Settings, mode: str) -> None:
+    if mode == "planned before":  # when the tables were empty
+        connection = await session(settings.database_url, "force_generic_plan", "files")
+        account, partition, thread = await fill(pool)
+    else:
+        account, partition, thread = await fill(pool)
+        await pool.execute("analyze")
+        connection = await session(settings.database_url, mode, "files")
+    first, last = ids.Ulid("0" * 26), ids.Ulid("7" + "Z" * 25)
+    some = await pool.fetchval("select id from files where account = $1 offset 5000 limit 1", account)
+    asked: Asked = (
+        ("of_thread", (partition, thread, LIMIT, first), 2 * LIMIT),
+        ("of_thread", (partition, thread, LIMIT, some), 2 * LIMIT),
+        ("listed", (first, first, last, LIMIT), LIMIT),
+        ("listed", (account, some, account, LIMIT), LIMIT),
+        ("listed_of_thread", (partition, thread, some, LIMIT), 2 * LIMIT),
+        ("find", (some, account), 1),
+        ("pending_removals", (LIMIT,), LIMIT),
+    )
+    await check(connection, asked)
+
+
+async def test_a_sweep_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Settings) -> None:
+    connection = await connect(settings.database_url, **BY_INDEX)
+    await prepare(connection, "files")
+    _, partition, thread = await fill(pool)
+    asked: Asked = (  # each is found, and found again to be changed
+        ("expire", (LIMIT,), 2 * LIMIT),
+        ("purge", (partition, thread, LIMIT), 2 * LIMIT),
+        ("claim_removals", (LIMIT, 1.0, 2.0), 2 * LIMIT),
+    )
+    await check(connection, asked)
+
+
+async def check(connection: asyncpg.Connection, asked: Asked) -> None:
+    for name, arguments, most in asked:
+        plan = await execute(connection, "files", name, *arguments)
+        scans = [scan for scan in plan.scans if scan.table in ("files", "file_removals")]
+        assert scans, name
+        assert all(scan.index for scan in scans), (name, plan)
+        assert sum(scan.read + scan.removed for scan in scans) <= most, (name, plan)
+    await connection.close()
