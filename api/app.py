@@ -39,6 +39,7 @@ from api.routes import console_routes, cortex_routes, document_routes, file_rout
 from api.tracing import Tracing
 from shared.db.connect import durably, open_pool
 from shared.files.keeping import Keeping
+from shared.files.pace import Pace
 from shared.files.storage import open_storage
 from shared.queue import open_redis
 from shared.settings import Settings
@@ -56,7 +57,7 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
     postgres = Postgres(pool)
     storage = open_storage(settings.files)
     writes = await open_pool(settings.database_url, bound=durably)
-    keeping = Keeping(settings, Postgres(writes), storage)
+    keeping = Keeping(settings, Postgres(writes), storage, Pace(settings.file_rate))
     inbox, hub, gate = Inbox(settings, pool, tracing), Hub(settings), Gate(settings, postgres)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)

@@ -218,14 +218,14 @@ class Service(Subject):
     async def start(self, role: str = "apply", **settings: str) -> None:
         """`role`: of the worker. Where applying is measured nothing is executed: the baseline does not, either.
 
-        `settings`: more of the worker's environment.
+        `settings`: more of the environment.
         """
         await self.start_worker(role, **settings)
-        await self.start_api()
+        await self.start_api(**settings)
 
-    async def start_api(self) -> None:
+    async def start_api(self, **settings: str) -> None:
         self.port = ports.pick()
-        api = self._run("api", {"THREADMILL_PORT": str(self.port)})
+        api = self._run("api", {"THREADMILL_PORT": str(self.port), **settings})
         await api.until_ready(f"http://127.0.0.1:{self.port}/readyz")
 
     async def start_worker(self, role: str = "apply", **settings: str) -> None:

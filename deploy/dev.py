@@ -6,6 +6,7 @@ later one. Servers named by DATABASE_URL and REDIS_URL are used and never starte
 
 import asyncio
 import fcntl
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -113,6 +114,7 @@ def _environment(options: Options, kept: DevFile) -> dict[str, str]:
         "DATABASE_URL": kept.database_url,
         "REDIS_URL": kept.redis_url,
         "THREADMILL_CORTEX_SHAPES": options.cortex_shapes,
+        "THREADMILL_FILES": os.environ.get("THREADMILL_FILES", str(options.data.resolve() / "files")),
     }
 
 

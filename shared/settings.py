@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     file_quota: int = Field(
         default=0, ge=0, lt=1 << 62, description="bytes of all files of one account; more gets 413; 0: no limit"
     )
+    file_rate: int = Field(
+        default=64 << 20, gt=0, description="bytes a second that one process moves of files, all of them together"
+    )
     file_draft_hours: float = Field(default=24.0, gt=0, description="how long a file that nothing attached is kept")
 
     alarm_age: float = Field(

@@ -71,7 +71,7 @@ class Files:
         try:
             async with self._keeping.storage.read(file.id, span.start, span.stop) as pieces:
                 await response.prepare(request)
-                await content.send(request, response, pieces, size)
+                await content.send(request, response, self._keeping.paced(pieces), size)
         except FileNotFoundError:
             raise InternalError from None
         return response

@@ -13,6 +13,7 @@ import structlog
 from shared import crashpoints
 from shared.errors import InternalError, ServiceInactive
 from shared.files import rows
+from shared.files.pace import Pace
 from shared.files.rows import NewFile
 from shared.files.storage import Sink, Storage
 from shared.ids import FileId
@@ -38,6 +39,7 @@ class Keeping:
     settings: Settings
     source: Source  # of durable statements, each in a transaction of its own
     storage: Storage
+    pace: Pace  # of this process
 
     async def keep(self, new: NewFile, pieces: AsyncIterator[bytes]) -> FileView:
         """Whatever `pieces` raise is raised, and nothing is kept. Raises TooLarge, ServiceInactive, TimeoutError."""
@@ -46,7 +48,7 @@ class Keeping:
         crashpoints.crash("file.after_begin")
         try:
             async with asyncio.timeout(bound), self.storage.write(new.id) as sink:
-                async for piece in pieces:
+                async for piece in self.paced(pieces):
                     await sink.write(piece)
         except BaseException:
             FILES_WRITTEN.labels("given_up").inc()
@@ -54,6 +56,12 @@ class Keeping:
             raise
         crashpoints.crash("file.after_bytes")
         return await self._finish(new, sink)
+
+    async def paced(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same, at this process' pace."""
+        async for piece in pieces:
+            await self.pace.turn(len(piece))
+            yield piece
 
     async def _finish(self, new: NewFile, sink: Sink) -> FileView:
         hours = self.settings.file_draft_hours

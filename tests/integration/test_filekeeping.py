@@ -12,6 +12,7 @@ from shared import ids
 from shared.files import rows
 from shared.files.directory import Directory
 from shared.files.keeping import Keeping
+from shared.files.pace import Pace
 from shared.files.rows import NewFile
 from shared.ids import AgentId, FileId
 from shared.settings import Settings
@@ -29,7 +30,7 @@ class Kept:
         self.pool, self.owner, self.agent = pool, owner, agent
         self.root = Path(settings.files)
         self.storage = Directory(self.root)
-        self.keeping = Keeping(settings, Postgres(pool), self.storage)
+        self.keeping = Keeping(settings, Postgres(pool), self.storage, Pace(1 << 40))
         self.sweep = Filekeeping(settings, self.storage)
 
     def new(self, most: int = 100) -> NewFile:
