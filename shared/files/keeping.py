@@ -43,7 +43,7 @@ class Keeping:
 
     async def keep(self, new: NewFile, pieces: AsyncIterator[bytes]) -> FileView:
         """Whatever `pieces` raise is raised, and nothing is kept. Raises TooLarge, ServiceInactive, TimeoutError."""
-        bound = patience(self.settings.file_limit)
+        bound = patience(new.most)
         await rows.begin(self.source, new, self.settings.file_quota, bound + GRACE)
         crashpoints.crash("file.after_begin")
         try:

@@ -12,7 +12,10 @@ from shared.errors import StorageAway
 from shared.files.directory import Directory
 from shared.files.storage import Storage, StorageUnusable, open_storage
 from shared.ids import FileId
+from shared.settings import Settings
 from tests.object_store import CREDENTIALS, make_bucket, running_store
+from tests.service import running_service, upload
+from worker.filekeeping import Filekeeping
 
 BUCKET = "threadmill"
 
@@ -24,18 +27,23 @@ def store() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["directory", "bucket"])
+@pytest.fixture(params=["directory", pytest.param("bucket", marks=pytest.mark.slow)])  # moto takes seconds to start
 async def storage(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Storage]:
     place = str(tmp_path / "files")
     if request.param == "bucket":
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": request.getfixturevalue("store")}.items():
-            monkeypatch.setenv(name, value)
-        place = f"s3://{BUCKET}/{tmp_path.name}"
+        place = in_bucket(request.getfixturevalue("store"), tmp_path, monkeypatch)
     opened = open_storage(place)
     yield opened
     await opened.close()
+
+
+def in_bucket(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A place of this test's own in the bucket."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": store}.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}"
 
 
 def new() -> FileId:
@@ -135,3 +143,23 @@ def test_a_bucket_without_its_client_says_what_is_missing(monkeypatch: pytest.Mo
     monkeypatch.setitem(__import__("sys").modules, "shared.files.s3", None)
     with pytest.raises(StorageUnusable, match=r"threadmill\[s3\]"):
         open_storage("s3://bucket")
+
+
+@pytest.mark.slow
+async def test_a_service_with_a_bucket_keeps_gives_and_removes_files(
+    store: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = in_bucket(store, tmp_path, monkeypatch)
+    data = os.urandom(12 << 20)
+    async with running_service(settings.model_copy(update={"files": place}), worker=False) as service:
+        client = await service.client("acme")
+        file = FileId((await upload(client, data)).json["file"]["id"])
+        path = f"/files/{file}/content"
+        assert (await client.call("GET", path)).body == data
+        assert (await client.call("GET", path, Range="bytes=6000000-7999999")).body == data[6_000_000:8_000_000]
+        assert (await client.call("DELETE", f"/files/{file}")).status == 200
+    sweep = Filekeeping(settings, open_storage(place))
+    assert await sweep.run_once() == 1
+    with pytest.raises(FileNotFoundError):
+        await get(sweep.storage, file)
+    await sweep.close()
