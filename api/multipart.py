@@ -117,8 +117,12 @@ class Form:
                 data = await self._content.readany()
         except TimeoutError:
             raise InvalidRequest(f"No more of the body arrived within {self._patience:g} s.") from None
-        except web.RequestPayloadError:
+        except web.RequestPayloadError as error:
+            error.__traceback__ = None  # the stream keeps it, and it would keep this form's bytes
             raise InvalidRequest("The body ends too early, or its transfer encoding is broken.") from None
+        except ConnectionError as error:
+            error.__traceback__ = None  # the same
+            raise ConnectionResetError("The client is gone.") from None
         self._read += len(data)
         return data
 
