@@ -21,6 +21,8 @@ from shared.settings import Settings
 from tests.pipeline import running_crew
 from worker.crew import Crew
 
+FORM = {"Content_Type": "multipart/form-data; boundary=b"}
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -108,10 +110,14 @@ async def upload(
     client: Client, data: bytes = b"hello", name: str = "notes.txt", type_: str = "text/plain", **headers: str
 ) -> Reply:
     """A file, as a browser's form sends it."""
+    path = f"/agents/{client.agent}/files"
+    return await client.call("POST", path, form_of(data, name, type_), **{**FORM, **headers})
+
+
+def form_of(data: bytes, name: str = "notes.txt", type_: str = "text/plain") -> bytes:
+    """The body of an upload; its header is `FORM`."""
     head = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: {type_}\r\n\r\n'
-    body = head.encode() + data + b"\r\n--b--\r\n"
-    fields = {"Content_Type": "multipart/form-data; boundary=b", **headers}
-    return await client.call("POST", f"/agents/{client.agent}/files", body, **fields)
+    return head.encode() + data + b"\r\n--b--\r\n"
 
 
 def said(text: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from shared.settings import Settings
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking
 from tests.contract.limits import ASYNC, SLOW, is_refused, limit
 from tests.contract.openai_client import call
-from tests.service import Client, Reply, Service, message, running_api, running_service
+from tests.service import FORM, Client, Reply, Service, form_of, message, running_api, running_service
 from tests.watch import until
 
 pytestmark = pytest.mark.usefixtures("patient")
@@ -211,7 +211,10 @@ async def _call(client: Client, dialect: Dialect, operation: Operation) -> None:
     body = None if operation.example is None else re.sub(r"\$([A-Z]+)", name, json.dumps(operation.example))
     url = f"{client.url}{dialect.root.rstrip('/')}{path}"
     headers = {"Authorization": f"Bearer {client.token}", "Content-Type": "application/json"}
-    async with client.session.request(operation.method, url, data=body, headers=headers) as response:
+    sent = None if body is None else body.encode()
+    if operation.upload:
+        sent, headers["Content-Type"] = form_of(b"hello"), FORM["Content_Type"]
+    async with client.session.request(operation.method, url, data=sent, headers=headers) as response:
         assert "RateLimit" in response.headers, (operation, response.status, await response.text())
 
 

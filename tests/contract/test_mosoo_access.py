@@ -9,7 +9,7 @@ from api.dialects.operations import Operation
 from shared import accounts, ids
 from shared.models import TokenKind
 from shared.settings import Settings
-from tests.service import Client, Reply, Service, message, running_service
+from tests.service import FORM, Client, Reply, Service, form_of, message, running_service
 
 GUARDED = [operation for operation in OPERATIONS if operation.token]
 UNAUTHENTICATED = (
@@ -21,6 +21,8 @@ UNAUTHENTICATED = (
 
 def body(operation: Operation) -> Any:
     """A body that its route takes."""
+    if operation.upload:
+        return form_of(b"hello")
     if operation.body is None:
         return None
     if operation.method == "patch":
@@ -29,8 +31,9 @@ def body(operation: Operation) -> Any:
 
 
 async def call(client: Client, operation: Operation, **names: str) -> Reply:
-    given = {"agentId": client.agent, "threadId": ids.mint(), "runId": ids.mint()} | names
-    return await client.call(operation.method.upper(), operation.path.format(**given), body(operation))
+    given = {"agentId": client.agent, "threadId": ids.mint(), "runId": ids.mint(), "fileId": ids.mint()} | names
+    path, fields = operation.path.format(**given), FORM if operation.upload else {}
+    return await client.call(operation.method.upper(), path, body(operation), **fields)
 
 
 async def test_every_route_wants_a_token(client: Client) -> None:
@@ -153,7 +156,7 @@ async def test_another_account_s_thread_is_no_cursor(client: Client, stranger: C
 
 async def test_a_malformed_id_is_named_on_every_route(client: Client) -> None:
     for operation in GUARDED:
-        for name in ("agentId", "threadId", "runId"):
+        for name in ("agentId", "threadId", "runId", "fileId"):
             if name in operation.path:
                 reply = await call(client, operation, **{name: "not-an-id"})
                 assert reply.error[:2] == (400, "invalid_request")

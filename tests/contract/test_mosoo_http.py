@@ -18,7 +18,7 @@ async def test_unknown_routes_and_methods_answer_in_the_envelope(client: Client)
     for method, path in [
         ("GET", "/nothing"),
         ("POST", "/files"),
-        ("GET", f"/files/{ids.mint()}"),
+        ("GET", f"/nothing/{ids.mint()}"),
         ("GET", "/threads/"),
     ]:
         assert (await client.call(method, path)).error == (404, "not_found", "There is no such route.")
