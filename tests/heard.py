@@ -18,6 +18,9 @@ from api.postgres import Postgres
 from api.server import Runner
 from shared.db.connect import open_pool
 from shared.db.statements import statements
+from shared.files.keeping import Keeping
+from shared.files.pace import Pace
+from shared.files.storage import open_storage
 from shared.queue import open_redis
 from shared.settings import Settings
 from tests.service import Client, Service
@@ -76,7 +79,10 @@ async def heard_api(settings: Settings) -> AsyncIterator[Heard]:
         gate = Gate(settings, postgres)
         await gate.start()
         stack.push_async_callback(gate.close)
-        app = build_app(settings, inbox, hub, gate, postgres, Health(pool, redis))
+        storage = open_storage(settings.files)
+        stack.push_async_callback(storage.close)
+        keeping = Keeping(settings, postgres, storage, Pace(settings.file_rate))
+        app = build_app(settings, inbox, hub, gate, postgres, Health(pool, redis), keeping)
         runner = Runner(app, shutdown_timeout=2)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -16,6 +16,8 @@ from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import Cortex
 from tests.contract.openai_client import call
 from tests.described import check
+from tests.rows import attach
+from tests.service import upload
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
@@ -54,16 +56,31 @@ async def variables(stage: Stage, dialect: Dialect, operation: Operation) -> dic
         return {"THREAD": str(await Cortex(stage.client).new(origin_application="my_app"))}
     wanted = any(word in f"{operation.method} {operation.path}" for word in BUSY)
     found = await busy(stage, operation) if wanted else await idle(stage)
+    if "{fileId}" in operation.path:
+        found["FILE"] = await filed(stage, found["THREAD"] if "{threadId}" in operation.path else None)
     messages = await call(stage.client, "GET", f"/v1/threads/{found['THREAD']}/messages")
     return found | {"MESSAGE": messages.json["data"][0]["id"]}
+
+
+async def filed(stage: Stage, thread: str | None) -> str:
+    """A file, of this thread or a draft."""
+    file: str = (await upload(stage.client)).json["file"]["id"]
+    if thread is not None:
+        await attach(stage.service.pool, thread, file)
+    return file
 
 
 async def paste(text: str, given: dict[str, str], home: Path) -> tuple[int, str, str]:
     """Status, type and body of the answer to a `curl`."""
     (home / ".curlrc").write_text(CURLRC, encoding="utf-8")
+    (home / "notes.txt").write_text("what is uploaded", encoding="utf-8")
     names = {"PATH": os.environ["PATH"], "HOME": str(home), "CURL_HOME": str(home)}
     child = await asyncio.create_subprocess_exec(
-        *("bash", "-euc", text), env=names | given, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *("bash", "-euc", text),
+        cwd=home,
+        env=names | given,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     said, wrong = await child.communicate()
     assert child.returncode == 0, wrong

@@ -138,6 +138,7 @@ def on_lines(processes: list[Logged], trace: str) -> None:
     assert trace not in {line.get("trace_id") for line in told if "run" not in line and "request_id" not in line}
 
 
+@pytest.mark.long
 async def test_a_collector_that_is_away_slows_nothing_and_stops_nothing(settings: Settings, pool: asyncpg.Pool) -> None:
     silent = socket.create_server(("127.0.0.1", 0))  # who connects is not even accepted, and hears nothing
     endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"

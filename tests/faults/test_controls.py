@@ -28,11 +28,13 @@ async def is_caught(servers: Servers, plan: Plan, switch: str, *kinds: Kind) -> 
     return False
 
 
+@pytest.mark.long
 async def test_a_build_that_answers_before_it_writes_is_caught(servers: Servers) -> None:
     plan = replace(CROWDED, weights=ONLY_KILLED_APIS, batches=2_400)
     assert await is_caught(servers, plan, "ack_before_commit", Kind.LOST)
 
 
+@pytest.mark.long
 async def test_a_build_that_reads_in_the_locks_own_statement_is_caught(servers: Servers) -> None:
     plan = replace(CROWDED, weights=NO_FAULTS)
     assert await is_caught(servers, plan, "stale_read", Kind.DUPLICATED, Kind.UNASKED)

@@ -6,6 +6,8 @@ What was written is not written twice, what was not is written later.
 import asyncio
 import random
 
+import pytest
+
 from tests.faults.clients import chance
 from tests.faults.executions.stage import Stage, stage
 from tests.faults.executions.talks import Talk
@@ -20,6 +22,7 @@ where datname = current_database() and application_name = $1
 NAMES = ("threadmill append", "threadmill append", "threadmill take", "threadmill leases", "threadmill recovery")
 
 
+@pytest.mark.long
 async def test_runs_lose_and_double_nothing_when_their_workers_connections_are_cut(stack: Stack) -> None:
     stack.api()
     workers = [stack.worker(role="all") for _ in range(2)]

@@ -81,6 +81,7 @@ async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_of_the_ru
         assert faults == []
 
 
+@pytest.mark.long
 async def test_what_a_worker_was_writing_when_it_stopped_is_refused_when_it_goes_on(stack: Stack) -> None:
     assert await _stop_in_an_append(stack) == []
 

@@ -28,7 +28,7 @@ from worker.runners.registry import Surroundings, open_runner
 
 pytestmark = pytest.mark.slow  # a process for each run, each with a start of its own
 
-DELTA_P99 = 0.2  # seconds: what a run that blocks its loop may cost the others
+DELTA_P99 = 0.5  # seconds: what a run that blocks its loop, for good, may cost the others on a busy machine
 
 
 async def test_the_worker_s_own_loop_runs_children_too(tmp_path: Path) -> None:
