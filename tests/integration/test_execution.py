@@ -123,6 +123,7 @@ async def test_every_output_has_its_event(stage: Stage) -> None:
     assert usage == '{"input_tokens": 13, "total_tokens": 37, "output_tokens": 24}'
 
 
+@pytest.mark.slow
 async def test_a_flood_is_written_whole_and_holds_nobody_up(stage: Stage) -> None:
     await stage.become("flood")
     thread, run = await stage.start()

@@ -130,6 +130,7 @@ async def test_a_directory_without_rights_is_away(tmp_path: Path) -> None:
     await storage.close()
 
 
+@pytest.mark.slow
 async def test_a_bucket_that_does_not_answer_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}.items():
         monkeypatch.setenv(name, value)
