@@ -18,7 +18,7 @@ from shared.db import durability
 from shared.db.connect import AWAY, DURABLE, connect
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
-from shared.files.storage import StorageUnusable
+from shared.files.opening import StorageUnusable
 from shared.logs import configure, take_over
 from shared.settings import Settings
 from shared.start import read_settings, told

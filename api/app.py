@@ -39,8 +39,8 @@ from api.routes import console_routes, cortex_routes, document_routes, file_rout
 from api.tracing import Tracing
 from shared.db.connect import durably, open_pool
 from shared.files.keeping import Keeping
+from shared.files.opening import open_storage
 from shared.files.pace import Pace
-from shared.files.storage import open_storage
 from shared.queue import open_redis
 from shared.settings import Settings
 

@@ -19,8 +19,8 @@ from api.server import Runner
 from shared.db.connect import open_pool
 from shared.db.statements import statements
 from shared.files.keeping import Keeping
+from shared.files.opening import open_storage
 from shared.files.pace import Pace
-from shared.files.storage import open_storage
 from shared.queue import open_redis
 from shared.settings import Settings
 from tests.service import Client, Service

@@ -13,7 +13,7 @@ import uvloop
 from shared import crashpoints, heap, traces
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew
-from shared.files.storage import StorageUnusable
+from shared.files.opening import StorageUnusable
 from shared.logs import configure, take_over
 from shared.settings import Settings
 from shared.start import read_settings, told

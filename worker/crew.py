@@ -20,7 +20,7 @@ from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
-from shared.files.storage import open_storage
+from shared.files.opening import open_storage
 from shared.keys import Keys
 from shared.metrics import (
     OF_POSTGRES,

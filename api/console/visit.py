@@ -28,7 +28,8 @@ class Visit:
     @property
     def who(self) -> Operator:
         """Where somebody is logged in, which the door sees to."""
-        assert self.operator is not None, "a page without a login"  # noqa: S101 - the door lets nobody else in
+        if self.operator is None:
+            raise RuntimeError("a page without a login")
         return self.operator
 
     @property

@@ -1,4 +1,4 @@
-"""Where the bytes of files are: what every storage can do, and which one a setting means.
+"""Where the bytes of files are: what every storage can do. Which one a setting means stands in `shared.files.opening`.
 
 A file's name in a storage is its id and nothing else. Refused here: knowing rows, names or types of files; those are in
 Postgres. A storage without room, or out of reach, raises StorageAway; reading what it has not, FileNotFoundError.
@@ -6,18 +6,11 @@ Postgres. A storage without room, or out of reach, raises StorageAway; reading w
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from shared.ids import FileId
 
-S3 = "s3://"
 PIECE = 128 << 10  # bytes read or written at once: a hop to a thread costs 0.1 ms, and 32 readers hold 4 MiB
-
-
-class StorageUnusable(Exception):
-    """THREADMILL_FILES names a storage that this process can't use."""
 
 
 class Sink(Protocol):
@@ -53,17 +46,3 @@ class Storage(Protocol):
         """Removes what writes of more than `age` seconds ago left half done; returns how much."""
 
     async def close(self) -> None: ...
-
-
-def open_storage(place: str) -> Storage:
-    """The storage of a setting: a directory, or `s3://bucket/prefix`. Raises StorageUnusable."""
-    if not place.startswith(S3):
-        from shared.files.directory import Directory  # noqa: PLC0415 - it knows this module
-
-        return Directory(Path(place))
-    try:
-        from shared.files.s3 import Bucket  # noqa: PLC0415 - only with the extra `s3`
-    except ImportError as error:
-        raise StorageUnusable(f"{place} needs the extra `s3`: pip install 'threadmill[s3]' ({error})") from error
-    parts = urlsplit(place)
-    return Bucket(parts.netloc, parts.path.strip("/"))

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from shared import ids
 from shared.files import rows
-from shared.files.storage import open_storage
+from shared.files.opening import open_storage
 from shared.ids import FileId
 from shared.models import TokenKind
 from shared.settings import Settings

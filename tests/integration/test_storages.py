@@ -10,7 +10,8 @@ import pytest
 from shared import ids
 from shared.errors import StorageAway
 from shared.files.directory import Directory
-from shared.files.storage import Storage, StorageUnusable, open_storage
+from shared.files.opening import StorageUnusable, open_storage
+from shared.files.storage import Storage
 from shared.ids import FileId
 from shared.settings import Settings
 from tests.object_store import CREDENTIALS, make_bucket, running_store
