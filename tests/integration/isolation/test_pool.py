@@ -28,7 +28,7 @@ from worker.runners.registry import Surroundings, open_runner
 
 pytestmark = pytest.mark.slow  # a process for each run, each with a start of its own
 
-DELTA_P99 = 0.5  # seconds: what a run that blocks its loop, for good, may cost the others on a busy machine
+DELTA_P99 = 0.2  # seconds: what a run that blocks its loop may cost the others
 
 
 async def test_the_worker_s_own_loop_runs_children_too(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_a_run_that_blocks_its_loop_leaves_the_streams_of_others_alone(set
         for _, run in blocked:
             await stage.said(run, "blocking")
         await stage.become("worker.runners.demo:echo")
-        thread, _ = await stage.start("/slow 4")
+        thread, _ = await stage.start("/slow 11")
         late, first = [], None
         async with following(stage.client, thread, "?until=run") as follower:
             while (heard := await follower.next()) is not None:
@@ -66,7 +66,7 @@ async def test_a_run_that_blocks_its_loop_leaves_the_streams_of_others_alone(set
                     now = time.monotonic() - int(number) * 0.1  # echo says ten a second
                     first = now if first is None else min(first, now)
                     late.append(now)
-        assert len(late) >= 30
+        assert len(late) >= 101  # of fewer the p99 is the slowest one
         assert sorted(late)[math.ceil(0.99 * len(late)) - 1] - (first or 0) < DELTA_P99
         for of in blocked:
             assert (await stage.run(*of))["status"] == "running"
