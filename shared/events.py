@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic_core import from_json, to_json
 
-from shared.ids import AgentId, MessageId, RunId
+from shared.ids import AgentId, FileId, MessageId, RunId
 from shared.models import BusyPolicy
 
 
@@ -21,6 +21,7 @@ class UserMessage:
     text: str
     client_request_id: str | None = None
     on_busy: BusyPolicy | None = None  # None: the agent's policy
+    files: tuple[FileId, ...] = ()  # attached to it, in their order: claimed when the batch was accepted
     type: ClassVar[str] = "user_message"
 
 
@@ -179,6 +180,8 @@ def _record(event: Event) -> dict[str, Any]:
         value = getattr(event, name)
         if value is not None:
             record[name] = value
+    if isinstance(event, UserMessage) and not event.files:
+        del record["files"]
     return record
 
 
@@ -186,6 +189,8 @@ def _event(record: dict[str, Any]) -> Event:
     kind = _KINDS[record.pop("type")]
     if (on_busy := record.get("on_busy")) is not None:
         record["on_busy"] = BusyPolicy(on_busy)
+    if "files" in record:
+        record["files"] = tuple(record["files"])
     if kind is RunRequested:
         record["messages"] = tuple(MessageAdded(**message) for message in record.get("messages", ()))
     return kind(**record)

@@ -121,9 +121,9 @@ def _sort(changes: Changes) -> _Rows:
 
 
 def _mixed(changes: Changes) -> set[Where]:
-    """Threads with messages of other kinds too: theirs are numbered in one go, because numbers are their order."""
+    """Threads with messages of more than a user's text: all theirs are numbered in one go, in their order."""
     said = {MessageId(event.id) for _, event in changes.logged}
-    return {where for message, (where, _) in changes.written.items() if message not in said}
+    return {where for message, (where, one) in changes.written.items() if message not in said or one.parts[1:]}
 
 
 def _asked(created: dict[RunId, tuple[Where, RunCreated]], event: EventLogged) -> Row:

@@ -193,7 +193,7 @@ def _steer(draft: Draft, event: UserMessage, current: Run) -> Result:
 
 def _write(draft: Draft, event: UserMessage, message: EventId, run: RunId) -> None:
     """The message, its event in the log, its clientRequestId and, for the first text, the title."""
-    parts = [{"type": "text", "text": event.text}]
+    parts = [{"type": "text", "text": event.text}, *({"type": "file", "file": file} for file in event.files)]
     draft.effects.append(MessageWritten(MessageId(message), "user", parts, draft.at, run))
     draft.log_as(message, "user.message", run, event.text)
     if event.client_request_id is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from shared import ids
 from shared.events import RunEdited, RunRetried, UserInterrupt
-from shared.ids import RunId, ThreadId
+from shared.ids import FileId, RunId, ThreadId
 from shared.models import BusyPolicy
 from shared.reports import RunFinished, RunLeased
 from tests.driver import Driver, codes
@@ -69,6 +69,19 @@ async def test_a_message_is_made_edited_and_edited_again_in_one_drain(driver: Dr
     assert [codes(await driver.outcome(ref)) for ref in refs] == [["queued_behind"], [], []]
     assert await texts(driver, thread, sent.run) == ("best", "best")
     assert (await driver.thread(thread))["title"] == "first"
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "batch by batch"])
+async def test_an_edited_message_keeps_its_files(driver: Driver, together: bool) -> None:
+    thread = await driver.create(message("current"))
+    files = (FileId(ids.mint()), FileId(ids.mint()))
+    sent = message("first", files=files)
+    events = (sent, RunEdited(sent.run, "better"))
+    for some in [events] if together else [(event,) for event in events]:
+        await driver.send(thread, *some)
+    assert json.loads(
+        await driver.pool.fetchval("select parts from messages where thread = $1 and run = $2", thread, sent.run)
+    ) == [{"type": "text", "text": "better"}, *({"type": "file", "file": file} for file in files)]
 
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one batch", "batch by batch"])

@@ -18,12 +18,13 @@ from shared.events import (
     UserInterrupt,
     UserMessage,
 )
-from shared.ids import BatchRef, MessageId, RunId, ThreadId
+from shared.ids import BatchRef, FileId, MessageId, RunId, ThreadId
 from shared.models import BusyPolicy
 from tests.driver import Driver, codes
 from tests.pipeline import PARTITIONS
 
 STORIES = 40  # of one test
+FIRST = ids.Ulid("0" * 26)  # a file; nothing here asks whether it is there
 KINDS = [
     *("add", "add", "aside", "request", "request", "request_with", "native", "interrupting", "interrupt", "interrupt"),
     *("retry", "edit_run", "edit", "delete", "delete"),
@@ -55,7 +56,8 @@ class Story:
             case "request_with":
                 return RunRequested(self._run(), messages=(self._added("user"),))
             case "native":
-                return UserMessage(self._run(), f"native {len(self.runs)}")
+                files = [FileId(FIRST)] * self._random.choice((0, 0, 2))
+                return UserMessage(self._run(), f"native {len(self.runs)}", files=tuple(files))
             case "interrupting":
                 return UserMessage(self._run(), f"native {len(self.runs)}", None, BusyPolicy.INTERRUPT)
             case "retry" if self.runs:
@@ -88,7 +90,10 @@ async def picture(driver: Driver, thread: ThreadId, story: Story, refs: list[Bat
     events = await driver.pool.fetch("select * from thread_events where thread = $1 order by id", thread)
     return {
         "messages": [
-            (row["role"], texts[row["id"]], names.get(row["run"]), numbers.get(row["parent"]), row["metadata"])
+            (
+                *(row["role"], texts[row["id"]], names.get(row["run"]), numbers.get(row["parent"]), row["metadata"]),
+                json.loads(row["parts"])[1:],
+            )
             for row in rows
         ],
         "runs": [

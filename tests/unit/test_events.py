@@ -23,7 +23,7 @@ from shared.events import (
     UserInterrupt,
     UserMessage,
 )
-from shared.ids import AgentId, MessageId, RunId, from_bytes
+from shared.ids import AgentId, FileId, MessageId, RunId, from_bytes
 from shared.models import BusyPolicy
 from shared.reports import RunLeased
 from tests.unit.ledger import number
@@ -48,6 +48,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         TEXTS,
         client_request_id=st.none() | TEXTS,
         on_busy=st.none() | st.sampled_from(BusyPolicy),
+        files=st.lists(IDS.map(FileId), max_size=3).map(tuple),
     ),
     st.builds(PermissionDecision, TEXTS, st.booleans(), st.none() | TEXTS),
     st.builds(UserInterrupt, st.none() | IDS.map(RunId)),
@@ -82,6 +83,8 @@ def test_the_text_names_the_type_and_what_is_set() -> None:
         {"type": "user_message", "run": number(1), "text": "hello", "on_busy": "steer"},
         {"type": "user_interrupt"},
     ]
+    (stored,) = json.loads(events.dump([UserMessage(RunId(number(1)), "", files=(FileId(number(2)),))]))
+    assert stored == {"type": "user_message", "run": number(1), "text": "", "files": [number(2)]}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,7 @@ def test_the_text_names_the_type_and_what_is_set() -> None:
         '[{"type": "user_message"}]',
         '[{"type": "user_interrupt", "what": 1}]',
         '[{"type": "user_message", "run": "r", "text": "hello", "on_busy": "what"}]',
+        '[{"type": "user_message", "run": "r", "text": "hello", "files": 1}]',
     ],
 )
 def test_what_dump_would_not_have_written_is_a_value_error(text: str) -> None:

@@ -153,8 +153,8 @@ using unnest($18::smallint[], $19::uuid[], $20::bigint[]) as w (partition, threa
 where l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch;
 
 -- name: edit_messages
--- Other texts for what queued runs answer: the last message, and its event in the log, which has the same id or, where the
--- message came by another dialect, names it, and is of the same moment.
+-- Other texts for what queued runs answer: the last message, which keeps its files, and its event in the log, which has the
+-- same id or, where the message came by another dialect, names it, and is of the same moment.
 -- The planner may take an index of the thread's messages in another order, and read them all: so the id is a range of
 -- one that leads the order, and then id and number are asked for, of which either index finds one row.
 with found as materialized (
@@ -169,7 +169,9 @@ with found as materialized (
     ) as said
 ),
 edited as (
-    update messages m set parts = jsonb_build_array(jsonb_build_object('type', 'text', 'text', f.text))
+    update messages m
+    set parts = jsonb_build_array(jsonb_build_object('type', 'text', 'text', f.text))
+                || jsonb_path_query_array(m.parts, '$[*] ? (@.type == "file")')
     from found f
     where m.partition = f.partition and m.thread = f.thread and m.id = f.id and m.num = f.num
     returning m.partition, m.thread, m.id, m.created_at, f.text
