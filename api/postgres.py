@@ -1,42 +1,20 @@
-"""The api's reads: each bounded in time, and each failure of Postgres told as what it is, 503 and safe to retry."""
-
-from typing import Any
+"""The api's reads: bounded statements, and how many partitions there are."""
 
 import asyncpg
 
 from shared import ids
-from shared.db.connect import AWAY
+from shared.db.bounded import Bounded, away
 from shared.db.statements import statements
-from shared.errors import InternalError, ServiceInactive
+from shared.errors import InternalError
 from shared.ids import ThreadId
-from shared.metrics import POSTGRES_ERRORS
 
-_TIMEOUT = 5.0  # seconds for a connection, and again for the statement; reads here take milliseconds
-_CANCEL_TIMEOUT = 1.0  # seconds for Postgres to end a statement that was given up; then its connection goes too
-_RETRY_AFTER = 1  # seconds
+__all__ = ["Postgres", "away"]
 
 
-class Postgres:
+class Postgres(Bounded):
     def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._partitions: int | None = None  # fixed when a database is made: asked for once
-
-    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """All rows. Raises ServiceInactive where Postgres is away or too slow."""
-        try:
-            connection = await self._pool.acquire(timeout=_TIMEOUT)
-            try:
-                return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
-            finally:
-                await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
-        except AWAY as error:
-            POSTGRES_ERRORS.labels("read").inc()
-            raise away() from error
-
-    async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
-        """The first row, if any. Raises ServiceInactive where Postgres is away or too slow."""
-        rows = await self.fetch(statement, *arguments)
-        return rows[0] if rows else None
 
     async def partition_of(self, thread: ThreadId) -> int:
         """The partition that a thread belongs to. Raises ServiceInactive."""
@@ -46,7 +24,3 @@ class Postgres:
                 raise InternalError
             self._partitions = int(row[0])
         return ids.partition_of(thread, self._partitions)
-
-
-def away() -> ServiceInactive:
-    return ServiceInactive("The database is away; nothing was changed.", retry_after=_RETRY_AFTER)

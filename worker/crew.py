@@ -101,11 +101,13 @@ class Crew:
 
         Raises SchemaTooNew, NotDurable, StorageUnusable; waits for a database that is away or older.
         """
-        self.files = Filekeeping(self.settings, open_storage(self.settings.files))
+        storage = open_storage(self.settings.files)
+        self.files = Filekeeping(self.settings, storage)
         self.partitions = partitions = await self._partitions()
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
         self.aftermath.partitions = partitions
-        self.executor = Executor(settings, self.id, self._queue, self.aftermath, self.tracing, self.roles != "apply")
+        hands = (self._queue, self.aftermath, storage)
+        self.executor = Executor(settings, self.id, *hands, self.tracing, self.roles != "apply")
         self.aftermath.on_ready, self.aftermath.on_news = self.executor.desk.offer, self.executor.nudge
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
         rung = Lanes(settings, self.aftermath, partitions, "arq", True, self.tracing, self.executor.desk)

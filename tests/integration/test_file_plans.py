@@ -64,6 +64,17 @@ async def test_every_statement_reads_a_page_by_an_index(pool: asyncpg.Pool, sett
     await check(connection, asked)
 
 
+async def test_what_a_run_asks_of_files_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Settings) -> None:
+    connection = await session(settings.database_url, "force_generic_plan", "runfiles")
+    _, partition, thread = await fill(pool)
+    some = [row["id"] for row in await pool.fetch("select id from files where thread = $1 order by id limit 9", thread)]
+    asked: Asked = (
+        ("page", (partition, thread, some[3], LIMIT), 2 * LIMIT),
+        ("found", (partition, thread, some), 2 * len(some)),
+    )
+    await check(connection, asked, "runfiles")
+
+
 async def test_a_sweep_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Settings) -> None:
     connection = await connect(settings.database_url, **BY_INDEX)
     await prepare(connection, "files")
@@ -76,9 +87,9 @@ async def test_a_sweep_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Se
     await check(connection, asked)
 
 
-async def check(connection: asyncpg.Connection, asked: Asked) -> None:
+async def check(connection: asyncpg.Connection, asked: Asked, of: str = "files") -> None:
     for name, arguments, most in asked:
-        plan = await execute(connection, "files", name, *arguments)
+        plan = await execute(connection, of, name, *arguments)
         scans = [scan for scan in plan.scans if scan.table in ("files", "file_removals")]
         assert scans, name
         assert all(scan.index for scan in scans), (name, plan)

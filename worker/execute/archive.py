@@ -1,5 +1,5 @@
 """What runs read and give back, each on a connection for as long as that takes: the history, what an earlier attempt
-logged, messages that were offered, and a lease that is over.
+logged, messages that were offered, and a lease that is over. Its cabinet has the files.
 """
 
 import asyncio
@@ -10,12 +10,15 @@ import asyncpg
 import structlog
 
 from shared.db.connect import AWAY, open_pool
+from shared.files.storage import Storage
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
+from shared.settings import Settings
 from worker.execute import briefing, leases
 from worker.execute.briefing import Briefing, Offer
 from worker.execute.leases import Lease
 from worker.execute.replay import Replay
+from worker.execute.shelf import Cabinet
 from worker.load import Where
 from worker.runners import Message
 
@@ -30,10 +33,12 @@ CONNECTIONS = 8
 @dataclass(slots=True)
 class Archive:
     pool: asyncpg.Pool
+    cabinet: Cabinet
 
     @classmethod
-    async def open(cls, url: str) -> "Archive":
-        return cls(await open_pool(url, size=CONNECTIONS))
+    async def open(cls, settings: Settings, storage: Storage) -> "Archive":
+        pool = await open_pool(settings.database_url, size=CONNECTIONS)
+        return cls(pool, await Cabinet.open(settings, storage))
 
     async def recall(self, one: Briefing) -> Replay | None:
         """What an earlier attempt logged; a Postgres that is away is waited for, as long as the run has time."""
@@ -73,3 +78,4 @@ class Archive:
 
     def close(self) -> None:
         self.pool.terminate()
+        self.cabinet.close()

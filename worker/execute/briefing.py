@@ -122,7 +122,7 @@ def _briefing(lease: Lease, row: asyncpg.Record) -> Briefing:
 
 def _messages(row: asyncpg.Record) -> list[Message]:
     columns = (row["ids"] or (), row["parts"] or (), row["moments"] or ())
-    return [Message(name, "user", text_of(parts), at) for name, parts, at in zip(*columns, strict=True)]
+    return [_said(name, "user", parts, at) for name, parts, at in zip(*columns, strict=True)]
 
 
 def _decisions(row: asyncpg.Record) -> dict[str, Decision]:
@@ -135,9 +135,14 @@ def _used(text: str | None) -> Tokens:
     return Tokens(usage.get("input_tokens", 0), usage.get("output_tokens", 0))
 
 
-def text_of(parts: str) -> str:
-    """The text of a message's parts, as JSON: joined with a newline."""
-    return "\n".join(part["text"] for part in from_json(parts) if part.get("type") == "text")
+def _said(
+    name: str, role: Literal["user", "assistant"], parts: str, at: datetime, incomplete: str | None = None
+) -> Message:
+    """A message of its parts, as JSON: texts, which are joined with a newline, and files."""
+    read = from_json(parts)
+    text = "\n".join(part["text"] for part in read if part.get("type") == "text")
+    files = tuple(part["file"] for part in read if part.get("type") == "file")
+    return Message(name, role, text, at, incomplete, files)
 
 
 async def replay(connection: asyncpg.Connection, briefing: Briefing) -> Replay | None:
@@ -199,8 +204,7 @@ async def _told(
 
 
 def _message(row: asyncpg.Record) -> Message:
-    text, role = text_of(row["parts"]), _ROLES[row["role"]]
-    return Message(row["id"], role, text, row["created_at"], row["incomplete_reason"])
+    return _said(row["id"], _ROLES[row["role"]], row["parts"], row["created_at"], row["incomplete_reason"])
 
 
 class Offer(NamedTuple):
@@ -216,5 +220,5 @@ async def offers(connection: asyncpg.Connection, leases: Sequence[Lease]) -> lis
     columns = zip(*((*lease.where, lease.run) for lease in leases), strict=True)
     rows = await connection.fetch(SQL["offers"], *columns)
     return [
-        Offer(row["thread"], row["run"], Message(row["event"], "user", row["text"], row["created_at"])) for row in rows
+        Offer(row["thread"], row["run"], _said(row["event"], "user", row["parts"], row["created_at"])) for row in rows
     ]

@@ -16,6 +16,7 @@ import structlog
 from shared import ids
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
+from shared.files.storage import Storage
 from shared.ids import AccountId, ThreadId, Ulid
 from shared.logs import Seldom
 from shared.metrics import EXECUTING_RUNS, POSTGRES_ERRORS
@@ -59,6 +60,7 @@ class Executor:
     owner: Ulid
     queue: Queue
     aftermath: Aftermath
+    storage: Storage  # of files; whoever opened it closes it
     tracing: Tracing | None = None
     executes: bool = True  # False: this worker only rings for others, and sweeps
     desk: Desk = field(init=False)
@@ -100,7 +102,7 @@ class Executor:
 
     async def start(self) -> list[asyncio.Task[None]]:
         """The loops, for the crew to own."""
-        self._archive = await Archive.open(self.settings.database_url)
+        self._archive = await Archive.open(self.settings, self.storage)
         loops = [self._lookout.run] if self.settings.sweep else []
         if self.executes:
             self.heartbeat.start()

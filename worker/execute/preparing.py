@@ -9,8 +9,9 @@ from worker.execute.archive import Archive
 from worker.execute.briefing import Briefing
 from worker.execute.execution import Execution
 from worker.execute.leases import Lease
+from worker.execute.shelf import ThreadShelf
 from worker.execute.tape import Tape
-from worker.runners import Context
+from worker.runners import Context, Files
 from worker.runners.openers import Openers
 
 
@@ -51,5 +52,6 @@ def _context(one: Briefing, archive: Archive, stopping: asyncio.Event) -> Contex
         ahead=lease.ahead,
         config=one.config,
         stopping=stopping,
+        files=Files(ThreadShelf(archive.cabinet, lease.where)),
         read_history=partial(archive.history, one),
     )

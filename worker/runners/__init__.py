@@ -10,6 +10,7 @@ from worker.runners.context import (
     Steering,
     Verdict,
 )
+from worker.runners.files import Files, ThreadFile
 from worker.runners.outputs import (
     Checkpoint,
     Custom,
@@ -32,6 +33,7 @@ __all__ = [
     "Context",
     "Custom",
     "Decision",
+    "Files",
     "Message",
     "MessageEnd",
     "Output",
@@ -41,6 +43,7 @@ __all__ = [
     "Steering",
     "TextDelta",
     "ThinkingDelta",
+    "ThreadFile",
     "ToolCompleted",
     "ToolStarted",
     "Usage",

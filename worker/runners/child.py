@@ -22,7 +22,9 @@ from pydantic import Field, TypeAdapter
 
 from shared.tracebacks import frames
 from worker.runners import wire
+from worker.runners.asks import Asks
 from worker.runners.context import Context, Message, Steering
+from worker.runners.files import Files
 from worker.runners.outputs import Output, checked, invalid
 from worker.runners.protocol import RunnerError
 from worker.runners.python import load
@@ -44,7 +46,7 @@ class Session:
         self._steer = Steering()
         self._stopping = asyncio.Event()
         self._histories: dict[int, tuple[list[Message], asyncio.Future[Sequence[Message]]]] = {}
-        self._asked = 0
+        self._asks = Asks(self._send)
         self._told = asyncio.Event()
         self._start: wire.Start | None = None
         self._cancelled = False
@@ -91,6 +93,8 @@ class Session:
                 self._histories[frame.number][0].append(frame.message)
             case wire.PastEnd():
                 self._answer(frame)
+            case wire.Found() | wire.Piece() | wire.Refused():
+                self._asks.answer(frame)
 
     def _answer(self, frame: wire.PastEnd) -> None:
         messages, asked = self._histories.pop(frame.number)
@@ -102,8 +106,7 @@ class Session:
             asked.set_result(messages)
 
     async def _ask(self, limit: int) -> Sequence[Message]:
-        self._asked += 1
-        number = self._asked
+        number = self._asks.number()
         asked: asyncio.Future[Sequence[Message]] = asyncio.get_running_loop().create_future()
         self._histories[number] = ([], asked)
         await self._send(wire.Ask(number, limit))
@@ -158,6 +161,7 @@ class Session:
             config=start.config,
             steer=self._steer,
             stopping=self._stopping,
+            files=Files(self._asks),
             read_history=self._ask,
         )
 

@@ -1,7 +1,7 @@
-"""What a runner is told: `ctx`. Values, and three things that live: the history, the steering, whether to stop.
+"""What a runner is told: `ctx`. Values, and what lives: the history, the files, the steering, whether to stop.
 
 The same class is made by a worker, by a child process of one, by `threadmill agent test` and by the conformance suite.
-Refused here: reaching Postgres or Redis; whoever makes a Context hands in how history is read.
+Refused here: reaching Postgres or Redis; whoever makes a Context hands in how history and files are read.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+from worker.runners.files import Files
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of the thread. `id` is stable; `text` its text parts, joined with a newline; `incomplete` says why a
-    run could not finish it (`cancelled`, or the code it failed with).
+    run could not finish it (`cancelled`, or the code it failed with); `files` are the ids of what is attached to it.
     """
 
     id: str
@@ -24,6 +26,7 @@ class Message:
     text: str
     created_at: datetime
     incomplete: str | None = None
+    files: tuple[str, ...] = ()
 
 
 class Verdict(StrEnum):
@@ -132,6 +135,7 @@ class Context:
     config: Mapping[str, Any] = field(default_factory=dict)  # the agent's
     steer: Steering = field(default_factory=Steering)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # the worker ends: a checkpoint is welcome now
+    files: Files = field(default_factory=Files)  # the thread's, by now
     read_history: Callable[[int], Awaitable[Sequence[Message]]] = _no_history
 
     async def history(self, limit: int = 100) -> Sequence[Message]:

@@ -12,6 +12,7 @@ import structlog
 
 from shared.tracebacks import Elsewhere
 from worker.runners import wire
+from worker.runners.asks import answer
 from worker.runners.context import Context
 from worker.runners.outputs import Output
 from worker.runners.pool import Pool
@@ -100,6 +101,9 @@ class Talk:
                 self._ctx.steer.mark_taken(frame.ids)
             case wire.Ask():
                 await self._read_history(frame)
+            case wire.AskFiles() | wire.AskPiece():
+                self._tell(await answer(self._ctx.files.shelf, frame))
+                await self.child.flush()
             case wire.Completed():
                 self.over = True
             case wire.Failed():

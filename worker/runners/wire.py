@@ -5,7 +5,7 @@ of its direction, and standard output, which belongs to the author.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -13,9 +13,11 @@ from typing import Any, Literal, TypeAlias
 from pydantic_core import to_json
 
 from worker.runners.context import Decision, Message
+from worker.runners.files import FileFacts
 
 UP_LINE = 16 << 20  # bytes; an output has two fields of a million characters at most, which take six bytes each
 DOWN_LINE = 64 << 20  # bytes; a message of the history has eight million, and the worker does not flood
+PIECE = 512 << 10  # bytes of a file in one frame: it is encoded and parsed in 1 ms, and a bucket asked once for each
 CHUNK = 16 << 10  # bytes read at once: some 500 deltas, parsed in 2 ms, before another run gets its turn
 
 
@@ -77,6 +79,35 @@ class PastEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """Files of the thread that were asked for by `number`."""
+
+    number: int
+    files: Sequence[FileFacts]
+    type: Literal["found"] = "found"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The bytes that were asked for by `number`, as base64; fewer than a piece: the file ends here."""
+
+    number: int
+    data: str
+    type: Literal["piece"] = "piece"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What was asked for by `number` can't be had."""
+
+    number: int
+    message: str
+    code: str
+    retryable: bool
+    type: Literal["refused"] = "refused"
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """The worker ends."""
 
@@ -104,6 +135,27 @@ class Ask:
     number: int
     limit: int
     type: Literal["ask"] = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class AskFiles:
+    """The runner wants to know a page of its thread's files, those behind `after`; or those with the `names`."""
+
+    number: int
+    after: str = ""
+    limit: int = 0
+    names: Sequence[str] = ()
+    type: Literal["ask_files"] = "ask_files"
+
+
+@dataclass(frozen=True, slots=True)
+class AskPiece:
+    """The runner wants a piece of a file, from `start` on. It asks for the next one when it has this."""
+
+    number: int
+    file: str
+    start: int
+    type: Literal["ask_piece"] = "ask_piece"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +190,8 @@ class Raised:
     type: Literal["raised"] = "raised"
 
 
-Down: TypeAlias = Start | New | Steer | Past | PastEnd | Stopping | Cancel
-Up: TypeAlias = Ready | Ask | Taken | Completed | Failed | Raised
+Down: TypeAlias = Start | New | Steer | Past | PastEnd | Found | Piece | Refused | Stopping | Cancel
+Up: TypeAlias = Ready | Ask | AskFiles | AskPiece | Taken | Completed | Failed | Raised
 
 
 def dump(frame: object, most: int) -> bytes:

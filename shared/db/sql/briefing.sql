@@ -151,11 +151,11 @@ select seq, input, created_at from runs where partition = $1 and thread = $2 and
 
 -- name: offers
 -- Messages offered to these runs that no runner has acknowledged. Arguments: partitions, threads, runs.
-select s.thread, s.run, s.event, s.text, m.created_at
+select s.thread, s.run, s.event, m.parts, m.created_at
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
 join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = w.run
 cross join lateral (
-    select created_at from messages
+    select created_at, parts::text as parts from messages
     where partition = s.partition and thread = s.thread and id >= s.event and id <= s.event
     order by id limit 1
 ) as m

@@ -1,0 +1,42 @@
+"""Statements over a pool, each bounded in time, and each failure of Postgres told as what it is: 503, safe to retry.
+
+Refused here: trying again; and transactions, each statement is one.
+"""
+
+from typing import Any
+
+import asyncpg
+
+from shared.db.connect import AWAY
+from shared.errors import ServiceInactive
+from shared.metrics import POSTGRES_ERRORS
+
+_TIMEOUT = 5.0  # seconds for a connection, and again for the statement; they take milliseconds
+_CANCEL_TIMEOUT = 1.0  # seconds for Postgres to end a statement that was given up; then its connection goes too
+_RETRY_AFTER = 1  # seconds
+
+
+class Bounded:
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        """All rows. Raises ServiceInactive where Postgres is away or too slow."""
+        try:
+            connection = await self._pool.acquire(timeout=_TIMEOUT)
+            try:
+                return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
+            finally:
+                await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
+        except AWAY as error:
+            POSTGRES_ERRORS.labels("read").inc()
+            raise away() from error
+
+    async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
+        """The first row, if any. Raises ServiceInactive where Postgres is away or too slow."""
+        rows = await self.fetch(statement, *arguments)
+        return rows[0] if rows else None
+
+
+def away() -> ServiceInactive:
+    return ServiceInactive("The database is away; nothing was changed.", retry_after=_RETRY_AFTER)

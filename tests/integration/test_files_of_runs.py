@@ -1,0 +1,157 @@
+"""What runners read of their thread's files: the same inline and in a process of their own."""
+
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.settings import Settings
+from tests.agents import Stage, running_stage
+from tests.rows import attach
+from tests.service import upload
+
+
+@dataclass(slots=True)
+class Desk:
+    """A stage whose runners run as `isolation` says."""
+
+    stage: Stage
+    isolation: str
+    root: Path
+
+    async def become(self, function: str) -> None:
+        config = {"function": f"tests.file_runners:{function}", "isolation": self.isolation}
+        await self.stage.become(function, config=json.dumps(config))
+
+    async def add(self, thread: str | None, data: bytes, name: str = "notes.txt", type_: str = "text/plain") -> str:
+        """A file, of this thread if there is one."""
+        reply = await upload(self.stage.client, data, name, type_)
+        assert reply.status == 201, reply
+        file: str = reply.json["file"]["id"]
+        if thread is not None:
+            await attach(self.stage.service.pool, thread, file)
+        return file
+
+    async def told(self, thread: str, run: str) -> dict[str, Any]:
+        """What a run's custom outputs say, by their names."""
+        await self.stage.until(thread, run, "completed")
+        events = [e for e in await self.stage.events(thread) if (e["type"], e["runId"]) == ("agent.custom", run)]
+        return {event["toolName"]: json.loads(event["content"]) for event in events}
+
+    async def ask(self, thread: str, text: str = "go on") -> dict[str, Any]:
+        return await self.told(thread, await self.stage.say(thread, text))
+
+    async def refused(self, thread: str, text: str) -> tuple[str, bool]:
+        """Code of a run's error, and whether trying again may help."""
+        error = (await self.stage.until(thread, await self.stage.say(thread, text), "failed"))["error"]
+        return error["code"], error["retryable"]
+
+
+@pytest.fixture(params=["inline", pytest.param("process", marks=pytest.mark.slow)])
+async def desk(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with running_stage(settings) as stage:
+        yield Desk(stage, request.param, Path(settings.files))
+
+
+async def test_a_runner_knows_the_files_of_its_thread_and_of_its_messages(desk: Desk) -> None:
+    await desk.become("lists")
+    thread, first = await desk.stage.start("look")
+    await desk.stage.until(thread, first, "completed")
+    file = await desk.add(thread, b"hello")
+    draft, other = await desk.add(None, b"a draft"), await desk.stage.client.new_thread()
+    await desk.add(other, b"of another thread")
+    await desk.stage.service.pool.execute(
+        "update messages set parts = parts || $2::text::jsonb where run = $1 and role = 'user'",
+        *(first, json.dumps([{"type": "file", "file": file}, {"type": "file", "file": draft}])),
+    )
+    told = await desk.ask(thread)
+    assert told["files"] == [[file, "notes.txt", 5, "text/plain", "attachment"]]
+    assert told["messages"] == [["look", [file, draft]], ["go on", []]]
+    assert told["attached"] == ["notes.txt"]
+
+
+async def test_a_file_comes_to_a_runner_in_pieces_and_whole(desk: Desk) -> None:
+    await desk.become("reads")
+    thread = await desk.stage.client.new_thread()
+    files = {"empty": b"", "odd": os.urandom(1_234_567), "even": os.urandom(1 << 20)}
+    for name, data in files.items():
+        await desk.add(thread, data, name)
+    told = await desk.ask(thread)
+    assert told == {name: [hashlib.sha256(data).hexdigest(), True] for name, data in files.items()}
+
+
+async def test_more_than_a_page_of_files_is_gone_through(desk: Desk) -> None:
+    await desk.become("lists")
+    thread = await desk.stage.client.new_thread()
+    file = await desk.add(thread, b"hello")
+    await desk.stage.service.pool.execute(
+        "insert into files (id, account, agent, token, kind, ready, name, mime_type, size, sha256, partition, thread)"
+        " select gen_random_uuid(), account, agent, token, kind, ready, 'b', mime_type, 5, sha256, partition, thread"
+        " from files, generate_series(1, 250) where id = $1",
+        file,
+    )
+    told = await desk.ask(thread)
+    assert len({row[0] for row in told["files"]}) == 251
+
+
+async def test_a_runner_reads_parts_of_a_file_and_refuses_what_is_too_large(desk: Desk) -> None:
+    await desk.become("reads_parts")
+    thread = await desk.stage.client.new_thread()
+    await desk.add(thread, b"x" * 1_000 + b"end")
+    assert await desk.ask(thread) == {"parts": ["end", True, 0], "refused": "runner.file_too_large"}
+
+
+async def test_a_runner_reaches_no_file_but_its_own_thread_s(desk: Desk) -> None:
+    await desk.become("reads_named")
+    thread, other = await desk.stage.client.new_thread(), await desk.stage.client.new_thread()
+    for name in (await desk.add(other, b"secret"), await desk.add(None, b"draft"), "../../etc/passwd"):
+        assert await desk.refused(thread, name) == ("runner.file_gone", False)
+    mine = await desk.add(thread, b"mine")
+    run = await desk.stage.say(thread, mine.lower())
+    assert (await desk.stage.until(thread, run, "completed"))["finalOutput"] == {"text": "mine"}
+
+
+async def test_a_file_that_is_deleted_while_it_is_read_about_is_gone(desk: Desk) -> None:
+    await desk.become("reads_late")
+    thread = await desk.stage.client.new_thread()
+    file = await desk.add(thread, b"hello")
+    run = await desk.stage.say(thread, "go")
+    await desk.stage.said(run, "heard of it")
+    assert (await desk.stage.client.call("DELETE", f"/files/{file}")).status == 200
+    await desk.stage.send(thread, {"type": "user_message", "text": "now", "on_busy": "steer"})
+    assert (await desk.stage.until(thread, run, "failed"))["error"]["code"] == "runner.file_gone"
+
+
+async def test_a_storage_that_is_away_fails_a_run_that_may_be_tried_again(desk: Desk) -> None:
+    await desk.become("reads_named")
+    thread = await desk.stage.client.new_thread()
+    file = await desk.add(thread, b"hello")
+    place = desk.root / file[-2:]
+    place.rename(desk.root / "aside")
+    place.write_text("no directory")
+    assert await desk.refused(thread, file) == ("runner.files_away", True)
+    place.unlink()
+    (desk.root / "aside").rename(place)
+    run = await desk.stage.say(thread, file)
+    assert (await desk.stage.until(thread, run, "completed"))["finalOutput"] == {"text": "hello"}
+
+
+@pytest.mark.slow
+async def test_a_child_that_stops_reading_holds_nobody_up(settings: Settings) -> None:
+    async with running_stage(settings) as stage:
+        desk = Desk(stage, "process", Path(settings.files))
+        await desk.become("stops_reading")
+        thread = await stage.client.new_thread()
+        await desk.add(thread, os.urandom(4 << 20))
+        run = await stage.say(thread, "go")
+        await stage.said(run, "I wait for")
+        await stage.become("worker.runners.demo:echo")
+        other, its = await stage.start("beside it")
+        await stage.until(other, its, "completed", timeout=5)
+        await stage.interrupt(thread)
+        await stage.until(thread, await stage.say(thread, "next"), "completed", timeout=10)
