@@ -63,6 +63,6 @@ async def stops_reading(ctx: Context) -> AsyncIterator[Output]:
     """Asks for much at once, and never looks whether it has come."""
     (file,) = [file async for file in ctx.files]
     readers = [asyncio.create_task(file.read(8 << 20)) for _ in range(20)]
-    await asyncio.sleep(0)
     yield TextDelta(f"I wait for {len(readers)}.")
+    await asyncio.sleep(0.01)  # in which all of it is sent
     time.sleep(60)  # noqa: ASYNC251 - a loop that stands still is what it is about
