@@ -1,6 +1,7 @@
 """Submissions as the columns that the inbox's statements take: one list a parameter, in the statement's order."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -64,6 +65,17 @@ def columns_of_creates(submissions: Sequence[Submission], reply_to: str) -> list
         [None if n.metadata is None else to_json(n.metadata).decode() for n in new],
         _traceparents(submissions),
     ]
+
+
+def asked(submissions: Sequence[Submission], reply_to: str) -> tuple[str, list[Any]]:
+    """The statement that takes submissions of one kind, and its arguments. One with files goes by itself."""
+    new, files = submissions[0].new is not None, submissions[0].files
+    columns = columns_of_creates(submissions, reply_to) if new else columns_of_accepts(submissions, reply_to)
+    name = "create" if new else "accept"
+    if not files:
+        return name, columns
+    (_,) = submissions
+    return f"{name}_with_files", [*(column[0] if column else None for column in columns), [file.id for file in files]]
 
 
 def columns_of_keys(submissions: Sequence[Submission]) -> list[list[object]]:

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 
 from api import verdicts
-from api.columns import columns_of_accepts, columns_of_creates, columns_of_keys
+from api.columns import asked, columns_of_keys
 from api.submission import Fresh, Submission, Verdict
 from api.tracing import Tracing
 from shared.crashpoints import armed, crash
@@ -127,16 +127,11 @@ class Flusher:
         began = 0 if self.tracing is None else time.time_ns()
         connection = await self._line.get()
         submissions = [entry.submission for entry in entries]
-        new = submissions[0].new is not None
-        columns = columns_of_creates if new else columns_of_accepts
-        if armed("ack_before_commit") and not new:
+        statement, arguments = asked(submissions, self.reply_to)
+        if armed("ack_before_commit") and submissions[0].new is None:
             await _answer_too_soon(entries)
         crash("api.before_commit")
-        rows = await connection.fetch(
-            SQL["create" if new else "accept"],
-            *columns(submissions, self.reply_to),
-            timeout=STATEMENT_TIMEOUT,
-        )
+        rows = await connection.fetch(SQL[statement], *arguments, timeout=STATEMENT_TIMEOUT)
         crash("api.after_commit")
         await self._settle(entries, rows, began)
 
@@ -234,9 +229,11 @@ def _measure(entries: Sequence[_Entry], began: float) -> None:
 
 
 def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:
-    creates = [entry for entry in entries if entry.submission.new is not None]
-    others = [entry for entry in entries if entry.submission.new is None]
-    return [group for group in (creates, others) if group]
+    plain = [entry for entry in entries if not entry.submission.files]
+    creates = [entry for entry in plain if entry.submission.new is not None]
+    others = [entry for entry in plain if entry.submission.new is None]
+    alone = [[entry] for entry in entries if entry.submission.files]
+    return [group for group in (creates, others, *alone) if group]
 
 
 def _answer(entry: _Entry, verdict: Verdict) -> None:

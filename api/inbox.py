@@ -48,6 +48,9 @@ class Inbox:
     tracing: Tracing | None = None
     name: Ulid = field(default_factory=ids.mint)
     _flusher: Flusher = field(init=False)
+    _claiming: Flusher = field(
+        init=False
+    )  # of batches with files: they wait for locks, and nobody else is to wait with them
     _accept: Accept = field(init=False)
     _bell: Bell = field(init=False)
     _outcomes: Outcomes = field(init=False)
@@ -66,12 +69,16 @@ class Inbox:
             open_redis(settings.redis_url, 5 * LISTEN_TIMEOUT),
             keys.outcomes(self.name),
         )
-        self._flusher = Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted, self.tracing)
-        self._accept = self._flusher.accept if self.tracing is None else self.tracing.accept(self._flusher.accept)
+        self._flusher, self._claiming = (
+            Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted, self.tracing)
+            for _ in range(2)
+        )
+        self._accept = self._take if self.tracing is None else self.tracing.accept(self._take)
 
     async def start(self) -> None:
         """Starts the loops: flush, ring, listen, tick, look. Neither Postgres nor Redis need be there."""
-        loops = (self._flusher.run, self._bell.run, self._outcomes.listen, self._outcomes.tick, self._backlog.run)
+        flushes = (self._flusher.run, self._claiming.run)
+        loops = (*flushes, self._bell.run, self._outcomes.listen, self._outcomes.tick, self._backlog.run)
         self._tasks = [asyncio.create_task(loop(), name=loop.__qualname__) for loop in loops]
         for task in self._tasks:
             task.add_done_callback(stop_process)
@@ -84,6 +91,7 @@ class Inbox:
         """Ends the loops. Call it when no handler is under way any more."""
         await end(self._tasks)
         await self._flusher.close()
+        await self._claiming.close()
         await self._backlog.close()
         await self._outcomes.close()
         await self._outcomes.redis.aclose()
@@ -113,6 +121,9 @@ class Inbox:
         finally:
             self._outcomes.forget(waiter)
         return await self._answer(submission, verdict, outcome)
+
+    async def _take(self, submission: Submission) -> Verdict:
+        return await (self._claiming if submission.files else self._flusher).accept(submission)
 
     async def _commit(self, submission: Submission, committed: Callable[[], None] | None) -> Verdict:
         verdict = await self._accept(submission)

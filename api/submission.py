@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import Flag, auto
 from typing import Any, NamedTuple
 
-from shared.ids import AccountId, AgentId, BatchId, BatchRef, ThreadId, TokenId, Ulid
+from shared.ids import AccountId, AgentId, BatchId, BatchRef, FileId, ThreadId, TokenId, Ulid
 from shared.models import TokenKind
 from shared.views import ThreadView
 
@@ -36,6 +36,13 @@ class Idempotency(NamedTuple):
     basis: str | None = None  # what the answer is made of beside the outcome, as JSON: kept with the key
 
 
+class Attachment(NamedTuple):
+    """A file that a batch attaches. `name` as its client spells it; `id` None where no file of ours is spelled so."""
+
+    name: str
+    id: FileId | None
+
+
 class Passes(Flag):
     """Which thread states a batch may be accepted in, besides an open one."""
 
@@ -56,6 +63,7 @@ class Submission(NamedTuple):
     passes: Passes = Passes.NOTHING
     reply: bool = True  # False: nobody waits for the outcome (`Prefer: respond-async`)
     traceparent: str | None = None  # of the span that it belongs to, where somebody records that
+    files: tuple[Attachment, ...] = ()  # that it claims, each once: all of them, or nothing happens
 
     @property
     def size(self) -> int:
@@ -110,8 +118,16 @@ class Held:
     """The thread is held (it has a dead letter), and this batch does not pass that."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unattachable:
+    """Files of it can't be attached; `reasons` has a sentence for each of those."""
+
+    reasons: tuple[str, ...]
+
+
 Judged = Replay | Mismatch | InFlight | Parked
-Verdict = Fresh | Replay | Mismatch | InFlight | Parked | Missing | Archived | Held
+Refused = Missing | Archived | Held | Unattachable
+Verdict = Fresh | Judged | Refused
 
 
 class Applied(NamedTuple):
@@ -139,4 +155,4 @@ class Pending(NamedTuple):
     committed: Committed  # for who goes on waiting
 
 
-Answer = Applied | Pending | Mismatch | InFlight | Parked | Missing | Archived | Held
+Answer = Applied | Pending | Mismatch | InFlight | Parked | Refused

@@ -73,6 +73,12 @@ def parse(text: str) -> Ulid | None:
     return Ulid(text.upper()) if _SHAPE.match(text) else None
 
 
+def parse_file(text: str) -> FileId | None:
+    """The file that `text` names, with or without `file_` before its id; None where no file can have that name."""
+    value = parse(text.removeprefix("file_"))
+    return None if value is None else FileId(value)
+
+
 def mint() -> Ulid:
     """A new id of this machine's clock, beyond all that this process minted. Ids of thread events come from `at`."""
     return _clock.next()

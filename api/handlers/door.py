@@ -18,6 +18,7 @@ from api.submission import (
     Answer,
     Applied,
     Archived,
+    Attachment,
     Held,
     Idempotency,
     InFlight,
@@ -28,13 +29,22 @@ from api.submission import (
     Passes,
     Pending,
     Submission,
+    Unattachable,
 )
 from shared import events, ids, logs, reads
-from shared.errors import BacklogFull, IdempotencyConflict, NotFound, RateLimited, ReadinessBlocked
+from shared.errors import (
+    BacklogFull,
+    Forbidden,
+    IdempotencyConflict,
+    InvalidRequest,
+    NotFound,
+    RateLimited,
+    ReadinessBlocked,
+)
 from shared.events import Event
 from shared.ids import BatchRef, ThreadId
 from shared.limits import Limits
-from shared.models import Thread
+from shared.models import Thread, TokenKind
 from shared.settings import Settings
 from shared.views import Caller
 
@@ -126,12 +136,15 @@ class Door:
         idempotency: Idempotency | None = None,
         passes: Passes = Passes.NOTHING,
         admitted: bool = False,
+        files: Sequence[Attachment] = (),
     ) -> Applied | Pending:
         """A batch, in the thread's order; with `new` it makes the thread. `admitted`: the request has its unit already.
 
-        Raises what `taken` raises, and RateLimited, ServiceInactive.
+        Raises what `taken` raises, and Forbidden, RateLimited, ServiceInactive.
         """
         logs.about(thread=thread)
+        if files and caller.kind is TokenKind.SERVICE_TOKEN:
+            raise Forbidden("A service token can't attach files.")
         stay: Stay | None = None
         if caller.limits is not None:
             entered = await self._enter(request, caller, caller.limits, idempotency, admitted)
@@ -151,6 +164,7 @@ class Door:
                 idempotency=idempotency,
                 passes=passes,
                 reply=wait > 0,
+                files=tuple(files),
             )
             answer = await self.inbox.submit(submission, wait, None if stay is None else stay.commit)
         except BacklogFull:
@@ -218,5 +232,7 @@ def taken(answer: Answer) -> Applied | Pending:
             raise ReadinessBlocked("The thread is archived.")
         case Held():
             raise ReadinessBlocked("The thread is held: an operator must settle its dead letter, or release it.")
+        case Unattachable(reasons):
+            raise InvalidRequest(" ".join(reasons))
         case _:
             assert_never(answer)

@@ -25,7 +25,8 @@ class Events:
         batch = decode.batch(await self._door.body(request))
         wait = self._door.wait(request)
         key = negotiation.idempotency(request, f"POST /threads/{thread}/events", batch.document)
-        answer = await self._door.submit(request, caller, thread, batch.events, wait, idempotency=key)
+        sending = (request, caller, thread, batch.events, wait)
+        answer = await self._door.submit(*sending, idempotency=key, files=batch.files)
         policy = await self._policy(answer, caller) if isinstance(answer, Pending) else BusyPolicy.QUEUE
         headers = negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None
         return replies.text(encode.sent(answer, batch.events, policy), 200, headers)

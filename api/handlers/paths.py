@@ -20,7 +20,9 @@ def run_id(request: web.Request) -> RunId:
 
 
 def file_id(request: web.Request) -> FileId:
-    return FileId(_id(request.match_info["fileId"], "fileId"))
+    """With or without `file_` before it, as where it is attached."""
+    given = request.match_info["fileId"]
+    return ids.parse_file(given) or FileId(_id(given, "fileId"))
 
 
 def after(request: web.Request) -> Ulid | None:

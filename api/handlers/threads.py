@@ -36,7 +36,12 @@ class Threads:
         answer: Applied | Pending
         if agent.published:
             new, thread = _new(caller, agent, creation), ThreadId(ids.mint())
-            answer = await self._door.submit(request, caller, thread, creation.events, wait, new=new, idempotency=key)
+            answer = await self._door.submit(
+                *(request, caller, thread, creation.events, wait),
+                new=new,
+                idempotency=key,
+                files=creation.files,
+            )
         else:
             answer = await self._recalled(request, caller, key)
         headers = negotiation.REPLAYED if isinstance(answer, Applied) and answer.replayed else None

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.dialects.mosoo import decode
+from api.submission import Attachment
 from shared import ids
 from shared.errors import InvalidRequest
 from shared.events import PermissionDecision, UserInterrupt, UserMessage, dump, load
+from shared.ids import FileId, Ulid
 from shared.models import BusyPolicy
 
 FILE = "file_01KQX0V62MEXAMPLE7W6X3B2A"
@@ -98,8 +100,19 @@ REFUSED = {
     "events.0.attachmentIds and events.0.resources are two names of one thing: send one of them.": message(
         attachmentIds=[], resources=[]
     ),
-    f"Attachment {FILE} was not found.": message(attachmentIds=[FILE]),
-    f"Attachment {ULID} was not found.": message(resources=[{"type": "file", "file_id": ULID}]),
+    f"Attachment {FILE} is named twice.": message(attachmentIds=[FILE, FILE]),
+    f"Attachment file_{ULID.lower()} is named twice.": {
+        "events": [
+            {"type": "user_message", "text": "a", "attachmentIds": [ULID]},
+            {"type": "user_message", "text": "b", "resources": [{"type": "file", "file_id": f"file_{ULID.lower()}"}]},
+        ]
+    },
+    "A request may attach 100 files at most.": {
+        "events": [
+            {"type": "user_message", "text": "a", "attachmentIds": [f"file_{n}-{m}" for m in range(51)]}
+            for n in range(2)
+        ]
+    },
 }
 
 
@@ -116,6 +129,50 @@ def test_a_run_id_that_is_no_ulid_is_refused(run: str) -> None:
 @pytest.mark.parametrize("file", ["", "file_", "file_" + "a" * 65, "file_a/b", "photo.png"])
 def test_a_file_id_of_another_form_is_refused_by_its_form(file: str) -> None:
     assert refusal(message(attachmentIds=[file])).startswith("events.0.attachmentIds.0 is not valid:")
+
+
+def spellings() -> list[str]:
+    return [ULID, ULID.lower(), f"file_{ULID}", f"file_{ULID.lower()}"]
+
+
+@pytest.mark.parametrize("name", spellings())
+def test_every_spelling_of_a_file_is_that_file(name: str) -> None:
+    said_with = {"input": {"type": "user.message", "content": [{"type": "text", "text": "a"}]}}
+    sent = [decode.batch(message(attachmentIds=[name])), decode.batch(message(resources=[handle(name)]))]
+    made = [
+        decode.creation(said_with | {"files": [{"file_id": name}]}),
+        decode.creation(said_with | {"resources": [handle(name)]}),
+    ]
+    requests: list[decode.Batch | decode.Creation] = [*sent, *made]
+    for request in requests:
+        (event,) = request.events
+        assert isinstance(event, UserMessage)
+        assert (request.files, event.files) == ((Attachment(name, FileId(Ulid(ULID))),), (ULID,))
+    assert sent[0].document == sent[1].document == decode.batch(message(attachmentIds=[ULID])).document
+    assert made[0].document == made[1].document
+
+
+def handle(name: str) -> dict[str, str]:
+    return {"type": "file", "file_id": name}
+
+
+def test_what_can_be_no_file_of_ours_is_carried_to_be_told_with_the_others() -> None:
+    batch = decode.batch(message(attachmentIds=[FILE, ULID]))
+    assert batch.files == (Attachment(FILE, None), Attachment(ULID, FileId(Ulid(ULID))))
+    assert load(dump(batch.events)) == list(batch.events)
+
+
+def test_each_message_has_its_own_files_and_a_thread_without_one_has_them_alone() -> None:
+    first, second, third = (str(ids.mint()) for _ in range(3))
+    body = [{"type": "user_message", "text": "a", "attachmentIds": files} for files in ([first], [], [second, third])]
+    batch = decode.batch({"events": body})
+    assert [event.files for event in batch.events if isinstance(event, UserMessage)] == [
+        (first,),
+        (),
+        (second, third),
+    ]
+    alone = decode.creation({"files": [{"file_id": first}]})
+    assert (alone.events, [file.id for file in alone.files]) == ((), [first])
 
 
 def test_a_batch_has_at_most_100_events() -> None:
@@ -181,8 +238,11 @@ REFUSED_CREATIONS = {
     "userId is not valid: String should have at least 1 character.": {"userId": ""},
     "userId is not valid: String should have at most 255 characters.": {"userId": "u" * 256},
     "files and resources are two names of one thing: send one of them.": {"files": [], "resources": []},
-    f"Attachment {FILE} was not found.": {"files": [{"file_id": FILE}], **said("a")},
-    f"Attachment {ULID} was not found.": {"resources": [{"type": "file", "file_id": ULID}]},
+    f"Attachment {FILE} is named twice.": {"files": [{"file_id": FILE}] * 2, **said("a")},
+    f"Attachment {ULID} is named twice.": {"resources": [{"type": "file", "file_id": ULID}] * 2},
+    "files is not valid: List should have at most 100 items after validation, not 101.": {
+        "files": [{"file_id": f"file_{n}"} for n in range(101)]
+    },
     "The body must be an object.": "a thread, please",
 }
 

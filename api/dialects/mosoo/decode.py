@@ -4,17 +4,18 @@
 have the same digest, whatever their key order, white space or generation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from api.dialects.mosoo import models
+from api.submission import Attachment
 from shared import ids
 from shared.errors import InvalidRequest
 from shared.events import Event, PermissionDecision, UserInterrupt, UserMessage
-from shared.ids import RunId, Ulid
+from shared.ids import FileId, RunId, Ulid
 
 Document = dict[str, Any]
 
@@ -38,35 +39,41 @@ class Creation:
     client_external_ref: str | None
     attributed_user: Ulid | None
     user_id: str | None
+    files: tuple[Attachment, ...] = ()  # its first message's, or the thread's alone
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     document: Document
     events: tuple[Event, ...]
+    files: tuple[Attachment, ...] = ()  # of all its messages
 
 
 def creation(body: Any) -> Creation:
     """Raises InvalidRequest, which names the field."""
     document = _one_name(_taken(models.CREATE_THREAD, body), "files", "resources", "")
-    _refuse_files([item["file_id"] for item in document.get("files", ())])
+    attached = _Attached()
+    if "files" in document:
+        document["files"] = attached.add(item["file_id"] for item in document["files"])
     text = _joined(document["input"]) if "input" in document else None
     attributed = document.get("attributed_user_id")
     if attributed is not None:
         document["attributed_user_id"] = attributed = attributed.upper()
     return Creation(
         document=document,
-        events=() if text is None else (UserMessage(RunId(ids.mint()), text),),
+        events=() if text is None else (UserMessage(RunId(ids.mint()), text, files=attached.known()),),
         client_external_ref=document.get("client_external_ref"),
         attributed_user=attributed,
         user_id=document.get("userId"),
+        files=tuple(attached.files),
     )
 
 
 def batch(body: Any) -> Batch:
     """Raises InvalidRequest, which names the event and the field."""
-    document = _taken(models.SEND_EVENTS, body)
-    return Batch(document, tuple(_event(item, index) for index, item in enumerate(document["events"])))
+    document, attached = _taken(models.SEND_EVENTS, body), _Attached()
+    events = tuple(_event(item, index, attached) for index, item in enumerate(document["events"]))
+    return Batch(document, events, tuple(attached.files))
 
 
 def edit(body: Any) -> str:
@@ -75,12 +82,12 @@ def edit(body: Any) -> str:
     return text
 
 
-def _event(item: Document, index: int) -> Event:
+def _event(item: Document, index: int, attached: "_Attached") -> Event:
     """Reads one event, and puts it in its one form in place."""
     _drop_nulls(item)
     match item["type"]:
         case "user_message":
-            return _user_message(item, f"events.{index}.")
+            return _user_message(item, f"events.{index}.", attached)
         case "permission_decision" | "permission-decision":
             item["type"] = PermissionDecision.type
             return PermissionDecision(item["requestId"], item["decision"] == "allow_once", item.get("note"))
@@ -91,14 +98,17 @@ def _event(item: Document, index: int) -> Event:
             return UserInterrupt(item.get("runId"))
 
 
-def _user_message(item: Document, place: str) -> UserMessage:
+def _user_message(item: Document, place: str, attached: "_Attached") -> UserMessage:
+    before = len(attached.files)
     if len(item) > 2:  # most have a type and a text
         _one_name(item, "clientRequestId", "requestId", place)
         if "resources" in item:
             item["resources"] = [resource["file_id"] for resource in item["resources"]]
         _one_name(item, "attachmentIds", "resources", place)
-        _refuse_files(item.get("attachmentIds", ()))
-    return UserMessage(RunId(ids.mint()), item["text"], item.get("clientRequestId"), item.get("on_busy"))
+        if "attachmentIds" in item:
+            item["attachmentIds"] = attached.add(item["attachmentIds"])
+    own = attached.known(before)
+    return UserMessage(RunId(ids.mint()), item["text"], item.get("clientRequestId"), item.get("on_busy"), own)
 
 
 def _one_name(item: Document, first: str, second: str, place: str) -> Document:
@@ -126,10 +136,31 @@ def _joined(given: Mapping[str, Any]) -> str:
     return text
 
 
-def _refuse_files(file_ids: Any) -> None:
-    """Until there are files, any file's id is unknown."""
-    for file_id in file_ids:
-        raise InvalidRequest(f"Attachment {file_id} was not found.")
+class _Attached:
+    """The files that a request attaches, each once."""
+
+    def __init__(self) -> None:
+        self.files: list[Attachment] = []
+        self._seen: set[str] = set()
+
+    def add(self, names: Iterable[str]) -> list[str]:
+        """The names as one form has them. Raises InvalidRequest where one is named again, or there are too many."""
+        forms = []
+        for name in names:
+            file = Attachment(name, ids.parse_file(name))
+            form = file.id or name
+            if form in self._seen:
+                raise InvalidRequest(f"Attachment {name} is named twice.")
+            if len(self.files) == models.FILES_LIMIT:
+                raise InvalidRequest(f"A request may attach {models.FILES_LIMIT} files at most.")
+            self._seen.add(form)
+            self.files.append(file)
+            forms.append(form)
+        return forms
+
+    def known(self, since: int = 0) -> tuple[FileId, ...]:
+        """Their ids, from a place on. With one that has none the batch is refused, once the others are looked up."""
+        return tuple(file.id for file in self.files[since:] if file.id is not None)
 
 
 def _taken(model: TypeAdapter[Any], body: Any) -> Document:

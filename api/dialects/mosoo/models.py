@@ -18,6 +18,7 @@ from shared.models import BusyPolicy
 TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one user_message
 INPUT_LIMIT = 32_000  # characters of the joined text that a thread begins with
 EVENTS_LIMIT = 100  # of one batch
+FILES_LIMIT = 100  # of one request: a page of a thread's files, and a statement of milliseconds
 
 # Extra keys are forbidden here; no text is made a number or the other way round.
 CLOSED = ConfigDict(extra="forbid", strict=True)
@@ -84,7 +85,7 @@ class FileResource(TypedDict):
     file_id: FileId
 
 
-Resources = Annotated[list[FileResource], Field(fail_fast=True)]
+Resources = Annotated[list[FileResource], Field(max_length=FILES_LIMIT, fail_fast=True)]
 
 
 @with_config(_closed(files=("resources", "array")))
@@ -99,7 +100,7 @@ class CreateThread(TypedDict):
     userId: NotRequired[
         Annotated[str, Field(min_length=1, max_length=255, description="A user of the application.")] | None
     ]
-    files: NotRequired[Annotated[list[FileHandle], Field(fail_fast=True)] | None]
+    files: NotRequired[Annotated[list[FileHandle], Field(max_length=FILES_LIMIT, fail_fast=True)] | None]
     resources: NotRequired[Resources | None]
 
 
@@ -111,7 +112,7 @@ class UserMessage(TypedDict):
     text: MessageText
     clientRequestId: NotRequired[ClientRequestId | None]
     requestId: NotRequired[ClientRequestId | None]
-    attachmentIds: NotRequired[Annotated[list[FileId], Field(fail_fast=True)] | None]
+    attachmentIds: NotRequired[Annotated[list[FileId], Field(max_length=FILES_LIMIT, fail_fast=True)] | None]
     resources: NotRequired[Resources | None]
     on_busy: NotRequired[
         Annotated[

@@ -41,7 +41,7 @@ DIALECT = Dialect(
     error=answers.Error,
     refusals={
         **REFUSALS,
-        "403": "The token is an operator's, or the agent is another account's.",
+        "403": "The token is an operator's, or a service token that brings a file, or the agent is another account's.",
         "503": "The service can't take this now; safe to retry with the same key.",
     },
     common={"X-Request-Id": REQUEST_ID},

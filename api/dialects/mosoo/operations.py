@@ -10,6 +10,10 @@ _THREADS = "/agents/{agentId}/threads"
 _THREAD = "/threads/{threadId}"
 _RUN = f"{_THREAD}/runs/{{runId}}"
 _HELD = "The thread is held by a dead letter."
+_FILES = (
+    f"At most {models.FILES_LIMIT} files, uploaded with the same token to the same agent, each attached once; where "
+    "one can't be, it is 400 and nothing happens."
+)
 _TAKES_NONE = "The thread is archived, or held by a dead letter."
 
 
@@ -33,7 +37,7 @@ _OF_THREADS = (
         (Answer("201", "The thread, and its first run.", answers.CreatedThread, headers=("Idempotency-Replayed",)),),
         models.CreateThread,
         (KEY, WAIT),
-        "With `input` the agent begins to work; without it the thread is idle, and has no run.",
+        f"With `input` the agent begins to work; without it the thread is idle, and has no run. {_FILES}",
         "The agent takes no new threads.",
         {"input": {"type": "user.message", "content": [{"type": "text", "text": "Hello"}]}},
     ),
@@ -81,7 +85,7 @@ _OF_EVENTS = (
         ),
         models.SendEvents,
         (KEY, WAIT),
-        "Applied in order, all of it or none. What an event can't do is no error: it is told in `warnings`.",
+        f"Applied in order, all of it or none. What an event can't do is no error: it is told in `warnings`. {_FILES}",
         _TAKES_NONE,
         {"events": [{"type": "user_message", "text": "Hello again"}]},
     ),

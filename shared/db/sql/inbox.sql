@@ -92,6 +92,133 @@ left join stored s on s.id = i.batch
 left join opened t on t.id = i.thread
 order by i.n;
 
+-- name: accept_with_files
+-- As `accept`, of one batch and its files ($14), which are the thread's from then on: all of it, or nothing where one of
+-- them can't be attached; `refusals` says of each in their order why not. Locks go thread, files by their ids, key. The
+-- thread's keeps a delete, and so the purge, behind this: no file is left with a thread that is gone.
+with place as materialized (
+    select t.id, t.archived_at is not null as archived, coalesce(t.agent, a.default_agent) as agent,
+           (t.archived_at is null or $8::smallint & 1 > 0) and (not t.held or $8::smallint & 2 > 0) as takes
+    from threads t
+    join accounts a on a.id = t.account
+    where t.partition = $2::smallint and t.id = $3::uuid and t.account = $4::uuid and t.deleted_at is null
+    for share of t
+),
+named as materialized (
+    select f.id, f.ref, f.token, f.agent, f.thread, f.ready
+    from files f
+    where f.id = any($14::uuid[]) and f.account = $4::uuid and exists (select from place where takes)
+    order by f.id
+    for update
+),
+judged as materialized (
+    select w.n, case when f.id is null then 'unknown'
+                     when f.ref = $1::uuid then null  -- by a try of this batch that was given up for lost
+                     when f.thread is not null then 'attached'
+                     when f.token is distinct from $5::uuid then 'not_yours'
+                     when f.agent <> p.agent then 'other_agent'
+                     when not f.ready then 'not_ready'
+                end as refusal
+    from place p
+    cross join unnest($14::uuid[]) with ordinality as w (id, n)
+    left join named f on f.id = w.id
+),
+incoming as materialized (
+    select p.*, case when p.takes and not exists (select from judged where refusal is not null)
+                     then nextval('batch_ids')
+                end as batch
+    from place p
+),
+claimed as (
+    insert into idempotency_keys (token, key, route, hash, basis, partition, batch)
+    select $5::uuid, $9::text, $10::text, $11::bytea, $12::text, $2::smallint, batch
+    from incoming
+    where $9::text is not null and batch is not null
+    on conflict do nothing
+    returning batch
+),
+stored as (
+    insert into batches (partition, id, ref, thread, account, token, events, reply_to, traceparent)
+    select $2::smallint, batch, $1::uuid, $3::uuid, $4::uuid, $5::uuid, $6::text::json, $7::text, $13::text
+    from incoming
+    where batch is not null and ($9::text is null or exists (select from claimed))
+    returning id, accepted_at
+),
+attached as (
+    update files f set partition = $2::smallint, thread = $3::uuid, ref = $1::uuid, expires_at = null
+    from stored
+    where f.id = any($14::uuid[])
+)
+select i.id is not null as found, coalesce(i.archived, false) as archived, coalesce(i.takes, false) as takes,
+       array(select refusal from judged order by n) as refusals, s.id as batch, s.accepted_at,
+       t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
+       t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
+from (values (true)) as one (row)
+left join incoming i on true
+left join stored s on true
+left join threads t on $7::text is null and s.id is not null and t.partition = $2::smallint and t.id = $3::uuid;
+
+-- name: create_with_files
+-- As `create`, of one batch and its files ($21), as `accept_with_files` takes them.
+with named as materialized (
+    select f.id, f.ref, f.token, f.agent, f.thread, f.ready
+    from files f
+    where f.id = any($21::uuid[]) and f.account = $4::uuid
+    order by f.id
+    for update
+),
+judged as materialized (
+    select w.n, case when f.id is null then 'unknown'
+                     when f.ref = $1::uuid then null
+                     when f.thread is not null then 'attached'
+                     when f.token is distinct from $5::uuid then 'not_yours'
+                     when f.agent <> $12::uuid then 'other_agent'
+                     when not f.ready then 'not_ready'
+                end as refusal
+    from unnest($21::uuid[]) with ordinality as w (id, n)
+    left join named f on f.id = w.id
+),
+incoming as materialized (
+    select nextval('batch_ids') as batch where not exists (select from judged where refusal is not null)
+),
+claimed as (
+    insert into idempotency_keys (token, key, route, hash, basis, partition, batch)
+    select $5::uuid, $8::text, $9::text, $10::bytea, $11::text, $2::smallint, batch
+    from incoming
+    where $8::text is not null
+    on conflict do nothing
+    returning batch
+),
+chosen as (
+    select batch from incoming where $8::text is null or exists (select from claimed)
+),
+opened as (
+    insert into threads (partition, id, account, agent, kind, user_id, client_external_ref, attributed_user,
+                         origin_application, metadata, created_by, created_by_kind)
+    select $2::smallint, $3::uuid, $4::uuid, $12::uuid, $14::text, $15::text, $16::text, $17::uuid,
+           $18::text, coalesce($19::text::jsonb, '{}'), $5::uuid, $13::text
+    from chosen
+    returning *
+),
+stored as (
+    insert into batches (partition, id, ref, thread, account, token, events, reply_to, traceparent)
+    select $2::smallint, batch, $1::uuid, $3::uuid, $4::uuid, $5::uuid, $6::text::json, $7::text, $20::text
+    from chosen
+    returning id, accepted_at
+),
+attached as (
+    update files f set partition = $2::smallint, thread = $3::uuid, ref = $1::uuid, expires_at = null
+    from stored
+    where f.id = any($21::uuid[])
+)
+select true as found, false as archived, true as takes,
+       array(select refusal from judged order by n) as refusals, s.id as batch, s.accepted_at,
+       t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
+       t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
+from (values (true)) as one (row)
+left join stored s on true
+left join opened t on true;
+
 -- name: judge
 -- What became of keyed requests that did not go in: in a statement of its own, because the snapshot of the one that
 -- lost the race cannot see the winner.

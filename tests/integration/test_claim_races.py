@@ -1,0 +1,124 @@
+"""Claims at the same time as others, as deletes and as the sweep: a file has one owner, and nobody waits for long."""
+
+import asyncio
+
+import pytest
+
+from api.submission import Idempotency, InFlight, Missing, Pending, Unattachable
+from shared.db.connect import connect
+from shared.errors import NotFound, ServiceInactive
+from shared.files import rows
+from shared.settings import Settings
+from tests.claiming import DRAFT, attaching, draft, of, submit, swept, waits_for_a_lock, where
+from tests.driver import Driver
+from tests.pipeline import message, running_inbox
+from tests.watch import until
+
+
+async def test_of_twenty_batches_on_several_apis_exactly_one_has_the_file(driver: Driver, settings: Settings) -> None:
+    threads = [None if n % 2 else await driver.create() for n in range(20)]
+    made = 10
+    for keyed in (False, True):
+        pair = [await draft(driver), await draft(driver)]
+        items = [
+            attaching(driver, thread, *(pair if n % 3 else reversed(pair)), key=f"key {n}" if keyed else None)
+            for n, thread in enumerate(threads)
+        ]
+        async with running_inbox(settings) as second, running_inbox(settings) as third:
+            inboxes = (driver.caller.inbox, second, third)
+            answers = await asyncio.gather(*(submit(driver, item, inboxes[n % 3]) for n, item in enumerate(items)))
+        (winner,) = [item for item, answer in zip(items, answers, strict=True) if isinstance(answer, Pending)]
+        assert sum(isinstance(answer, Unattachable) for answer in answers) == 19
+        assert [await where(driver, file) for file in pair] == [of(winner)] * 2
+        refs = await driver.pool.fetch("select ref from batches where ref = any($1)", [item.ref for item in items])
+        assert [row["ref"] for row in refs] == [winner.ref]
+        made += winner.new is not None
+        assert await driver.pool.fetchval("select count(*) from threads") == made
+
+
+async def test_one_request_sent_ten_times_at_once_with_its_key_claims_once(driver: Driver, settings: Settings) -> None:
+    file = await draft(driver)
+    items = [attaching(driver, None, file)._replace(idempotency=Idempotency("k", "r", b"d")) for _ in range(10)]
+    async with running_inbox(settings) as second:
+        inboxes = (driver.caller.inbox, second)
+        answers = await asyncio.gather(*(submit(driver, item, inboxes[n % 2]) for n, item in enumerate(items)))
+    (winner,) = [item for item, answer in zip(items, answers, strict=True) if isinstance(answer, Pending)]
+    assert sum(answer == InFlight() for answer in answers) == 9
+    assert await where(driver, file) == of(winner)
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["create", "send"])
+async def test_a_batch_that_turns_up_after_it_was_given_up_for_lost_keeps_its_files(driver: Driver, new: bool) -> None:
+    """The first try hangs in Postgres, unseen by the look-up, and is committed while the second one is written."""
+    for key in (None, "key"):
+        item = attaching(driver, None if new else await driver.create(), await draft(driver), key=key)
+        first, second = await asyncio.gather(submit(driver, item), submit(driver, item))
+        assert [type(first), type(second)] == [Pending, Pending]
+
+
+async def test_who_brings_no_files_does_not_wait_with_those_who_wait_for_a_thread(
+    driver: Driver, settings: Settings
+) -> None:
+    thread, file = await driver.create(), await draft(driver)
+    locker = await connect(settings.database_url)
+    async with locker.transaction():
+        await locker.execute("select from threads where id = $1 for no key update", thread)
+        waiting = asyncio.create_task(submit(driver, attaching(driver, thread, file)))
+        await until(lambda: waits_for_a_lock(driver.pool))
+        assert isinstance(await submit(driver, driver.caller.submission(thread, [message()], reply=False)), Pending)
+        assert not waiting.done()
+        with pytest.raises(ServiceInactive):
+            await waiting
+    await locker.close()
+    assert await where(driver, file) == DRAFT
+    assert isinstance(await submit(driver, attaching(driver, thread, file)), Pending)
+
+
+async def test_a_thread_that_is_deleted_meanwhile_gets_no_file(driver: Driver, settings: Settings) -> None:
+    """The claim waits for the delete's lock, and then sees what it did."""
+    thread, file = await driver.create(), await draft(driver)
+    db = await connect(settings.database_url)
+    async with db.transaction():
+        await db.execute("update threads set deleted_at = clock_timestamp() where id = $1", thread)
+        claim = asyncio.create_task(submit(driver, attaching(driver, thread, file)))
+        await until(lambda: waits_for_a_lock(driver.pool))
+    await db.close()
+    assert await claim == Missing()
+    assert await where(driver, file) == DRAFT
+
+
+async def test_a_file_that_is_deleted_meanwhile_is_unknown(driver: Driver, settings: Settings) -> None:
+    file = await draft(driver)
+    db = await connect(settings.database_url)
+    async with db.transaction():
+        await rows.remove(db, file, driver.caller.account)
+        claim = asyncio.create_task(submit(driver, attaching(driver, None, file)))
+        await until(lambda: waits_for_a_lock(driver.pool))
+    await db.close()
+    assert await claim == Unattachable((f"Attachment {file} was not found.",))
+
+
+async def test_a_file_that_is_attached_meanwhile_is_deleted_all_the_same(driver: Driver) -> None:
+    """Whichever is first: it is gone when the delete is answered, and nothing is counted twice."""
+    for _ in range(20):
+        file = await draft(driver)
+        claim = asyncio.create_task(submit(driver, attaching(driver, None, file)))
+        await asyncio.gather(claim, rows.remove(driver.pool, file, driver.caller.account))
+        with pytest.raises(NotFound):
+            await rows.find(driver.pool, file, driver.caller.account)
+    assert await driver.pool.fetchval("select count(*) from files") == 0
+    assert tuple(await driver.pool.fetchrow("select files, bytes from file_usage")) == (0, 0)
+
+
+async def test_drafts_whose_time_is_over_are_claimed_or_swept_and_never_both(
+    driver: Driver, settings: Settings
+) -> None:
+    files = [await draft(driver) for _ in range(20)]
+    await driver.pool.execute("update files set expires_at = now() - interval '1 second'")
+    items = [attaching(driver, None, file) for file in files]
+    answers, _ = await asyncio.gather(asyncio.gather(*(submit(driver, item) for item in items)), swept(settings))
+    kept = {file for file, answer in zip(files, answers, strict=True) if isinstance(answer, Pending)}
+    assert {row["id"] for row in await driver.pool.fetch("select id from files where thread is not null")} == kept
+    await swept(settings)
+    assert {row["id"] for row in await driver.pool.fetch("select id from files")} == kept
+    assert await driver.pool.fetchval("select count(*) from threads") == len(kept)
