@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from api import flush
 from api.submission import Idempotency, InFlight, Missing, Pending, Unattachable
 from shared.db.connect import connect
 from shared.errors import NotFound, ServiceInactive
@@ -45,6 +46,28 @@ async def test_one_request_sent_ten_times_at_once_with_its_key_claims_once(drive
     (winner,) = [item for item, answer in zip(items, answers, strict=True) if isinstance(answer, Pending)]
     assert sum(answer == InFlight() for answer in answers) == 9
     assert await where(driver, file) == of(winner)
+
+
+async def test_a_connection_lost_before_the_commit_claims_once(
+    driver: Driver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flush, "LOCK_TIMEOUT_MS", 10_000)
+    item, locker = attaching(driver, None, await draft(driver)), await connect(settings.database_url)
+    (file,) = item.files
+    assert file.id is not None
+    async with running_inbox(settings) as inbox:
+        async with locker.transaction():
+            await locker.execute("select from files where id = $1 for update", file.id)
+            asked = asyncio.create_task(submit(driver, item, inbox))
+            await until(lambda: waits_for_a_lock(driver.pool))
+            await driver.pool.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            )
+        assert isinstance(await asked, Pending)
+    await locker.close()
+    assert await where(driver, file.id) == of(item)
+    assert await driver.pool.fetchval("select count(*) from batches") == 1
 
 
 @pytest.mark.parametrize("new", [True, False], ids=["create", "send"])
