@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy import context, words
+from worker.runners.contents import Shown, Weighed
 from worker.runners.outputs import (
     Checkpoint,
     Custom,
     MessageEnd,
-    Output,
     PermissionRequest,
     TextDelta,
     ThinkingDelta,
@@ -32,7 +32,7 @@ class Transcript:
         self._aside = Console(stderr=True, highlight=False, soft_wrap=True)
         self._open: str | None = None  # the type of output whose line is not ended
 
-    def show(self, output: Output) -> None:
+    def show(self, output: Shown) -> None:
         if self._quiet:
             return
         match output:
@@ -81,7 +81,7 @@ class Transcript:
         self._open = kind
 
 
-def _line(output: Output) -> str:
+def _line(output: Shown) -> str:
     match output:
         case ToolStarted(_, name, given):
             return f"uses {name} {_json(given)}"
@@ -95,6 +95,8 @@ def _line(output: Output) -> str:
             return f"used {taken} tokens in, {given} out"
         case Custom(name, data):
             return f"{name}: {_json(data)}"
+        case Weighed(name, kind, size):
+            return f"file {name} ({kind}, {size} bytes)"
     return output.type
 
 

@@ -24,9 +24,10 @@ from deploy.transcript import Transcript
 from shared import ids
 from shared.agents import Agent
 from worker.runners import registry
+from worker.runners.contents import Shown
 from worker.runners.context import Context, Decision, Message, Verdict
 from worker.runners.drive import Ended, Resumes, Waits, Yielded, drive
-from worker.runners.outputs import Output, PermissionRequest, TextDelta, Usage
+from worker.runners.outputs import PermissionRequest, TextDelta, Usage
 from worker.runners.protocol import RunnerError
 from worker.runners.registry import ConfigError, Surroundings
 
@@ -53,7 +54,7 @@ class Result:
 
     status: str = "cancelled"
     error: RunnerError | None = None
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[Shown] = field(default_factory=list)
 
     def why(self) -> str:
         """Why it did not complete, in one line."""

@@ -30,6 +30,7 @@ POINTS = (
     "file.before_rename",
     "file.after_bytes",
     "file.after_ready",
+    "file.after_hold",
     "file.after_row_gone",
     "file.after_bytes_gone",
 )

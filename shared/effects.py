@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from shared.ids import EventId, MessageId, RunId
+from shared.ids import EventId, FileId, MessageId, RunId
 from shared.models import PermissionRequest, Run, Steer
 
 
@@ -164,6 +164,13 @@ class RunKept:
     usage: dict[str, int] | None
 
 
+class FileAnnounced(NamedTuple):
+    """A file that a run made is its thread's from now on."""
+
+    file: FileId
+    sha256: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRequestSeen:
     client_request_id: str
@@ -174,6 +181,7 @@ Effect = (
     RunCreated
     | RunMoved
     | RunKept
+    | FileAnnounced
     | InputEdited
     | EventLogged
     | MessageWritten

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
-from shared.ids import EventId, MessageId, RequestId, RunId
+from shared.ids import EventId, FileId, MessageId, RequestId, RunId
 from shared.models import RunError
 
 
@@ -63,6 +63,16 @@ class Spoken(NamedTuple):
     incomplete: str | None = None
 
 
+class Made(NamedTuple):
+    """A file that the run made: its bytes are there, and it is ready once this is written down."""
+
+    id: FileId
+    name: str
+    mime_type: str
+    size: int  # bytes
+    sha256: bytes
+
+
 class Tokens(NamedTuple):
     """All that a run has used so far."""
 
@@ -79,6 +89,7 @@ class RunOutput:
     messages: tuple[Spoken, ...] = ()
     checkpoint: str | None = None
     usage: Tokens | None = None
+    files: tuple[Made, ...] = ()  # each stands among the entries, too
     type: ClassVar[str] = "run_output"
 
 

@@ -5,8 +5,12 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any
 
-from worker.runners import Context, Custom, Output, RunnerError, TextDelta
+from worker.runners import Context, Custom, File, Output, RunnerError, TextDelta
+
+MADE = b"0123456789" * 30_000
 
 
 async def lists(ctx: Context) -> AsyncIterator[Output]:
@@ -66,3 +70,85 @@ async def stops_reading(ctx: Context) -> AsyncIterator[Output]:
     yield TextDelta(f"I wait for {len(readers)}.")
     await asyncio.sleep(0.01)  # in which all of it is sent
     time.sleep(60)  # noqa: ASYNC251 - a loop that stands still is what it is about
+
+
+async def makes(ctx: Context) -> AsyncIterator[Output]:
+    """A file of each kind of content; then what the thread has."""
+    path = Path(ctx.config["directory"]) / "there.bin"
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(3):
+            yield b"%d" % number * 100_000
+
+    yield TextDelta("before")
+    yield File("text.md", "# Grüße")
+    yield File("bytes.dat", b"\0\1", mime_type="Application/X-Own; charset=none")
+    yield File("path.bin", path)
+    yield File("pieces", pieces())
+    yield TextDelta("behind")
+    yield Custom("files", [[f.name, f.size, f.mime_type, f.kind] async for f in ctx.files])
+
+
+async def copies(ctx: Context) -> AsyncIterator[Output]:
+    """Reads one file while it makes another one of it."""
+    (file,) = [file async for file in ctx.files]
+
+    async def upper() -> AsyncIterator[bytes]:
+        async for piece in file.open():
+            yield piece.upper()
+
+    yield File(f"upper {file.name}", upper())
+
+
+async def makes_badly(ctx: Context) -> AsyncIterator[Output]:
+    """As the message says."""
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield b"so far"
+        raise RunnerError("Out of ink.", code="printer.empty", retryable=True)
+
+    async def texts() -> AsyncIterator[Any]:
+        yield "no bytes"
+
+    match ctx.messages[-1].text:
+        case "breaks":
+            yield File("a", breaks())
+        case "texts":
+            yield File("a", texts())
+        case "path":
+            yield File("../a", b"")
+        case "content":
+            yield File("a", 5)  # type: ignore[arg-type]  # what the test is about
+        case "large":
+            yield File("a", b"x" * 2_000)
+        case "large pieces":
+            yield File("a", _repeated(b"x" * 600, 2))
+
+
+async def makes_once_in_two_attempts(ctx: Context) -> AsyncIterator[Output]:
+    """The same file in each attempt, and one that differs; the first attempt never ends."""
+    yield TextDelta("first ")
+    yield File("same.txt", "the same")
+    if ctx.attempt == 1:
+        yield TextDelta("made")
+        await asyncio.Event().wait()
+    yield File("other.txt", f"of attempt {ctx.attempt}")
+
+
+async def _repeated(data: bytes, times: int) -> AsyncIterator[bytes]:
+    for _ in range(times):
+        yield data
+
+
+async def makes_one(ctx: Context) -> AsyncIterator[Output]:
+    yield File("made.bin", MADE)
+    yield TextDelta("made")
+
+
+async def makes_without_end(ctx: Context) -> AsyncIterator[Output]:
+    async def begun() -> AsyncIterator[bytes]:
+        yield MADE
+        await asyncio.Event().wait()
+
+    yield TextDelta("I make it.")
+    yield File("never.bin", begun())

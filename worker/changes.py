@@ -10,6 +10,7 @@ from shared.effects import (
     ClientRequestSeen,
     Effect,
     EventLogged,
+    FileAnnounced,
     InputEdited,
     MessageAmended,
     MessageRemoved,
@@ -50,6 +51,7 @@ class Changes:
     steers: dict[RunId, tuple[Where, Steer]] = field(default_factory=dict)
     kept: list[tuple[Where, RunKept]] = field(default_factory=list)
     client_requests: list[tuple[Where, ClientRequestSeen]] = field(default_factory=list)
+    announced: list[FileAnnounced] = field(default_factory=list)
     amended: list[tuple[Where, MessageAmended | MessageRemoved | ThreadAmended]] = field(default_factory=list)
     gone: set[MessageId] = field(default_factory=set)  # messages that were removed before a run collected the others
     ended: list[tuple[int, ThreadId, int]] = field(default_factory=list)  # leases, by their epochs
@@ -78,6 +80,7 @@ class Changes:
         self,
         where: Where,
         effect: RunKept
+        | FileAnnounced
         | InputEdited
         | ClientRequestSeen
         | RequestOpened
@@ -91,6 +94,8 @@ class Changes:
         match effect:
             case InputEdited(edited, text):
                 self.edited[edited] = (where, text)
+            case FileAnnounced():
+                self.announced.append(effect)
             case RunKept():
                 self.kept.append((where, effect))
             case MessageAmended() | MessageRemoved() | ThreadAmended():

@@ -14,6 +14,7 @@ from shared import ids
 from shared.crashpoints import armed
 from shared.db.statements import statements
 from shared.effects import EventLogged, MessageAmended, MessageRemoved, RunCreated, ThreadAmended
+from shared.files import made
 from shared.ids import BatchId, MessageId, RunId, Ulid
 from shared.models import Run, RunStatus, Thread
 from worker.changes import AT_WORK, Changes
@@ -173,6 +174,8 @@ async def _write_rest(connection: asyncpg.Connection, changes: Changes, rows: _R
     if rows.created:
         own = [(run, message) for run, (_, made) in changes.created.items() for message in made.input]
         await connection.execute(SQL["insert_runs"], *_table(rows.created, 16), *_table(own, 2), _loose(changes))
+    if changes.announced:
+        await made.announce(connection, changes.announced)
     rest: tuple[tuple[str, list[Row]], ...] = (
         (SQL["log_in_full"], rows.in_full),
         (SAID["keep_cut_messages"], cut),

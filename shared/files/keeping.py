@@ -12,7 +12,7 @@ import structlog
 
 from shared import crashpoints
 from shared.errors import InternalError, ServiceInactive
-from shared.files import rows
+from shared.files import made, rows
 from shared.files.pace import Pace
 from shared.files.rows import NewFile
 from shared.files.storage import Sink, Storage
@@ -43,6 +43,23 @@ class Keeping:
 
     async def keep(self, new: NewFile, pieces: AsyncIterator[bytes]) -> FileView:
         """Whatever `pieces` raise is raised, and nothing is kept. Raises TooLarge, ServiceInactive, TimeoutError."""
+        return await self._finish(new, await self._write(new, pieces))
+
+    async def hold(self, new: NewFile, pieces: AsyncIterator[bytes]) -> Sink:
+        """As `keep`, but that the file is not ready yet: what announces it says so, within GRACE, or it goes with the
+        sweep.
+        """
+        sink = await self._write(new, pieces)
+        held = await made.hold(self.source, new.id, sink.size, GRACE)
+        crashpoints.crash("file.after_hold")
+        if not held:
+            raise await self._too_late(new)
+        FILES_WRITTEN.labels("kept").inc()
+        FILE_BYTES.labels("in").inc(sink.size)
+        return sink
+
+    async def _write(self, new: NewFile, pieces: AsyncIterator[bytes]) -> Sink:
+        """The row, and all the bytes."""
         bound = patience(new.most)
         await rows.begin(self.source, new, self.settings.file_quota, bound + GRACE)
         crashpoints.crash("file.after_begin")
@@ -55,7 +72,7 @@ class Keeping:
             await asyncio.shield(self._give_up(new.id))
             raise
         crashpoints.crash("file.after_bytes")
-        return await self._finish(new, sink)
+        return sink
 
     async def paced(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The same, at this process' pace."""
@@ -68,11 +85,15 @@ class Keeping:
         kept = await rows.finish(self.source, new.id, sink.size, sink.sha256, hours)
         crashpoints.crash("file.after_ready")
         if kept is None:
-            await rows.leave_over(self.source, new.id, new.account)
-            raise InternalError("The file took too long; it is not kept.")
+            raise await self._too_late(new)
         FILES_WRITTEN.labels("kept").inc()
         FILE_BYTES.labels("in").inc(kept.size)
         return kept
+
+    async def _too_late(self, new: NewFile) -> InternalError:
+        """Its row is gone: its bytes go, too."""
+        await rows.leave_over(self.source, new.id, new.account)
+        return InternalError("The file took too long; it is not kept.")
 
     async def _give_up(self, file: FileId) -> None:
         try:

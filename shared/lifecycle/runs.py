@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from shared.effects import EventLogged, MessageWritten, RequestOpened, Result, RunKept
+from shared.effects import EventLogged, FileAnnounced, MessageWritten, RequestOpened, Result, RunKept
 from shared.ids import RunId
 from shared.lifecycle.draft import Draft
 from shared.lifecycle.endings import end, settle_steer
@@ -69,6 +69,7 @@ def output(draft: Draft, event: RunOutput) -> Result:
         draft.effects.append(
             MessageWritten(message.id, "assistant", parts, draft.at, run.id, incomplete=message.incomplete)
         )
+    draft.effects += [FileAnnounced(made.id, made.sha256) for made in event.files]
     if event.checkpoint is not None or event.usage is not None:
         place = None if event.checkpoint is None else draft.last_event_id
         draft.effects.append(RunKept(run.id, event.checkpoint, place, _usage(event.usage)))

@@ -7,6 +7,7 @@ from tests.faults.executions.stage import stage
 from tests.faults.executions.talks import Talk
 from tests.faults.processes import Stack
 from tests.faults.scene import ASYNC, scene
+from tests.faults.test_artifacts import MAKING
 from tests.faults.test_files import DELETING, UPLOADING
 
 COMMITTED = ("api.after_commit", "api.after_ring")
@@ -16,7 +17,7 @@ LATEST = 2.0  # seconds after which the sweep has applied what nobody rang for
 
 
 def test_every_crash_point_is_hit_by_a_test_here() -> None:
-    assert {"api.before_commit", *COMMITTED, *APPLYING, *EXECUTING, *UPLOADING, *DELETING} == set(POINTS)
+    assert {"api.before_commit", *COMMITTED, *APPLYING, *EXECUTING, *UPLOADING, *DELETING, *MAKING} == set(POINTS)
 
 
 async def test_an_api_that_is_killed_before_the_commit_stores_nothing_and_a_retry_is_accepted(stack: Stack) -> None:

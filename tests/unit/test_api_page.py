@@ -81,7 +81,7 @@ def test_the_page_has_exactly_the_types_of_events_that_the_code_logs() -> None:
     root = Path(__file__).parents[2]
     sources = [*(root / "shared" / "lifecycle").glob("*.py"), root / "worker" / "execute" / "tape.py"]
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
-    logged = set(re.findall(r'"((?:user|run|agent|tool|usage|session)\.[a-z.]+)"', text))
+    logged = set(re.findall(r'"((?:user|run|agent|tool|usage|session|session_files|file)\.[a-z.]+)"', text))
     reasons = {"run.expired", "session.archived"}  # why a run ended, no events
     assert sorted(cells[0] for cells in rows("Events of the log")[2:]) == sorted(
         f"`{name}`" for name in logged - reasons

@@ -18,7 +18,8 @@ from worker.runners import (
     ToolStarted,
     Usage,
 )
-from worker.runners.outputs import DEPTH, LIMIT, OUTPUT, Output, checked
+from worker.runners.outputs import LIMIT, OUTPUT, Output, checked
+from worker.runners.storable import DEPTH
 
 
 def nested(depth: int) -> Any:

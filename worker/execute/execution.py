@@ -12,16 +12,19 @@ from enum import Enum
 
 import structlog
 
+from shared.files.made import NotHeld
 from shared.ids import RunId
 from shared.metrics import RUN_FIRST_OUTPUT
 from shared.models import RunError
-from shared.reports import RunExpired, RunFinished, RunnerEvent, RunReleased, RunWaits
+from shared.reports import Made, RunExpired, RunFinished, RunnerEvent, RunReleased, RunWaits
 from worker.execute.append import Append, Fate, Writer
+from worker.execute.artifacts import Artifacts
 from worker.execute.leases import Lease
 from worker.execute.replay import Replay
 from worker.execute.tape import Tape, TooLong
-from worker.runners import Checkpoint, Context, Output, Runner, RunnerError
+from worker.runners import Checkpoint, Context, File, Output, Runner, RunnerError
 from worker.runners.drive import GRACE, Turn, failure, generator
+from worker.runners.outputs import Plain
 from worker.runners.registry import ConfigError
 
 log = structlog.get_logger()
@@ -30,6 +33,7 @@ MOST_WAITING = 256 << 10  # characters of one run that wait for the writer, befo
 MOST_EVENTS = 1_000  # events of one run that wait
 BREATH = 32  # outputs after which a runner that awaits nothing lets others run
 
+_GONE = RunError("runner.file_gone", "A file that the runner made was removed before it was told of.", retryable=True)
 _BLOCKED = RunError("runner.invalid_output", "The database refused what the runner yielded.", retryable=False)
 
 
@@ -60,6 +64,7 @@ class Execution:
     let_go: Callable[[Lease], Awaitable[None]]
     tape: Tape
     recall: Callable[[], Awaitable[Replay | None]]  # what an earlier attempt logged
+    artifacts: Artifacts
     replay: Replay | None = None
     traceparent: str | None = None  # of the span that its batch was applied in
     steers: dict[str, RunId] = field(default_factory=dict)  # message offered -> the run it becomes otherwise
@@ -71,6 +76,7 @@ class Execution:
     _deaf: bool = False  # what its runner yields now is not heard
     _closed: bool = False  # nothing is written any more
     _spoiled: bool = False
+    _blocked: RunError = _BLOCKED  # why
     _flying: bool = False  # something of it is with the writer
     _written: asyncio.Event = field(default_factory=asyncio.Event)
     _settled: asyncio.Future[Fate] = field(init=False)
@@ -126,10 +132,10 @@ class Execution:
             now = loop.time()
             if not taken:
                 RUN_FIRST_OUTPUT.observe((now - began,))
-            self._record(self._turn.take(output), now)
-            if isinstance(output, Checkpoint):
+            await self._take(self._turn.take(output), now)
+            if isinstance(output, Checkpoint | File):
                 await self._until_written()  # what a runner does next may rest on it
-                if self.context.stopping.is_set():
+                if isinstance(output, Checkpoint) and self.context.stopping.is_set():
                     return True
             taken += 1
             if taken % BREATH == 0:
@@ -138,14 +144,23 @@ class Execution:
                 await self._until_written()
         return False
 
+    async def _take(self, output: Output, now: float) -> None:
+        if not isinstance(output, File):
+            self._record(output, now)
+            return
+        made = await self.artifacts.keep(output)
+        if not self._record(made, now):
+            await self.artifacts.drop(made)
+
     async def _until_written(self) -> None:
         while self._flying or not self.tape.empty:
             self._written.clear()
             await self._written.wait()
 
-    def _record(self, output: Output, now: float) -> None:
+    def _record(self, output: Plain | Made, now: float) -> bool:
+        """False where an earlier attempt has said all of it."""
         self._acknowledge()
-        left: Output | None = output
+        left: Plain | Made | None = output
         if self.replay is not None:
             left, same = self.replay.swallow(output)
             if not same:
@@ -156,6 +171,7 @@ class Execution:
             self.tape.add(left, now)
         if not self.tape.empty:
             self.writer.add(self)
+        return left is not None
 
     def _differ(self, replay: Replay) -> None:
         cut = replay.differ()
@@ -212,8 +228,8 @@ class Execution:
             return await self._report([RunReleased(run)], "released")
         if told is Told.SPOILED:
             self.tape.take()
-            self.error = _BLOCKED
-            return await self._report([RunFinished(run, _BLOCKED)], "failed")
+            self.error = self._blocked
+            return await self._report([RunFinished(run, self._blocked)], "failed")
         await self.let_go(self.lease)
         return str(told.value)
 
@@ -247,7 +263,7 @@ class Execution:
             return None
         events, last, self._last = self.tape.take(), self._last, None
         if last is not None and self._spoiled:  # it is not told as well what it could not say
-            events, last = [], [RunFinished(self.lease.run, _BLOCKED)]
+            events, last = [], [RunFinished(self.lease.run, self._blocked)]
         self._flying = bool(events) or last is not None
         if last is not None:
             return Append(self.lease, [*events, *last], True, self._releases)
@@ -268,10 +284,11 @@ class Execution:
         """What it said can't be written: the run fails with what was written before."""
         self._flying = False
         self._written.set()
+        self._blocked = _GONE if isinstance(error, NotHeld) else _BLOCKED
         if self._spoiled:
             self._settle(Fate.REFUSED)
         elif append.ends:
-            self._last = [RunFinished(self.lease.run, _BLOCKED)]
+            self._last = [RunFinished(self.lease.run, self._blocked)]
             self.writer.add(self)
         else:
             self.tell(Told.SPOILED)

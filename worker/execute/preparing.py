@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from shared.ids import AgentId, Ulid
 from worker.execute.append import Writer
 from worker.execute.archive import Archive
+from worker.execute.artifacts import Artifacts
 from worker.execute.briefing import Briefing
 from worker.execute.execution import Execution
 from worker.execute.leases import Lease
@@ -13,6 +15,8 @@ from worker.execute.shelf import ThreadShelf
 from worker.execute.tape import Tape
 from worker.runners import Context, Files
 from worker.runners.openers import Openers
+
+_NOBODY = AgentId(Ulid("0" * 26))  # in place of an agent where there is none: such a run makes no files
 
 
 def prepare(
@@ -33,6 +37,7 @@ def prepare(
         let_go,
         Tape(lease.run, one.used),
         partial(archive.recall, one),
+        Artifacts(archive.cabinet, lease, one.account, one.agent.agent if one.agent else _NOBODY),
         traceparent=one.traceparent,
     )
 

@@ -10,17 +10,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from shared.ids import EventId, MessageId
-from shared.reports import Spoken
-from worker.execute.tape import TEXT, THINKING, Speech
+from shared.reports import Made, Spoken
+from worker.execute.tape import FILE, TEXT, THINKING, Speech, shown
 from worker.runners.outputs import (
     Checkpoint,
     Custom,
     MessageEnd,
-    Output,
     PermissionRequest,
+    Plain,
     TextDelta,
     ThinkingDelta,
     ToolCompleted,
@@ -69,7 +69,7 @@ class Replay:
             self.speech = None
         return unfinished
 
-    def swallow(self, output: Output) -> tuple[Output | None, bool]:
+    def swallow(self, output: Plain | Made) -> tuple[Plain | Made | None, bool]:
         """What is left of an output, and whether it is still as it was: if not, `differ` is to be called first."""
         match output:
             case TextDelta(text):
@@ -87,6 +87,8 @@ class Replay:
             case Custom(_, data):
                 text = to_json(data).decode()
                 return self._match(output, bool(self.tail) and self.tail[0][:2] == ("agent.custom", text))
+            case Made():
+                return self._match(output, self._made(output))
             case Checkpoint():
                 return (None if self.tail else output), True  # the log is further than that already
             case PermissionRequest():
@@ -115,16 +117,23 @@ class Replay:
                 self.speech = Speech(head.message)
             self.speech.add(head.content[:size])
 
+    def _made(self, made: Made) -> bool:
+        """Whether the log's next event is this file, under the id that it got then."""
+        if not self.tail or self.tail[0].type != FILE:
+            return False
+        logged = from_json(self.tail[0].content)["file"]
+        return bool(shown(made) | {"id": logged["id"]} == logged)
+
     def _is(self, kind: str, call: str) -> bool:
         return bool(self.tail) and (self.tail[0].type, self.tail[0].tool_call) == (kind, call)
 
-    def _match(self, output: Output, same: bool) -> tuple[Output | None, bool]:
+    def _match(self, output: Plain | Made, same: bool) -> tuple[Plain | Made | None, bool]:
         if same:
             self.tail.popleft()
             return None, True
         return output, not self.tail
 
-    def _end(self, output: Output) -> tuple[Output | None, bool]:
+    def _end(self, output: Plain) -> tuple[Plain | None, bool]:
         """The end of a message that is over in the log, too, is known."""
         speech = self.speech
         if speech is None:

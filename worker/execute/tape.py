@@ -10,13 +10,13 @@ from pydantic_core import to_json
 
 from shared import ids
 from shared.ids import EventId, MessageId, RequestId, RunId
-from shared.reports import Ask, Entry, RunnerEvent, RunOutput, Spoken, SteerAcknowledged, Tokens
+from shared.reports import Ask, Entry, Made, RunnerEvent, RunOutput, Spoken, SteerAcknowledged, Tokens
 from worker.runners.outputs import (
     Checkpoint,
     Custom,
     MessageEnd,
-    Output,
     PermissionRequest,
+    Plain,
     TextDelta,
     ThinkingDelta,
     ToolCompleted,
@@ -27,6 +27,8 @@ from worker.runners.outputs import (
 MERGED = 4096  # characters of one event up to which deltas that wait are put together
 TEXT = "agent.message.delta"
 THINKING = "agent.thinking.delta"
+FILE = "file.changed"
+FILES = "session_files.updated"
 _MESSAGE_LIMIT = 8 << 20  # characters of one message, and of one thought
 _LOG_LIMIT = 64 << 20  # characters of a run since its last checkpoint: all of it is read by the next attempt
 _PIECES = 4_096  # of a message that are kept as they came: each costs more than its text
@@ -65,12 +67,13 @@ class Tape:
     _reports: list[RunnerEvent] = field(default_factory=list)
     _entries: list[Entry] = field(default_factory=list)
     _messages: list[Spoken] = field(default_factory=list)
+    _files: list[Made] = field(default_factory=list)
     _thought: int = 0  # characters of the thought under way
     _logged: int = 0  # characters since the last checkpoint
     _counted: bool = False  # whether `used` changed since the last report
     _started: dict[str, float] = field(default_factory=dict)  # tool calls under way -> when they began
 
-    def add(self, output: Output, now: float) -> None:
+    def add(self, output: Plain | Made, now: float) -> None:
         """Takes one output; `now` in seconds of any clock that only grows. Raises TooLong."""
         match output:
             case TextDelta(text):
@@ -91,8 +94,8 @@ class Tape:
                 self._check(state)
             case Usage(input_tokens, output_tokens):
                 self._count(input_tokens, output_tokens)
-            case Custom(name, data):
-                self._log(Entry("agent.custom", to_json(data).decode(), "unsupported", None, name))
+            case Custom() | Made():
+                self._tell(output)
 
     def acknowledge(self, steer: RunId) -> None:
         """A message that was offered is taken: what is yielded from now on may rest on it."""
@@ -172,6 +175,13 @@ class Tape:
         content = f'{{"input_tokens":{input_tokens},"output_tokens":{output_tokens}}}'
         self._log(Entry("usage.updated", content, tokens=input_tokens + output_tokens))
 
+    def _tell(self, output: Custom | Made) -> None:
+        if isinstance(output, Made):
+            self._files.append(output)
+            self._log(Entry(FILE, to_json({"change": "created", "file": shown(output)}).decode()))
+        else:
+            self._log(Entry("agent.custom", to_json(output.data).decode(), "unsupported", None, output.name))
+
     def _check(self, state: object) -> None:
         """A checkpoint lies between what came before it and what comes after."""
         text = to_json(state).decode()
@@ -185,9 +195,24 @@ class Tape:
         if not (self._entries or self._messages or self._counted or checkpoint is not None):
             return
         usage = self.used if self._counted else None
-        entries, messages = tuple(self._entries), tuple(self._messages)
-        self._reports.append(RunOutput(self.run, entries, messages, checkpoint, usage))
-        self._entries, self._messages, self._counted = [], [], False
+        if self._files:  # whoever lists them hears of it once, behind all of them
+            listed = to_json({"fileIds": [made.id for made in self._files]}).decode()
+            self._entries.append(Entry(FILES, listed))
+        entries, messages, files = tuple(self._entries), tuple(self._messages), tuple(self._files)
+        self._reports.append(RunOutput(self.run, entries, messages, checkpoint, usage, files))
+        self._entries, self._messages, self._files, self._counted = [], [], [], False
+
+
+def shown(made: Made) -> dict[str, object]:
+    """A file as the log tells of it; a new attempt that makes the same but for the id has made it before."""
+    return {
+        "id": made.id,
+        "name": made.name,
+        "size": made.size,
+        "mimeType": made.mime_type,
+        "kind": "artifact",
+        "sha256": made.sha256.hex(),
+    }
 
 
 def _ask(request: PermissionRequest) -> Ask:

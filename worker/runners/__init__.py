@@ -14,6 +14,7 @@ from worker.runners.files import Files, ThreadFile
 from worker.runners.outputs import (
     Checkpoint,
     Custom,
+    File,
     MessageEnd,
     Output,
     PermissionRequest,
@@ -33,6 +34,7 @@ __all__ = [
     "Context",
     "Custom",
     "Decision",
+    "File",
     "Files",
     "Message",
     "MessageEnd",

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import traceback
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Annotated, Any, cast
@@ -23,9 +24,10 @@ from pydantic import Field, TypeAdapter
 from shared.tracebacks import frames
 from worker.runners import wire
 from worker.runners.asks import Asks
+from worker.runners.contents import pieces_of, size_of
 from worker.runners.context import Context, Message, Steering
 from worker.runners.files import Files
-from worker.runners.outputs import Output, checked, invalid
+from worker.runners.outputs import File, Output, checked, invalid
 from worker.runners.protocol import RunnerError
 from worker.runners.python import load
 
@@ -173,12 +175,24 @@ class Session:
 
     async def _pass_on(self, output: Any) -> None:
         """Raises RunnerError for what is no output, or none that can be written down."""
+        found = checked(output)
+        if isinstance(found, File):
+            await self._pass_file(found)
+            return
         try:
-            line = wire.dump(checked(output), wire.UP_LINE)
+            line = wire.dump(found, wire.UP_LINE)
         except ValueError as error:
             raise invalid(f"{type(output).__name__} can't be passed on: {error}") from error
         self._writer.write(line)
         await self._writer.drain()
+
+    async def _pass_file(self, file: File) -> None:
+        """Its bytes, no faster than the worker takes them. Raises what its content raises."""
+        await self._send(wire.FileBegun(file.name, file.mime_type or "", size_of(file.content)))
+        async with aclosing(pieces_of(file.content)) as pieces:
+            async for piece in pieces:
+                await self._send(wire.FilePiece(b64encode(piece).decode()))
+        await self._send(wire.FileEnded())
 
     async def _send(self, frame: wire.Up) -> None:
         self._writer.write(wire.dump(frame, wire.UP_LINE))

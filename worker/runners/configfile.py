@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from worker.runners.outputs import DEPTH, too_deep
 from worker.runners.registry import ConfigError
+from worker.runners.storable import DEPTH, too_deep
 
 _DATE = "tag:yaml.org,2002:timestamp"
 

@@ -15,8 +15,9 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic_core import to_json
 
+from worker.runners.contents import Shown, Weighed, weigh
 from worker.runners.context import Context, Decision, Verdict
-from worker.runners.outputs import Checkpoint, Output, PermissionRequest, checked, invalid
+from worker.runners.outputs import Checkpoint, File, Output, PermissionRequest, checked, invalid
 from worker.runners.protocol import Runner, RunnerError
 
 GRACE = 5.0  # seconds that an interrupted runner gets to clean up
@@ -27,9 +28,12 @@ _MESSAGE_LIMIT = 1_000  # characters: it stands in a table and on a client's scr
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
+Keep: TypeAlias = Callable[[File], Awaitable[Weighed]]  # what becomes of a file; it reads its content to the end
+
+
 @dataclass(frozen=True, slots=True)
 class Yielded:
-    output: Output
+    output: Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +116,19 @@ class Call:
     only after the last one was taken.
     """
 
-    def __init__(self, runner: Runner, ctx: Context) -> None:
+    def __init__(self, runner: Runner, ctx: Context, keep: Keep = weigh) -> None:
+        self._keep = keep
         self.turn = Turn(frozenset(ctx.decisions), ctx.state)
         self._wanted = asyncio.Event()
-        self._reply: asyncio.Future[Output | None] | None = None
+        self._reply: asyncio.Future[Shown | None] | None = None
         self._stopping = False
         self._task = asyncio.create_task(self._outputs(runner, ctx), name=f"runner of {ctx.run}")
         self._task.add_done_callback(lambda _: self._answer(None))
 
-    async def next(self) -> Output | None:
-        """The next output, None where the runner returned. Raises what it raised, RunnerError for a wrong output."""
+    async def next(self) -> Shown | None:
+        """The next output, of a file what became of it; None where the runner returned. Raises what it raised,
+        RunnerError for a wrong output.
+        """
         if not self._task.done():
             self._reply = asyncio.get_running_loop().create_future()
             self._wanted.set()
@@ -155,16 +162,20 @@ class Call:
             async with aclosing(generator(runner(ctx))) as outputs:
                 async for output in outputs:
                     if not self._stopping:
-                        self._answer(self.turn.take(output))
+                        self._answer(await self._take(output))
                         await self._until_wanted()
         except SystemExit as error:  # a task that lets it out ends the whole loop
             raise RunnerError("The runner tried to end its process.") from error
+
+    async def _take(self, output: object) -> Shown:
+        taken = self.turn.take(output)
+        return await self._keep(taken) if isinstance(taken, File) else taken
 
     async def _until_wanted(self) -> None:
         await self._wanted.wait()
         self._wanted.clear()
 
-    def _answer(self, output: Output | None) -> None:
+    def _answer(self, output: Shown | None) -> None:
         if self._reply is not None and not self._reply.done():
             self._reply.set_result(output)
 
@@ -185,16 +196,18 @@ async def drive(
     decide: Decide,
     timeout: float | None = None,
     on_expired: Literal["continue", "expire"] = "continue",
+    keep: Keep = weigh,
 ) -> AsyncGenerator[Happening, None]:
     """What happens in one run until it is over; the last is `Ended`. Closing or cancelling it interrupts the runner.
 
     `timeout`: seconds that the runner may execute; waiting for `decide` does not count. What `decide` raises comes out.
+    `keep` takes the files that it yields.
     """
     loop = asyncio.get_running_loop()
     left = timeout
     while True:
         until = None if left is None else loop.time() + left
-        call = Call(runner, ctx if left is None else replace(ctx, deadline=_in(left)))
+        call = Call(runner, ctx if left is None else replace(ctx, deadline=_in(left)), keep)
         try:
             while isinstance(found := await _next(call, until), Yielded):
                 yield found

@@ -6,6 +6,8 @@ Refused: more than a few buffers of output ahead of whoever consumes it; the chi
 
 import asyncio
 import sys
+from base64 import b64decode
+from collections import deque
 from collections.abc import AsyncIterator
 
 import structlog
@@ -13,10 +15,11 @@ import structlog
 from shared.tracebacks import Elsewhere
 from worker.runners import wire
 from worker.runners.asks import answer
+from worker.runners.contents import Announced
 from worker.runners.context import Context
-from worker.runners.outputs import Output
+from worker.runners.outputs import File, Output, Plain, invalid
 from worker.runners.pool import Pool
-from worker.runners.process import EXIT_LIMIT, Child
+from worker.runners.process import EXIT_LIMIT, Child, Frame
 from worker.runners.protocol import Runner, RunnerError
 
 log = structlog.get_logger()
@@ -38,16 +41,59 @@ def isolate(function: str, pool: Pool) -> Runner:
         try:
             await talk.begin(function)
             while not talk.over:
-                for line in await talk.hear():
-                    frame = talk.child.parse(line)
-                    if isinstance(frame, Output):
-                        yield frame
-                    else:
-                        await talk.answer(frame)
+                frame = await talk.next()
+                if isinstance(frame, Plain):
+                    yield frame
+                elif isinstance(frame, wire.FileBegun):
+                    content = Arriving(talk, frame.size)
+                    yield File(frame.name, content, frame.mime_type)
+                    await content.skip()
+                else:
+                    await talk.answer(frame)
         finally:
             await talk.close(pool)
 
     return run
+
+
+class Arriving(Announced):
+    """The bytes of a file that a child yields, as they come. Who took it asks for them before the next output."""
+
+    def __init__(self, talk: "Talk", size: int | None) -> None:
+        super().__init__(size)
+        self._talk = talk
+        self._over = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while not self._over:
+            match await self._talk.next():
+                case wire.FilePiece(data):
+                    yield _decoded(data)
+                case wire.FileEnded():
+                    self._over = True
+                case (
+                    wire.Ask()
+                    | wire.AskFiles()
+                    | wire.AskPiece()
+                    | wire.Taken()
+                    | wire.Failed()
+                    | wire.Raised() as frame
+                ):
+                    await self._talk.answer(frame)
+                case frame:
+                    raise invalid(f"{frame.type!r} came in the middle of a file")
+
+    async def skip(self) -> None:
+        """What nobody asked for."""
+        async for _ in self:
+            pass
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return b64decode(data, validate=True)
+    except ValueError as error:
+        raise invalid("a piece of a file is no base64") from error
 
 
 class Talk:
@@ -58,6 +104,7 @@ class Talk:
         self.child = child
         self._ctx = ctx
         self._tasks: list[asyncio.Task[None]] = []
+        self._lines: deque[bytes] = deque()  # heard, and not taken yet
         child.prints.run = ctx.run
 
     async def begin(self, function: str) -> None:
@@ -85,8 +132,13 @@ class Talk:
         self._tasks = [asyncio.create_task(loop, name=f"to the child of {ctx.run}") for loop in loops]
         await self.child.flush()
 
-    async def hear(self) -> list[bytes]:
-        """Lines that the child said next. Raises RunnerError where it is dead."""
+    async def next(self) -> Frame:
+        """What the child said next. Raises RunnerError where it is dead, or that can't be read."""
+        while not self._lines:
+            self._lines.extend(await self._hear())
+        return self.child.parse(self._lines.popleft())
+
+    async def _hear(self) -> list[bytes]:
         await asyncio.sleep(0)  # a child that floods leaves the loop to others between its chunks
         lines = await self.child.read()
         if not lines:
@@ -112,6 +164,8 @@ class Talk:
             case wire.Raised():
                 self.over = True
                 raise RunnerRaised(frame.trace, frame.places)
+            case wire.FileBegun() | wire.FilePiece() | wire.FileEnded():
+                raise invalid(f"{frame.type!r} came where no file is")
             case wire.Ready():
                 log.warning("a runner's child was ready twice", run=self._ctx.run)
 

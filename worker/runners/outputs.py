@@ -5,20 +5,23 @@ Source: the runner contract, version 1 (docs/runners.md). A worker refuses anyth
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from mimetypes import guess_type
+from os import PathLike
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
-from worker.runners.protocol import RunnerError
+from shared.errors import InvalidRequest
+from shared.files import names
+from worker.runners.failing import RunnerError
+from worker.runners.storable import DEPTH, is_storable, mended, mended_json, too_deep
 
 LIMIT = 1 << 20  # characters of one field as text: what a row and a client's page can bear
 _ID_LIMIT = 255
 _NAME_LIMIT = 64  # of `Custom`: clients choose by it
 TOKENS_LIMIT = 1_000_000_000  # of each: their sum stands in a column that is an integer
-DEPTH = 64  # levels of arrays and objects: as many as a request's JSON may have, and fewer than readers give up at
 _SECONDS_LIMIT = 1e9  # 31 years: what Postgres can still add to a time
 
 
@@ -110,7 +113,24 @@ class Custom:
     type: Literal["custom"] = "custom"
 
 
-Output: TypeAlias = (
+Content: TypeAlias = bytes | str | PathLike[str] | AsyncIterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file for the thread, as an artifact of this run. `content`: bytes; text, which is kept as UTF-8; a path of the
+    runner's own machine; or bytes as they come. It is stored, and in `ctx.files`, when the yield is over.
+
+    `name` 1..255 characters and no path; `mime_type` None: what the name says.
+    """
+
+    name: str
+    content: Content
+    mime_type: str | None = None
+    type: Literal["file"] = "file"
+
+
+Plain: TypeAlias = (
     TextDelta
     | ThinkingDelta
     | MessageEnd
@@ -121,14 +141,10 @@ Output: TypeAlias = (
     | Usage
     | Custom
 )
+Output: TypeAlias = Plain | File
 
-# From and to JSON: for what crosses a pipe.
-OUTPUT: TypeAdapter[Output] = TypeAdapter(Annotated[Output, Field(discriminator="type")])
-
-
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")  # what Postgres keeps in no text
-_ESCAPE = re.compile(r"\\(u0000|.)")
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+# From and to JSON: for what crosses a pipe in one piece.
+OUTPUT: TypeAdapter[Plain] = TypeAdapter(Annotated[Plain, Field(discriminator="type")])
 
 
 def checked(output: object) -> Output:
@@ -151,7 +167,7 @@ def invalid(why: str) -> RunnerError:
 
 def _delta(output: Any) -> Any:
     text = output.text
-    if type(text) is str and len(text) <= LIMIT and not _UNSTORABLE.search(text):
+    if type(text) is str and len(text) <= LIMIT and is_storable(text):
         return output
     return replace(output, text=_text(output, "text"))
 
@@ -201,11 +217,25 @@ def _custom(output: Custom) -> Custom:
     return replace(output, name=_text(output, "name", 1, _NAME_LIMIT), data=_json(output, "data"))
 
 
+def _file(output: File) -> File:
+    """The type is asked of the name where none is given; neither is believed."""
+    try:
+        names.check_name(_text(output, "name", 1, names.LONGEST))
+    except InvalidRequest as error:
+        raise _wrong(output, "name", f"the name of a file ({error.message})") from None
+    if not isinstance(output.content, bytes | str | PathLike | AsyncIterable):
+        raise _wrong(output, "content", "bytes, text, a path or an async iterable of bytes")
+    if output.mime_type is not None and not isinstance(output.mime_type, str):
+        raise _wrong(output, "mime_type", "text or None")
+    given = output.mime_type or guess_type(output.name)[0] or names.UNKNOWN
+    return replace(output, mime_type=names.type_of(given))
+
+
 def _text(output: object, name: str, least: int = 0, most: int = LIMIT) -> str:
     text = getattr(output, name)
     if not isinstance(text, str) or not least <= len(text) <= most:
         raise _wrong(output, name, f"text of {least} to {most} characters")
-    return _UNSTORABLE.sub(_REPLACEMENT, text)
+    return mended(text)
 
 
 def _id(output: object, name: str) -> None:
@@ -235,27 +265,7 @@ def _json(output: object, name: str) -> Any:
         raise _wrong(output, name, f"at most {LIMIT} characters as JSON text")
     if too_deep(given):
         raise _wrong(output, name, f"nested at most {DEPTH} levels deep")
-    return json.loads(_ESCAPE.sub(_without_nul, _UNSTORABLE.sub(_REPLACEMENT, text)))
-
-
-def too_deep(value: object) -> bool:
-    """Whether a JSON value has more levels than `DEPTH`."""
-    level = [value]
-    for _ in range(DEPTH):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return False
-    return any(isinstance(one, dict | list) for one in level)
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _without_nul(escape: re.Match[str]) -> str:
-    return _REPLACEMENT if escape[1] == "u0000" else escape[0]
+    return mended_json(text)
 
 
 def _is_number(value: object) -> bool:
@@ -282,5 +292,6 @@ _CHECKS: Mapping[type, tuple[str, Callable[[Any], Output]]] = {
         (Checkpoint, _checkpoint),
         (Usage, _usage),
         (Custom, _custom),
+        (File, _file),
     )
 }

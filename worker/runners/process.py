@@ -18,7 +18,7 @@ import structlog
 from pydantic import Field, TypeAdapter
 
 from worker.runners import wire
-from worker.runners.outputs import Output
+from worker.runners.outputs import Plain
 from worker.runners.prints import Prints
 from worker.runners.protocol import RunnerError
 
@@ -36,7 +36,7 @@ LAST_PRINTS = 0.2  # seconds to log what it printed last; with KILL of isolation
 _OURS = frozenset({"DATABASE_URL", "REDIS_URL", "PGPASSWORD", "PGPASSFILE"})
 _PREFIX = "THREADMILL_"
 
-Frame: TypeAlias = Output | wire.Up
+Frame: TypeAlias = Plain | wire.Up
 _UP: TypeAdapter[Frame] = TypeAdapter(Annotated[Frame, Field(discriminator="type")])
 
 

@@ -7,7 +7,7 @@ from worker.runners.context import Context
 from worker.runners.failing import RunnerError
 
 if TYPE_CHECKING:
-    from worker.runners.outputs import Output  # which imports RunnerError from here
+    from worker.runners.outputs import Output  # only named here
 
 __all__ = ["Runner", "RunnerError"]
 

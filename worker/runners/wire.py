@@ -159,6 +159,31 @@ class AskPiece:
 
 
 @dataclass(frozen=True, slots=True)
+class FileBegun:
+    """The runner yields a file: its pieces follow, and its end."""
+
+    name: str
+    mime_type: str
+    size: int | None  # bytes, where they are known before they come
+    type: Literal["file_begun"] = "file_begun"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePiece:
+    """More bytes of the file that was begun, as base64."""
+
+    data: str
+    type: Literal["file_piece"] = "file_piece"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """The file is whole."""
+
+    type: Literal["file_ended"] = "file_ended"
+
+
+@dataclass(frozen=True, slots=True)
 class Taken:
     """Ids of the messages that the runner took from its steering since it last said so."""
 
@@ -191,7 +216,9 @@ class Raised:
 
 
 Down: TypeAlias = Start | New | Steer | Past | PastEnd | Found | Piece | Refused | Stopping | Cancel
-Up: TypeAlias = Ready | Ask | AskFiles | AskPiece | Taken | Completed | Failed | Raised
+Up: TypeAlias = (
+    Ready | Ask | AskFiles | AskPiece | FileBegun | FilePiece | FileEnded | Taken | Completed | Failed | Raised
+)
 
 
 def dump(frame: object, most: int) -> bytes:

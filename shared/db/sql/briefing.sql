@@ -37,7 +37,7 @@ cross join lateral (
 select type, content, tool_call_id, message
 from thread_events
 where partition = $1 and thread = $2 and id > $4 and run = $3
-  and type in ('agent.message.delta', 'agent.thinking.delta', 'tool.use.started', 'tool.use.completed', 'agent.custom')
+  and type in ('agent.message.delta', 'agent.thinking.delta', 'tool.use.started', 'tool.use.completed', 'agent.custom', 'file.changed')
 order by id;
 
 -- name: speech

@@ -2,15 +2,16 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from worker.runners.conformance import conduct
 from worker.runners.conformance.subject import VERDICTS, Broken, Check, NotApplicable, Record, Rule, Subject
+from worker.runners.contents import Shown
 from worker.runners.context import Context, Verdict
 from worker.runners.drive import Call
-from worker.runners.outputs import Output, PermissionRequest, ToolCompleted, ToolStarted
+from worker.runners.outputs import PermissionRequest, ToolCompleted, ToolStarted
 
 _CHECKPOINTS = 20  # of one run that are gone on from; each costs a run
 _PLACES = 12  # where a run is stopped, from its beginning to its end; each costs a part of a run
@@ -183,7 +184,7 @@ def _is_what_was_asked(started: ToolStarted, request: PermissionRequest) -> bool
     return started.name == request.tool and request.input in (None, started.input)
 
 
-def _ids(outputs: list[Output]) -> list[str]:
+def _ids(outputs: Sequence[Shown]) -> list[str]:
     return [output.id for output in outputs if isinstance(output, ToolStarted | ToolCompleted | PermissionRequest)]
 
 

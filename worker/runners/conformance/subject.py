@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from worker.runners.contents import Shown
 from worker.runners.context import Context, Decision, Message, Verdict
 from worker.runners.drive import AskedTwice, Ended, Resumes, Waits, Yielded, drive
-from worker.runners.outputs import Checkpoint, Output, PermissionRequest
+from worker.runners.outputs import Checkpoint, PermissionRequest
 from worker.runners.protocol import Runner
 
 _MOMENT = datetime(2026, 1, 1, tzinfo=UTC)  # the same at each attempt
@@ -27,7 +28,7 @@ class NotApplicable(Exception):
 class Record:
     """One run from its first call to its end, and from where it could go on."""
 
-    outputs: list[Output] = field(default_factory=list)
+    outputs: list[Shown] = field(default_factory=list)
     requests: list[PermissionRequest] = field(default_factory=list)
     calls: list[tuple[Context, int]] = field(default_factory=list)  # with how many outputs each had
     checkpoints: list[Context] = field(default_factory=list)  # as a next attempt is told of them
@@ -89,7 +90,7 @@ class Subject:
         return record
 
 
-def _yielded(record: Record, now: Context, output: Output) -> Context:
+def _yielded(record: Record, now: Context, output: Shown) -> Context:
     called, count = record.calls[-1]
     record.calls[-1] = (called, count + 1)
     record.outputs.append(output)

@@ -1,0 +1,99 @@
+"""The bytes of a file that a runner yields, in pieces, wherever it has them; and what is known of it behind them.
+
+Refused here: keeping them, and a bound for all of them; whoever takes them has one.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal, TypeAlias
+
+from worker.runners.outputs import Content, File, Plain, invalid
+
+PIECE = 128 << 10  # bytes of one piece: storages take as many at once
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A file that was yielded, behind its last byte: what `agent test` and the conformance suite see of it."""
+
+    name: str
+    mime_type: str
+    size: int  # bytes
+    sha256: str
+    type: Literal["file"] = "file"
+
+
+Shown: TypeAlias = Plain | Weighed
+
+
+async def weigh(file: File) -> Weighed:
+    """Reads it to its end. Raises what its content raises."""
+    digest, size = hashlib.sha256(), 0
+    async with aclosing(pieces_of(file.content)) as pieces:
+        async for piece in pieces:
+            digest.update(piece)
+            size += len(piece)
+    return Weighed(file.name, file.mime_type or "", size, digest.hexdigest())
+
+
+class Announced:
+    """What bytes that are still to come have as a base: how many there will be, where somebody said so."""
+
+    def __init__(self, size: int | None) -> None:
+        self.size = size
+
+
+def size_of(content: Content) -> int | None:
+    """Bytes of what is there already; None of what has still to come."""
+    if isinstance(content, str):
+        return len(content.encode("utf-8", "replace"))
+    if isinstance(content, bytes):
+        return len(content)
+    return content.size if isinstance(content, Announced) else None
+
+
+async def pieces_of(content: Content) -> AsyncGenerator[bytes]:
+    """At most 128 KiB each. Raises RunnerError `runner.invalid_output` for what are no bytes; OSError of a path."""
+    async with aclosing(_raw(content)) as found:
+        async for data in found:
+            for start in range(0, len(data), PIECE):
+                yield data[start : start + PIECE]
+
+
+async def _raw(content: Content) -> AsyncGenerator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+    elif isinstance(content, str):
+        yield content.encode("utf-8", "replace")
+    elif isinstance(content, PathLike):
+        async for data in _read(content):
+            yield data
+    else:
+        async for data in _taken(content):
+            yield data
+
+
+async def _read(path: "PathLike[str]") -> AsyncGenerator[bytes]:
+    opened = await asyncio.to_thread(open, path, "rb", 0)
+    try:
+        while data := await asyncio.to_thread(opened.read, PIECE):
+            yield data
+    finally:
+        opened.close()
+
+
+async def _taken(content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+    """What an author's iterator gives; it is closed, also where it was not read to its end."""
+    iterator: Any = aiter(content)
+    try:
+        async for data in iterator:
+            if not isinstance(data, bytes):
+                raise invalid(f"File.content must give bytes, not {type(data).__name__!r}")
+            yield data
+    finally:
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
