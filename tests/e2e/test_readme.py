@@ -14,10 +14,11 @@ CONVERSATION = README.split("## A conversation")[1].split("\n## ")[0]
 def test_the_readme_s_conversation_happens_as_it_says(dev: DevProcess, tmp_path: Path) -> None:
     dev.ready()
     wanted = commands(CONVERSATION)
-    assert len(wanted) == 13
+    assert len(wanted) == 18
     said = pasted(wanted, tmp_path)
     _check_echo(said)
     _check_approve(said)
+    _check_files(said)
 
 
 def _check_echo(said: list[str]) -> None:
@@ -43,6 +44,22 @@ def _check_approve(said: list[str]) -> None:
     history = json.loads(said[12])["events"]
     assert history[0]["content"] == "Water the plants"
     assert history[-2]["type"] == "run.completed"
+
+
+def _check_files(said: list[str]) -> None:
+    created = json.loads(said[15])
+    assert set(created) == {"links", "run", "thread"}
+    assert created["thread"]["client_external_ref"] == "linear-ENG-123"
+    assert created["thread"]["title"] == "Summarize the attached launch plan and list follow-ups."
+    (file,) = json.loads(said[16])["files"]
+    assert {name: file[name] for name in ("name", "size", "mimeType", "kind", "committed")} == {
+        "name": "plan.txt",
+        "size": 19,
+        "mimeType": "text/plain",
+        "kind": "attachment",
+        "committed": True,
+    }
+    assert said[17].strip() == "Ship it on Friday."
 
 
 def frames(text: str) -> list[dict[str, str]]:
