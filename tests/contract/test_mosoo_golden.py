@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import ids
 from tests.contract.shapes import differences, uncovered
-from tests.service import Client
+from tests.service import Client, upload
 
 GOLDEN = Path(__file__).parent / "golden"
 USER = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -34,6 +34,17 @@ async def test_the_create_page_as_it_stands_names_its_unknown_file(client: Clien
     page = golden("create_thread")
     reply = await client.call("POST", f"/agents/{client.agent}/threads", page["request"])
     assert (reply.status, reply.json) == (page["status_with_files"], page["answer_with_files"])
+
+
+async def test_the_create_page_with_a_file_that_is_there_is_answered_as_without(client: Client) -> None:
+    page = golden("create_thread")
+    file = (await upload(client)).json["file"]["id"]
+    request = page["request"] | {"files": [{"file_id": f"file_{file}"}]}
+    reply = await client.call("POST", f"/agents/{client.agent}/threads", request)
+    assert reply.status == page["status_without_files"]
+    assert differences(reply.json, page["answer_without_files"], known(client)) == []
+    listed = (await client.call("GET", f"/threads/{reply.json['thread']['id']}/files")).json["files"]
+    assert [one["id"] for one in listed] == [file]
 
 
 async def test_every_field_of_the_create_page_is_in_the_answer(client: Client) -> None:

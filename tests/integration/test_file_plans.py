@@ -87,6 +87,38 @@ async def test_a_sweep_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Se
     await check(connection, asked)
 
 
+@pytest.mark.parametrize("mode", ["planned before", "analyzed"])
+async def test_a_claim_reads_the_files_that_it_names_and_no_other(
+    pool: asyncpg.Pool, settings: Settings, mode: str
+) -> None:
+    connection = await connect(settings.database_url, **BY_INDEX)
+    if mode == "planned before":
+        await prepare(connection, "inbox")
+    account, partition, thread = await fill(pool)
+    if mode == "analyzed":
+        await pool.execute("analyze")
+        await prepare(connection, "inbox")
+    rows = await pool.fetch(
+        "select id, token, agent from files where account = $1 and thread is null limit $2", account, LIMIT
+    )
+    files, token, agent = [row["id"] for row in rows], rows[0]["token"], rows[0]["agent"]
+    key = ("key", "route", b"digest", None)
+    batch = (ids.mint(), partition, thread, account, token, "[]", "api")
+    made = (batch[0], partition, ids.mint(), *batch[3:])
+    new = (agent, "human_pat", "cattle", None, None, None, None, None)
+    asked: Asked = (
+        ("accept_with_files", (*batch, 0, *key, None, files), 2 * LIMIT),
+        ("create_with_files", (*made, *key, *new, None, files), 2 * LIMIT),
+    )
+    for name, arguments, most in asked:
+        plan = await execute(connection, "inbox", name, *arguments)
+        read = [(scan.index, scan.read + scan.removed) for scan in plan.scans if scan.table == "files"]
+        assert read == [("files_pkey", LIMIT)] * 2, (name, plan)
+        assert all(scan.index for scan in plan.scans), (name, plan)
+        assert plan.looked_at <= most + 5, (name, plan)
+    await connection.close()
+
+
 async def check(connection: asyncpg.Connection, asked: Asked, of: str = "files") -> None:
     for name, arguments, most in asked:
         plan = await execute(connection, of, name, *arguments)

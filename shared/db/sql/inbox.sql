@@ -95,19 +95,21 @@ order by i.n;
 -- name: accept_with_files
 -- As `accept`, of one batch and its files ($14), which are the thread's from then on: all of it, or nothing where one of
 -- them can't be attached; `refusals` says of each in their order why not. Locks go thread, files by their ids, key. The
--- thread's keeps a delete, and so the purge, behind this: no file is left with a thread that is gone.
+-- thread's keeps a delete, and so the purge, behind this: no file is left with a thread that is gone. Accounts are compared so
+-- that no index of an account's threads or files serves, which the planner may take while the tables are empty.
 with place as materialized (
     select t.id, t.archived_at is not null as archived, coalesce(t.agent, a.default_agent) as agent,
            (t.archived_at is null or $8::smallint & 1 > 0) and (not t.held or $8::smallint & 2 > 0) as takes
     from threads t
     join accounts a on a.id = t.account
-    where t.partition = $2::smallint and t.id = $3::uuid and t.account = $4::uuid and t.deleted_at is null
+    where t.partition = $2::smallint and t.id = $3::uuid and t.account is not distinct from $4::uuid
+      and t.deleted_at is null
     for share of t
 ),
 named as materialized (
     select f.id, f.ref, f.token, f.agent, f.thread, f.ready
     from files f
-    where f.id = any($14::uuid[]) and f.account = $4::uuid and exists (select from place where takes)
+    where f.id = any($14::uuid[]) and f.account is not distinct from $4::uuid and exists (select from place where takes)
     order by f.id
     for update
 ),
@@ -163,7 +165,7 @@ left join threads t on $7::text is null and s.id is not null and t.partition = $
 with named as materialized (
     select f.id, f.ref, f.token, f.agent, f.thread, f.ready
     from files f
-    where f.id = any($21::uuid[]) and f.account = $4::uuid
+    where f.id = any($21::uuid[]) and f.account is not distinct from $4::uuid
     order by f.id
     for update
 ),
