@@ -41,7 +41,7 @@ class OpenAIServer:
 @asynccontextmanager
 async def serving(port: int = 0) -> AsyncIterator[OpenAIServer]:
     server = OpenAIServer()
-    app = web.Application()
+    app = web.Application(client_max_size=64 << 20)
     app.router.add_post("/v1/chat/completions", server.complete)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
@@ -179,7 +179,7 @@ def falls_silent(*chunks: dict[str, Any]) -> Answer:
 def reply(body: dict[str, Any]) -> Answer:
     """The model of few words."""
     last = body["messages"][-1]
-    text = last["content"] or ""
+    text = _text(last["content"] or "")
     if last["role"] == "tool":
         return says("The tool says: ", text, usage=(7, 5))
     tools = {tool["function"]["name"]: tool["function"]["parameters"] for tool in body.get("tools", ())}
@@ -187,6 +187,13 @@ def reply(body: dict[str, Any]) -> Answer:
         if name in text:
             return wants(("call_0", name, json.dumps(_guess(schema, text))))
     return says("You said: ", text, usage=(3, 4))
+
+
+def _text(content: Any) -> str:
+    """Its texts; of an image that there is one."""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] if part["type"] == "text" else "[an image]" for part in content)
 
 
 def _guess(schema: dict[str, Any], text: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from worker.runners.failing import RunnerError
 
+GONE = "runner.file_gone"  # the code where a file is not there
 PAGE = 100  # files asked for at once
 SMALL = 1 << 20  # bytes that `read` takes unless it is told otherwise
 
@@ -116,9 +117,7 @@ class Files:
 
 
 def gone(file: str) -> RunnerError:
-    return RunnerError(
-        f"The file {file[:40]!r} is not there: this thread has none with that id.", code="runner.file_gone"
-    )
+    return RunnerError(f"The file {file[:40]!r} is not there: this thread has none with that id.", code=GONE)
 
 
 def away() -> RunnerError:

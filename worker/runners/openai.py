@@ -18,6 +18,7 @@ from worker.runners.openai_calls import Ask, Denied, Unread, Use, judge
 from worker.runners.openai_config import OpenAIConfig
 from worker.runners.openai_conversation import Conversation
 from worker.runners.openai_endpoint import Endpoint, connect
+from worker.runners.openai_files import with_files
 from worker.runners.openai_stream import Turn
 from worker.runners.outputs import (
     Checkpoint,
@@ -83,7 +84,7 @@ class OpenAIRunner:
                     yield Checkpoint(conversation.state())  # a message counts as taken with the state that has it
                 elif answered:
                     return
-                async with aclosing(self._turn(endpoint, conversation)) as outputs:
+                async with aclosing(self._turn(endpoint, ctx, conversation)) as outputs:
                     async for output in outputs:
                         yield output
                 answered = not conversation.waiting()
@@ -94,10 +95,10 @@ class OpenAIRunner:
         history = await ctx.history(self._config.history) if self._config.history else ()
         return Conversation.begin(history, ctx.messages)
 
-    async def _turn(self, endpoint: Endpoint, conversation: Conversation) -> AsyncGenerator[Output]:
+    async def _turn(self, endpoint: Endpoint, ctx: Context, conversation: Conversation) -> AsyncGenerator[Output]:
         """One answer of the model; a checkpoint behind it where it wants tools. Raises RunnerError."""
-        turn = Turn()
-        async with aclosing(endpoint.stream(conversation.messages, turn)) as outputs:
+        turn, messages = Turn(), await with_files(conversation.messages, ctx.files, self._config)
+        async with aclosing(endpoint.stream(messages, turn)) as outputs:
             async for output in outputs:
                 yield output
         if turn.text:
@@ -144,7 +145,7 @@ def _take_steering(ctx: Context, conversation: Conversation) -> bool:
     """Messages that arrived by now; whether there were any."""
     before = len(conversation.messages)
     while (message := ctx.steer.take_nowait()) is not None:
-        conversation.add_user(message.text)
+        conversation.add_user(message)
     return len(conversation.messages) > before
 
 

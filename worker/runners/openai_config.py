@@ -92,6 +92,10 @@ class OpenAIConfig(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1)
     parameters: Annotated[dict[str, Any], AfterValidator(_check_parameters)] = Field(default_factory=dict)
     history: int = Field(default=20, ge=0, le=1_000)
+    images: bool = True
+    image_limit: int = Field(default=4 << 20, ge=0, le=20 << 20, description="bytes of one image")
+    text_limit: int = Field(default=256 << 10, ge=0, le=1 << 20, description="bytes of one text file")
+    files_limit: int = Field(default=8 << 20, ge=0, le=32 << 20, description="bytes of all files of one request")
     timeout: float = Field(default=60, gt=0, le=600, description="seconds")
     retries: int = Field(default=2, ge=0, le=5)
     tools: Annotated[list[ToolConfig], AfterValidator(_check_names)] = Field(default_factory=list, max_length=128)

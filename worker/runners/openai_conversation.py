@@ -1,7 +1,8 @@
 """The conversation with the model, as the endpoint takes it, and as a checkpoint keeps it.
 
-The calls that wait are those of its last turn without an answer: a run that goes on after a wait or a crash knows
-from the messages alone where it was. The system prompt is the agent's and is no part of it.
+A user's message names its files by their ids (`files`), which is all that a checkpoint keeps of them; `openai_files.py`
+says what the endpoint gets. The calls that wait are those of its last turn without an answer: a run that goes on after
+a wait or a crash knows from the messages alone where it was. The system prompt is the agent's and is no part of it.
 """
 
 import json
@@ -38,7 +39,7 @@ class Conversation:
 
     @classmethod
     def begin(cls, history: Sequence[Message], new: Sequence[Message]) -> "Conversation":
-        """Of the history as much as has room; messages without text are left out, endpoints refuse them."""
+        """Of the history as much as has room; messages with nothing in them are left out, endpoints refuse them."""
         kept: list[Message] = []
         room = _HISTORY
         for message in reversed(history):
@@ -46,8 +47,7 @@ class Conversation:
             if room < 0:
                 break
             kept.append(message)
-        spoken = [message for message in (*reversed(kept), *new) if message.text]
-        return cls([{"role": message.role, "content": message.text} for message in spoken])
+        return cls([_told(message) for message in (*reversed(kept), *new) if message.text or message.files])
 
     @classmethod
     def load(cls, state: Any) -> "Conversation":
@@ -68,8 +68,8 @@ class Conversation:
             )
         return state
 
-    def add_user(self, text: str) -> None:
-        self.messages.append({"role": "user", "content": text})
+    def add_user(self, message: Message) -> None:
+        self.messages.append(_told(message))
 
     def add(self, turn: Turn) -> None:
         """The model's turn; each call gets an id that no other one of the run has."""
@@ -126,6 +126,11 @@ class Conversation:
             taken.add(call.id)
             call.name = _NAME.sub("_", call.name)[:64] or "unnamed"
             call.arguments = clean(call.arguments).strip() or "{}"
+
+
+def _told(message: Message) -> dict[str, Any]:
+    told: dict[str, Any] = {"role": message.role, "content": message.text}
+    return told | {"files": list(message.files)} if message.files else told
 
 
 def _sent(call: Call) -> dict[str, Any]:
