@@ -2,7 +2,8 @@
 
 One autocommit statement a flush, on a connection of its own; no transaction is open between round trips, so an api
 that is stopped holds nobody up. On an error the flush is taken again row by row, always with the same refs, after
-the refs were looked up: one bad row never fails its neighbours, and a commit whose answer was lost is found.
+the refs were looked up: one bad row never fails its neighbours, and a commit whose answer was lost is found. A batch
+that attaches files has a statement for itself, which locks them.
 """
 
 import asyncio

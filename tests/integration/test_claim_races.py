@@ -3,17 +3,21 @@
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
 from api import flush
 from api.submission import Idempotency, InFlight, Missing, Pending, Unattachable
+from shared import ids
 from shared.db.connect import connect
 from shared.errors import NotFound, ServiceInactive
+from shared.events import ThreadDeleted
 from shared.files import rows
 from shared.settings import Settings
 from tests.claiming import DRAFT, attaching, draft, of, submit, swept, waits_for_a_lock, where
 from tests.driver import Driver
-from tests.pipeline import message, running_inbox
+from tests.pipeline import PARTITIONS, message, running_inbox
 from tests.watch import until
+from worker.upkeep import Upkeep
 
 
 async def test_of_twenty_batches_on_several_apis_exactly_one_has_the_file(driver: Driver, settings: Settings) -> None:
@@ -80,21 +84,23 @@ async def test_a_batch_that_turns_up_after_it_was_given_up_for_lost_keeps_its_fi
 
 
 async def test_who_brings_no_files_does_not_wait_with_those_who_wait_for_a_thread(
-    driver: Driver, settings: Settings
+    driver: Driver, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    thread, file = await driver.create(), await draft(driver)
-    locker = await connect(settings.database_url)
-    async with locker.transaction():
-        await locker.execute("select from threads where id = $1 for no key update", thread)
-        waiting = asyncio.create_task(submit(driver, attaching(driver, thread, file)))
-        await until(lambda: waits_for_a_lock(driver.pool))
-        assert isinstance(await submit(driver, driver.caller.submission(thread, [message()], reply=False)), Pending)
-        assert not waiting.done()
-        with pytest.raises(ServiceInactive):
-            await waiting
+    monkeypatch.setattr(flush, "LOCK_TIMEOUT_MS", 100)  # four times
+    thread, file, locker = await driver.create(), await draft(driver), await connect(settings.database_url)
+    async with running_inbox(settings) as inbox:
+        async with locker.transaction():
+            await locker.execute("select from threads where id = $1 for no key update", thread)
+            waiting = asyncio.create_task(submit(driver, attaching(driver, thread, file), inbox))
+            await until(lambda: waits_for_a_lock(driver.pool))
+            plain = driver.caller.submission(thread, [message()], reply=False)
+            assert isinstance(await submit(driver, plain, inbox), Pending)
+            assert not waiting.done()
+            with pytest.raises(ServiceInactive):
+                await waiting
+        assert await where(driver, file) == DRAFT
+        assert isinstance(await submit(driver, attaching(driver, thread, file), inbox), Pending)
     await locker.close()
-    assert await where(driver, file) == DRAFT
-    assert isinstance(await submit(driver, attaching(driver, thread, file)), Pending)
 
 
 async def test_a_thread_that_is_deleted_meanwhile_gets_no_file(driver: Driver, settings: Settings) -> None:
@@ -108,6 +114,29 @@ async def test_a_thread_that_is_deleted_meanwhile_gets_no_file(driver: Driver, s
     await db.close()
     assert await claim == Missing()
     assert await where(driver, file) == DRAFT
+
+
+async def test_a_file_is_never_left_with_a_thread_that_is_gone(
+    driver: Driver, settings: Settings, redis: Redis
+) -> None:
+    threads = [await driver.create() for _ in range(20)]
+    files = [await draft(driver) for _ in threads]
+
+    async def delete(n: int) -> None:
+        await asyncio.sleep(n % 4 / 100)
+        await driver.accept(threads[n], ThreadDeleted())
+        await driver.drain([ids.partition_of(threads[n], PARTITIONS)])
+
+    claims = [submit(driver, attaching(driver, thread, file)) for thread, file in zip(threads, files, strict=True)]
+    answers, _ = await asyncio.gather(asyncio.gather(*claims), asyncio.gather(*(delete(n) for n in range(20))))
+    await driver.drain()
+    await driver.pool.execute("update threads set deleted_at = deleted_at - interval '1 minute'")
+    upkeep = Upkeep(settings, redis, PARTITIONS)
+    await upkeep.purge_once()
+    await upkeep.close()
+    assert await driver.pool.fetchval("select count(*) from threads where purged_at is null") == 0
+    left = {row["id"]: row["thread"] for row in await driver.pool.fetch("select id, thread from files")}
+    assert left == {file: None for file, answer in zip(files, answers, strict=True) if answer == Missing()}
 
 
 async def test_a_file_that_is_deleted_meanwhile_is_unknown(driver: Driver, settings: Settings) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.submission import Archived, Held, InFlight, Mismatch, Missing, Pending, Unattachable
+from api.submission import Archived, Held, InFlight, Mismatch, Missing, Passes, Pending, Unattachable
 from shared import accounts, agents, ids
 from shared.files import rows
 from shared.ids import FileId, ThreadId
@@ -80,6 +80,26 @@ async def test_a_thread_that_takes_no_batch_takes_no_file(driver: Driver) -> Non
     for thread, answer in ((archived, Archived()), (held, Held()), (missing, Missing())):
         assert await submit(driver, attaching(driver, thread, file)) == answer
         assert await where(driver, file) == DRAFT
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["create", "send"])
+async def test_all_that_comes_with_a_batch_is_stored_beside_its_files(driver: Driver, new: bool) -> None:
+    thread = None if new else await driver.create()
+    item = attaching(driver, thread, await draft(driver), key="key")
+    assert item.idempotency is not None
+    item = item._replace(
+        traceparent="00-1-2-01", idempotency=item.idempotency._replace(basis='{"a":1}'), passes=Passes.ARCHIVED
+    )
+    await driver.pool.execute("update threads set archived_at = now()")
+    answer = await submit(driver, item)
+    assert isinstance(answer, Pending)
+    assert answer.thread.id == item.thread
+    row = await driver.batch(item.ref)
+    assert tuple(row[name] for name in ("partition", "thread", "account", "token", "events", "traceparent")) == (
+        *(item.partition, item.thread, item.account, item.token, item.events, item.traceparent),
+    )
+    (key,) = await driver.pool.fetch("select token, key, hash, basis, partition, batch from idempotency_keys")
+    assert tuple(key) == (item.token, "key", item.ref.encode(), '{"a":1}', item.partition, row["id"])
 
 
 async def test_a_thread_without_an_agent_takes_files_of_the_one_that_will_answer(driver: Driver) -> None:
