@@ -99,15 +99,16 @@ def _event(item: Document, index: int, attached: "_Attached") -> Event:
 
 
 def _user_message(item: Document, place: str, attached: "_Attached") -> UserMessage:
-    before = len(attached.files)
+    own: tuple[FileId, ...] = ()
     if len(item) > 2:  # most have a type and a text
         _one_name(item, "clientRequestId", "requestId", place)
         if "resources" in item:
             item["resources"] = [resource["file_id"] for resource in item["resources"]]
         _one_name(item, "attachmentIds", "resources", place)
         if "attachmentIds" in item:
+            before = len(attached.files)
             item["attachmentIds"] = attached.add(item["attachmentIds"])
-    own = attached.known(before)
+            own = attached.known(before)
     return UserMessage(RunId(ids.mint()), item["text"], item.get("clientRequestId"), item.get("on_busy"), own)
 
 
