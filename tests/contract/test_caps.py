@@ -6,7 +6,7 @@ import pytest
 
 from api import room
 from tests.contract.limits import ASYNC, limit
-from tests.service import Service, message
+from tests.service import Service, message, upload
 from tests.watch import until
 
 
@@ -53,6 +53,22 @@ async def test_a_key_that_is_used_costs_no_unit_over_the_cap_either(limited: Ser
     again = [(await client.send(thread, message(), Idempotency_Key="1", **ASYNC)).status for _ in range(4)]
     assert again == [409] * 4
     assert (await client.call("GET", f"/threads/{thread}")).headers["ratelimit"].startswith('"account";r=1;')
+
+
+async def test_a_batch_whose_files_cant_be_attached_takes_a_unit_and_no_place(limited: Service) -> None:
+    client = await limited.client("acme")
+    thread, files = await client.new_thread(), [(await upload(client)).json["file"]["id"] for _ in range(2)]
+    await limited.pool.execute("update accounts set held = true, in_flight = 1")
+    await limit(limited, client, 5)
+    unknown = [*files, "file_x"]
+    refused = [(await client.send(thread, message(attachmentIds=unknown), **ASYNC)).status for _ in range(2)]
+    assert refused == [400, 400]
+    assert (await client.send(thread, message(attachmentIds=files[:1]), **ASYNC)).status == 200
+    full = await client.send(thread, message(attachmentIds=files[1:]), **ASYNC)
+    assert (full.status, full.headers["ratelimit-policy"]) == (429, '"in_flight";q=1')
+    left = await client.call("GET", f"/threads/{thread}/files")
+    assert [(file["id"], file["committed"]) for file in left.json["files"]] == [(files[0], False)]
+    assert left.headers["ratelimit"].startswith('"account";r=0;')
 
 
 async def test_a_cap_holds_while_commits_are_slow_and_many_looks_see_none_of_them(
