@@ -152,3 +152,11 @@ async def makes_without_end(ctx: Context) -> AsyncIterator[Output]:
 
     yield TextDelta("I make it.")
     yield File("never.bin", begun())
+
+
+async def takes(ctx: Context) -> AsyncIterator[Output]:
+    """A message, with what is attached to it."""
+    yield TextDelta("I wait.")
+    message = await ctx.steer.take()
+    (file,) = await ctx.files.attached(message.files)
+    yield TextDelta(f"{message.text}: {(await file.read()).decode()}")

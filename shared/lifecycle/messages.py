@@ -196,6 +196,8 @@ def _write(draft: Draft, event: UserMessage, message: EventId, run: RunId) -> No
     parts = [{"type": "text", "text": event.text}, *({"type": "file", "file": file} for file in event.files)]
     draft.effects.append(MessageWritten(MessageId(message), "user", parts, draft.at, run))
     draft.log_as(message, "user.message", run, event.text)
+    if event.files:  # they are committed with this
+        draft.log("session_files.updated", run, to_json({"fileIds": event.files}).decode())
     if event.client_request_id is not None:
         draft.seen = {**draft.seen, event.client_request_id: run}
         draft.effects.append(ClientRequestSeen(event.client_request_id, run))

@@ -86,19 +86,31 @@ async def tight(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
 
 async def test_a_runner_knows_the_files_of_its_thread_and_of_its_messages(desk: Desk) -> None:
     await desk.become("lists")
-    thread, first = await desk.stage.start("look")
-    await desk.stage.until(thread, first, "completed")
-    file = await desk.add(thread, b"hello")
-    draft, other = await desk.add(None, b"a draft"), await desk.stage.client.new_thread()
+    thread, other = await desk.stage.client.new_thread(), await desk.stage.client.new_thread()
+    file, gone, later = [await desk.add(None, b"hello", name) for name in ("a.txt", "b.txt", "c.txt")]
+    await desk.add(None, b"a draft")
     await desk.add(other, b"of another thread")
-    await desk.stage.service.pool.execute(
-        "update messages set parts = parts || $2::text::jsonb where run = $1 and role = 'user'",
-        *(first, json.dumps([{"type": "file", "file": file}, {"type": "file", "file": draft}])),
-    )
-    told = await desk.ask(thread)
-    assert told["files"] == [[file, "notes.txt", 5, "text/plain", "attachment"]]
-    assert told["messages"] == [["look", [file, draft]], ["go on", []]]
-    assert told["attached"] == ["notes.txt"]
+    first = await desk.stage.say(thread, "look", attachmentIds=[gone, file])
+    await desk.stage.until(thread, first, "completed")
+    assert (await desk.stage.client.call("DELETE", f"/files/{gone}")).status == 200
+    told = await desk.told(thread, await desk.stage.say(thread, "and here", attachmentIds=[later]))
+    assert told["files"] == [
+        [file, "a.txt", 5, "text/plain", "attachment"],
+        [later, "c.txt", 5, "text/plain", "attachment"],
+    ]
+    assert told["messages"] == [["look", [gone, file]], ["and here", [later]]]
+    assert told["attached"] == ["a.txt", "c.txt"]
+
+
+async def test_a_message_that_is_steered_brings_its_files(desk: Desk) -> None:
+    await desk.become("takes")
+    thread, run = await desk.stage.start()
+    await desk.stage.said(run, "I wait.")
+    file = await desk.add(None, b"hello")
+    said = {"type": "user_message", "text": "here", "on_busy": "steer", "attachmentIds": [file]}
+    await desk.stage.send(thread, said)
+    done = await desk.stage.until(thread, run, "completed")
+    assert done["finalOutput"] == {"text": "I wait.here: hello"}
 
 
 async def test_a_file_comes_to_a_runner_in_pieces_and_whole(desk: Desk) -> None:
