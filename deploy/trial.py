@@ -8,12 +8,13 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer
@@ -23,10 +24,13 @@ from deploy.errors import CommandError, SetupError
 from deploy.transcript import Transcript
 from shared import ids
 from shared.agents import Agent
+from shared.errors import InvalidRequest
 from worker.runners import registry
 from worker.runners.contents import Shown
 from worker.runners.context import Context, Decision, Message, Verdict
 from worker.runners.drive import Ended, Resumes, Waits, Yielded, drive
+from worker.runners.files import Files
+from worker.runners.localfiles import LocalShelf
 from worker.runners.outputs import PermissionRequest, TextDelta, Usage
 from worker.runners.protocol import RunnerError
 from worker.runners.registry import ConfigError, Surroundings
@@ -46,6 +50,8 @@ class Wishes:
     timeout: float | None
     as_json: bool
     data: Path | None
+    files: tuple[Path, ...] = ()  # attached to what the user says
+    save: Path | None = None  # where files go that the run makes; None: nowhere
 
 
 @dataclass(slots=True)
@@ -91,9 +97,15 @@ def perform(find: Callable[[], Awaitable[Agent]], text: str, wishes: Wishes) -> 
 
 async def _perform(find: Callable[[], Awaitable[Agent]], text: str, wishes: Wishes, result: Result) -> None:
     agent = await find()
+    with _place(wishes) as place:
+        ctx = _context(agent, text, _shelf(wishes, place))
+        await _show(agent, ctx, wishes, result)
+
+
+async def _show(agent: Agent, ctx: Context, wishes: Wishes, result: Result) -> None:
     transcript, refused = Transcript(quiet=wishes.as_json), False
     try:
-        await _run(agent, text, wishes, result, transcript)
+        await _run(agent, ctx, wishes, result, transcript)
     except CommandError:
         refused = True
         raise
@@ -104,7 +116,7 @@ async def _perform(find: Callable[[], Awaitable[Agent]], text: str, wishes: Wish
         await _let_go(result)
 
 
-async def _run(agent: Agent, text: str, wishes: Wishes, result: Result, transcript: Transcript) -> None:
+async def _run(agent: Agent, ctx: Context, wishes: Wishes, result: Result, transcript: Transcript) -> None:
     settings = context.resolve(wishes.data)
     try:
         runner = registry.open_runner(agent.runner, agent.config, Surroundings(settings.private_endpoints))
@@ -115,7 +127,7 @@ async def _run(agent: Agent, text: str, wishes: Wishes, result: Result, transcri
         return
     timeout = wishes.timeout or agent.run_timeout or settings.run_timeout
     decide = _decider(wishes.decide, transcript)
-    happenings = drive(runner, _context(agent, text), decide=decide, timeout=timeout, on_expired=agent.on_expired.value)
+    happenings = drive(runner, ctx, decide=decide, timeout=timeout, on_expired=agent.on_expired.value)
     async with aclosing(happenings):
         async for happening in happenings:
             match happening:
@@ -132,14 +144,33 @@ async def _run(agent: Agent, text: str, wishes: Wishes, result: Result, transcri
                     _explain(happening.error, transcript)
 
 
-def _context(agent: Agent, text: str) -> Context:
+@contextmanager
+def _place(wishes: Wishes) -> Iterator[Path]:
+    """The directory for what the run makes; one that nobody named goes with it."""
+    if wishes.save is not None:
+        yield wishes.save
+        return
+    with TemporaryDirectory(prefix="threadmill-") as made:
+        yield Path(made)
+
+
+def _shelf(wishes: Wishes, place: Path) -> LocalShelf:
+    """Raises SetupError for a file that can't be attached."""
+    try:
+        return LocalShelf(wishes.files, datetime.now(UTC), place)
+    except (OSError, InvalidRequest) as error:
+        raise SetupError(f"--file: {error}") from error
+
+
+def _context(agent: Agent, text: str, shelf: LocalShelf) -> Context:
     """As a worker would make it; its thread has no history."""
     return Context(
         thread=ids.mint(),
         run=ids.mint(),
         account=agent.account,
         agent=agent.id,
-        messages=(Message(ids.mint(), "user", text, datetime.now(UTC)),),
+        messages=(Message(ids.mint(), "user", text, datetime.now(UTC), files=shelf.ids),),
+        files=Files(shelf),
         config=agent.config,
     )
 

@@ -146,13 +146,25 @@ def try_(
     timeout: Annotated[
         float | None, typer.Option("--timeout", min=0.001, help="Seconds; else the agent's, else the setting's.")
     ] = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--file", help="Attach this file; once for each.", exists=True, dir_okay=False, readable=True),
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option("--save", help="Where files go that the run makes; else nowhere.", exists=True, file_okay=False),
+    ] = None,
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
     """Try an agent: one run in this process, shown as it goes. Nothing is stored: no thread, no run, no event."""
     if not text.strip():
         raise typer.BadParameter("must not be blank.", param_hint="TEXT")
-    trial.perform(lambda: _find(data, account, agent), text, trial.Wishes(decide, timeout, as_json, data))
+    trial.perform(
+        lambda: _find(data, account, agent),
+        text,
+        trial.Wishes(decide, timeout, as_json, data, tuple(files or ()), save),
+    )
 
 
 @app.command(epilog="Example:  threadmill agent publish echo")

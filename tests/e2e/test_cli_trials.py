@@ -133,3 +133,24 @@ async def test_a_runner_that_ignores_the_interrupt_does_not_hold_the_terminal(
         await terminal.until('"status": "expired"')
         await terminal.until("run.expired: ")
         assert await terminal.ended() == 1
+
+
+async def test_a_test_run_reads_files_and_saves_what_it_makes(
+    threadmill: Threadmill, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    await make("tally", "tally:run")
+    (tmp_path / "notes.txt").write_text("to be or not to be")
+    (tmp_path / "out").mkdir()
+    given = ("agent", "test", "tally", "count", "--file", str(tmp_path / "notes.txt"))
+    for name in ("words.csv", "words 2.csv"):
+        ended = await threadmill(*given, "--save", str(tmp_path / "out"))
+        assert ended.out.endswith("6 words, 4 of them different: they stand in words.csv.\n")
+        assert "file words.csv (text/csv, 40 bytes)" in ended.err
+        assert (tmp_path / "out" / name).read_text() == 'word,times\n"be",2\n"to",2\n"not",1\n"or",1\n'
+    (made,) = [one for one in (await threadmill(*given, "--json")).document["outputs"] if one["type"] == "file"]
+    assert (made["name"], made["size"]) == ("words.csv", 40)
+    missing = await threadmill("agent", "test", "tally", "count", "--file", str(tmp_path / "none.txt"))
+    assert (missing.code, "none.txt" in missing.err) == (2, True)
+    path = await threadmill("agent", "test", "tally", "count", "--file", str(tmp_path / "out"))
+    assert path.code == 2

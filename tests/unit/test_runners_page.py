@@ -65,6 +65,16 @@ def test_the_first_runner_keeps_every_rule(rule: Any, tmp_path: Path, monkeypatc
     assert found.ok, found.why
 
 
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_the_runner_that_reads_and_makes_files_keeps_every_rule(
+    rule: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
+    (tmp_path / "notes.txt").write_text("to be or not to be")
+    found = check_rule(rule, load("tally:run"), files=[tmp_path / "notes.txt"])
+    assert found.ok, found.why
+
+
 def test_the_first_runner_is_short() -> None:
     lines = [line for line in EXAMPLES[0].splitlines() if line and not line.startswith("#")]
     assert len(lines) <= 15

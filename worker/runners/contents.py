@@ -6,10 +6,12 @@ Refused here: keeping them, and a bound for all of them; whoever takes them has 
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, Literal, TypeAlias
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from worker.runners.outputs import Content, File, Plain, invalid
 
@@ -78,12 +80,34 @@ async def _raw(content: Content) -> AsyncGenerator[bytes]:
 
 
 async def _read(path: "PathLike[str]") -> AsyncGenerator[bytes]:
-    opened = await asyncio.to_thread(open, path, "rb", 0)
+    reader = _Reader(path)
     try:
-        while data := await asyncio.to_thread(opened.read, PIECE):
+        while data := await asyncio.get_running_loop().run_in_executor(reader.thread, reader.read):
             yield data
     finally:
-        opened.close()
+        reader.close()
+
+
+class _Reader:
+    """A file of this machine, touched by one thread alone: its end waits in line behind a read that was cancelled."""
+
+    def __init__(self, path: "PathLike[str]") -> None:
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="contents")
+        self._path = path
+        self._opened: BinaryIO | None = None
+
+    def read(self) -> bytes:
+        if self._opened is None:
+            self._opened = Path(self._path).open("rb", buffering=0)  # noqa: SIM115 - `close` ends it
+        return self._opened.read(PIECE)
+
+    def close(self) -> None:
+        self.thread.submit(self._end)
+        self.thread.shutdown(wait=False)
+
+    def _end(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
 
 async def _taken(content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from worker.runners.contents import Shown, Weighed, weigh
 from worker.runners.context import Context, Decision, Verdict
+from worker.runners.localfiles import LocalShelf
 from worker.runners.outputs import Checkpoint, File, Output, PermissionRequest, checked, invalid
 from worker.runners.protocol import Runner, RunnerError
 
@@ -116,8 +117,9 @@ class Call:
     only after the last one was taken.
     """
 
-    def __init__(self, runner: Runner, ctx: Context, keep: Keep = weigh) -> None:
-        self._keep = keep
+    def __init__(self, runner: Runner, ctx: Context) -> None:
+        shelf = ctx.files.shelf
+        self._keep: Keep = shelf.keep if isinstance(shelf, LocalShelf) else weigh
         self.turn = Turn(frozenset(ctx.decisions), ctx.state)
         self._wanted = asyncio.Event()
         self._reply: asyncio.Future[Shown | None] | None = None
@@ -196,18 +198,17 @@ async def drive(
     decide: Decide,
     timeout: float | None = None,
     on_expired: Literal["continue", "expire"] = "continue",
-    keep: Keep = weigh,
 ) -> AsyncGenerator[Happening, None]:
     """What happens in one run until it is over; the last is `Ended`. Closing or cancelling it interrupts the runner.
 
     `timeout`: seconds that the runner may execute; waiting for `decide` does not count. What `decide` raises comes out.
-    `keep` takes the files that it yields.
+    Files that it yields are its context's, where that has files of this machine.
     """
     loop = asyncio.get_running_loop()
     left = timeout
     while True:
         until = None if left is None else loop.time() + left
-        call = Call(runner, ctx if left is None else replace(ctx, deadline=_in(left)), keep)
+        call = Call(runner, ctx if left is None else replace(ctx, deadline=_in(left)))
         try:
             while isinstance(found := await _next(call, until), Yielded):
                 yield found

@@ -3,26 +3,36 @@
 Refused here: what an upload would be refused for, and a path that is no file.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from mimetypes import guess_type
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from shared.files import names
-from worker.runners.contents import pieces_of
+from worker.runners.contents import Weighed, pieces_of
 from worker.runners.files import FileFacts, away, gone
+from worker.runners.outputs import File
 
 
 class LocalShelf:
-    """As attachments of one thread, in the order given. Their ids are the same each time: a second attempt must not
-    differ by them.
+    """`paths` are attachments of one thread; what its runner makes is written into `directory`, under its own name or
+    one that is free. Ids are the same each time: a second attempt must not differ by them.
     """
 
-    def __init__(self, paths: Sequence[Path], at: datetime) -> None:
+    def __init__(self, paths: Sequence[Path], at: datetime, directory: Path) -> None:
         """Raises OSError, InvalidRequest."""
-        self._files: Mapping[str, tuple[FileFacts, Path]] = {
-            facts.id: (facts, path) for path, facts in _described(paths, at).items()
-        }
+        self._at = at
+        self._directory = directory
+        self._files: dict[str, tuple[FileFacts, Path]] = {}
+        for path in paths:
+            name = names.check_name(path.name)
+            with path.open("rb"):  # said now rather than in the middle of a run
+                size = path.stat().st_size
+            self._add(name, size, names.type_of(guess_type(name)[0] or names.UNKNOWN), "attachment", path)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -52,13 +62,38 @@ class LocalShelf:
         except OSError as error:
             raise away() from error
 
+    async def keep(self, file: File) -> Weighed:
+        """What its runner yields. Raises what its content raises, OSError."""
+        digest, size = hashlib.sha256(), 0
+        opened = self._create(file.name)
+        path = Path(opened.name)
+        try:
+            async with aclosing(pieces_of(file.content)) as pieces:
+                async for piece in pieces:
+                    await asyncio.to_thread(opened.write, piece)
+                    digest.update(piece)
+                    size += len(piece)
+        except BaseException:
+            await asyncio.to_thread(path.unlink)
+            raise
+        finally:
+            opened.close()
+        facts = self._add(file.name, size, file.mime_type or names.UNKNOWN, "artifact", path)
+        return Weighed(facts.name, facts.mime_type, size, digest.hexdigest())
 
-def _described(paths: Sequence[Path], at: datetime) -> dict[Path, FileFacts]:
-    found = {}
-    for number, path in enumerate(paths):
-        name = names.check_name(path.name)
-        with path.open("rb"):  # said now rather than in the middle of a run
-            size = path.stat().st_size
-        type_ = names.type_of(guess_type(name)[0] or names.UNKNOWN)
-        found[path] = FileFacts(f"{number:026d}", name, size, type_, "attachment", at)
-    return found
+    def _create(self, name: str) -> BinaryIO:
+        """Under a name that is free: another run may want the same one."""
+        path, number = self._directory / name, 2
+        while True:
+            try:
+                return path.open("xb")
+            except FileExistsError:
+                path = self._directory / f"{Path(name).stem} {number}{Path(name).suffix}"
+                number += 1
+
+    def _add(
+        self, name: str, size: int, mime_type: str, kind: Literal["attachment", "artifact"], path: Path
+    ) -> FileFacts:
+        facts = FileFacts(f"{len(self._files):026d}", name, size, mime_type, kind, self._at)
+        self._files[facts.id] = (facts, path)
+        return facts

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from shared.errors import InvalidRequest
+from shared.files import names
 from worker.runners import configfile, registry
 from worker.runners.conformance import RULES, Finding, Outcome, check_rule
 from worker.runners.protocol import Runner, RunnerError
@@ -21,13 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         config = _config(options.config)
+        _check(options.file)
         runner = _open(options.runner, config, Surroundings(private_endpoints=options.private_endpoints))
-    except (ConfigError, RunnerError, OSError) as error:
+    except (ConfigError, RunnerError, OSError, InvalidRequest) as error:
         sys.stderr.write(f"conformance: {error}\n")
         return 2
     findings = []
     for rule in RULES:
-        found = check_rule(rule, runner, text=options.text, config=config, timeout=options.timeout)
+        given = {"text": options.text, "config": config, "timeout": options.timeout, "files": options.file}
+        found = check_rule(rule, runner, **given)
         findings.append(found)
         if not options.json:
             sys.stdout.write(f"{_SIGNS[found.outcome]:8}{rule.name:22}{found.why}\n")
@@ -50,12 +54,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("runner", help="module:function, or the name of a built-in runner")
     parser.add_argument("--config", type=Path, help="a YAML or JSON file with the agent's configuration")
     parser.add_argument("--text", default="Hello", help="what the user says (default: Hello)")
+    parser.add_argument("--file", type=Path, action="append", default=[], help="attach this file; once for each")
     parser.add_argument("--timeout", type=float, default=10.0, help="seconds that one run may take (default: 10)")
     parser.add_argument(
         "--private-endpoints", action="store_true", help="let the runner call addresses of private networks"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     return parser
+
+
+def _check(paths: Sequence[Path]) -> None:
+    """Raises OSError, InvalidRequest for what can't be attached."""
+    for path in paths:
+        names.check_name(path.name)
+        path.open("rb").close()
 
 
 def _config(path: Path | None) -> dict[str, Any]:

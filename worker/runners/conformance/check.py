@@ -2,15 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from worker.runners.conformance.subject import Broken, NotApplicable, Rule, Subject
+from worker.runners.localfiles import LocalShelf
 from worker.runners.protocol import Runner
 
 _RUNS = 60  # runs that a rule may make at most, each within the time-out
@@ -41,11 +45,19 @@ def check_rule(
     text: str = "Hello",
     config: Mapping[str, Any] | None = None,
     timeout: float = 10.0,
+    files: Sequence[Path] = (),
 ) -> Finding:
-    """Tries one rule; to be called from a test that is no coroutine. `timeout`: seconds that one run may take."""
-    subject = Subject(runner, text, config or {}, timeout)
+    """Tries one rule; to be called from a test that is no coroutine. `timeout`: seconds that one run may take; `files`
+    are attached to the text. Raises OSError, InvalidRequest where one can't be.
+    """
+    with TemporaryDirectory(prefix="conformance-") as made:
+        LocalShelf(files, datetime.now(UTC), Path(made))
+        return _found(rule, Subject(runner, text, config or {}, timeout, files, Path(made)))
+
+
+def _found(rule: Rule, subject: Subject) -> Finding:
     try:
-        return Finding(rule.name, Outcome.PASSED, _loop().run(rule.check(subject), timeout))
+        return Finding(rule.name, Outcome.PASSED, _loop().run(rule.check(subject), subject.timeout))
     except NotApplicable as reason:
         return Finding(rule.name, Outcome.NOT_APPLICABLE, str(reason))
     except Broken as reason:

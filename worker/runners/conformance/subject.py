@@ -1,13 +1,16 @@
 """What is on trial: a runner, what it is told, and the records of its runs."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from worker.runners.contents import Shown
 from worker.runners.context import Context, Decision, Message, Verdict
 from worker.runners.drive import AskedTwice, Ended, Resumes, Waits, Yielded, drive
+from worker.runners.files import Files
+from worker.runners.localfiles import LocalShelf
 from worker.runners.outputs import Checkpoint, PermissionRequest
 from worker.runners.protocol import Runner
 
@@ -54,9 +57,12 @@ class Subject:
     text: str = "Hello"
     config: Mapping[str, Any] = field(default_factory=dict)
     timeout: float = 10.0  # seconds that one run may take
+    files: Sequence[Path] = ()  # attached to what the user says
+    made: Path = Path()  # a directory for files that it makes
 
     def context(self, text: str | None = None, run: str = "01K0000000000000000000RUN1") -> Context:
-        message = Message("01K000000000000000000MESS1", "user", text or self.text, _MOMENT)
+        shelf = LocalShelf(self.files, _MOMENT, self.made)
+        message = Message("01K000000000000000000MESS1", "user", text or self.text, _MOMENT, files=shelf.ids)
         return Context(
             thread="01K0000000000000000THREAD1",
             run=run,
@@ -64,6 +70,7 @@ class Subject:
             agent="01K00000000000000000AGENT1",
             messages=(message,),
             config=self.config,
+            files=Files(shelf),
         )
 
     async def record(self, ctx: Context | None = None, verdict: Verdict = Verdict.ALLOWED) -> Record:
