@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ag_ui import core
 
 from tests.runners.agui import TOKEN, Upstream, failure, outputs, text
 from tests.runners.conftest import NOON
-from worker.runners import Checkpoint, Context, Message
+from worker.runners import Checkpoint, Context, Files, Message
+from worker.runners.localfiles import LocalShelf
 
 
 async def test_the_state_is_what_snapshots_and_deltas_make_of_it(upstream: Upstream, ctx: Context) -> None:
@@ -98,3 +100,20 @@ async def test_without_a_history_only_the_new_messages_go_along(upstream: Upstre
     await outputs(upstream, replace(ctx, read_history=history), history=0)
     assert [message.id for message in upstream.asked[0].messages] == ["M3"]
     assert "Authorization" not in upstream.headers[0]
+
+
+async def test_files_of_messages_are_handed_on_as_handles(upstream: Upstream, ctx: Context, tmp_path: Path) -> None:
+    for name in ("a.png", "b.pdf"):
+        (tmp_path / name).write_bytes(b"hello")
+    shelf = LocalShelf([tmp_path / "a.png", tmp_path / "b.pdf"], NOON, tmp_path)
+    picture, document = shelf.ids
+    upstream.says(*text("one", "Hi"))
+    said = replace(ctx.messages[-1], files=(picture, "7" * 26, document))
+    await outputs(upstream, replace(ctx, messages=[said], files=Files(shelf)))
+    words, *parts = upstream.raw[0]["messages"][-1]["content"]
+    assert words["text"] == said.text
+    assert [(part["type"], part["source"]["value"], part["metadata"]["name"]) for part in parts] == [
+        ("image", picture, "a.png"),
+        ("document", document, "b.pdf"),
+    ]
+    assert parts[0]["source"] == {"type": "file", "value": picture, "provider": "threadmill", "mimeType": "image/png"}

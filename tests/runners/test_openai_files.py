@@ -24,7 +24,7 @@ def with_files(root: Path, files: dict[str, bytes], text: str = "Look", **settin
     """A run that answers a message with these files."""
     for name, data in files.items():
         (root / name).write_bytes(data)
-    shelf = LocalShelf([root / name for name in files], MOMENT)
+    shelf = LocalShelf([root / name for name in files], MOMENT, root)
     return context(messages=[replace(message(text), files=shelf.ids)], files=Files(shelf), **settings)
 
 
@@ -128,6 +128,6 @@ async def test_a_storage_that_is_away_fails_the_run_and_a_file_that_is_gone_does
             yield b""
 
     (tmp_path / "a.txt").write_bytes(b"hi")
-    ctx = replace(ctx, files=Files(Away([tmp_path / "a.txt"], MOMENT)))
+    ctx = replace(ctx, files=Files(Away([tmp_path / "a.txt"], MOMENT, tmp_path)))
     with pytest.raises(RunnerError, match="out of reach"):
         await collect(runner(server.url), ctx)

@@ -72,15 +72,16 @@ async def _raw(content: Content) -> AsyncGenerator[bytes]:
     elif isinstance(content, str):
         yield content.encode("utf-8", "replace")
     elif isinstance(content, PathLike):
-        async for data in _read(content):
+        async for data in read_path(content):
             yield data
     else:
         async for data in _taken(content):
             yield data
 
 
-async def _read(path: "PathLike[str]") -> AsyncGenerator[bytes]:
-    reader = _Reader(path)
+async def read_path(path: "PathLike[str]", start: int = 0) -> AsyncGenerator[bytes]:
+    """A file of this machine, from `start` on. Raises OSError."""
+    reader = _Reader(path, start)
     try:
         while data := await asyncio.get_running_loop().run_in_executor(reader.thread, reader.read):
             yield data
@@ -91,14 +92,16 @@ async def _read(path: "PathLike[str]") -> AsyncGenerator[bytes]:
 class _Reader:
     """A file of this machine, touched by one thread alone: its end waits in line behind a read that was cancelled."""
 
-    def __init__(self, path: "PathLike[str]") -> None:
+    def __init__(self, path: "PathLike[str]", start: int) -> None:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="contents")
         self._path = path
+        self._start = start
         self._opened: BinaryIO | None = None
 
     def read(self) -> bytes:
         if self._opened is None:
             self._opened = Path(self._path).open("rb", buffering=0)  # noqa: SIM115 - `close` ends it
+            self._opened.seek(self._start)
         return self._opened.read(PIECE)
 
     def close(self) -> None:

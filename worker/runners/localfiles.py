@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from shared.files import names
-from worker.runners.contents import Weighed, pieces_of
+from worker.runners.contents import Weighed, pieces_of, read_path
 from worker.runners.files import FileFacts, away, gone
 from worker.runners.outputs import File
 
@@ -48,15 +48,15 @@ class LocalShelf:
         found = self._files.get(file.upper())
         if found is None:
             raise gone(file)
-        place = 0  # of the next piece
+        left = found[0].size if stop is None else stop
+        left -= start
         try:
-            async for piece in pieces_of(found[1]):
-                begin, end = max(0, start - place), len(piece) if stop is None else stop - place
-                place += len(piece)
-                if begin < end and (cut := piece[begin:end]):
-                    yield cut
-                if stop is not None and place >= stop:
-                    return
+            async with aclosing(read_path(found[1], start)) as pieces:
+                async for piece in pieces:
+                    if left <= 0:
+                        return
+                    yield piece[:left]
+                    left -= len(piece)
         except FileNotFoundError:
             raise gone(file) from None
         except OSError as error:

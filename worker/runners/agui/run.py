@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from ag_ui.core import PROTOCOL_VERSION, RunAgentInput
 
+from worker.runners.agui.attached import wire
 from worker.runners.agui.config import AguiConfig
 from worker.runners.agui.endpoint import Endpoint
 from worker.runners.agui.memory import Memory
@@ -65,11 +66,7 @@ async def _messages(config: AguiConfig, memory: Memory, ctx: Context) -> list[di
     if memory.whole:
         return memory.messages
     earlier: Sequence[Message] = await ctx.history(config.history) if config.history else ()
-    return [*map(_wire, earlier), *map(_wire, ctx.messages), *memory.messages]
-
-
-def _wire(message: Message) -> dict[str, Any]:
-    return {"id": message.id, "role": message.role, "content": message.text}
+    return [*await wire(ctx, [*earlier, *ctx.messages]), *memory.messages]
 
 
 def _tell(ctx: Context, translation: Translation) -> None:
