@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -160,3 +162,29 @@ async def takes(ctx: Context) -> AsyncIterator[Output]:
     message = await ctx.steer.take()
     (file,) = await ctx.files.attached(message.files)
     yield TextDelta(f"{message.text}: {(await file.read()).decode()}")
+
+
+async def breaks_off(ctx: Context) -> AsyncIterator[Output]:
+    """In a child: says to its worker what no child of ours would, in the middle of a file or where none is."""
+    pipe = int(sys.argv[1])
+
+    def tell(line: bytes) -> None:
+        os.set_blocking(pipe, True)
+        os.write(pipe, line + b"\n")
+
+    async def begun() -> AsyncIterator[bytes]:
+        yield MADE
+        await asyncio.sleep(0.05)  # in which it is sent
+        match ctx.messages[-1].text:
+            case "dies":
+                os._exit(3)
+            case "ends":
+                tell(b'{"type":"completed"}')
+            case "garbage":
+                tell(b'{"type":"file_piece","data":"no base64!"}')
+        await asyncio.sleep(60)
+
+    if ctx.messages[-1].text == "outside":
+        tell(b'{"type":"file_piece","data":""}')
+        await asyncio.sleep(60)
+    yield File("never.bin", begun())

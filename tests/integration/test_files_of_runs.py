@@ -300,6 +300,36 @@ async def test_a_file_that_was_removed_before_it_was_told_of_fails_its_run(desk:
     assert not [event for event in await desk.stage.events(thread) if event["type"] == "file.changed"]
 
 
+async def test_a_run_without_files_asks_nothing_of_them(settings: Settings) -> None:
+    async with running_stage(settings) as stage:
+        thread, run = await stage.start("hello")
+        await stage.until(thread, run, "completed")
+        archive = stage.service.crews[0].executor._archive  # type: ignore[union-attr]
+        assert archive is not None
+        assert archive.cabinet.pool.get_size() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("dies", "runner.crashed"),
+        ("ends", "runner.invalid_output"),
+        ("garbage", "runner.invalid_output"),
+        ("outside", "runner.invalid_output"),
+    ],
+)
+async def test_a_child_that_breaks_off_in_a_file_fails_its_run_and_leaves_nothing(
+    settings: Settings, how: str, code: str
+) -> None:
+    async with running_stage(settings) as stage:
+        desk = Desk(stage, "process", Path(settings.files))
+        await desk.become("breaks_off")
+        thread = await stage.client.new_thread()
+        assert (await desk.refused(thread, how))[0] == code
+        await until(desk.nothing_is_left)
+
+
 @pytest.mark.slow
 async def test_a_child_that_stops_reading_holds_nobody_up(settings: Settings) -> None:
     async with running_stage(settings) as stage:
