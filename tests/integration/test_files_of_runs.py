@@ -245,6 +245,16 @@ async def test_a_file_that_can_not_be_kept_fails_its_run_and_leaves_nothing(
     assert await tight.nothing_is_left()
 
 
+async def test_a_storage_that_is_away_keeps_no_file_and_the_run_may_be_tried_again(desk: Desk) -> None:
+    await desk.become("makes_one")
+    thread = await desk.stage.client.new_thread()
+    desk.root.mkdir(exist_ok=True)
+    (desk.root / "partial").write_text("no directory")
+    assert await desk.refused(thread, "go") == ("runner.files_away", True)
+    (desk.root / "partial").unlink()
+    assert await desk.nothing_is_left()
+
+
 async def test_a_quota_that_is_used_up_is_the_run_s_error(desk: Desk) -> None:
     await desk.become("copies")
     thread = await desk.stage.client.new_thread()
@@ -256,6 +266,7 @@ async def test_a_quota_that_is_used_up_is_the_run_s_error(desk: Desk) -> None:
     assert await desk.refused(thread, "go") == ("runner.file_quota", False)
 
 
+@pytest.mark.slow  # its lease has to run out
 async def test_what_a_lost_attempt_made_is_not_made_again(desk: Desk) -> None:
     await desk.become("makes_once_in_two_attempts")
     thread, run = await desk.stage.start()
