@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from shared import __version__
 from worker import outbound
+from worker.runners.openai_body import written
 from worker.runners.openai_config import OpenAIConfig
 from worker.runners.openai_errors import FOREIGN, TooMuch, closed, invalid, translate
 from worker.runners.openai_stream import Chunk, Turn
@@ -58,10 +59,11 @@ class Endpoint:
         several times as long to make as all the rest, and their fields are not checked.
         """
         spoken = [{"role": "system", "content": self.config.system}] if self.config.system else []
+        body = await written(_request(self.config), [*spoken, *messages])
         try:
             return await self.client.post(
                 "/chat/completions",
-                body={**_request(self.config), "messages": [*spoken, *messages]},
+                content=body,
                 cast_to=object,
                 stream=True,
                 stream_cls=AsyncStream[object],
