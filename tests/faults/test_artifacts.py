@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from shared.crashpoints import CRASHED
+from tests.faults.filing import Filing, filing
 from tests.faults.processes import Member, Stack
-from tests.faults.test_files import Scene, scene
 from tests.faults.waiting import until
 from tests.file_runners import MADE
 
@@ -19,7 +19,7 @@ MAKING = ("file.after_hold",)
 TELLING = ("worker.before_append", "worker.after_append")
 
 
-async def call(s: Scene, member: Member, method: str, path: str, body: Any = None) -> Any:
+async def call(s: Filing, member: Member, method: str, path: str, body: Any = None) -> Any:
     headers = {"Authorization": f"Bearer {s.access.token}"}
     url = f"{member.url}/api/v1{path}"
     async with s.stack.session.request(method, url, json=body, headers=headers) as response:
@@ -36,7 +36,7 @@ async def test_a_file_whose_worker_was_killed_is_there_once(
     api = stack.api(files=str(tmp_path))
     broken = stack.worker(role="all", files=str(tmp_path), testing=f"crash:{point}")
     await stack.ready(api)
-    async with scene(stack, tmp_path) as s:
+    async with filing(stack, tmp_path) as s:
         config = json.dumps({"function": "tests.file_runners:makes_one", "isolation": isolation})
         await s.db.execute("update agents set runner = 'python', config = $1", config)
         said = {"type": "user.message", "content": [{"type": "text", "text": "go"}]}
