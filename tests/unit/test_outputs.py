@@ -9,6 +9,7 @@ import pytest
 from worker.runners import (
     Checkpoint,
     Custom,
+    File,
     MessageEnd,
     PermissionRequest,
     RunnerError,
@@ -56,6 +57,12 @@ FINE: list[Output] = [
 
 
 WRONG: list[tuple[Any, str]] = [
+    (File("", b""), "File.name"),
+    (File("a/b", b""), "File.name"),
+    (File("a\nb", b""), "File.name"),
+    (File("x" * 256, b""), "File.name"),
+    (File("a", [b"x"]), "File.content"),  # type: ignore[arg-type]  # what it is about
+    (File("a", b"", mime_type=5), "File.mime_type"),  # type: ignore[arg-type]  # as above
     ("text", "not 'str'"),
     (None, "not 'NoneType'"),
     ({"type": "text_delta", "text": "a"}, "not 'dict'"),
@@ -150,6 +157,22 @@ def test_a_subclass_is_not_of_the_contract() -> None:
 
     with pytest.raises(RunnerError, match="'Louder'"):
         checked(Louder("a"))
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "kind"),
+    [
+        ("a.md", None, "text/markdown"),
+        ("a.tar.gz", None, "application/gzip"),
+        ("a", None, "application/octet-stream"),
+        ("a.md", "Text/CSV; charset=x", "text/csv"),
+        ("a.md", "no type", "application/octet-stream"),
+    ],
+)
+def test_a_file_s_type_is_what_is_said_of_it_else_what_its_name_says(name: str, given: str | None, kind: str) -> None:
+    found = checked(File(name, b"", given))
+    assert isinstance(found, File)
+    assert found.mime_type == kind
 
 
 def test_a_delta_costs_microseconds() -> None:

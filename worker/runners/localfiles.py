@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from mimetypes import guess_type
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -32,7 +31,7 @@ class LocalShelf:
             name = names.check_name(path.name)
             with path.open("rb"):  # said now rather than in the middle of a run
                 size = path.stat().st_size
-            self._add(name, size, names.type_of(guess_type(name)[0] or names.UNKNOWN), "attachment", path)
+            self._add(name, size, names.type_by(name), "attachment", path)
 
     @property
     def ids(self) -> tuple[str, ...]:

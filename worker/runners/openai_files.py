@@ -7,12 +7,11 @@ but their ids. Refused here: believing a type. An image is what begins like one,
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from mimetypes import guess_type
 from typing import Any
 
 from pydantic_core import to_json
 
-from shared.files.names import UNKNOWN
+from shared.files.names import UNKNOWN, type_by
 from worker.runners.failing import RunnerError
 from worker.runners.files import GONE, Files, ThreadFile
 from worker.runners.openai_config import OpenAIConfig
@@ -105,7 +104,7 @@ def _text(text: str) -> dict[str, Any]:
 
 def _type(file: ThreadFile) -> str:
     """What a client said; where it knew nothing, what the name says."""
-    return file.mime_type if file.mime_type != UNKNOWN else guess_type(file.name)[0] or UNKNOWN
+    return file.mime_type if file.mime_type != UNKNOWN else type_by(file.name)
 
 
 def _is_text(kind: str) -> bool:

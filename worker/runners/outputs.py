@@ -7,7 +7,6 @@ Source: the runner contract, version 1 (docs/runners.md). A worker refuses anyth
 import json
 from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from mimetypes import guess_type
 from os import PathLike
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -227,7 +226,7 @@ def _file(output: File) -> File:
         raise _wrong(output, "content", "bytes, text, a path or an async iterable of bytes")
     if output.mime_type is not None and not isinstance(output.mime_type, str):
         raise _wrong(output, "mime_type", "text or None")
-    given = output.mime_type or guess_type(output.name)[0] or names.UNKNOWN
+    given = output.mime_type or names.type_by(output.name)
     return replace(output, mime_type=names.type_of(given))
 
 
