@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError, RedisError
 from shared import ids
 from shared.ids import BatchId, BatchRef, ThreadId
 from shared.keys import Keys
+from shared.prompt import prompt_pool
 
 AWAY = (RedisError, OSError, TimeoutError)  # what a Redis that is away, full, read-only or loading raises
 
@@ -69,14 +70,14 @@ def _script(name: str) -> str:
 
 def open_redis(url: str, timeout: float) -> Redis:
     """A client that fails within `timeout` seconds rather than try again. Connects when it is first used."""
-    client: Redis = Redis.from_url(
+    pool = prompt_pool(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
     )
-    return client
+    return Redis.from_pool(pool)
 
 
 def open_arq(url: str, queue: str) -> ArqRedis:
