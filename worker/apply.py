@@ -145,7 +145,7 @@ class Drainer:
         batches = [batch for batch in choice.batches if batch.thread not in wary]  # those wait for their lock
         if not batches or now is None:
             await connection.execute("rollback")
-            return Drained(more=choice.more and not wary)
+            return Drained(more=choice.more and not wary, left=choice.left)
         drained = await self._apply(connection, batches, now)
         came = bool(drained.outcomes or drained.blocked)
         left = None if drained.more else choice.left

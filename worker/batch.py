@@ -15,7 +15,7 @@ PER_THREAD = 50  # batches of one thread in one drain: a hot thread leaves room 
 PER_ACCOUNT = 100  # batches of one account in one partition and drain
 ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the next one goes on behind them
 MUCH = 16  # batches of one account, or one thread, beside which others have little
-LITTLE = 4  # batches of one that does not send faster than it is drained
+LITTLE = 4  # batches of one that does not send faster than it is drained, or a quarter of what the other one has
 ALONE = 2  # of `suspect`
 
 
@@ -80,21 +80,6 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
         taken[batch.thread] += 1
         chosen.append(batch)
     return Choice(chosen, more)
-
-
-def light_ones(batches: Sequence[Batch]) -> list[Batch]:
-    """What accounts with little waiting have, beside one that has much; of a single account, what its threads have.
-
-    Only what can be applied now: somebody else's lock is not to be waited for twice.
-    """
-    if len(batches) <= MUCH:
-        return []
-    key = _account if len({batch.account for batch in batches}) > 1 else _thread
-    counts = Counter(map(key, batches))
-    if max(counts.values()) <= MUCH:
-        return []
-    taken = taken_threads(batches)
-    return [batch for batch in batches if counts[key(batch)] <= LITTLE and batch.thread not in taken]
 
 
 def taken_threads(batches: Iterable[Batch]) -> set[ThreadId]:

@@ -87,7 +87,7 @@ class Lanes:
             self._rang.difference_update(turn)
             self._owed.difference_update(turn)
             return applied + await self._take(turn, light=True)
-        if turn := self._turn():
+        if not self.pace.short and (turn := self._turn()):
             return applied + await self._take(turn)
         if self._beside is not None:
             await asyncio.wait([self._beside], timeout=LOOK)

@@ -13,7 +13,18 @@ import asyncpg
 
 from shared.ids import ThreadId, Ulid
 from worker import broken
-from worker.batch import ACCOUNTS, PER_ACCOUNT, Batch, Choice, batch_of, choose, hot_threads, light_ones
+from worker.batch import (
+    ACCOUNTS,
+    LITTLE,
+    MUCH,
+    PER_ACCOUNT,
+    Batch,
+    Choice,
+    batch_of,
+    choose,
+    hot_threads,
+    taken_threads,
+)
 from worker.pace import Pace
 
 STATEMENT_TIMEOUT = 10.0  # seconds
@@ -35,31 +46,44 @@ class Reader:
         if not partitions:
             return Choice((), False), None
         per_account = min(PER_ACCOUNT, max(2, self.pace.most() // len(partitions)))
-        rows = await self._fetch(connection, partitions, per_account, ())
+        rows = await self._fetch(connection, partitions, per_account, (), light=light)
+        if rows and rows[0]["some"]:
+            return self._few(partitions, rows, per_account), rows[0]["now"]
         batches = [batch_of(row) for row in rows]
         batches += await self._look_past(connection, batches, per_account)
-        choice = self._choose(batches, per_account, light)
+        choice = choose(batches, per_account, self.pace.most())
         return self._turn(batches, choice), rows[0]["now"] if rows else None
 
-    def _choose(self, batches: Sequence[Batch], per_account: int, light: bool) -> Choice:
-        """With `light`, who has little waiting beside somebody who has much, and only those; else all, in turns."""
-        alone = light_ones(batches) if light else []
-        if alone:
+    def _few(self, partitions: Sequence[int], rows: Sequence[asyncpg.Record], per_account: int) -> Choice:
+        """Who has little waiting beside somebody who has much, and only those: the rest is left to a longer drain.
+
+        Only what can be applied now: somebody else's lock is not to be waited for twice.
+        """
+        few = [batch_of(row) for row in rows if row["wanted"]]
+        if few:
             self.pace.hurry()
-        chosen = choose(alone or batches, per_account, self.pace.most())
-        if not alone:
-            return chosen
-        taken = {batch.id for batch in chosen.batches}
-        left = {batch.partition for batch in batches if batch.id not in taken}
-        shares = Counter((batch.partition, batch.account) for batch in batches)
+        taken = taken_threads(few)
+        chosen = choose([batch for batch in few if batch.thread not in taken], per_account, self.pace.most()).batches
+        if self._account != FIRST_ACCOUNT or len({row["account"] for row in rows}) >= ACCOUNTS:
+            return Choice(chosen, False, partitions)  # there may be accounts that were not visited
+        going = {batch.id for batch in chosen}
+        left = {row["partition"] for row in rows if row["id"] not in going}
+        shares = Counter((row["partition"], row["account"]) for row in rows)
         left.update(partition for (partition, _), share in shares.items() if share >= per_account)
-        return Choice(chosen.batches, True, left)
+        return Choice(chosen, False, left)
 
     async def _fetch(
-        self, connection: asyncpg.Connection, partitions: Collection[int], per_account: int, hot: Collection[ThreadId]
+        self,
+        connection: asyncpg.Connection,
+        partitions: Collection[int],
+        per_account: int,
+        hot: Collection[ThreadId],
+        *,
+        light: bool = False,
     ) -> Sequence[asyncpg.Record]:
-        arguments = (partitions, per_account, self._account, ACCOUNTS, self.owner, hot)
-        rows: Sequence[asyncpg.Record] = await connection.fetch(broken.read(), *arguments, timeout=STATEMENT_TIMEOUT)
+        where = (partitions, per_account, self._account, ACCOUNTS, self.owner, hot)
+        who = (light, self.pace.short, MUCH, LITTLE)
+        rows: Sequence[asyncpg.Record] = await connection.fetch(broken.read(), *where, *who, timeout=STATEMENT_TIMEOUT)
         return rows
 
     async def _look_past(

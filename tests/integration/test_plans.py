@@ -107,7 +107,13 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         (
             "drain",
             "read",
-            ([1, 8], 10, ACCOUNT, 64, ACCOUNT, []),
+            ([1, 8], 10, ACCOUNT, 64, ACCOUNT, [], False, False, 16, 4),
+            {"batches_waiting", "batches_retrying", "threads_pkey"},
+        ),
+        (
+            "drain",
+            "read",
+            (list(range(64)), 2, "0" * 26, 64, ACCOUNT, [], True, True, 16, 4),
             {"batches_waiting", "batches_retrying", "threads_pkey"},
         ),
         ("drain", "keep_traces", ([1], [THREAD], [ACCOUNT], ["00-1-2-01"]), {"runs_pkey"}),
@@ -250,6 +256,19 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         if not is_hot(plan, indexes):
             wrong[f"{noun}.{name}"] = plan
     assert not wrong, "\n".join(f"{n}: {p}" for n, p in wrong.items())
+
+
+async def test_threads_that_somebody_has_locked_are_looked_for_one_by_one(
+    connection: asyncpg.Connection, settings: Settings
+) -> None:
+    other = await connect(settings.database_url)
+    async with other.transaction():
+        await other.execute("select from threads for no key update")
+        where = (list(range(64)), 10, ACCOUNT, 64, ACCOUNT, [])
+        plan = await execute(connection, "drain", "read", *where, False, False, 16, 4)
+    await other.close()
+    assert plan.rows > 0
+    assert is_hot(plan, {"batches_waiting", "batches_retrying", "threads_pkey"}), plan
 
 
 def _made() -> tuple[object, ...]:

@@ -20,6 +20,9 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- lock names it, 1 with others or by chance as the only one, 2 because it was tried alone.
 -- $6 are hot threads to look past. The batches' threads are locked with it (`free`: nobody else has it); those that
 -- somebody else holds are passed over. Nobody is waited for here, so the order of these locks is of no account.
+-- With $7, where an account has more than $9 (of a single account: a thread), only those are wanted that have at most $10, or
+-- a quarter of that. With $8 such ones were about lately: where much is read, only they are wanted, and nothing where there
+-- are none. What is not wanted is told, without its events, and not locked. `some`: only some are wanted.
 with recursive retrying as materialized (
     select partition, thread from batches
     where partition = any($1::int[]) and applied_at is null and next_try_at > now()
@@ -44,28 +47,56 @@ working (partition, account, held, visited) as (
     ) as f
     join accounts o on o.id = f.account
     where a.visited < $4::int
+),
+seen as materialized (
+    select b.*
+    from working a
+    cross join lateral (
+        select partition, id, ref, thread, account, token, events, reply_to, accepted_at, attempts, traceparent
+        from batches w
+        -- The account is a range of one, and leads the order: an equality would let the primary key serve the order as
+        -- well, and that index holds every batch of the last day.
+        where w.partition = a.partition and w.account >= a.account and w.account <= a.account
+          and w.applied_at is null and not w.blocked
+          and not exists (select from retrying r where r.partition = w.partition and r.thread = w.thread)
+          and w.thread <> all($6::uuid[])
+        order by w.account, w.id limit $2::int
+    ) as b
+    where not a.held
+),
+sizes as (
+    select s.who, s.several, count(*) as n, max(count(*)) over () as most, sum(count(*)) over () as total
+    from (select case when a.several then account else thread end as who, a.several
+          from seen, (select count(distinct account) > 1 as several from seen) a) s
+    where $7::bool
+    group by s.who, s.several
+),
+few as materialized (
+    select who from sizes
+    where n <= greatest($10::int, most / 4)
+      and (most > $9::int or ($8::bool and total > $9::int and (several or most > $10::int)))
+),
+sorted as (
+    select s.*,
+           case when exists (select from few) then s.account in (select who from few) or s.thread in (select who from few)
+                else not ($7::bool and $8::bool and (select count(*) from seen) > $9::int)
+           end as wanted
+    from seen s
 )
-select b.partition, b.id, b.ref, b.thread, b.account, b.token, b.events, b.reply_to, b.accepted_at, b.attempts,
+select b.partition, b.id, b.ref, b.thread, b.account, b.token, case when b.wanted then b.events end as events,
+       b.reply_to, b.accepted_at, b.attempts,
        coalesce((select max(case when d.alone then 2 else 1 end) from drains d
                  where d.owner <> $5 and b.partition = any(d.partitions) and b.id = any(d.batches)), 0) as suspect,
-       l.id is not null
-       or not exists (select from threads t where t.partition = b.partition and t.id = b.thread) as free,
-       b.traceparent, clock_timestamp() as now
-from working a
-cross join lateral (
-    select * from batches w
-    -- The account is a range of one, and leads the order: an equality would let the primary key serve the order as
-    -- well, and that index holds every batch of the last day.
-    where w.partition = a.partition and w.account >= a.account and w.account <= a.account
-      and w.applied_at is null and not w.blocked
-      and not exists (select from retrying r where r.partition = w.partition and r.thread = w.thread)
-      and w.thread <> all($6::uuid[])
-    order by w.account, w.id limit $2::int
-) as b
+       -- counted: of `not exists` the planner makes one look at all threads, for as many rows as there may be
+       l.id is not null or not b.wanted
+       or (select count(*) from threads t where t.partition = b.partition and t.id = b.thread) = 0 as free,
+       b.traceparent, clock_timestamp() as now, b.wanted, exists (select from few) or not b.wanted as some
+from sorted b
 left join lateral (
-    select t.id from threads t where t.partition = b.partition and t.id = b.thread for no key update skip locked
-) as l on true
-where not a.held;
+    select t.id from threads t
+    where t.partition = b.partition and t.id = b.thread and b.wanted
+    for no key update skip locked
+) as l on true;
 
 -- name: keep_traces
 -- The spans that runs of this transaction belong to. Arguments: columns of partition, thread, run, span.
@@ -88,7 +119,7 @@ where b.partition = w.partition and b.thread = w.thread and b.applied_at is null
 -- name: read_one
 -- Whether this batch still waits, asked again under the lock; its thread is locked as in `read`.
 select l.id is not null
-       or not exists (select from threads t where t.partition = b.partition and t.id = b.thread) as free,
+       or (select count(*) from threads t where t.partition = b.partition and t.id = b.thread) = 0 as free,
        clock_timestamp() as now
 from (select * from batches where partition = $1 and id = $2 offset 0) as b  -- by the primary key
 left join lateral (
