@@ -9,6 +9,7 @@ that attaches files has a statement for itself, which locks them.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,13 +18,14 @@ import structlog
 
 from api import verdicts
 from api.columns import asked, columns_of_keys
+from api.precedence import Precedence
 from api.submission import Fresh, Submission, Verdict
 from api.tracing import Tracing
 from shared.crashpoints import armed, crash
 from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
-from shared.ids import BatchId
+from shared.ids import AccountId, BatchId
 from shared.metrics import ACCEPT_SECONDS, ACCEPTED, FLUSH_SECONDS, FLUSH_SIZE, POSTGRES_ERRORS
 
 log = structlog.get_logger()
@@ -47,6 +49,10 @@ class _Entry:
     verdict: asyncio.Future[Verdict]
     since: float  # of the loop's clock
 
+    @property
+    def account(self) -> AccountId:
+        return self.submission.account
+
 
 @dataclass(slots=True)
 class Flusher:
@@ -60,6 +66,7 @@ class Flusher:
     _line: Line = field(init=False)
     _waiting: list[_Entry] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _precedence: Precedence = field(default_factory=Precedence)
 
     def __post_init__(self) -> None:
         self._line = Line(self.database_url, **BY_INDEX, **DURABLE, lock_timeout=str(LOCK_TIMEOUT_MS))
@@ -79,24 +86,40 @@ class Flusher:
             entries = self._next()
             if not self._waiting:
                 self._arrived.clear()
+            if not entries:
+                await self._rest()
+                continue
             began = asyncio.get_running_loop().time()
             try:
                 await self._flush(entries)
                 _measure(entries, began)
+                if self._precedence.owes:
+                    await asyncio.sleep(0)  # the answers are part of what it took
+                    self._precedence.rest(began)
             finally:
                 for entry in entries:
                     _refuse(entry, ServiceInactive("The service is stopping.", retry_after=1))
 
     def _next(self) -> list[_Entry]:
         """Those of the next statement: as many as it may have, and as large."""
-        count = size = 0
-        for entry in self._waiting[: self.limit]:
+        entries: list[_Entry] = []
+        size = 0
+        for entry in self._precedence.order(self._waiting)[: self.limit]:
             size += entry.submission.size
-            if count and size > SIZE:
+            if entries and size > SIZE:
                 break
-            count += 1
-        entries, self._waiting = self._waiting[:count], self._waiting[count:]
+            entries.append(entry)
+        going = {id(entry) for entry in entries}
+        self._waiting = [entry for entry in self._waiting if id(entry) not in going]
         return entries
+
+    async def _rest(self) -> None:
+        """Until whoever waits may go, or somebody else comes."""
+        self._arrived.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._precedence.rest_until):
+                await self._arrived.wait()
+        self._arrived.set()
 
     async def close(self) -> None:
         """Refuses what still waits and closes the connection."""

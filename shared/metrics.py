@@ -75,6 +75,10 @@ BUILD.info({"version": __version__})
 CLOCK_SKEW = Gauge("threadmill_clock_skew_seconds", "By how much this process' clock is ahead of Postgres'")
 WORKERS = Gauge("threadmill_workers", "Workers of the whole service that are alive")
 
+YIELDED = Counter(
+    "threadmill_yielded_batches_total",
+    "Looks at which a batch waited at the door: its account had many requests under way, and others went first.",
+)
 ACCEPT_SECONDS = Tally(
     "threadmill_accept_seconds",
     "From a batch in an api's hands to its verdict, committed where it is accepted",

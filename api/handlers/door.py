@@ -1,5 +1,7 @@
 """What every handler needs, and the steps that all of them begin with, in the order of their checks."""
 
+import asyncio
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -48,6 +50,7 @@ from shared.models import Thread, TokenKind
 from shared.settings import Settings
 from shared.views import Caller
 
+PAUSE = 0.1  # seconds before a refusal by a limit is told: who asks again at once must not keep the loop from others
 _TRY_AGAIN = 2  # seconds; an outcome takes milliseconds, and longer only where something is wrong
 
 
@@ -95,6 +98,7 @@ class Door:
         known = None if key is None else await self.inbox.recall(caller.token, key)
         if known is None:
             self.gate.refused(refusal.limit, caller)
+            await asyncio.sleep(PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - apart, that they don't come back at once
             raise refusal
         return taken(known)
 
