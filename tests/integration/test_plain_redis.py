@@ -13,7 +13,7 @@ from shared import ids
 from shared.keys import Keys
 from shared.queue import APPLY, EXECUTE, Queue, open_redis
 from shared.settings import Settings
-from tests.service import Service, message, running_service
+from tests.service import Client, message, running_service
 from tests.watch import until
 
 ROOT = Path(__file__).parents[2]
@@ -67,10 +67,8 @@ def small(settings: Settings) -> Settings:
     return settings.model_copy(update={"token_rate": 0.01, "token_burst": 4})
 
 
-async def in_use(service: Service, queue: Queue) -> None:
+async def in_use(client: Client, thread: str, queue: Queue) -> None:
     """Batches and a run that wait for a worker, and somebody who asked too often."""
-    client = await service.client("acme")
-    thread = await client.new_thread()
     for _ in range(4):
         await client.send(thread, message(), Prefer="respond-async")
     await queue.call([ids.ThreadId(ids.mint())])
@@ -87,8 +85,10 @@ async def test_on_a_live_service_every_key_has_the_type_that_its_row_says(small:
     named, queue = Keys(small.redis_prefix), Queue(open_redis(small.redis_url, 1), Keys(small.redis_prefix))
     seen: dict[str, str] = {}
     async with running_service(small, worker=False) as service:
-        await in_use(service, queue)
+        client = await service.client("acme")
+        thread = await client.new_thread("hello")
         seen |= await present(redis, small.redis_prefix)  # at once: marks live for two seconds
+        await in_use(client, thread, queue)
         await until(lambda: redis.zcard(named.limited))
         seen |= await present(redis, small.redis_prefix)
         lengths = await lengths_of(redis, small.redis_prefix)
