@@ -47,7 +47,10 @@
   document.addEventListener("htmx:sseOpen", () => say("good", "live"));
   document.addEventListener("htmx:sseError", () => say("bad", "reconnecting"));
   document.addEventListener("htmx:sseBeforeMessage", (event) => {
-    if (event.detail.type === "trouble" && event.detail.data) say("bad", "stands still");
+    if (event.detail.type === "trouble" && event.detail.data) {
+      kept = null; // to show it now would say that the page is live
+      say("bad", "stands still");
+    }
     if (event.detail.type !== "part") return;
     event.preventDefault(); // htmx would replace the whole of it
     if (held()) {
