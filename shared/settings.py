@@ -80,7 +80,9 @@ class Settings(BaseSettings):
         min_length=1,
         description="where the bytes of files are: a directory that all apis and workers see, or `s3://bucket/prefix`",
     )
-    file_limit: int = Field(default=64 << 20, gt=0, le=1 << 40, description="bytes of one uploaded file; more gets 413")
+    file_limit: int = Field(
+        default=64 << 20, gt=0, le=1 << 40, description="bytes of one file; an upload of more gets 413"
+    )
     file_quota: int = Field(
         default=0, ge=0, lt=1 << 62, description="bytes of all files of one account; more gets 413; 0: no limit"
     )

@@ -16,8 +16,8 @@ from room
 returning id;
 
 -- name: finish
--- The bytes are there: the file may be read. No row where it was given up meanwhile. One of no thread is a draft, for so many
--- hours. Arguments: id, bytes, SHA-256, hours.
+-- The bytes of an upload are there: it may be read, and is a draft for so many hours. No row where it was given up meanwhile.
+-- Arguments: id, bytes, SHA-256, hours.
 with begun as (
     select id, account, size from files where id = $1 and not ready for update
 ),
@@ -26,7 +26,7 @@ room as (
 )
 update files f
 set ready = true, size = $2, sha256 = $3, created_at = clock_timestamp(),
-    expires_at = case when f.thread is null then clock_timestamp() + $4::float8 * interval '1 hour' end
+    expires_at = clock_timestamp() + $4::float8 * interval '1 hour'
 from begun b
 where f.id = b.id
 returning f.id, f.name, f.mime_type, f.size, f.sha256, f.kind, f.thread, f.created_at;
