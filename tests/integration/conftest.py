@@ -1,6 +1,7 @@
-"""What the tests of the pipeline share: a driver by hand."""
+"""What the tests of the pipeline share: a driver by hand, runs over files."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -8,6 +9,8 @@ from redis.asyncio import Redis
 
 from shared import webhooks
 from shared.settings import Settings
+from tests.agents import running_stage
+from tests.desk import Desk
 from tests.driver import Driver, running_driver
 from tests.practice import Practice, practising
 from tests.receiver import Receiver, receiving
@@ -46,6 +49,19 @@ async def hooks(settings: Settings) -> AsyncIterator[Webhooks]:
     yield hooks
     await hooks.finish()
     await hooks.close()
+
+
+@pytest.fixture(params=["inline", pytest.param("process", marks=pytest.mark.slow)])
+async def desk(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    async with running_stage(settings) as stage:
+        yield Desk(stage, request.param, Path(settings.files))
+
+
+@pytest.fixture(params=["inline", pytest.param("process", marks=pytest.mark.slow)])
+async def tight(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """Files of at most 1,000 bytes."""
+    async with running_stage(settings.model_copy(update={"file_limit": 1_000})) as stage:
+        yield Desk(stage, request.param, Path(settings.files))
 
 
 @pytest.fixture(autouse=True, scope="session")
