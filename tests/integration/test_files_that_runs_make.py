@@ -130,7 +130,8 @@ async def test_a_file_that_was_not_whole_when_its_run_was_ended_leaves_nothing(d
     await until(desk.nothing_is_left)
 
 
-async def test_a_file_that_was_removed_before_it_was_told_of_fails_its_run(desk: Desk) -> None:
+@pytest.mark.parametrize("when", ["insert", "update"], ids=["before its bytes came", "behind them"])
+async def test_a_file_that_was_removed_before_it_was_told_of_fails_its_run(desk: Desk, when: str) -> None:
     await desk.become("makes_one")
     pool = desk.stage.service.pool
     await pool.execute(  # an operator who is that quick
@@ -138,7 +139,7 @@ async def test_a_file_that_was_removed_before_it_was_told_of_fails_its_run(desk:
         " return null; end $$"
     )
     await pool.execute(
-        "create trigger quick after update on files for each row when (not new.ready) execute function remove()"
+        f"create trigger quick after {when} on files for each row when (not new.ready) execute function remove()"
     )
     thread, run = await desk.stage.start()
     failed = await desk.stage.until(thread, run, "failed")

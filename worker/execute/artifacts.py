@@ -50,7 +50,9 @@ class Artifacts:
                 f"The file {file.name!r} took too long.", code="runner.file_too_slow", retryable=True
             ) from error
         except InternalError as error:
-            raise RunnerError(f"The file {file.name!r} was removed.", code="runner.file_gone") from error
+            raise RunnerError(
+                f"The file {file.name!r} was removed.", code="runner.file_gone", retryable=True
+            ) from error
         return Made(new.id, new.name, new.mime_type, sink.size, sink.sha256)
 
     async def drop(self, made: Made) -> None:
