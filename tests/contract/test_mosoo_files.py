@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from shared import ids
+from shared import accounts, ids
 from shared.files import rows
 from shared.files.opening import open_storage
 from shared.ids import FileId
@@ -170,9 +170,20 @@ def _with_agent(client: Client, other: Client) -> tuple[Any, ...]:
     return client.session, client.url, client.account, client.token_id, client.token, other.agent
 
 
-async def test_a_service_token_may_read_and_not_upload(service: Service) -> None:
-    client = await service.client("initech", kind=TokenKind.SERVICE_TOKEN)
-    assert (await upload(client)).error == (403, "forbidden", "A service token can't upload files.")
+async def test_a_service_token_may_read_and_delete_and_not_upload(service: Service, client: Client) -> None:
+    async with service.pool.acquire() as db:
+        token = await accounts.create_token(db, client.account, TokenKind.SERVICE_TOKEN)
+    machine, file = client.using(token.secret.text), (await upload(client, b"x")).json["file"]["id"]
+    assert (await upload(machine)).error == (403, "forbidden", "A service token can't upload files.")
+    assert (await machine.call("GET", f"/files/{file}/content")).body == b"x"
+    assert (await machine.call("DELETE", f"/files/{file}")).json == {"ok": True}
+
+
+async def test_an_agent_that_takes_no_new_threads_takes_files(service: Service, client: Client) -> None:
+    await service.pool.execute("update agents set published = false where id = $1", client.agent)
+    assert (await upload(client)).status == 201
+    made = await client.call("POST", f"/agents/{client.agent}/threads", {})
+    assert made.error[:2] == (409, "agent_not_published")
 
 
 async def test_an_account_has_no_more_room_than_its_quota(settings: Settings) -> None:
