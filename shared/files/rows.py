@@ -15,7 +15,7 @@ from shared.reads import Source
 from shared.views import FileView
 
 SQL = statements("files")
-_FIRST = FileId(Ulid("0" * 26))  # before every id
+FIRST = FileId(Ulid("0" * 26))  # before every id
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ async def of_thread(
     source: Source, partition: int, thread: ThreadId, limit: int, after: FileId | None = None
 ) -> list[FileView]:
     """At most `limit` files, the oldest first; those behind `after`, where one is given."""
-    return [_view(row) for row in await source.fetch(SQL["of_thread"], partition, thread, limit, after or _FIRST)]
+    return [_view(row) for row in await source.fetch(SQL["of_thread"], partition, thread, limit, after or FIRST)]
 
 
 async def remove(

@@ -16,8 +16,9 @@ from shared.db.connect import durably, open_pool
 from shared.db.statements import statements
 from shared.errors import ServiceInactive
 from shared.files.pace import Pace
+from shared.files.rows import FIRST
 from shared.files.storage import Storage
-from shared.ids import FileId, Ulid
+from shared.ids import FileId
 from shared.metrics import FILE_BYTES
 from shared.settings import Settings
 from worker.load import Where
@@ -25,7 +26,6 @@ from worker.runners.files import FileFacts, away, gone
 
 SQL = statements("runfiles")
 CONNECTIONS = 4  # of one worker: a file takes one for some milliseconds at its beginning and at its end
-_FIRST = FileId(Ulid("0" * 26))  # before every id
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class ThreadShelf:
     where: Where
 
     async def page(self, after: str, limit: int) -> Sequence[FileFacts]:
-        behind = _FIRST if after == "" else _id(after)
+        behind = FIRST if after == "" else _id(after)
         with _told():
             rows = await self.cabinet.source.fetch(SQL["page"], *self.where, behind, limit)
         return [_facts(row) for row in rows]
