@@ -2,8 +2,8 @@
 
 All of them share one loop and the cores of one machine, and whoever sends as fast as it gets answers takes all of both.
 So while others are about, an account with many goes behind those with few, and after each of its flushes rests for as
-long as that took: it has half of the time at most. Alone, it has all. Refused here: limits, which an operator sets, and
-any order between requests of one account.
+long as that took: it has half of the time at most. Alone, it has all; and one place in some is always for those with
+many. Refused here: limits, which an operator sets, and any order between requests of one account.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ MUCH = 16  # requests of one account under way, beside which others have few
 LITTLE = 4  # requests of one that waits for its answers, or a quarter of what the other one has
 WARY = 1.0  # seconds after others were met
 LONGEST = 0.05  # seconds of a rest: a flush that hangs is nobody's doing
+PLACES = 8  # of so many in a flush the first is for those with many: others would fill flush after flush
 
 
 class Sent(Protocol):
@@ -55,7 +56,7 @@ class Precedence:
             YIELDED.inc(len(waiting) - len(first))
             return first
         self.owes = True
-        return [*first, *(one for one in waiting if counts[one.account] > little)]
+        return _shared(first, [one for one in waiting if counts[one.account] > little])
 
     @property
     def rest_until(self) -> float:
@@ -65,3 +66,14 @@ class Precedence:
         """What was ordered last is written, and answered; it was begun at `began`."""
         now = asyncio.get_running_loop().time()
         self._rest_until = now + min(now - began, LONGEST)
+
+
+def _shared(first: Sequence[T], many: Sequence[T]) -> Sequence[T]:
+    """Those with few, one with many before each few of them: more of them may wait than fit into a flush."""
+    few = PLACES - 1
+    rounds = -(-len(first) // few)
+    ordered: list[T] = []
+    for n in range(rounds):
+        ordered += many[n : n + 1]
+        ordered += first[few * n : few * (n + 1)]
+    return [*ordered, *many[rounds:]]

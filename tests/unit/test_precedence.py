@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from api.precedence import LITTLE, LONGEST, MUCH, Precedence
+from api.precedence import LITTLE, LONGEST, MUCH, PLACES, Precedence
 from shared.ids import AccountId, Ulid
 
 
@@ -17,9 +17,18 @@ def sent(account: str, count: int) -> list[Request]:
     return [Request(AccountId(Ulid(account)), number) for number in range(count)]
 
 
-async def test_accounts_with_few_go_first_and_all_keep_their_own_order() -> None:
+async def test_accounts_with_few_go_before_all_but_one_and_all_keep_their_own_order() -> None:
     noisy, quiet = sent("noisy", MUCH + 1), sent("quiet", LITTLE)
-    assert Precedence().order([*noisy[:9], *quiet, *noisy[9:]]) == [*quiet, *noisy]
+    assert Precedence().order([*noisy[:9], *quiet, *noisy[9:]]) == [noisy[0], *quiet, *noisy[1:]]
+
+
+async def test_however_many_with_few_there_are_one_with_many_has_a_place_in_each_flush() -> None:
+    noisy, others = sent("noisy", MUCH + 1), [one for n in range(100) for one in sent(f"account {n}", 1)]
+    order = Precedence().order([*noisy, *others])
+    assert order[0] == noisy[0]  # a flush may have room for a single one
+    assert [one for one in order[: 6 * PLACES] if one in noisy] == noisy[:6]
+    assert [one for one in order if one not in noisy] == others
+    assert len(order) == len(noisy) + len(others)
 
 
 async def test_an_account_that_is_alone_never_rests() -> None:
