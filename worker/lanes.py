@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
 FEW = 8  # of the partitions one in so many is in hand for the backlog, while somebody with little waiting is about
-LONG = 1.0  # seconds of a drain after which the sweep looks for itself whether its partitions are in hand
+LONG = 1.0  # seconds of a drain after which the sweep looks at its partitions, and the first lane at the backlog
 SLOW = 1.0  # seconds of a drain, the wait for its locks among them, that are told
 DRIVEN = 0.2  # seconds; whoever drains asks for the next drain sooner
 
@@ -87,7 +87,7 @@ class Lanes:
             self._rang.difference_update(turn)
             self._owed.difference_update(turn)
             return applied + await self._take(turn, light=True)
-        if not self.pace.short and (turn := self._turn()):
+        if (not self.pace.short or self._hangs) and (turn := self._turn()):
             return applied + await self._take(turn)
         if self._beside is not None:
             await asyncio.wait([self._beside], timeout=LOOK)
@@ -109,6 +109,11 @@ class Lanes:
             return await self._once(self.first, partitions, light=light)
         finally:
             self._mine, self._asked_at = (), asyncio.get_running_loop().time()
+
+    @property
+    def _hangs(self) -> bool:
+        """Whether the second lane waits for something: the backlog is not to wait with it."""
+        return self._beside is not None and asyncio.get_running_loop().time() > self._begun_at + LONG
 
     def _begin_beside(self) -> None:
         """Sets the second lane to work, where there is a backlog."""

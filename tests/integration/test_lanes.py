@@ -24,7 +24,7 @@ from worker import standby
 from worker.aftermath import Aftermath
 from worker.apply import TRIES
 from worker.doorbell import Doorbell
-from worker.lanes import LONG, Lanes
+from worker.lanes import FEW, LONG, Lanes
 from worker.sweep import INTERVAL, Sweep
 
 SMALL = 4  # batches of a drain: a backlog of few
@@ -126,6 +126,24 @@ async def test_a_drain_for_those_with_little_waiting_takes_no_partition_its_turn
     await lanes.close()
     await queue.close()
     assert {row["partition"] for row in moved} == places
+
+
+async def test_a_second_lane_that_hangs_keeps_no_backlog_waiting_while_those_with_little_are_about(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    noisy = await add_owner(driver.pool, "noisy")
+    rows = {row.partition: row for row in [await add_thread(driver.pool, noisy) for _ in range(40)]}
+    for row in rows.values():
+        await add_batches(driver.pool, row, noisy, 2 * SMALL)
+    await lanes.drain(rows)
+    first = next(iter(lanes._left))  # the second lane's turn begins with it
+    waiting = "select count(distinct partition) from batches where applied_at is null"
+    async with other.transaction(), asyncio.timeout(4 * LONG):
+        await other.execute("select pg_advisory_xact_lock(1, $1)", first)
+        while await other.fetchval(waiting) > PARTITIONS // FEW:
+            lanes.pace.hurry()
+            await lanes.drain(())
+    await finished(lanes)
 
 
 async def test_redis_goes_while_there_is_a_backlog_and_the_sweep_takes_it(driver: Driver, settings: Settings) -> None:
