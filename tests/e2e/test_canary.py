@@ -19,7 +19,7 @@ from shared.settings import Settings
 from tests.console.browsing import Browsing
 from tests.e2e.processes import running
 from tests.search import all_keys, all_rows
-from tests.service import Client, message, said
+from tests.service import Client, message, said, upload
 from tests.watch import until
 
 pytestmark = pytest.mark.timeout(60)
@@ -51,10 +51,14 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
 
 
 async def test_no_line_and_no_metric_holds_what_users_and_operators_say(settings: Settings, pool: asyncpg.Pool) -> None:
-    """Both processes at log level `info`: a run that asks, uses a tool and fails; a dead letter; a login, and deeds."""
-    canaries = {name: f"canary of a {name} 71b2" for name in ("text", "note", "title", "webhook", "reason")}
+    """Both processes at log level `info`: a run that asks and fails; files; a dead letter; a login; deeds."""
+    canaries = {name: f"canary of a {name} 71b2" for name in ("text", "note", "title", "webhook", "reason", "file")}
     secret = await accounts.create_token(pool, None, TokenKind.ADMIN, name="night shift")
-    variables = {"THREADMILL_LOG_FORMAT": "json", "THREADMILL_PRIVATE_ENDPOINTS": "true"}
+    variables = {
+        "THREADMILL_LOG_FORMAT": "json",
+        "THREADMILL_PRIVATE_ENDPOINTS": "true",
+        "THREADMILL_FILES": settings.files,
+    }
     async with (
         aiohttp.ClientSession() as session,
         running(settings, "worker", **variables) as worker,
@@ -68,6 +72,7 @@ async def test_no_line_and_no_metric_holds_what_users_and_operators_say(settings
         assert (await browsing.log_in("mst_" + "guess" * 9)).status == 401
         assert (await browsing.log_in(secret.secret.text)).status == 303
         await _converse(pool, client, canaries)
+        await _file(client, canaries["file"])
         await _spoil(pool, client, canaries["text"])
         await _settle(pool, browsing, canaries["text"])
         metrics = await _metrics(session, f"{api.url}/metrics", f"http://127.0.0.1:{worker.told[0]['port']}/metrics")
@@ -105,6 +110,18 @@ async def _converse(pool: asyncpg.Pool, client: Client, canaries: dict[str, str]
     assert (await client.send(thread, {**decision, "decision": "allow_once"})).status == 200
     await until(lambda: pool.fetchval("select 1 from runs where status = 'failed'"), 30)
     assert (await client.send(thread, {"type": canaries["title"]})).status == 400
+
+
+async def _file(client: Client, canary: str) -> None:
+    """One that is kept, read and attached twice, and one that is refused for its name."""
+    reply = await upload(client, canary.encode(), canary)
+    assert reply.status == 201, reply
+    file = reply.json["file"]["id"]
+    assert (await client.call("GET", f"/files/{file}/content")).body == canary.encode()
+    thread = await client.new_thread()
+    attached = message("read it", attachmentIds=[file])
+    assert [(await client.send(thread, attached)).status for _ in range(2)] == [200, 400]
+    assert (await upload(client, b"x", f"{canary}/..")).status == 400
 
 
 async def _spoil(pool: asyncpg.Pool, client: Client, text: str) -> None:
