@@ -134,6 +134,7 @@ def test_what_postgres_can_not_keep_is_replaced_in_texts() -> None:
     assert checked(TextDelta("a\0b\ud800c\udfff")) == TextDelta("a�b�c�")
     assert checked(ToolCompleted("1", "\0")) == ToolCompleted("1", "�")
     assert checked(PermissionRequest("1", "\0", tool="a\0")) == PermissionRequest("1", "�", tool="a�")
+    assert checked(File("a\0.md\ud800", b"")) == File("a�.md�", b"", "application/octet-stream")
     assert checked(Custom("n\0", ["\0"])) == Custom("n�", ["�"])
 
 

@@ -219,15 +219,15 @@ def _custom(output: Custom) -> Custom:
 def _file(output: File) -> File:
     """The type is asked of the name where none is given; neither is believed."""
     try:
-        names.check_name(_text(output, "name", 1, names.LONGEST))
+        name = names.check_name(_text(output, "name", 1, names.LONGEST))
     except InvalidRequest as error:
         raise _wrong(output, "name", f"the name of a file ({error.message})") from None
     if not isinstance(output.content, bytes | str | PathLike | AsyncIterable):
         raise _wrong(output, "content", "bytes, text, a path or an async iterable of bytes")
     if output.mime_type is not None and not isinstance(output.mime_type, str):
         raise _wrong(output, "mime_type", "text or None")
-    given = output.mime_type or names.type_by(output.name)
-    return replace(output, mime_type=names.type_of(given))
+    given = output.mime_type or names.type_by(name)
+    return replace(output, name=name, mime_type=names.type_of(given))
 
 
 def _text(output: object, name: str, least: int = 0, most: int = LIMIT) -> str:
