@@ -4,13 +4,15 @@ Refused here: keeping them, and a bound for all of them; whoever takes them has 
 """
 
 import asyncio
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import AsyncGenerator, AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from worker.runners.outputs import Content, File, Plain, invalid
@@ -100,7 +102,7 @@ class _Reader:
 
     def read(self) -> bytes:
         if self._opened is None:
-            self._opened = Path(self._path).open("rb", buffering=0)  # noqa: SIM115 - `close` ends it
+            self._opened = _open_file(self._path)
             self._opened.seek(self._start)
         return self._opened.read(PIECE)
 
@@ -111,6 +113,19 @@ class _Reader:
     def _end(self) -> None:
         if self._opened is not None:
             self._opened.close()
+
+
+def _open_file(path: "PathLike[str]") -> BinaryIO:
+    """Without waiting: a pipe that nobody writes to would keep this thread, and a worker that ends waits for those."""
+    opened = open(path, "rb", buffering=0, opener=_at_once)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise OSError(errno.EINVAL, "It is no regular file", os.fspath(path))
+    return opened
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 async def _taken(content: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
