@@ -36,12 +36,12 @@ class Directory:
     @asynccontextmanager
     async def write(self, file: FileId) -> AsyncIterator["_Sink"]:
         partial = self._root / _PARTIAL / f"{file}.{mint()}"
-        sink = _Sink(self, await self.do(_create, partial))
+        sink = _Sink(self, await self._put(_create, partial))
         try:
             yield sink
             await self.do(_make_durable, sink.opened)
             crashpoints.crash("file.before_rename")
-            await self.do(_rename, partial, self._path(file))
+            await self._put(_rename, partial, self._path(file))
         except BaseException:
             await self._give_up(partial)
             raise
@@ -79,6 +79,14 @@ class Directory:
             raise
         except OSError as error:
             log.error("the directory of files fails", error=error.strerror, number=error.errno)
+            raise StorageAway from error
+
+    async def _put(self, call: Callable[..., T], *arguments: object) -> T:
+        """As `do`, where nothing is missing but the directory itself: the storage is away then, too."""
+        try:
+            return await self.do(call, *arguments)
+        except FileNotFoundError as error:
+            log.error("the directory of files was taken away", number=error.errno)
             raise StorageAway from error
 
     async def _give_up(self, partial: Path) -> None:

@@ -134,7 +134,7 @@ class _Sink:
     async def _send(self) -> None:
         """One part. A bucket takes them in their order."""
         body, self._part = bytes(self._part), bytearray()
-        with _told():
+        with _told(StorageAway):
             if self._upload is None:
                 begun = await self._client.create_multipart_upload(**self._place)
                 self._upload = begun["UploadId"]
@@ -144,12 +144,12 @@ class _Sink:
 
     async def finish(self) -> None:
         if self._upload is None:
-            with _told():
+            with _told(StorageAway):
                 await self._client.put_object(**self._place, Body=bytes(self._part))
             return
         if self._part:
             await self._send()
-        with _told():
+        with _told(StorageAway):
             await self._client.complete_multipart_upload(
                 **self._place, UploadId=self._upload, MultipartUpload={"Parts": self._parts}
             )
@@ -184,13 +184,13 @@ async def _pieces(body: Any) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Raises what the client raises as FileNotFoundError or StorageAway."""
+def _told(gone: type[Exception] = FileNotFoundError) -> Iterator[None]:
+    """Raises what the client raises as StorageAway, and as `gone` where what is asked for is missing."""
     try:
         yield
     except ClientError as error:
         if _code(error) in _GONE:
-            raise FileNotFoundError from error
+            raise gone from error
         log.error("the bucket of files refuses", code=_code(error))
         raise StorageAway from error
     except (BotoCoreError, HttpError, OSError, TimeoutError) as error:
