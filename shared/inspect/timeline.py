@@ -189,10 +189,10 @@ def _at(source: _Source) -> datetime:
 
 
 def _entries(steps: Sequence[Step]) -> list[Entry]:
-    before = [*steps[1:], None]
+    before = [*steps[1:], None]  # longer where there are none: the thread is new, or its rows are removed
     return [
         Entry(step, None if older is None else (step.at - older.at).total_seconds())
-        for step, older in zip(steps, before, strict=True)
+        for step, older in zip(steps, before, strict=False)
     ]
 
 

@@ -58,6 +58,12 @@ async def test_threads_are_looked_for_and_one_is_held_and_released(staff: Staff,
     assert (await operator.open("/console/threads/01KAAAAAAAAAAAAAAAAAAAAAAA")).status == 404
 
 
+async def test_a_thread_in_which_nothing_happened_is_shown(staff: Staff, operator: Browsing) -> None:
+    thread = await add_thread(staff.service.pool, await add_owner(staff.service.pool))
+    seen = await operator.open(f"/console/threads/{thread.id}")
+    assert (seen.status, "Nothing happened yet" in seen.words) == (200, True)
+
+
 async def test_redis_away_is_said_beside_the_timeline(settings: Settings) -> None:
     away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
     async with running_service(away, worker=False) as service:
