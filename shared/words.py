@@ -1,4 +1,4 @@
-"""How people are told things, in tables and on pages: ages, times, what a batch holds. Pure."""
+"""How people are told things, in tables and on pages: ages, times, sizes, what a batch holds. Pure."""
 
 import json
 import re
@@ -28,6 +28,17 @@ def took(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return f"{max(seconds, 0) * 1_000:.0f} ms" if seconds < 1 else age(seconds)
+
+
+def size(count: float | None) -> str:
+    """Bytes as a person says them: `5 B`, `1.5 MiB`; empty for None."""
+    if count is None:
+        return ""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
 
 
 def span(text: str) -> float | None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from shared import accounts, events, ids
 from shared.db.connect import Database
 from shared.events import UserMessage
-from shared.ids import AccountId, BatchId, RunId, ThreadId, TokenId
+from shared.files import rows as files
+from shared.files.rows import NewFile
+from shared.ids import AccountId, AgentId, BatchId, FileId, RunId, ThreadId, TokenId
 from shared.models import TokenKind
 
 PARTITIONS = 64
@@ -77,6 +79,20 @@ async def fill(db: Database, owner: Owner, thread: Row, rows: int, *, blocked: b
         *(thread.partition, thread.id, owner.account, owner.token, blocked, rows),
     )
     await db.execute("analyze batches")
+
+
+async def add_file(
+    db: Database, owner: Owner, name: str = "a.txt", size: int = 5, mime_type: str = "text/plain"
+) -> FileId:
+    """A draft of an agent of its own, as its owner uploaded it; no bytes."""
+    file, agent = FileId(ids.mint()), AgentId(ids.mint())
+    await db.execute(
+        "insert into agents (id, account, name, runner) values ($1, $2, $3, 'e')", agent, owner.account, agent
+    )
+    new = NewFile(file, owner.account, agent, owner.token, name, mime_type, size)
+    await files.begin(db, new, 0, 60)
+    await files.finish(db, file, size, bytes(32), 24)
+    return file
 
 
 async def attach(pool: Database, thread: str, *files: str) -> None:

@@ -33,7 +33,7 @@ class Rendering:
             "short": words.short,
             "events": words.events,
             "number": _number,
-            "size": _size,
+            "size": words.size,
             "pretty": _pretty,
             "clock": words.clock,
             "took": words.took,
@@ -66,17 +66,6 @@ def _run_kind(status: str) -> str:
 def _number(value: float | None) -> str:
     """With thousands apart; nothing for None."""
     return "" if value is None else f"{value:,}"
-
-
-def _size(value: float | None) -> str:
-    """Bytes as a person says them."""
-    if value is None:
-        return ""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(value) < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
 
 
 def _pretty(value: Any) -> str:

@@ -25,7 +25,7 @@ from shared.errors import InvalidRequest
 from shared.ids import FileId
 from shared.inspect import files, threads
 from shared.inspect.actions import files as actions
-from shared.inspect.files import FileRecord, Removals
+from shared.inspect.files import FileDetail, FileRecord, Removals
 from shared.inspect.page import Page
 
 app = typer.Typer(no_args_is_help=True, help="Files that clients uploaded and runs made.")
@@ -61,7 +61,7 @@ def show(
     data: context.DataOption = None,
     as_json: context.JsonOption = False,
 ) -> None:
-    """Show what is known of one file; not what it holds."""
+    """Show what is known of one file: who sent it, or which run made it; what brought it. Not what it holds."""
     found = asyncio.run(_show(data, _file_id(file)))
     if as_json:
         context.print_json(document(found))
@@ -102,9 +102,9 @@ async def _page(
     return await files.files_of_thread(connection, limit, of.partition, of.id, after)
 
 
-async def _show(data: Path | None, file: FileId) -> FileRecord:
+async def _show(data: Path | None, file: FileId) -> FileDetail:
     async with open_session(data) as connection:
-        return await files.find_file(connection, file)
+        return await files.find_detail(connection, file)
 
 
 async def _delete(data: Path | None, wanted: Sequence[FileId]) -> int:

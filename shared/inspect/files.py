@@ -1,5 +1,6 @@
 """Files as an operator sees them: whose they are, what they come to, what is still to be removed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Any
 from shared.db.connect import Database
 from shared.db.statements import statements
 from shared.errors import NotFound
-from shared.ids import AccountId, AgentId, FileId, RunId, ThreadId, TokenId
+from shared.ids import AccountId, AgentId, BatchId, FileId, RunId, ThreadId, TokenId, Ulid
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.page import FIRST, LAST, Id, Page, cut, key_of
 
@@ -39,9 +40,39 @@ class FileRecord:
     token: TokenId | None
     thread: ThreadId | None
     run: RunId | None
+    ref: Ulid | None  # of the batch that brought it
     age: float
     created_at: datetime
     expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileDetail(FileRecord):
+    """One file with what it hangs on. `batch`: that brought it; None as well where it is not kept any more.
+    `committed`: its thread has it, and the batch that brought it is applied.
+    """
+
+    account_name: str
+    agent_name: str
+    token_name: str | None
+    token_prefix: str | None
+    batch: BatchId | None
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the files of an account come to. `size` in bytes, with what those that are being written may come to."""
+
+    files: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUsage:
+    account: AccountId
+    name: str
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +112,40 @@ async def find_file(db: Database, file: FileId) -> FileRecord:
     return _record(row)
 
 
+async def find_detail(db: Database, file: FileId) -> FileDetail:
+    """Raises NotFound."""
+    row = await db.fetchrow(SQL["detail"], file)
+    if row is None:
+        raise NotFound(f"There is no file {file}.")
+    names = {name: row[name] for name in ("account_name", "agent_name", "token_name", "token_prefix")}
+    return FileDetail(**_fields(row), **names, batch=row["batch"], committed=row["committed"])
+
+
+async def chosen(db: Database, files: Sequence[FileId]) -> list[FileRecord]:
+    """Those of them that there are."""
+    return [_record(row) for row in await db.fetch(SQL["chosen"], files)]
+
+
+async def names(db: Database, files: Sequence[FileRecord]) -> dict[AccountId, str]:
+    """What their accounts are called."""
+    rows = await db.fetch(statements("search")["names"], sorted({file.account for file in files}), [])
+    return {row["id"]: row["name"] for row in rows}
+
+
+async def usage(db: Database, account: AccountId) -> Usage:
+    row = await db.fetchrow(SQL["usage"], account)
+    return Usage(0, 0) if row is None else Usage(row["files"], row["bytes"])
+
+
+async def usages(db: Database, limit: int, after: str | None = None) -> Page[AccountUsage]:
+    """Of the accounts that have, or had, files: the oldest account first."""
+    (beyond,) = key_of(after, Id)
+    rows = await db.fetch(SQL["usages"], beyond or FIRST, limit + 1)
+    found = cut(rows, limit, lambda row: (row["account"],))
+    of = [AccountUsage(row["account"], row["name"], Usage(row["files"], row["bytes"])) for row in found.items]
+    return Page(of, found.after)
+
+
 async def removals(db: Database) -> Removals:
     """Bounded, however many wait."""
     row = await db.fetchrow(SQL["pending_removals"], COUNTED + 1)
@@ -88,23 +153,17 @@ async def removals(db: Database) -> Removals:
 
 
 def _record(row: Any) -> FileRecord:
-    return FileRecord(
-        id=row["id"],
-        state=_state(row),
-        kind=row["kind"],
-        name=row["name"],
-        mime_type=row["mime_type"],
-        size=row["size"],
-        sha256=None if row["sha256"] is None else row["sha256"].hex(),
-        account=row["account"],
-        agent=row["agent"],
-        token=row["token"],
-        thread=row["thread"],
-        run=row["run"],
-        age=(row["now"] - row["created_at"]).total_seconds(),
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-    )
+    return FileRecord(**_fields(row))
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    same = ("id", "kind", "name", "mime_type", "size", "account", "agent", "token", "thread", "run", "ref")
+    return {
+        **{name: row[name] for name in (*same, "created_at", "expires_at")},
+        "state": _state(row),
+        "sha256": None if row["sha256"] is None else row["sha256"].hex(),
+        "age": (row["now"] - row["created_at"]).total_seconds(),
+    }
 
 
 def _state(row: Any) -> FileState:

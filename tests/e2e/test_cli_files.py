@@ -3,33 +3,18 @@
 import asyncpg
 import pytest
 
-from shared import ids
 from tests.e2e.command_line import Threadmill
-from tests.rows import Owner, add_owner, add_thread, attach
+from tests.rows import Owner, add_batch, add_file, add_owner, add_thread, attach
 
 pytestmark = pytest.mark.timeout(60)
-
-
-async def a_file(pool: asyncpg.Pool, owner: Owner, name: str = "a.txt") -> str:
-    """A row of a draft; its id."""
-    file, agent = ids.mint(), ids.mint()
-    await pool.execute(
-        "insert into agents (id, account, name, runner) values ($1, $2, $3, 'e')", agent, owner.account, agent
-    )
-    await pool.execute(
-        "insert into files (id, account, agent, token, kind, ready, name, mime_type, size, sha256, expires_at)"
-        " values ($1, $2, $3, $4, 'attachment', true, $5, 'text/plain', 5, sha256('hello'), now() + interval '1 day')",
-        *(file, owner.account, agent, owner.token, name),
-    )
-    return file
 
 
 async def test_files_are_listed_page_by_page_of_all_of_an_account_or_of_a_thread(
     threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool
 ) -> None:
     other = await add_owner(pool, "globex")
-    mine = [await a_file(pool, owner) for _ in range(3)]
-    its = [await a_file(pool, other)]
+    mine = [await add_file(pool, owner) for _ in range(3)]
+    its = [await add_file(pool, other)]
     thread = await add_thread(pool, owner)
     await attach(pool, thread.id, mine[1])
     listed, after = [], []
@@ -51,7 +36,7 @@ async def test_files_are_listed_page_by_page_of_all_of_an_account_or_of_a_thread
 async def test_a_name_from_outside_does_nothing_to_a_terminal(
     threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool
 ) -> None:
-    file = await a_file(pool, owner, "[red]a\x1b[31m.txt")
+    file = await add_file(pool, owner, "[red]a\x1b[31m.txt")
     shown = await threadmill("file", "show", file)
     assert "\x1b" not in shown.out
     assert "[red]a" in shown.out
@@ -60,7 +45,7 @@ async def test_a_name_from_outside_does_nothing_to_a_terminal(
 async def test_a_deleted_file_is_gone_and_stands_in_the_audit_log(
     threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool
 ) -> None:
-    file = await a_file(pool, owner)
+    file = await add_file(pool, owner)
     assert (await threadmill("file", "delete", file)).code == 2  # nobody is asked, and nobody said yes
     assert (await threadmill("file", "delete", file, "--yes", "--json")).document == {"deleted": 1}
     assert await pool.fetchval("select id from file_removals") == file
@@ -68,3 +53,16 @@ async def test_a_deleted_file_is_gone_and_stands_in_the_audit_log(
     assert (await threadmill("file", "delete", "no-id", "--yes")).code == 2
     (entry,) = (await threadmill("audit", "list", "--action", "file.delete", "--json")).document["entries"]
     assert (entry["target"], entry["touched"], entry["result"]) == (f"file {file}", 1, "done")
+
+
+async def test_a_file_says_what_brought_it_and_whether_that_is_applied(
+    threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool
+) -> None:
+    file, thread = await add_file(pool, owner), await add_thread(pool, owner)
+    await attach(pool, thread.id, file)
+    batch = await add_batch(pool, owner, thread)
+    await pool.execute("update files f set ref = b.ref from batches b")
+    shown = (await threadmill("file", "show", file, "--json")).document
+    assert (shown["account_name"], shown["batch"], shown["committed"]) == ("acme", batch, False)
+    await pool.execute("update batches set applied_at = now(), outcome = '{}'")
+    assert (await threadmill("file", "show", file, "--json")).document["committed"] is True

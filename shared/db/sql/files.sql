@@ -164,6 +164,31 @@ limit $4;
 -- One file, whoever's it is. Argument: id.
 select *, clock_timestamp() as now from files where id = $1;
 
+-- name: chosen
+-- Those of these files that there are, whoever's they are, in the order of their ids. Argument: ids.
+select *, clock_timestamp() as now from files where id = any($1::uuid[]) order by id;
+
+-- name: detail
+-- One file, whoever's it is, with what its account, its agent and the token that sent it are called, and the batch that brought
+-- it, as long as that is kept. Argument: id.
+select f.*, clock_timestamp() as now, a.name as account_name, g.name as agent_name, t.name as token_name,
+       t.prefix as token_prefix, b.id as batch,
+       f.thread is not null and f.ready and (b.id is null or b.applied_at is not null) as committed
+from files f
+join accounts a on a.id = f.account
+join agents g on g.id = f.agent
+left join tokens t on t.id = f.token
+left join batches b on b.ref = f.ref
+where f.id = $1;
+
+-- name: usages
+-- What the files of accounts come to, in the order of the accounts' ids. Arguments: beyond this account, limit.
+select u.account, (select a.name from accounts a where a.id = u.account) as name, u.files, u.bytes
+from file_usage u
+where u.account > $1
+order by u.account
+limit $2;
+
 -- name: take_out
 -- A file, whoever's it is and whatever is being done with it. Argument: id.
 with gone as (
