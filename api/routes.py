@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from api.console import agents, audit, pauses, queue, tokens, webhooks, workers
+from api.console import agents, audit, filepages, pauses, queue, tokens, webhooks, workers
 from api.console.console import Console
 from api.console.deadletters import DISCARD, GROUPS, LETTER, LETTERS, REPLAY, SKIP
 from api.console.deadletters import deed as settling
@@ -135,6 +135,7 @@ def console_routes(console: Console, login: Login, doings: Doings, output: Outpu
             *_dead_letters(console),
             *_threads(console),
             *_runs(console, doings, output),
+            *_stored_files(console),
             web.get("/console/webhooks", console.page(webhooks.WEBHOOKS)),
             *console.deed("/console/webhooks/replay", webhooks.REPLAY_DEAD),
             web.get("/console/webhooks/{id}", console.page(webhooks.MESSAGE)),
@@ -185,6 +186,15 @@ def _threads(console: Console) -> list[web.RouteDef]:
         web.get("/console/threads/{id}", console.page(ONE_THREAD)),
         *console.deed("/console/threads/{id}/hold", HOLD),
         *console.deed("/console/threads/{id}/release", RELEASE),
+    ]
+
+
+def _stored_files(console: Console) -> list[web.RouteDef]:
+    return [
+        web.get("/console/files", console.page(filepages.FILES)),
+        web.get("/console/files/accounts", console.page(filepages.OWNERS)),
+        *console.deed("/console/files/delete", filepages.DELETE),
+        web.get("/console/files/{id}", console.page(filepages.FILE)),
     ]
 
 

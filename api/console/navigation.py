@@ -15,6 +15,7 @@ SECTIONS = (
     Section("Dead letters", "/console/dead"),
     Section("Threads", "/console/threads"),
     Section("Runs", "/console/runs"),
+    Section("Files", "/console/files"),
     Section("Workers", "/console/workers"),
     Section("Webhooks", "/console/webhooks"),
     Section("Agents", "/console/agents"),

@@ -7,7 +7,7 @@ from shared import accounts, ids
 from shared.db.statements import statements
 from shared.errors import InvalidRequest, NotFound
 from shared.ids import AccountId
-from shared.inspect import limits
+from shared.inspect import files, limits
 from shared.inspect.batches import blocked_batches, find_batch, waiting_batches
 from shared.inspect.bells import Bells, read_bells
 from shared.inspect.limits import Limited, account_limits, limited
@@ -71,7 +71,8 @@ async def load_account(look: Look) -> Values:
     except AWAY:
         found = await account_limits(look.db, None, keys, defaults, account)
     work = await work_of(look.db, account)
-    return {"work": work, "limits": found, "title": work.name}
+    usage = await files.usage(look.db, account)
+    return {"work": work, "limits": found, "usage": usage, "quota": look.settings.file_quota, "title": work.name}
 
 
 def account_of(look: Look) -> AccountId:

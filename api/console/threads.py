@@ -6,7 +6,7 @@ from api.console.pages import Deed, Done, Field, Form, Look, Page, Question, Val
 from shared import accounts, agents, holds
 from shared.audit import Actor
 from shared.errors import InvalidRequest, NotFound
-from shared.inspect import deadletters, search, timeline
+from shared.inspect import deadletters, files, search, timeline
 from shared.inspect.actions import threads as actions
 from shared.inspect.deadletters import Selection
 from shared.inspect.page import Page as Listed
@@ -19,6 +19,7 @@ from shared.models import Thread, ThreadStatus
 HERE = "/console/threads"
 SHOWN = 50  # rows of a page
 LETTERS = 5  # dead letters named on the page of their thread
+FILES = 10  # files named there
 _ARCHIVED = {"yes": True, "no": False}
 _FORM = ("id", "title", "external_ref", "account", "agent", "status", "archived", "held")
 
@@ -52,6 +53,7 @@ async def load_one(look: Look) -> Values:
         "hold": await holds.find(look.db, thread.partition, thread.id),
         "letters": (await deadletters.page(look.db, Selection(thread=thread.id), LETTERS, None)).items,
         "behind": await deadletters.held_up(look.db, thread.partition, thread.id) if thread.held else None,
+        "files": await files.files_of_thread(look.db, FILES, thread.partition, thread.id),
         "entries": [(_kind(entry.step), entry) for entry in page.items],
         "listed": page,
         "rung": await timeline.rung(look.redis, keys, page.items),

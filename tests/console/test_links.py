@@ -14,7 +14,7 @@ from tests.agents import Stage, running_stage
 from tests.console.browsing import Browsing
 from tests.console.staff import staff_of
 from tests.pipeline import PARTITIONS
-from tests.rows import Owner, Row, add_batch
+from tests.rows import Owner, Row, add_batch, add_file, attach
 
 LINK = re.compile(r'href="(/console[^"#]*)')
 OF_A_KIND = 2  # of addresses that differ in their ids and numbers alone
@@ -22,7 +22,7 @@ OF_A_KIND = 2  # of addresses that differ in their ids and numbers alone
 
 @pytest.fixture
 async def stage(settings: Settings) -> AsyncIterator[Stage]:
-    """A run that waits for a permission, and one that is over; a batch that waits, a dead letter; webhooks."""
+    """A run that waits for a permission, and one that is over; a batch that waits, a dead letter; webhooks; a file."""
     async with running_stage(settings, "worker.runners.demo:approve") as stage:
         pool, client = stage.service.pool, stage.client
         await webhooks.set_webhook(pool, client.agent, "https://example.com/hook")
@@ -33,8 +33,10 @@ async def stage(settings: Settings) -> AsyncIterator[Stage]:
         await stage.interrupt(over)
         await pool.execute("update partitions set paused = true")
         place = Row(ids.partition_of(ids.Ulid(thread), PARTITIONS), ThreadId(ids.Ulid(thread)))
+        owner = Owner(client.account, client.token_id)
         for parked in (False, True):
-            await add_batch(pool, Owner(client.account, client.token_id), place, parked=parked)
+            await add_batch(pool, owner, place, parked=parked)
+        await attach(pool, place.id, await add_file(pool, owner))
         await pool.execute("update outbox set parked_at = now() where run = $1", other)
         yield stage
 
@@ -51,6 +53,7 @@ async def test_each_link_of_each_page_leads_to_one(stage: Stage) -> None:
     assert {address: status for address, status in seen.items() if status != 200} == {}
     kinds = {kind(address) for address in seen}
     assert {"/console/runs/ID/ID", "/console/webhooks/msg_ID", "/console/dead/#", "/console/threads/ID"} <= kinds
+    assert {"/console/files/ID", "/console/files/delete?id=ID", "/console/files?account=ID"} <= kinds
 
 
 async def crawled(operator: Browsing) -> dict[str, int]:
