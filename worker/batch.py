@@ -1,5 +1,6 @@
 """A waiting batch as the drain reads it, and which of those read are applied in one transaction."""
 
+import random
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class Choice:
 
 def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
     """Goes round the accounts, whatever their partitions, and in each account round its threads, one batch each, up to
-    `most`: who has little waiting is in the next drain, however many partitions another one fills.
+    `most`: who has little waiting is in the next drain, however many partitions another one fills. More accounts than
+    that draw lots: by any order of them the same ones would go each time.
     """
     accounts: dict[str, list[Batch]] = defaultdict(list)
     shares: dict[tuple[int, str], int] = defaultdict(int)
@@ -67,10 +69,13 @@ def choose(batches: Iterable[Batch], per_account: int, most: int) -> Choice:
         accounts[batch.account].append(batch)
         shares[batch.partition, batch.account] += 1
     more = any(share >= per_account for share in shares.values())
+    queues = [_round_threads(of_one) for of_one in accounts.values()]
+    if len(queues) > most:
+        random.shuffle(queues)
     chosen: list[Batch] = []
     taken: dict[str, int] = defaultdict(int)
     stopped: set[str] = set()
-    for batch in _in_turns([_round_threads(of_one) for of_one in accounts.values()]):
+    for batch in _in_turns(queues):
         if batch.thread in stopped:
             continue
         if taken[batch.thread] == PER_THREAD or len(chosen) == most:

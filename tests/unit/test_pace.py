@@ -44,6 +44,13 @@ def test_an_account_that_fills_many_partitions_has_one_turn_in_each_round() -> N
     assert chosen.more
 
 
+def test_of_more_accounts_than_a_drain_has_places_all_come_to_their_turn() -> None:
+    everyone = numbered([batch for n in range(2 * SHORT) for batch in waiting(f"a{n}", f"t{n}", 2)])
+    drains = [choose(everyone, 100, SHORT) for _ in range(100)]  # one is in none of them once in 10^28 times
+    assert all(drain.more and len(drain.batches) == SHORT for drain in drains)
+    assert len({batch.account for drain in drains for batch in drain.batches}) == 2 * SHORT
+
+
 def test_drains_are_short_for_a_while_after_somebody_with_little_was_met() -> None:
     now = 100.0
     pace = Pace(500, clock=lambda: now)
