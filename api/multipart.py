@@ -60,7 +60,16 @@ class Form:
         return max(0, min(left, self._limit))
 
     async def head(self) -> Head:
-        """Raises InvalidRequest, which says what is wrong with the form or its only field."""
+        """Raises InvalidRequest, which says what is wrong with the form or its only field. All of it takes as long as a
+        piece may: who sends a byte now and then would stay for a day.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._read_head()
+        except TimeoutError:
+            raise InvalidRequest(f"The headers of the field did not arrive within {self._patience:g} s.") from None
+
+    async def _read_head(self) -> Head:
         await self._fill(len(self._mark) + 2)
         if not self._buffer.startswith(self._mark):
             raise InvalidRequest("The body does not begin with the boundary of its Content-Type.")
