@@ -128,6 +128,7 @@ async def test_a_drain_for_those_with_little_waiting_takes_no_partition_its_turn
     assert {row["partition"] for row in moved} == places
 
 
+@pytest.mark.slow  # it hangs for a second
 async def test_a_second_lane_that_hangs_keeps_no_backlog_waiting_while_those_with_little_are_about(
     driver: Driver, lanes: Lanes, other: asyncpg.Connection
 ) -> None:
