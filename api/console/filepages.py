@@ -22,7 +22,6 @@ from shared.models import Thread
 
 HERE = "/console/files"
 SHOWN = 50  # rows of a page
-LATE = 60.0  # seconds: a removal is due at once, and the sweep comes every 5
 NEARLY = 0.9  # of a quota: marked from there on
 MOST_CHOSEN = 200  # named one by one: a page has 50 boxes, and an address of 8,190 bytes holds some more
 _NAMED = 10  # of what is to be deleted, in words
@@ -40,7 +39,6 @@ async def load_list(look: Look) -> Values:
         "usage": None if account is None else await files.usage(look.db, account.id),
         **_quota(look),
         "removals": await files.removals(look.db),
-        "late": LATE,
         "named": _named(look),
         "after": look.after,
     }

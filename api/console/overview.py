@@ -40,6 +40,7 @@ PLACES = {
     "requests_old": "/console/runs?list=waiting",
     "webhooks_late": "/console/webhooks",
     "webhooks_dead": "/console/webhooks?state=dead",
+    "removals_late": "/console/files",
 }
 _GRAVEST = list(Severity)
 ENDED = ("completed", "failed", "cancelled", "expired")

@@ -51,7 +51,8 @@ def list_(
         (f.id, f.name, f.size, f.mime_type, f.kind, f.state, f.account, f.thread, words.age(f.age)) for f in found.items
     ]
     columns = ["file", "name", "bytes", "type", "kind", "state", "account", "thread", "age"]
-    context.print_table(columns, rows, title=f"to be removed from the storage: {removals.waiting}")
+    since = f", the oldest for {words.age(removals.age)}" if removals.waiting.some else ""
+    context.print_table(columns, rows, title=f"to be removed from the storage: {removals.waiting}{since}")
     tables.show_more(found.after)
 
 

@@ -14,7 +14,8 @@ from shared.db.connect import Database
 from shared.db.migrate import migrations
 from shared.db.statements import statements
 from shared.ids import BatchId, ThreadId
-from shared.inspect import rates, webhooks
+from shared.inspect import files, rates, webhooks
+from shared.inspect.files import Removals
 from shared.inspect.servers import PostgresHealth, RedisHealth, postgres_health, redis_health
 from shared.inspect.webhooks import Summary
 from shared.keys import Keys
@@ -113,6 +114,7 @@ class Stored:
     waiting: Waiting | None = None
     held: Held | None = None  # None, too, where only what is beyond the bound could say it
     webhooks: Summary | None = None
+    removals: Removals | None = None
     holders: Sequence[Holder] = ()
     accounts: Sequence[Paused] = ()
     paused_by: Sequence[Paused] = ()
@@ -168,6 +170,7 @@ async def read_stored(db: Database, late: float, request_hours: float) -> Stored
         waiting=waiting,
         held=await _held(db) if waiting.held else None,
         webhooks=await webhooks.summary(db),
+        removals=await files.removals(db),
         holders=[Holder(**row) for row in holders],
         accounts=await _paused_accounts(db),
         paused_by=await _paused_partitions(db, [one.id for one in partitions if one.paused]),

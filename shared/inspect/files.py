@@ -15,6 +15,9 @@ from shared.inspect.page import FIRST, LAST, Id, Page, cut, key_of
 
 SQL = statements("files")
 
+# Seconds from which on a removal is late: it is due at once, and one that failed has been tried five times by then.
+LATE = 300.0
+
 
 class FileState(StrEnum):
     """Where a file stands. It is read off its row, never stored."""
@@ -81,6 +84,10 @@ class Removals:
 
     waiting: Count
     age: float
+
+    @property
+    def late(self) -> bool:
+        return self.waiting.some and self.age >= LATE
 
 
 async def list_files(

@@ -205,4 +205,8 @@ ADVICE = {
         "A receiver failed for a day, refused with 410, or was taken away.",
         "Mend the receiver and `threadmill webhook replay --dead --agent <agent>`; they are removed after 30 days.",
     ),
+    "removals_late": _warning(
+        "The storage of files refuses or does not answer, no worker sweeps, or very many were deleted at once.",
+        "Look for `of files` among the errors in the workers' logs; mend the storage. It is tried again by itself.",
+    ),
 }

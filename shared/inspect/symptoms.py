@@ -9,6 +9,7 @@ from itertools import chain
 from shared import __version__
 from shared.inspect.counts import counted
 from shared.inspect.facts import COUNTED, LEASES, Facts, Held, Partition, Paused, Process, Rung, Stored, Waiting
+from shared.inspect.files import Removals
 from shared.inspect.problems import Problem
 from shared.inspect.servers import PostgresHealth, RedisHealth
 from shared.inspect.webhooks import Summary
@@ -42,6 +43,8 @@ def problems_of(facts: Facts, settings: Settings) -> list[Problem]:
         parts += [_waiting(stored.waiting, settings), _held(stored.waiting, stored.held)]
     if stored.webhooks is not None:
         parts += [_webhooks(stored.webhooks)]
+    if stored.removals is not None:
+        parts += [_files(stored.removals)]
     return [*chain(*parts), *_redis(facts, settings), *_paused(stored)]
 
 
@@ -186,6 +189,11 @@ def _webhooks(summary: Summary) -> Iterator[Problem]:
         yield Problem("webhooks_late", f"Webhooks are told late; waiting: {summary.waiting}.", summary.late)
     if summary.dead.value:
         yield Problem("webhooks_dead", f"Webhooks that were given up: {summary.dead}.", summary.dead_age)
+
+
+def _files(removals: Removals) -> Iterator[Problem]:
+    if removals.late:
+        yield Problem("removals_late", f"Deleted files still in the storage: {removals.waiting}.", removals.age)
 
 
 def _redis(facts: Facts, settings: Settings) -> Iterator[Problem]:

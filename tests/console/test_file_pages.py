@@ -165,6 +165,6 @@ async def test_what_an_account_has_stands_beside_its_quota_and_what_is_to_be_rem
         await operator.confirm(deleting(await pool.fetchval("select id from files limit 1")))
         seen = (await operator.open(HERE)).words
         assert ("to be removed 1 the oldest for" in seen, "are still in the storage" in seen) == (True, False)
-        await pool.execute("update file_removals set since = now() - interval '200 seconds'")
+        await pool.execute("update file_removals set since = now() - interval '320 seconds'")
         seen = (await operator.open(HERE)).words
-        assert ("the oldest for 3 min 20 s" in seen, "are still in the storage" in seen) == (True, True)
+        assert ("the oldest for 5 min 20 s" in seen, "are still in the storage" in seen) == (True, True)

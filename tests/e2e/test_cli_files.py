@@ -49,6 +49,8 @@ async def test_a_deleted_file_is_gone_and_stands_in_the_audit_log(
     assert (await threadmill("file", "delete", file)).code == 2  # nobody is asked, and nobody said yes
     assert (await threadmill("file", "delete", file, "--yes", "--json")).document == {"deleted": 1}
     assert await pool.fetchval("select id from file_removals") == file
+    told = " ".join((await threadmill("file", "list")).out.split())
+    assert "to be removed from the storage: 1, the oldest for 0." in told
     assert (await threadmill("file", "delete", file, "--yes")).code == 1
     assert (await threadmill("file", "delete", "no-id", "--yes")).code == 2
     (entry,) = (await threadmill("audit", "list", "--action", "file.delete", "--json")).document["entries"]

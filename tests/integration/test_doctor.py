@@ -75,6 +75,10 @@ CASES = {
     ),
     "webhooks_late": (OUTBOX % "null", "delete from outbox"),
     "webhooks_dead": (OUTBOX % "now()", "delete from outbox"),
+    "removals_late": (
+        "insert into file_removals (id, account, since) select id, id, now() - interval '6 minutes' from accounts",
+        "update file_removals set since = now() - interval '4 minutes'",
+    ),
     "postgres_commits_early": (
         "alter database {name} set synchronous_commit = off",
         "alter database {name} reset synchronous_commit",
