@@ -50,6 +50,7 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
             assert spelling not in kept
 
 
+@pytest.mark.slow
 async def test_no_line_and_no_metric_holds_what_users_and_operators_say(settings: Settings, pool: asyncpg.Pool) -> None:
     """Both processes at log level `info`: a run that asks and fails; files; a dead letter; a login; deeds."""
     canaries = {name: f"canary of a {name} 71b2" for name in ("text", "note", "title", "webhook", "reason", "file")}

@@ -66,6 +66,7 @@ async def test_an_operator_interrupts_a_queued_run_and_retries_it(
     assert {row["token"] for row in tokens} == {OPERATOR, client.token_id}
 
 
+@pytest.mark.slow
 async def test_a_process_of_its_own_ends_in_good_order_and_prints_one_document(
     client: Client, threadmill_process: Threadmill
 ) -> None:

@@ -107,6 +107,7 @@ async def test_a_user_at_a_terminal_is_asked(make: Make, environment: dict[str, 
         assert await terminal.ended() == 0
 
 
+@pytest.mark.slow
 async def test_ctrl_c_interrupts_the_run_also_while_it_asks(make: Make, environment: dict[str, str]) -> None:
     await make("approve", "worker.runners.demo:approve")
     await make("echo", "worker.runners.demo:echo")

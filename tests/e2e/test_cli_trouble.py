@@ -111,6 +111,7 @@ async def test_every_command_explains_itself_with_an_example(threadmill: Threadm
         assert "--json" in shown.out
 
 
+@pytest.mark.slow
 async def test_a_process_ends_with_the_code_of_its_command(threadmill_process: Threadmill) -> None:
     assert (await threadmill_process("account", "create", "acme", "--json")).document["name"] == "acme"
     assert (await threadmill_process("account", "create", "acme")).code == 1

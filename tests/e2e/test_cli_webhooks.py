@@ -175,6 +175,7 @@ async def test_a_replay_says_how_many_it_tells_and_leaves_what_dies_meanwhile(
     assert left["id"] == late
 
 
+@pytest.mark.slow
 async def test_the_secret_of_a_webhook_is_printed_nowhere_else(threadmill_process: Threadmill, owner: Owner) -> None:
     made = await threadmill_process("agent", "create", "echo", "--runner", "python", "--config", ECHO, "--webhook", URL)
     secret = made.out.strip().splitlines()[-1]

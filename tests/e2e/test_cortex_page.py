@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.contract.cortex_client import frames, texts
 from tests.e2e.dev_process import DevProcess
 from tests.e2e.pasted import commands, pasted
@@ -12,6 +14,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encoding="
 STEPS = PAGE.split("### A thread and its answers")[1].split("\n### ")[0]
 
 
+@pytest.mark.slow
 def test_the_first_steps_happen_as_the_page_says(dev: DevProcess, tmp_path: Path) -> None:
     dev.ready()
     wanted = commands(STEPS)

@@ -55,6 +55,7 @@ async def test_a_second_start_keeps_the_data_and_every_value(me: User, start: St
     assert (await _call(again, "GET", thread))["thread"]["title"] == "Hello"
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_nothing_after_five_seconds(user: User, start: Start) -> None:
     dev = start(user, "--port", "0", "--json")
     pids = dev.ready()["pids"]

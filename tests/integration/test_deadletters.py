@@ -245,6 +245,7 @@ async def test_a_drain_that_has_the_partition_in_hand_is_waited_for(
     await drain.close()
 
 
+@pytest.mark.slow
 async def test_a_partition_that_is_long_in_hand_is_said_to_be(
     pool: asyncpg.Pool, owner: Owner, held: Row, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ async def test_a_connection_that_is_lost_costs_no_attempt_and_little_time(
         assert [await stage.attempt(run) for _, run in runs] == [1, 1, 1]
 
 
+@pytest.mark.slow
 async def test_a_worker_that_stops_while_a_drain_leases_hands_the_run_over(settings: Settings) -> None:
     async with running_service(settings, worker=False) as service:
         stage = Stage(service, await service.client("acme"))

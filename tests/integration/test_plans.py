@@ -97,7 +97,9 @@ async def connection(request: pytest.FixtureRequest, settings: Settings) -> Any:
     await connection.close()
 
 
-async def test_hot_statements_read_what_they_return_and_little_more(connection: asyncpg.Connection) -> None:
+async def test_hot_statements_read_what_they_return_and_little_more(
+    connection: asyncpg.Connection, settings: Settings
+) -> None:
     late = ids.from_bytes((MANY - 5).to_bytes(16, "big"))
     cases: list[tuple[str, str, tuple[object, ...], set[str]]] = [
         ("inbox", "accept", _accept(), {"threads_pkey"}),
@@ -256,11 +258,11 @@ async def test_hot_statements_read_what_they_return_and_little_more(connection: 
         if not is_hot(plan, indexes):
             wrong[f"{noun}.{name}"] = plan
     assert not wrong, "\n".join(f"{n}: {p}" for n, p in wrong.items())
+    await _look_for_locked_threads(connection, settings)
 
 
-async def test_threads_that_somebody_has_locked_are_looked_for_one_by_one(
-    connection: asyncpg.Connection, settings: Settings
-) -> None:
+async def _look_for_locked_threads(connection: asyncpg.Connection, settings: Settings) -> None:
+    """Where somebody has them, a drain looks for them one by one, and not at all there are."""
     other = await connect(settings.database_url)
     async with other.transaction():
         await other.execute("select from threads for no key update")

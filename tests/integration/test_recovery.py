@@ -62,6 +62,7 @@ async def test_an_attempt_that_says_something_else_begins_another_message(stage:
     assert said == ["attempt 1", "attempt 2"]
 
 
+@pytest.mark.slow
 async def test_a_run_that_lost_three_workers_fails_and_may_be_tried_again(stage: Stage) -> None:
     await stage.become("hangs")
     thread, run = await stage.start()
