@@ -45,7 +45,7 @@ class Precedence:
         if len(waiting) <= MUCH and now >= self._wary_until:
             return waiting
         counts = Counter(one.account for one in waiting)
-        most = max(counts.values())
+        most = max(counts.values(), default=0)
         little = max(LITTLE, most // 4)
         first = [one for one in waiting if counts[one.account] <= little]
         if most > MUCH and first:

@@ -141,7 +141,8 @@ class Drainer:
         if alone:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
             drained = await self._after_a_death(alone)
-            return replace(drained, more=drained.more or len(alone) < len(choice.batches))
+            more = drained.more or len(alone) < len(choice.batches)
+            return replace(drained, more=more, left=None if more else choice.left)
         batches = [batch for batch in choice.batches if batch.thread not in wary]  # those wait for their lock
         if not batches or now is None:
             await connection.execute("rollback")

@@ -92,6 +92,16 @@ async def test_a_file_that_is_deleted_while_it_is_read_about_is_gone(desk: Desk)
     assert (await desk.stage.until(thread, run, "failed"))["error"]["code"] == "runner.file_gone"
 
 
+async def test_a_file_of_which_the_storage_has_lost_some_is_never_read_as_whole(desk: Desk) -> None:
+    await desk.become("reads")
+    thread = await desk.stage.client.new_thread()
+    file = await desk.add(thread, b"hello, world")
+    (path,) = desk.root.rglob(file)
+    path.write_bytes(b"hello")
+    run = await desk.stage.say(thread, "go on")
+    assert (await desk.stage.until(thread, run, "failed"))["error"]["code"] == "runner.file_gone"
+
+
 async def test_a_storage_that_is_away_fails_a_run_that_may_be_tried_again(desk: Desk) -> None:
     await desk.become("reads_named")
     thread = await desk.stage.client.new_thread()

@@ -19,6 +19,7 @@ from worker.runners import (
     ToolStarted,
     Usage,
 )
+from worker.runners.isolation import Arriving
 from worker.runners.outputs import LIMIT, OUTPUT, Output, checked
 from worker.runners.storable import DEPTH
 
@@ -187,3 +188,10 @@ def _seconds(delta: TextDelta) -> float:
     for _ in range(10_000):
         checked(delta)
     return time.perf_counter() - began
+
+
+def test_a_child_announces_no_file_of_fewer_than_no_bytes() -> None:
+    talk: Any = None  # it says nothing of it
+    with pytest.raises(RunnerError, match="fewer than 0 bytes") as refused:
+        Arriving(talk, -1)
+    assert refused.value.code == "runner.invalid_output"

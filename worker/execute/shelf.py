@@ -73,10 +73,14 @@ class ThreadShelf:
         stop = found[0].size if stop is None else min(stop, found[0].size)
         if start >= stop:
             return
+        left = stop - start
         try:
             async with self.cabinet.storage.read(_id(found[0].id), start, stop) as pieces:
                 async for piece in self._paced(pieces):
+                    left -= len(piece)
                     yield piece
+            if left > 0:  # the storage has lost some of it
+                raise gone(file)
         except FileNotFoundError:
             raise gone(file) from None
         except ServiceInactive as error:

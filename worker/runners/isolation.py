@@ -60,6 +60,8 @@ class Arriving(Announced):
     """The bytes of a file that a child yields, as they come. Who took it asks for them before the next output."""
 
     def __init__(self, talk: "Talk", size: int | None) -> None:
+        if size is not None and size < 0:
+            raise invalid("a file has no fewer than 0 bytes")
         super().__init__(size)
         self._talk = talk
         self._over = False
