@@ -118,7 +118,7 @@ class Lanes:
     def _begin_beside(self) -> None:
         """Sets the second lane to work, where there is a backlog."""
         if self._beside is None and self._left:
-            self._in_hand = self._turn()
+            self._in_hand, self._begun_at = self._turn(), asyncio.get_running_loop().time()
             self._beside = asyncio.create_task(self._work_beside())
 
     async def _work_beside(self) -> int:

@@ -128,6 +128,20 @@ async def test_a_drain_for_those_with_little_waiting_takes_no_partition_its_turn
     assert {row["partition"] for row in moved} == places
 
 
+async def test_a_second_lane_that_has_just_begun_does_not_count_as_one_that_hangs(
+    driver: Driver, lanes: Lanes, other: asyncpg.Connection
+) -> None:
+    noisy = await add_owner(driver.pool, "noisy")
+    rows = {row.partition: row for row in [await add_thread(driver.pool, noisy) for _ in range(40)]}
+    for row in rows.values():
+        await add_batches(driver.pool, row, noisy, 2)
+    await lanes.drain(rows)
+    async with other.transaction():
+        await other.execute("select pg_advisory_xact_lock(1, $1)", next(iter(lanes._left)))
+        lanes.pace.hurry()
+        assert await lanes.drain(()) == 0
+
+
 @pytest.mark.slow  # it hangs for a second
 async def test_a_second_lane_that_hangs_keeps_no_backlog_waiting_while_those_with_little_are_about(
     driver: Driver, lanes: Lanes, other: asyncpg.Connection
