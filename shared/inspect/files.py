@@ -95,7 +95,7 @@ async def list_files(
 ) -> Page[FileRecord]:
     """Of one account or of all, account by account, the oldest first."""
     beyond, id_ = key_of(after, Id, Id)
-    begin = (beyond or account or FIRST, id_ or FIRST)
+    begin = (account or beyond or FIRST, id_ or FIRST)
     rows = await db.fetch(SQL["listed"], *begin, account or LAST, limit + 1)
     found = cut(rows, limit, lambda row: (row["account"], row["id"]))
     return Page([_record(row) for row in found.items], found.after)

@@ -54,7 +54,12 @@ async def test_files_of_all_of_an_account_and_of_a_thread_are_listed_page_by_pag
     href = next(part for part in first.text.split('href="') if "after=" in part).split('"')[0].replace("&amp;", "&")
     second = await operator.open(href)
     assert [f"{HERE}/{file}" in second.text for file in (mine[49], mine[50], other)] == [False, True, True]
-    for query, there in ((f"thread={thread.id}", mine[7]), ("account=globex", other)):
+    begun = href.partition("?")[2]  # in the list of all, with another account's file
+    for query, there in (
+        (f"thread={thread.id}", mine[7]),
+        ("account=globex", other),
+        (f"account=globex&{begun}", other),
+    ):
         seen = await operator.open(f"{HERE}?{query}")
         assert (seen.text.count("Select file"), f"{HERE}/{there}" in seen.text) == (1, True), query
     for query, status in (
