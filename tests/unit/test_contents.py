@@ -2,6 +2,7 @@
 
 import os
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.watch import until
 from worker.runners import File
 from worker.runners.contents import weigh
+from worker.runners.localfiles import LocalShelf
 
 
 async def test_a_path_is_read_to_its_end(tmp_path: Path) -> None:
@@ -21,6 +23,8 @@ async def test_a_pipe_that_nobody_writes_to_is_refused_and_keeps_no_thread(tmp_p
     with pytest.raises(OSError, match="no regular file"):
         await weigh(File("a.bin", tmp_path / "pipe"))
     await until(_no_reader_is_left)
+    with pytest.raises(OSError, match="no regular file"):  # nor is it waited for before a runner is tried with it
+        LocalShelf([tmp_path / "pipe"], datetime.now(UTC), tmp_path)
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/"])

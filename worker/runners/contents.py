@@ -102,7 +102,7 @@ class _Reader:
 
     def read(self) -> bytes:
         if self._opened is None:
-            self._opened = _open_file(self._path)
+            self._opened = open_file(self._path)
             self._opened.seek(self._start)
         return self._opened.read(PIECE)
 
@@ -115,8 +115,11 @@ class _Reader:
             self._opened.close()
 
 
-def _open_file(path: "PathLike[str]") -> BinaryIO:
-    """Without waiting: a pipe that nobody writes to would keep this thread, and a worker that ends waits for those."""
+def open_file(path: "PathLike[str]") -> BinaryIO:
+    """Without waiting: a pipe that nobody writes to would keep this thread, and a worker that ends waits for those.
+
+    Raises OSError, also for what is no regular file.
+    """
     opened = open(path, "rb", buffering=0, opener=_at_once)  # noqa: SIM115 - the caller closes it
     if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
         opened.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from shared.files import names
-from worker.runners.contents import Weighed, pieces_of, read_path
+from worker.runners.contents import Weighed, open_file, pieces_of, read_path
 from worker.runners.files import FileFacts, away, gone
 from worker.runners.outputs import File
 
@@ -29,7 +29,7 @@ class LocalShelf:
         self._files: dict[str, tuple[FileFacts, Path]] = {}
         for path in paths:
             name = names.check_name(path.name)
-            with path.open("rb"):  # said now rather than in the middle of a run
+            with open_file(path):  # said now rather than in the middle of a run
                 size = path.stat().st_size
             self._add(name, size, names.type_by(name), "attachment", path)
 

@@ -12,6 +12,7 @@ from shared.errors import InvalidRequest
 from shared.files import names
 from worker.runners import configfile, registry
 from worker.runners.conformance import RULES, Finding, Outcome, check_rule
+from worker.runners.contents import open_file
 from worker.runners.protocol import Runner, RunnerError
 from worker.runners.registry import ConfigError, Surroundings
 
@@ -67,7 +68,7 @@ def _check(paths: Sequence[Path]) -> None:
     """Raises OSError, InvalidRequest for what can't be attached."""
     for path in paths:
         names.check_name(path.name)
-        path.open("rb").close()
+        open_file(path).close()
 
 
 def _config(path: Path | None) -> dict[str, Any]:
