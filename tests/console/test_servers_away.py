@@ -13,6 +13,7 @@ from shared.settings import Settings
 from tests.console.browsing import Browsing, Seen
 from tests.console.staff import staff_of
 from tests.proxy import wire_to
+from tests.rows import add_batch, add_owner, add_thread
 from tests.service import running_service
 from tests.watch import until
 
@@ -249,3 +250,14 @@ async def test_a_pool_that_is_all_taken_is_no_postgres_that_is_away(
         await console.look()
     finally:
         await console.close()
+
+
+async def test_redis_away_is_said_beside_the_timeline(settings: Settings) -> None:
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    async with running_service(away, worker=False) as service:
+        owner = await add_owner(service.pool)
+        thread = await add_thread(service.pool, owner)
+        await add_batch(service.pool, owner, thread)
+        staff = await staff_of(service)
+        seen = await (await staff.browsing(staff.admin)).open(f"/console/threads/{thread.id}")
+        assert (seen.status, "whether a batch was rung for is not known" in seen.words) == (200, True)

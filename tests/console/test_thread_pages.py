@@ -18,7 +18,6 @@ from tests.console.hostile import HOSTILE, harmless
 from tests.console.screen import WIDE, Screen, connected, opened
 from tests.console.staff import Staff, staff_of
 from tests.rows import add_batch, add_owner, add_thread
-from tests.service import running_service
 from tests.watch import until
 
 
@@ -62,17 +61,6 @@ async def test_a_thread_in_which_nothing_happened_is_shown(staff: Staff, operato
     thread = await add_thread(staff.service.pool, await add_owner(staff.service.pool))
     seen = await operator.open(f"/console/threads/{thread.id}")
     assert (seen.status, "Nothing happened yet" in seen.words) == (200, True)
-
-
-async def test_redis_away_is_said_beside_the_timeline(settings: Settings) -> None:
-    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
-    async with running_service(away, worker=False) as service:
-        owner = await add_owner(service.pool)
-        thread = await add_thread(service.pool, owner)
-        await add_batch(service.pool, owner, thread)
-        staff = await staff_of(service)
-        seen = await (await staff.browsing(staff.admin)).open(f"/console/threads/{thread.id}")
-        assert (seen.status, "whether a batch was rung for is not known" in seen.words) == (200, True)
 
 
 @pytest.fixture
