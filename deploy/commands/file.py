@@ -78,8 +78,8 @@ def delete(
     as_json: context.JsonOption = False,
 ) -> None:
     """Delete files, for everybody and for good; their bytes go within seconds."""
-    wanted = [_file_id(text) for text in named]
-    confirm(f"Delete {len(wanted)} files for good?", yes)
+    wanted = list(dict.fromkeys(_file_id(text) for text in named))
+    confirm(f"Delete {len(wanted)} file{'' if len(wanted) == 1 else 's'} for good?", yes)
     done = asyncio.run(_delete(data, wanted))
     if as_json:
         context.print_json({"deleted": done})
