@@ -120,7 +120,7 @@ async def test_a_run_without_files_asks_nothing_of_them(settings: Settings) -> N
     async with running_stage(settings) as stage:
         thread, run = await stage.start("hello")
         await stage.until(thread, run, "completed")
-        archive = stage.service.crews[0].executor._archive  # type: ignore[union-attr]
+        archive = stage.service.crews[0].executor._archive  # type: ignore[union-attr]  # it has started
         assert archive is not None
         assert archive.cabinet.pool.get_size() == 0
 

@@ -95,7 +95,7 @@ async def test_a_quota_that_is_used_up_is_the_run_s_error(desk: Desk) -> None:
     thread = await desk.stage.client.new_thread()
     await desk.add(thread, b"hello")
     crew = desk.stage.service.crews[0]
-    archive = crew.executor._archive  # type: ignore[union-attr]
+    archive = crew.executor._archive  # type: ignore[union-attr]  # it has started
     narrow = archive.cabinet.settings.model_copy(update={"file_quota": 1_000})  # type: ignore[union-attr]  # it has one
     archive.cabinet = replace(archive.cabinet, settings=narrow)  # type: ignore[union-attr]  # as above
     assert await desk.refused(thread, "go") == ("runner.file_quota", False)
