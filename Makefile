@@ -22,7 +22,8 @@ test: install ## all tests that take seconds, on embedded Postgres and Redis
 	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow and not browser" $(ARGS)
 
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
-	@$(BIN)/pytest -n 3 -m "slow and not browser" $(ARGS)
+	@$(BIN)/pytest -m alone
+	@$(BIN)/pytest -n 3 -m "slow and not browser and not alone" $(ARGS)
 
 test-browser: install ## the console in Chromium, with axe-core (SCREENSHOTS=DIR keeps pictures of each page)
 	@$(BIN)/pytest -n 2 -m browser $(ARGS)

@@ -86,7 +86,9 @@ class Lanes:
         if turn := sorted(self._rang.difference(self._in_hand)):
             self._rang.difference_update(turn)
             self._owed.difference_update(turn)
-            return applied + await self._take(turn, light=True)
+            applied += await self._take(turn, light=True)
+            if not self._hangs:
+                return applied
         if (not self.pace.short or self._hangs) and (turn := self._turn()):
             return applied + await self._take(turn)
         if self._beside is not None:

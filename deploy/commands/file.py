@@ -20,12 +20,12 @@ from deploy.session import (
     document,
     open_session,
 )
-from shared import audit, ids
+from shared import accounts, audit, ids
 from shared.errors import InvalidRequest
 from shared.ids import FileId
 from shared.inspect import files, threads
 from shared.inspect.actions import files as actions
-from shared.inspect.files import FileDetail, FileRecord, Removals
+from shared.inspect.files import AccountUsage, FileDetail, FileRecord, Removals
 from shared.inspect.page import Page
 
 app = typer.Typer(no_args_is_help=True, help="Files that clients uploaded and runs made.")
@@ -53,6 +53,24 @@ def list_(
     columns = ["file", "name", "bytes", "type", "kind", "state", "account", "thread", "age"]
     since = f", the oldest for {words.age(removals.age)}" if removals.waiting.some else ""
     context.print_table(columns, rows, title=f"to be removed from the storage: {removals.waiting}{since}")
+    tables.show_more(found.after)
+
+
+@app.command(epilog="Example:  threadmill file usage --account acme")
+def usage(
+    account: OfAccountOption = None,
+    limit: LimitOption = 50,
+    after: AfterOption = None,
+    data: context.DataOption = None,
+    as_json: context.JsonOption = False,
+) -> None:
+    """Show how many files accounts have, and what they come to: of those that have or had some, or of one."""
+    found = asyncio.run(_usage(data, account, limit, after))
+    if as_json:
+        context.print_json({"accounts": document(found.items), "after": found.after})
+        return
+    rows = [(one.account, one.name, one.usage.files, one.usage.size) for one in found.items]
+    context.print_table(["account", "name", "files", "bytes"], rows)
     tables.show_more(found.after)
 
 
@@ -92,6 +110,15 @@ async def _list(
 ) -> tuple[Page[FileRecord], Removals]:
     async with open_session(data) as connection:
         return await _page(connection, account, thread, limit, after), await files.removals(connection)
+
+
+async def _usage(data: Path | None, account: str | None, limit: int, after: str | None) -> Page[AccountUsage]:
+    async with open_session(data) as connection:
+        of = await account_id(connection, account)
+        if of is None:
+            return await files.usages(connection, limit, after)
+        found = await accounts.find_account(connection, of)
+        return Page([AccountUsage(of, found.name, await files.usage(connection, of))], None)
 
 
 async def _page(

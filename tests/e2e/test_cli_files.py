@@ -33,6 +33,24 @@ async def test_files_are_listed_page_by_page_of_all_of_an_account_or_of_a_thread
     assert (await threadmill("file", "list", "--thread", thread.id, "--account", "acme")).code == 2
 
 
+async def test_what_accounts_have_is_added_up(threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool) -> None:
+    other = await add_owner(pool, "globex")
+    for of, files, size in ((owner, 2, 10), (other, 1, 7)):
+        await pool.execute(
+            "insert into file_usage (account, files, bytes) values ($1, $2, $3)", of.account, files, size
+        )
+    page = (await threadmill("file", "usage", "--limit", "1", "--json")).document
+    more = (await threadmill("file", "usage", "--after", page["after"], "--json")).document
+    assert [(one["name"], one["usage"]) for one in (*page["accounts"], *more["accounts"])] == [
+        ("acme", {"files": 2, "size": 10}),
+        ("globex", {"files": 1, "size": 7}),
+    ]
+    assert more["after"] is None
+    one = (await threadmill("file", "usage", "--account", "globex")).out
+    assert "globex" in one
+    assert "acme" not in one
+
+
 async def test_a_name_from_outside_does_nothing_to_a_terminal(
     threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool
 ) -> None:

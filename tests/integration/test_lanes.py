@@ -146,7 +146,7 @@ async def test_a_second_lane_that_has_just_begun_does_not_count_as_one_that_hang
 async def test_a_second_lane_that_hangs_keeps_no_backlog_waiting_while_those_with_little_are_about(
     driver: Driver, lanes: Lanes, other: asyncpg.Connection
 ) -> None:
-    noisy = await add_owner(driver.pool, "noisy")
+    noisy, quiet = await add_owner(driver.pool, "noisy"), await add_owner(driver.pool, "quiet")
     rows = {row.partition: row for row in [await add_thread(driver.pool, noisy) for _ in range(40)]}
     for row in rows.values():
         await add_batches(driver.pool, row, noisy, 2 * SMALL)
@@ -157,7 +157,10 @@ async def test_a_second_lane_that_hangs_keeps_no_backlog_waiting_while_those_wit
         await other.execute("select pg_advisory_xact_lock(1, $1)", first)
         while await other.fetchval(waiting) > PARTITIONS // FEW:
             lanes.pace.hurry()
-            await lanes.drain(())
+            ringing = await add_thread(driver.pool, quiet)  # something rings all the time
+            if ringing.partition != first:
+                await add_batches(driver.pool, ringing, quiet, 1)
+                await lanes.drain([ringing.partition])
     await finished(lanes)
 
 

@@ -48,6 +48,7 @@ async def test_the_worker_s_own_loop_runs_children_too(tmp_path: Path) -> None:
     assert (tmp_path / "done").read_text() == "tidy"
 
 
+@pytest.mark.alone
 async def test_a_run_that_blocks_its_loop_leaves_the_streams_of_others_alone(settings: Settings) -> None:
     """From the runner to the client: through the worker's writer, the log and a stream."""
     async with running_stage(settings) as stage:
