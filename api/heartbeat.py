@@ -5,7 +5,6 @@ Nobody depends on it: it is for who looks. An api beats from the moment it liste
 
 import asyncio
 import os
-import random
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from shared.ids import Ulid
 from shared.metrics import OF_POSTGRES, OLDEST_AGE, POSTGRES_ERRORS, WORKERS, forget
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
-from shared.tasks import end, stop_process
+from shared.tasks import about, end, stop_process
 from shared.vitals import LIVES, Clock, memory
 
 log = structlog.get_logger()
@@ -67,7 +66,7 @@ class Heartbeat:
                 log.debug("no heartbeat", error=repr(error))
                 forget(OF_POSTGRES)
                 await self._line.drop()
-            await asyncio.sleep(INTERVAL * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+            await asyncio.sleep(about(INTERVAL, 0.1))
 
     async def beat_once(self) -> None:
         """Says that it lives; adds samples where they are due. Raises what says that Postgres is away."""

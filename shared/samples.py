@@ -6,7 +6,6 @@ once more: rates are figures to look at, never to bill by. What a process counte
 killed is lost. Whoever reads rates: `shared.inspect.rates`.
 """
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -17,6 +16,7 @@ import structlog
 from shared.db.connect import Line
 from shared.db.statements import statements
 from shared.metrics import ACCEPTED, APPLIED, ENDED_RUNS, LATENCY, PARKED, total
+from shared.tasks import about
 
 log = structlog.get_logger()
 SQL = statements("samples")
@@ -54,7 +54,7 @@ class Samples:
         """Adds what was counted since the last time; an error but a held lock is the caller's."""
         if time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + INTERVAL * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+        self._due = time.monotonic() + about(INTERVAL, 0.25)
         try:
             await self.add(await line.get())
         except asyncpg.LockNotAvailableError:

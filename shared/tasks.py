@@ -5,6 +5,7 @@ Refused: waiting for one that was told only once; a library may swallow a cancel
 
 import asyncio
 import os
+import random
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -16,6 +17,11 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 AGAIN = 0.2  # seconds after which a task that still runs is cancelled again
+
+
+def about(seconds: float, by: float = 0.2) -> float:
+    """Seconds to wait, more or less by that share: many who wait alike don't come back together."""
+    return seconds * random.uniform(1 - by, 1 + by)  # noqa: S311 - no secret
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

@@ -5,7 +5,6 @@ by a later statement. Nothing here knows Redis; what is told afterwards is the c
 """
 
 import asyncio
-import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from shared.ids import ThreadId
 from shared.logs import Seldom
 from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
+from shared.tasks import about
 from worker import poison
 from worker.batch import ALONE, Batch, taken_threads
 from worker.changes import Changes, news_of, ready_of
@@ -128,7 +128,7 @@ class Drainer:
                 if attempt == TRIES or not poison.is_passing(error):
                     raise
                 warn("a drain is taken again", attempt=attempt, error=error)
-                await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311 - jitter
+                await asyncio.sleep(about(0.01 * attempt, 1.0))
         raise AssertionError("unreachable")
 
     async def _once(self, partitions: Sequence[int], wait: bool, light: bool, seen: list[Batch]) -> Drained:

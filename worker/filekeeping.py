@@ -6,7 +6,6 @@ Refused here: looking for bytes that no row names; the order of the steps leaves
 """
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from shared.files.storage import Storage
 from shared.ids import FileId
 from shared.metrics import FILE_REMOVALS, FILE_REMOVALS_PENDING, POSTGRES_ERRORS
 from shared.settings import Settings
+from shared.tasks import about
 
 log = structlog.get_logger()
 SQL = statements("files")
@@ -49,7 +49,7 @@ class Filekeeping:
     async def run(self) -> None:
         """Sweeps until it is cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await asyncio.sleep(about(INTERVAL))
             try:
                 await self.run_once()
             except (*AWAY, asyncpg.PostgresError) as error:
@@ -60,7 +60,7 @@ class Filekeeping:
     async def tidy(self) -> None:
         """Looks for what writes left half done, until it is cancelled."""
         while True:
-            await asyncio.sleep(TIDY_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await asyncio.sleep(about(TIDY_INTERVAL))
             try:
                 if removed := await self.storage.tidy(patience(self.settings.file_limit) + GRACE):
                     log.info("files that were half written are removed", files=removed)

@@ -5,7 +5,6 @@ time; deleted threads are purged. Any number of workers may do it at once.
 """
 
 import asyncio
-import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.samples import KEPT_HOURS
 from shared.settings import Settings
+from shared.tasks import about
 
 log = structlog.get_logger()
 SQL = statements("sweep")
@@ -67,7 +67,7 @@ class Upkeep:
     async def reconcile(self) -> None:
         """Reconciles until it is cancelled."""
         while True:
-            await asyncio.sleep(RECONCILE_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await asyncio.sleep(about(RECONCILE_INTERVAL))
             try:
                 await self.reconcile_once()
             except REDIS_AWAY as error:
@@ -79,7 +79,7 @@ class Upkeep:
     async def forget(self) -> None:
         """Forgets and purges until it is cancelled."""
         while True:
-            await asyncio.sleep(FORGET_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            await asyncio.sleep(about(FORGET_INTERVAL))
             try:
                 await self.forget_once()
                 await self.purge_once()

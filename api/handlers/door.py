@@ -1,7 +1,6 @@
 """What every handler needs, and the steps that all of them begin with, in the order of their checks."""
 
 import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -48,6 +47,7 @@ from shared.ids import BatchRef, ThreadId
 from shared.limits import Limits
 from shared.models import Thread, TokenKind
 from shared.settings import Settings
+from shared.tasks import about
 from shared.views import Caller
 
 PAUSE = 0.1  # seconds before a refusal by a limit is told: who asks again at once must not keep the loop from others
@@ -98,7 +98,7 @@ class Door:
         known = None if key is None else await self.inbox.recall(caller.token, key)
         if known is None:
             self.gate.refused(refusal.limit, caller)
-            await asyncio.sleep(PAUSE * random.uniform(0.5, 1.5))  # noqa: S311 - apart, that they don't come back at once
+            await asyncio.sleep(about(PAUSE, 0.5))
             raise refusal
         return taken(known)
 
