@@ -17,7 +17,7 @@ import structlog
 
 from shared import crashpoints
 from shared.errors import StorageAway
-from shared.files.digest import Digest
+from shared.files.digest import Digesting
 from shared.files.storage import PIECE
 from shared.ids import FileId, mint
 
@@ -98,19 +98,11 @@ class Directory:
         return self._root / file[-2:] / file
 
 
-class _Sink:
+class _Sink(Digesting):
     def __init__(self, directory: Directory, opened: BinaryIO) -> None:
+        super().__init__()
         self._directory = directory
         self.opened = opened
-        self._digest = Digest()
-
-    @property
-    def size(self) -> int:
-        return self._digest.size
-
-    @property
-    def sha256(self) -> bytes:
-        return self._digest.sha256
 
     async def write(self, data: bytes) -> None:
         await self._directory.do(self._add, data)

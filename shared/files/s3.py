@@ -18,7 +18,7 @@ from aiohttp import ClientError as HttpError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import StorageAway
-from shared.files.digest import Digest
+from shared.files.digest import Digesting
 from shared.files.storage import PIECE
 from shared.ids import FileId
 
@@ -106,24 +106,16 @@ def _config() -> AioConfig:
     )
 
 
-class _Sink:
+class _Sink(Digesting):
     """Gathers a part at a time. What fits into one is sent whole when it ends."""
 
     def __init__(self, client: Any, place: dict[str, str]) -> None:
+        super().__init__()
         self._client = client
         self._place = place
-        self._digest = Digest()
         self._part = bytearray()
         self._upload: str | None = None
         self._parts: list[dict[str, Any]] = []
-
-    @property
-    def size(self) -> int:
-        return self._digest.size
-
-    @property
-    def sha256(self) -> bytes:
-        return self._digest.sha256
 
     async def write(self, data: bytes) -> None:
         await asyncio.to_thread(self._digest.add, data)
