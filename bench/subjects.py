@@ -7,8 +7,9 @@ arq worker that polls every 10 ms would cost the other one CPU.
 import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -101,9 +102,7 @@ class Subject(ABC):
 
     async def until_applied(self, patience: float) -> None:
         """Waits until nothing is left to apply. Raises TimeoutError."""
-        async with asyncio.timeout(patience):
-            while await self.busy():  # noqa: ASYNC110 - the subject is another process
-                await asyncio.sleep(0.1)
+        await _until_over(self.busy, patience)
 
     async def stop(self) -> None:
         """Ends both programs; a second call does nothing."""
@@ -249,16 +248,12 @@ class Service(Subject):
 
     async def until_settled(self, patience: float) -> None:
         """Waits until nothing is left that may be applied; what is held or parked stays. Raises TimeoutError."""
-        async with asyncio.timeout(patience):
-            while await self.db.fetchval(self.tables["waiting_free"]):  # noqa: ASYNC110 - the subject is another process
-                await asyncio.sleep(0.1)
+        await _until_over(partial(self.db.fetchval, self.tables["waiting_free"]), patience)
 
     async def until_executed(self, patience: float) -> None:
         """Waits until no run is left to execute. Raises TimeoutError."""
         await self.until_applied(patience)
-        async with asyncio.timeout(patience):
-            while await self.db.fetchval(self.tables["executing"]):  # noqa: ASYNC110 - the subject is another process
-                await asyncio.sleep(0.1)
+        await _until_over(partial(self.db.fetchval, self.tables["executing"]), patience)
 
     async def ends(self) -> dict[str, int]:
         """How many runs there are, by status."""
@@ -291,3 +286,10 @@ class Service(Subject):
                 labels, _, value = line.rpartition(" ")
                 counts["arq" if 'via="arq"' in labels else "sweep"] += int(float(value))
         return Via(**counts)
+
+
+async def _until_over(going_on: Callable[[], Awaitable[object]], patience: float) -> None:
+    """Asks ten times a second: the subject is another process. Raises TimeoutError."""
+    async with asyncio.timeout(patience):
+        while await going_on():  # noqa: ASYNC110 - nothing in here would tell
+            await asyncio.sleep(0.1)
