@@ -3,12 +3,10 @@
 import asyncpg
 
 from shared import ids
-from shared.db.bounded import Bounded, away
+from shared.db.bounded import Bounded
 from shared.db.statements import statements
 from shared.errors import InternalError
 from shared.ids import ThreadId
-
-__all__ = ["Postgres", "away"]
 
 
 class Postgres(Bounded):

@@ -9,9 +9,10 @@ import pytest
 from shared import ids
 from shared.db.connect import BY_INDEX, connect
 from shared.settings import Settings
+from tests.integration import statements_given
+from tests.integration.statements_given import ACCOUNT, MANY, THREAD
 from tests.prepared import Executed, execute, prepare
 
-MANY = 20_000
 FIRST = 1_000_000_000  # message of all
 CHAIN = {"messages_by_number", "messages_pkey", "runs_pkey"}
 NOUNS = (
@@ -71,8 +72,6 @@ select 2, gen_random_uuid(), lpad('2', 32, '0')::uuid, gen_random_uuid(), 'human
 update threads set ready_at = now() where id <> lpad('1', 32, '0')::uuid;
 """
 
-THREAD = ids.from_bytes((1).to_bytes(16, "big"))
-ACCOUNT = ids.from_bytes((1).to_bytes(16, "big"))
 SMALL = ids.from_bytes((2).to_bytes(16, "big"))  # an account of 20 threads, without numbers
 NUM = 1_000_000_000
 
@@ -102,7 +101,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(
 ) -> None:
     late = ids.from_bytes((MANY - 5).to_bytes(16, "big"))
     cases: list[tuple[str, str, tuple[object, ...], set[str]]] = [
-        ("inbox", "accept", _accept(), {"threads_pkey"}),
+        ("inbox", "accept", statements_given.accept(), {"threads_pkey"}),
         ("inbox", "judge", ([ACCOUNT], ["k"], ["r"], [b"d"]), {"idempotency_keys_pkey", "batches_pkey"}),
         ("inbox", "find", ([ACCOUNT],), {"batches_by_ref", "threads_pkey"}),
         ("inbox", "outcomes", ([1], [1]), {"batches_pkey"}),
@@ -144,7 +143,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(
         (
             "write",
             "insert_runs",
-            _made(),
+            statements_given.made(),
             {"runs_pkey", "messages_unanswered", "messages_aside", "messages_pkey", "messages_by_number"},
         ),
         ("said", "amend_message", (1, THREAD, late, "{}"), {"messages_pkey", "messages_by_number"}),
@@ -239,7 +238,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(
         ("execute", "waiting", ([1], [THREAD]), {"threads_pkey", "leases_pkey"}),
         ("briefing", "offers", ([1], [THREAD], [THREAD]), {"steers_open", "messages_pkey"}),
         ("execute", "logged", ([1], [THREAD], [late], [THREAD], ["x"]), {"thread_events_pkey"}),
-        ("write", "write", _written(), {"threads_pkey", "runs_pkey", "batches_pkey"}),
+        ("write", "write", statements_given.written(), {"threads_pkey", "runs_pkey", "batches_pkey"}),
         ("write", "keep_deadline", ([1], [THREAD], [1]), {"leases_pkey", "runs_active"}),
         (
             "said",
@@ -247,7 +246,7 @@ async def test_hot_statements_read_what_they_return_and_little_more(
             ([1], [THREAD], [THREAD], [late], ["why"], [datetime.now(UTC)]),
             {"thread_events_pkey", "messages_pkey", "messages_by_run", "runs_pkey"},
         ),
-        ("said", "say", _said(), {"messages_pkey", "messages_by_run", "runs_pkey", "leases_pkey"}),
+        ("said", "say", statements_given.said(), {"messages_pkey", "messages_by_run", "runs_pkey", "leases_pkey"}),
         ("write", "settle_threads", ([1], [THREAD], [ACCOUNT], [False], [None], [None]), {"threads_pkey"}),
         ("load", "steers", ([1], [THREAD]), {"steers_open"}),
         ("load", "client_requests", ([1], [THREAD], ["x"]), {"client_requests_pkey"}),
@@ -271,45 +270,3 @@ async def _look_for_locked_threads(connection: asyncpg.Connection, settings: Set
     await other.close()
     assert plan.rows > 0
     assert is_hot(plan, {"batches_waiting", "batches_retrying", "threads_pkey"}), plan
-
-
-def _made() -> tuple[object, ...]:
-    """A run that retries another one, and collects what waits."""
-    now = datetime.now(UTC)
-    some: list[list[object]] = [[1], [THREAD], [ids.mint()], [MANY + 1], ["queued"], ["retry"], [now], [None], [now]]
-    return (*some, [None], [None], [0], [ACCOUNT], [True], [False], [None], [], [], [])
-
-
-def _accept() -> tuple[object, ...]:
-    some: list[list[object]] = [[ids.mint()], [1], [THREAD], [ACCOUNT], [ACCOUNT], ["[]"], ["api"]]
-    return (*some, [0], ["key"], ["route"], [b"digest"], [None], [])
-
-
-def _written() -> tuple[object, ...]:
-    """A batch is marked; a thread and a run of it move."""
-    now = datetime.now(UTC)
-    marks: list[list[object]] = [[1], [1], ["{}"]]
-    thread: list[list[object]] = [[1], [THREAD], ["RUNNING"], [1], [THREAD], [0], [THREAD], [now], [None], [None]]
-    said: list[list[object]] = [[] for _ in range(10)]
-    moved: list[list[object]] = [
-        [1],
-        [THREAD],
-        [THREAD],
-        [0],
-        ["running"],
-        [now],
-        [now],
-        [None],
-        [None],
-        [1],
-        ["queued"],
-    ]
-    logged: list[list[object]] = [[] for _ in range(11)]
-    return (now, *marks, *thread, *said, *moved, *logged, ACCOUNT)
-
-
-def _said() -> tuple[object, ...]:
-    """A run says something, a checkpoint is kept, and a lease ends."""
-    said: list[list[object]] = [[1], [THREAD], [ids.mint()], ["assistant"], ["[]"], [THREAD], [None], [None]]
-    messages = (*said, [datetime.now(UTC)], [None], [None])
-    return (*messages, [1], [THREAD], [THREAD], ["{}"], [THREAD], [None], [1], [THREAD], [1])
