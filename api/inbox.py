@@ -48,9 +48,7 @@ class Inbox:
     tracing: Tracing | None = None
     name: Ulid = field(default_factory=ids.mint)
     _flusher: Flusher = field(init=False)
-    _claiming: Flusher = field(
-        init=False
-    )  # of batches with files: they wait for locks, and nobody else is to wait with them
+    _claiming: Flusher = field(init=False)  # of batches with files: nobody else is to wait for their locks
     _accept: Accept = field(init=False)
     _bell: Bell = field(init=False)
     _outcomes: Outcomes = field(init=False)

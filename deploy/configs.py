@@ -11,7 +11,7 @@ import typer
 
 from deploy.errors import SetupError
 from worker.runners import configfile, registry
-from worker.runners.protocol import RunnerError
+from worker.runners.failing import RunnerError
 from worker.runners.registry import ConfigError
 
 _LIMIT = 1 << 20  # bytes; every run reads it

@@ -29,10 +29,10 @@ from worker.runners import registry
 from worker.runners.contents import Shown
 from worker.runners.context import Context, Decision, Message, Verdict
 from worker.runners.drive import Ended, Resumes, Waits, Yielded, drive
+from worker.runners.failing import RunnerError
 from worker.runners.files import Files
 from worker.runners.localfiles import LocalShelf
 from worker.runners.outputs import PermissionRequest, TextDelta, Usage
-from worker.runners.protocol import RunnerError
 from worker.runners.registry import ConfigError, Surroundings
 
 _LETTING_GO = 1.0  # seconds for a runner's tasks to end after it was stopped

@@ -10,6 +10,7 @@ from worker.runners.context import (
     Steering,
     Verdict,
 )
+from worker.runners.failing import RunnerError
 from worker.runners.files import Files, ThreadFile
 from worker.runners.outputs import (
     Checkpoint,
@@ -24,7 +25,7 @@ from worker.runners.outputs import (
     ToolStarted,
     Usage,
 )
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.protocol import Runner
 
 CONTRACT_VERSION = 1
 

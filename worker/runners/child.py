@@ -26,9 +26,9 @@ from worker.runners import wire
 from worker.runners.asks import Asks
 from worker.runners.contents import pieces_of, size_of
 from worker.runners.context import Context, Message, Steering
+from worker.runners.failing import RunnerError
 from worker.runners.files import Files
 from worker.runners.outputs import File, Output, checked, invalid
-from worker.runners.protocol import RunnerError
 from worker.runners.python import load
 
 GRACE = 5.0  # seconds that a runner gets to clean up; the worker kills us sooner, where there still is one

@@ -5,7 +5,6 @@ Refused here: keeping them, and a bound for all of them; whoever takes them has 
 
 import asyncio
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, BinaryIO, Literal, TypeAlias
 
+from shared.files.digest import Digest
 from worker.runners.outputs import Content, File, Plain, invalid
 
 PIECE = 128 << 10  # bytes of one piece: storages take as many at once
@@ -36,12 +36,11 @@ Shown: TypeAlias = Plain | Weighed
 
 async def weigh(file: File) -> Weighed:
     """Reads it to its end. Raises what its content raises."""
-    digest, size = hashlib.sha256(), 0
+    digest = Digest()
     async with aclosing(pieces_of(file.content)) as pieces:
         async for piece in pieces:
-            digest.update(piece)
-            size += len(piece)
-    return Weighed(file.name, file.mime_type or "", size, digest.hexdigest())
+            digest.add(piece)
+    return Weighed(file.name, file.mime_type or "", digest.size, digest.sha256.hex())
 
 
 class Announced:

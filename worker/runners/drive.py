@@ -17,9 +17,10 @@ from pydantic_core import to_json
 
 from worker.runners.contents import Shown, Weighed, weigh
 from worker.runners.context import Context, Decision, Verdict
+from worker.runners.failing import RunnerError
 from worker.runners.localfiles import LocalShelf
 from worker.runners.outputs import Checkpoint, File, Output, PermissionRequest, checked, invalid
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.protocol import Runner
 
 GRACE = 5.0  # seconds that an interrupted runner gets to clean up
 MOST_REQUESTS = 1_000  # of one call: they are opened, and closed, in one transaction each

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from worker.runners.protocol import RunnerError
+from worker.runners.failing import RunnerError
 
 # Checked without an import: an operator's machine need not have the author's code.
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="module:function")]

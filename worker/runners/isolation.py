@@ -17,10 +17,11 @@ from worker.runners import wire
 from worker.runners.asks import answer
 from worker.runners.contents import Announced
 from worker.runners.context import Context
+from worker.runners.failing import RunnerError
 from worker.runners.outputs import File, Output, Plain, invalid
 from worker.runners.pool import Pool
 from worker.runners.process import EXIT_LIMIT, Child, Frame
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.protocol import Runner
 
 log = structlog.get_logger()
 

@@ -4,7 +4,6 @@ Refused here: what an upload would be refused for, and a path that is no file.
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from shared.files import names
+from shared.files.digest import Digest
 from worker.runners.contents import Weighed, open_file, pieces_of, read_path
 from worker.runners.files import FileFacts, away, gone
 from worker.runners.outputs import File
@@ -63,22 +63,21 @@ class LocalShelf:
 
     async def keep(self, file: File) -> Weighed:
         """What its runner yields. Raises what its content raises, OSError."""
-        digest, size = hashlib.sha256(), 0
+        digest = Digest()
         opened = self._create(file.name)
         path = Path(opened.name)
         try:
             async with aclosing(pieces_of(file.content)) as pieces:
                 async for piece in pieces:
                     await asyncio.to_thread(opened.write, piece)
-                    digest.update(piece)
-                    size += len(piece)
+                    digest.add(piece)
         except BaseException:
             await asyncio.to_thread(path.unlink)
             raise
         finally:
             opened.close()
-        facts = self._add(file.name, size, file.mime_type or names.UNKNOWN, "artifact", path)
-        return Weighed(facts.name, facts.mime_type, size, digest.hexdigest())
+        facts = self._add(file.name, digest.size, file.mime_type or names.UNKNOWN, "artifact", path)
+        return Weighed(facts.name, facts.mime_type, facts.size, digest.sha256.hex())
 
     def _create(self, name: str) -> BinaryIO:
         """Under a name that is free: another run may want the same one."""

@@ -14,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 
 from worker.runners import openai_tools as tools
 from worker.runners.context import Context
+from worker.runners.failing import RunnerError
 from worker.runners.openai_calls import Ask, Denied, Unread, Use, judge
 from worker.runners.openai_config import OpenAIConfig
 from worker.runners.openai_conversation import Conversation
@@ -29,7 +30,7 @@ from worker.runners.outputs import (
     ToolCompleted,
     ToolStarted,
 )
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.protocol import Runner
 from worker.runners.registry import ConfigError, Surroundings, explain
 
 

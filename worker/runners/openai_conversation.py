@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker.runners.context import Message
+from worker.runners.failing import RunnerError
 from worker.runners.openai_stream import Call, Turn
 from worker.runners.openai_text import clean
-from worker.runners.protocol import RunnerError
 
 _STATE = 1_048_576  # bytes of a checkpoint: the runner contract's bound
 _HISTORY = 512 * 1024  # bytes of history that go along, newest first: leaves a checkpoint room

@@ -17,12 +17,12 @@ from pydantic import SecretStr
 
 from shared import __version__
 from worker import outbound
+from worker.runners.failing import RunnerError
 from worker.runners.openai_body import written
 from worker.runners.openai_config import OpenAIConfig
 from worker.runners.openai_errors import FOREIGN, TooMuch, closed, invalid, translate
 from worker.runners.openai_stream import Chunk, Turn
 from worker.runners.outputs import Output
-from worker.runners.protocol import RunnerError
 
 ANSWER = 16 * 1024 * 1024  # bytes of one stream: a token takes about 200 on the wire
 EVENT = 1024 * 1024  # bytes of one event: it is parsed in one go, while the loop waits

@@ -12,8 +12,8 @@ import openai
 import structlog
 
 from worker.outbound import AddressRefused
+from worker.runners.failing import RunnerError
 from worker.runners.openai_text import cut, quote
-from worker.runners.protocol import RunnerError
 
 _log = structlog.get_logger(__name__)
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from worker.runners.failing import RunnerError
 from worker.runners.functions import find
 from worker.runners.openai_config import ToolConfig
 from worker.runners.openai_stream import Call
 from worker.runners.openai_text import clean, clean_value, cut, quote
-from worker.runners.protocol import RunnerError
 
 ANSWER = 64 * 1024  # characters of a tool's answer that the model gets: a checkpoint holds several
 _ARGUMENTS = 256 * 1024  # characters

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.settings import Settings
+from worker.runners.failing import RunnerError
 from worker.runners.pool import Pool
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.protocol import Runner
 from worker.runners.registry import Surroundings, open_runner
 
 TIMEOUT = 30.0  # seconds for a runner to open: for an author's module to be imported, most of all

@@ -12,8 +12,8 @@ import structlog
 
 from shared.metrics import RUNNER_CHILDREN
 from shared.tasks import end
+from worker.runners.failing import RunnerError
 from worker.runners.process import Child
-from worker.runners.protocol import RunnerError
 
 log = structlog.get_logger()
 

@@ -18,9 +18,9 @@ import structlog
 from pydantic import Field, TypeAdapter
 
 from worker.runners import wire
+from worker.runners.failing import RunnerError
 from worker.runners.outputs import Plain
 from worker.runners.prints import Prints
-from worker.runners.protocol import RunnerError
 
 log = structlog.get_logger()
 

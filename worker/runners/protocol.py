@@ -1,15 +1,10 @@
 """What every runner is, whoever wrote it."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from worker.runners.context import Context
-from worker.runners.failing import RunnerError
-
-if TYPE_CHECKING:
-    from worker.runners.outputs import Output  # only named here
-
-__all__ = ["Runner", "RunnerError"]
+from worker.runners.outputs import Output
 
 
 class Runner(Protocol):
@@ -18,4 +13,4 @@ class Runner(Protocol):
     then is not logged.
     """
 
-    def __call__(self, ctx: Context, /) -> "AsyncIterator[Output]": ...
+    def __call__(self, ctx: Context, /) -> AsyncIterator[Output]: ...

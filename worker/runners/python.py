@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from worker.runners.failing import RunnerError
 from worker.runners.functions import FunctionName, find
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.protocol import Runner
 from worker.runners.registry import ConfigError, Surroundings, explain
 
 

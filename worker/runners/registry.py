@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.failing import RunnerError
+from worker.runners.protocol import Runner
 
 if TYPE_CHECKING:
     from worker.runners.pool import Pool

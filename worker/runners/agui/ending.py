@@ -18,8 +18,8 @@ from worker.runners.agui.calls import Calls
 from worker.runners.agui.memory import Memory
 from worker.runners.agui.state import State
 from worker.runners.agui.transcript import Transcript
+from worker.runners.failing import RunnerError
 from worker.runners.outputs import TOKENS_LIMIT, Custom, Output, Usage
-from worker.runners.protocol import RunnerError
 
 MESSAGE = 500  # characters of an endpoint's own words in an error
 _ODD = re.compile(r"[^a-z_.]+")

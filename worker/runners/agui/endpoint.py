@@ -18,7 +18,7 @@ from shared import __version__
 from worker import outbound
 from worker.runners.agui import failures
 from worker.runners.agui.config import AguiConfig
-from worker.runners.protocol import RunnerError
+from worker.runners.failing import RunnerError
 from worker.runners.registry import Surroundings
 
 EVENT_LIMIT = 1 << 20  # bytes of one event: as much as a checkpoint, or a request's body

@@ -6,7 +6,7 @@ Texts are ours. What an exception or an answer says is left out: it may repeat a
 import httpx2
 
 from worker.outbound import AddressRefused
-from worker.runners.protocol import RunnerError
+from worker.runners.failing import RunnerError
 
 UNAUTHORIZED = "runner.unauthorized"
 RATE_LIMITED = "runner.rate_limited"

@@ -13,8 +13,8 @@ from worker.runners.agui import failures
 from worker.runners.agui.asking import Asked
 from worker.runners.agui.calls import Pending
 from worker.runners.context import Context, Decision
+from worker.runners.failing import RunnerError
 from worker.runners.outputs import Checkpoint
-from worker.runners.protocol import RunnerError
 
 LIMIT = 1_000_000  # bytes: a checkpoint may have 1 MiB
 

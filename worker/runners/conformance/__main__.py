@@ -13,7 +13,8 @@ from shared.files import names
 from worker.runners import configfile, registry
 from worker.runners.conformance import RULES, Finding, Outcome, check_rule
 from worker.runners.contents import open_file
-from worker.runners.protocol import Runner, RunnerError
+from worker.runners.failing import RunnerError
+from worker.runners.protocol import Runner
 from worker.runners.registry import ConfigError, Surroundings
 
 _SIGNS = {Outcome.PASSED: "passed", Outcome.FAILED: "FAILED", Outcome.NOT_APPLICABLE: "n/a"}
