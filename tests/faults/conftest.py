@@ -14,12 +14,12 @@ from tests.faults.servers import Servers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker of xdist runs them all: each has processes of its own, and two cores are soon too few.
 
-    Those that start servers are slow, but for the short form of the fault run.
+    Those that start servers are slow.
     """
     for item in items:
         if "tests/faults" in item.nodeid:
             item.add_marker(pytest.mark.xdist_group("faults"))
-            if "servers" in getattr(item, "fixturenames", ()) and item.path.name != "test_run.py":
+            if "servers" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.slow)
 
 

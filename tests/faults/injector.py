@@ -1,103 +1,177 @@
-"""Faults, one a second, seeded: what is hit and how. A process is hit at most once in five seconds."""
+"""Faults as their schedule says: each is done at its time, lasts as long as it should, and is undone."""
 
 import asyncio
 import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.queue import AWAY as REDIS_AWAY
+from tests.faults.links import Links
 from tests.faults.processes import Member, Stack
+from tests.faults.schedule import HOUR, KINDS, WEIGHTS, Fault, schedule
 
-EVERY = 1.0  # seconds between faults
-SPARED = 5.0  # seconds after a hit in which the same process is not hit again
-STOPPED = 1.0  # seconds that a stopped process stays so
-KINDS = ("kill api", "kill worker", "stop api", "stop worker", "flush redis", "kill backend")
-WEIGHTS = (20, 25, 10, 15, 10, 20)
+__all__ = ["KINDS", "WEIGHTS", "Hit", "Injector"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A fault that was injected; times are of the machine's clock, which is Postgres', in seconds."""
+
+    fault: Fault
+    began: float
+    ended: float  # of what was done at once, as a kill: when it was done
+    note: str = ""
 
 
 @dataclass(slots=True)
 class Injector:
     stack: Stack
+    links: Links
     rng: random.Random
-    most: int | None = None
-    weights: tuple[int, ...] = WEIGHTS
-    done: Counter[str] = field(default_factory=Counter)
-    _stopped: set[asyncio.Task[None]] = field(default_factory=set)
+    weights: Sequence[int] = WEIGHTS
+    hits: list[Hit] = field(default_factory=list)
+    missed: Counter[str] = field(default_factory=Counter)  # kinds that found nothing to hit
+    under_way: dict[int, Fault] = field(default_factory=dict)
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def total(self) -> int:
-        return sum(self.done.values())
+    def done(self) -> Counter[str]:
+        return Counter(hit.fault.kind for hit in self.hits)
 
     async def run(self) -> None:
-        """Injects until it is cancelled or `most` are done; every stopped process goes on."""
+        """Injects until `end` is called; then all is undone, and every process goes on."""
+        faults = schedule(
+            self.rng, *([m.name for m in ms] for ms in (self.stack.apis, self.stack.workers)), self.weights
+        )
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for fault in faults:
+                await self._wait(began + fault.at - time.monotonic())
+                if self._over.is_set():
+                    return
+                group.create_task(self.inject(fault))
+
+    def end(self) -> None:
+        self._over.set()
+
+    async def inject(self, fault: Fault) -> None:
+        """One fault, from its beginning to its end."""
+        self.under_way[fault.number] = fault
+        began = time.time()
+        note = await self._ways()[fault.kind](fault)
+        del self.under_way[fault.number]
+        if note is None:
+            self.missed[fault.kind] += 1
+        else:
+            self.hits.append(Hit(fault, began, time.time(), note))
+
+    def _ways(self) -> dict[str, Callable[[Fault], Awaitable[str | None]]]:
+        """What does each kind: returns a note, or None where there was nothing to hit."""
+        return {
+            "kill api": self._kill,
+            "kill worker": self._kill,
+            "turn clock": self._turn_clock,
+            "stop api": self._stop,
+            "stop worker": self._stop,
+            "stop worker past its lease": self._stop,
+            "flush redis": self._flush_redis,
+            "restart redis": self._restart_redis,
+            "kill backend": self._kill_backend,
+            "stop postgres": self._stop_postgres,
+            "fill disk": self._fill_disk,
+            "delay link": self._disturb,
+            "cut link": self._disturb,
+            "silence requests": self._disturb,
+            "silence replies": self._disturb,
+            "lose replies": self._disturb,
+        }
+
+    async def _wait(self, seconds: float) -> None:
+        """At most until the faults are over."""
         try:
-            while self.most is None or self.total < self.most:
-                await asyncio.sleep(EVERY)
-                await self.inject()
-        finally:
-            if self._stopped:
-                await asyncio.wait(self._stopped)
+            await asyncio.wait_for(self._over.wait(), max(0.0, seconds))
+        except TimeoutError:
+            return
 
-    async def inject(self) -> None:
-        """One fault, of the first kind in a weighted draw that finds something to hit."""
-        kinds = {kind: weight for kind, weight in zip(KINDS, self.weights, strict=True) if weight}
-        for kind in sorted(kinds, key=lambda kind: self.rng.random() ** (1 / kinds[kind]), reverse=True):
-            if await self._hit(kind):
-                self.done[kind] += 1
-                return
+    def _member(self, fault: Fault) -> Member:
+        return next(member for member in self.stack.members if member.name == fault.target)
 
-    async def _hit(self, kind: str) -> bool:
-        match kind:
-            case "kill api":
-                return await self._kill(self.stack.apis)
-            case "kill worker":
-                return await self._kill(self.stack.workers)
-            case "stop api":
-                return self._stop(self.stack.apis)
-            case "stop worker":
-                return self._stop(self.stack.workers)
-            case "flush redis":
-                await self.stack.servers.flush_redis()
-                return True
-            case _:
-                return await self._kill_backend()
+    async def _kill(self, fault: Fault) -> str:
+        member = self._member(fault)
+        await member.kill()
+        member.restart()
+        return ""
 
-    def _target(self, members: list[Member]) -> Member | None:
-        now = time.monotonic()
-        free = [member for member in members if now - member.hit_at > SPARED]
-        return self.rng.choice(free) if free else None
+    async def _turn_clock(self, fault: Fault) -> str:
+        """Killed, and started an hour ahead or behind; one that is off already is put right."""
+        member = self._member(fault)
+        clock = 0 if member.clock else HOUR if fault.chance < 0.5 else -HOUR
+        await member.kill()
+        member.restart(clock)
+        return f"{clock:+d} s"
 
-    async def _kill(self, members: list[Member]) -> bool:
-        member = self._target(members)
-        if member is not None:
-            await member.kill()
-            member.restart()
-        return member is not None
+    async def _stop(self, fault: Fault) -> str:
+        member = self._member(fault)
+        member.signal(signal.SIGSTOP)
+        await self._wait(fault.lasts)
+        member.signal(signal.SIGCONT)
+        return ""
 
-    def _stop(self, members: list[Member]) -> bool:
-        member = self._target(members)
-        if member is not None:
-            member.signal(signal.SIGSTOP)
-            task = asyncio.create_task(_go_on(member))
-            self._stopped.add(task)
-            task.add_done_callback(self._stopped.discard)
-        return member is not None
-
-    async def _kill_backend(self) -> bool:
-        db = await self.stack.database()
+    async def _flush_redis(self, _: Fault) -> str | None:
         try:
-            rows = await db.fetch(
-                "select pid from pg_stat_activity where datname = current_database()"
-                " and application_name like 'threadmill%' order by pid"
-            )
-            if rows:
-                await db.execute("select pg_terminate_backend($1)", self.rng.choice(rows)["pid"])
-            return bool(rows)
-        finally:
-            await db.close()
+            await self.stack.servers.flush_redis()
+        except REDIS_AWAY:
+            return None
+        return ""
 
+    async def _restart_redis(self, fault: Fault) -> str:
+        await self.stack.servers.kill_redis()
+        await self._wait(fault.lasts)
+        await self.stack.servers.start_redis()
+        return ""
 
-async def _go_on(member: Member) -> None:
-    await asyncio.sleep(STOPPED)
-    member.process.send_signal(signal.SIGCONT)
+    async def _kill_backend(self, fault: Fault) -> str | None:
+        try:
+            return "" if await self.stack.servers.kill_backend(self.stack.database_url, fault.chance) else None
+        except POSTGRES_AWAY:
+            return None
+
+    async def _stop_postgres(self, fault: Fault) -> str:
+        servers = self.stack.servers
+        await servers.stop_postgres(signal.SIGQUIT)
+        await self._wait(fault.lasts)
+        await servers.start_postgres()
+        return ""
+
+    async def _fill_disk(self, fault: Fault) -> str | None:
+        """Half of them until Postgres cannot write its log either, and dies of it."""
+        servers = self.stack.servers
+        if servers.disk is None:
+            return None
+        servers.disk.fill()
+        if fault.chance < 0.5:
+            await servers.use_up_log()
+        await self._wait(fault.lasts)
+        servers.disk.free()
+        return await servers.revive_postgres()
+
+    async def _disturb(self, fault: Fault) -> str | None:
+        """A link of its target: done, and healed."""
+        how = "reset" if fault.chance < 0.5 else "close"
+        weather: dict[str, dict[str, object]] = {
+            "delay link": {"delay": round(0.01 + 0.2 * fault.chance, 3)},
+            "cut link": {"refuses": True, "cut": how},
+            "silence requests": {"silent": "up"},
+            "silence replies": {"silent": "down"},
+            "lose replies": {"loses": True},
+        }
+        await self.links.change(fault.link, **weather[fault.kind])
+        await self._wait(fault.lasts)
+        lost = await self.links.heal(fault.link)
+        if fault.kind == "lose replies":
+            return f"{lost} lost" if lost else None
+        return ""

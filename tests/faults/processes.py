@@ -4,9 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -33,8 +32,8 @@ class Member:
     url: str
     command: Command
     process: Process
-    hit_at: float = -1e9  # of the monotonic clock: when a fault last hit it
     deaths: int = 0
+    clock: int = 0  # seconds that it is ahead
 
     @property
     def log(self) -> str:
@@ -43,17 +42,17 @@ class Member:
         return self.command.log.read_text(encoding="utf-8", errors="replace")
 
     def signal(self, number: signal.Signals) -> None:
-        self.hit_at = time.monotonic()
         self.process.send_signal(number)
 
     async def kill(self) -> None:
         self.signal(signal.SIGKILL)
         await children.exited(self.process)
 
-    def restart(self) -> None:
-        """The same process once more."""
+    def restart(self, clock: int | None = None) -> None:
+        """The same process once more, or with a clock that is `clock` seconds ahead."""
         self.deaths += 1
-        self.process = children.spawn(self.command)
+        self.clock = self.clock if clock is None else clock
+        self.process = children.spawn(with_clock(self.command, self.clock))
 
     async def died(self, within: float = 20.0) -> int:
         """The exit code of a process that ends by itself."""
@@ -76,6 +75,7 @@ class Stack:
     servers: Servers
     database_url: str
     redis_url: str
+    ways: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> its own urls of both, where it has some
     session: aiohttp.ClientSession = field(init=False)
     apis: list[Member] = field(default_factory=list)
     workers: list[Member] = field(default_factory=list)
@@ -148,19 +148,28 @@ class Stack:
         return "\n".join(f"{m.name} ({m.process.poll()}):\n{m.log[-2000:]}" for m in self.members)
 
     def _spawn(self, name: str, module: tuple[str, ...], clock: int, port: int, settings: Mapping[str, str]) -> Member:
+        database_url, redis_url = self.ways.get(name, (self.database_url, self.redis_url))
         env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("THREADMILL_")},
-            "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.redis_url,
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
             "PYTHONPATH": str(ROOT),
             "THREADMILL_ENV": "test",
             **{f"THREADMILL_{key.upper()}": value for key, value in settings.items()},
         }
-        argv: tuple[str, ...] = ("-m", *module)
-        if clock and FAKETIME.exists():
-            env |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{clock:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        elif clock:
-            argv = ("-m", "tests.faults.skewed", str(clock), *module)
         log = self.servers.directory / f"{name}-{port}.log"
-        command = Command(name, (sys.executable, *argv), env=env, log=log)
-        return Member(name, f"http://127.0.0.1:{port}", command, children.spawn(command))
+        command = Command(name, (sys.executable, "-m", *module), env=env, log=log)
+        return Member(
+            name, f"http://127.0.0.1:{port}", command, children.spawn(with_clock(command, clock)), clock=clock
+        )
+
+
+def with_clock(command: Command, clock: int) -> Command:
+    """The same `python -m …`, its clock `clock` seconds ahead: by libfaketime, else by `skewed.py`."""
+    if not clock:
+        return command
+    if FAKETIME.exists():
+        faked = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": f"{clock:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        return replace(command, env={**(command.env or {}), **faked})
+    program, _, *module = command.argv
+    return replace(command, argv=(program, "-m", "tests.faults.skewed", str(clock), *module))

@@ -1,18 +1,21 @@
-"""The fault run: `python -m tests.faults.run`, or `make faults`. Two apis, three workers, a fault a second, a checker.
+"""The fault run: `python -m tests.faults.run`, or `make faults`. Apis, workers, a fault a second, a checker.
 
-SEEDS=1,2,3 (default 1) gives one run a seed. MINUTES=5 makes each as long as that; without it a run is 20,000 batches.
-Exit 1 where the checker finds anything, or where a run was too quiet to mean something.
+SEEDS=1,2,3 or 1-20 (default 1) gives one run a seed; MINUTES=5 (default 1) makes each as long as that. What each run
+came to is a line of JSON on standard output, all of them together the last line; how it goes is told on standard error.
+The faults of a seed are a list that follows from the seed alone; those that were injected are kept in `.data/faults/`.
+Exit 1 where the checker finds anything, or where too little happened for all of it to mean something.
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import asyncpg
 from redis.asyncio import Redis
@@ -21,117 +24,116 @@ from shared.keys import Keys
 from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Load, Sender, chance
+from tests.faults.disk import CannotMountError
 from tests.faults.injector import WEIGHTS, Injector
+from tests.faults.links import Links
 from tests.faults.processes import Stack
+from tests.faults.recovery import Recoveries
+from tests.faults.report import Report, Summary
 from tests.faults.servers import Servers
-from tests.faults.violations import Kind, Violation
 from tests.faults.waiting import until
 from tests.pipeline import PARTITIONS
 
 QUIET = 40.0  # seconds after the last answer in which everything must be applied and every waiting set empty
 UNBOUNDED = 100_000_000  # batches
+TELL_EVERY = 5.0  # seconds between two lines about how it goes
+LOGS = Path(__file__).parents[2] / ".data" / "faults"
+
+Tell = Callable[[str], object]
+
+
+class Talker(Protocol):
+    """Clients of one sort, who end by themselves when the run's time is up."""
+
+    async def run(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """Of one run: by `seconds`, or by `batches` where there are none."""
+
     seed: int = 1
-    batches: int = 20_000
+    batches: int = UNBOUNDED
     threads: int = 200
-    clients: int = 32
+    clients: int = 64
     apis: int = 2
     workers: int = 3
     pace: float = 400.0
     seconds: float | None = None
     prefer_async: float = 0.4
     repeated: float = 0.1
-    weights: tuple[int, ...] = WEIGHTS
+    weights: Sequence[int] = WEIGHTS
     testing: str = ""  # faults built into every process
-    least_acknowledged: int = 10_000
-    least_faults: int = 30
-    least_retries: int = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    plan: Plan
-    violations: Sequence[Violation]
-    sent: int
-    acknowledged: int
-    unknown: int
-    repeats: int
-    retries: int
-    faults: Counter[str]
-    seconds: float
-    quiet_after: float
-
-    @property
-    def kinds(self) -> Counter[Kind]:
-        return Counter(violation.kind for violation in self.violations)
-
-    @property
-    def too_quiet(self) -> list[str]:
-        """What happened less often than it must for the run to count."""
-        wanted = (
-            ("acknowledged", self.acknowledged, self.plan.least_acknowledged),
-            ("faults", sum(self.faults.values()), self.plan.least_faults),
-            ("retries", self.retries, self.plan.least_retries),
-        )
-        return [f"{name}: {had} of {least}" for name, had, least in wanted if had < least]
-
-    def line(self) -> str:
-        """One line of JSON."""
-        kinds = {kind.value: self.kinds[kind] for kind in Kind}
-        figures = ("sent", "acknowledged", "unknown", "repeats", "retries")
-        return json.dumps(
-            {
-                "seed": self.plan.seed,
-                **{name: getattr(self, name) for name in figures},
-                "faults": dict(self.faults),
-                "seconds": round(self.seconds, 1),
-                "quiet_after": round(self.quiet_after, 1),
-                **kinds,
-            }
-        )
-
-
-async def fault_run(plan: Plan, servers: Servers) -> Report:
+async def fault_run(plan: Plan, servers: Servers, tell: Tell = lambda _: None) -> Report:
     """One run on a database of its own; the Redis is emptied first."""
     await servers.flush_redis()
-    async with Stack(servers, await servers.new_database(), servers.redis.url) as stack:
+    database = await servers.new_database()
+    try:
+        async with _stack(plan, servers, database) as (stack, links):
+            access = await stack.access()
+            await stack.ready()
+            sender = Sender(stack.session, [api.url for api in stack.apis], access.token, chance(plan.seed))
+            threads = [await sender.create_thread(access.agent) for _ in range(plan.threads)]
+            load = Load(
+                sender=sender,
+                threads=threads,
+                seed=plan.seed,
+                batches=plan.batches,
+                clients=plan.clients,
+                pace=plan.pace,
+                seconds=plan.seconds,
+                prefer_async=plan.prefer_async,
+                repeated=plan.repeated,
+            )
+            injector = Injector(stack, links, chance(plan.seed), weights=plan.weights)
+            began = time.monotonic()
+            await _under_faults([load], injector, _tell(load, injector, tell))
+            return await _report(plan, stack, load, injector, time.monotonic() - began)
+    finally:
+        await servers.drop_database(database)
+
+
+@asynccontextmanager
+async def _stack(plan: Plan, servers: Servers, database: str) -> AsyncIterator[tuple[Stack, Links]]:
+    """All processes, each with links of its own to both servers."""
+    async with Links(servers.directory / "proxy.log") as links, Stack(servers, database, servers.redis.url) as stack:
+        names = [*(f"api-{n}" for n in range(plan.apis)), *(f"worker-{n}" for n in range(plan.workers))]
+        for name in names:
+            stack.ways[name] = (
+                await links.add(f"{name}:postgres", database),
+                await links.add(f"{name}:redis", servers.redis.url),
+            )
         for _ in range(plan.apis):
             stack.api(testing=plan.testing)
         for _ in range(plan.workers):
             stack.worker(testing=plan.testing)
-        access = await stack.access()
-        await stack.ready()
-        sender = Sender(stack.session, [api.url for api in stack.apis], access.token, chance(plan.seed))
-        threads = [await sender.create_thread(access.agent) for _ in range(plan.threads)]
-        batches = UNBOUNDED if plan.seconds is not None else plan.batches
-        load = Load(
-            sender=sender,
-            threads=threads,
-            seed=plan.seed,
-            batches=batches,
-            clients=plan.clients,
-            pace=plan.pace,
-            seconds=plan.seconds,
-            prefer_async=plan.prefer_async,
-            repeated=plan.repeated,
+        yield stack, links
+
+
+async def _under_faults(talkers: Sequence[Talker], injector: Injector, telling: Coroutine[Any, Any, None]) -> None:
+    """Until the last one ends; then every fault is undone."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(injector.run())
+        told = group.create_task(telling)
+        async with asyncio.TaskGroup() as talking:
+            for talker in talkers:
+                talking.create_task(talker.run())
+        injector.end()
+        told.cancel()
+
+
+async def _tell(load: Load, injector: Injector, tell: Tell) -> None:
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(TELL_EVERY)
+        acknowledged = sum(request.acknowledged for request in load.history)
+        now = ", ".join(map(str, injector.under_way.values())) or "nothing"
+        tell(
+            f"seed {load.seed}: {time.monotonic() - began:.0f} s, {acknowledged:,} acknowledged,"
+            f" {load.sender.retries:,} retries, {len(injector.hits)} faults; under way: {now}"
         )
-        injector = Injector(stack, chance(plan.seed), weights=plan.weights)
-        began = time.monotonic()
-        await _under_faults(load, injector)
-        seconds = time.monotonic() - began
-        return await _report(plan, stack, load, injector, seconds)
-
-
-async def _under_faults(load: Load, injector: Injector) -> None:
-    faults = asyncio.create_task(injector.run())
-    await load.run()
-    faults.cancel()
-    await asyncio.wait([faults])
-    if not faults.cancelled() and (error := faults.exception()) is not None:
-        raise error
 
 
 async def _report(plan: Plan, stack: Stack, load: Load, injector: Injector, seconds: float) -> Report:
@@ -139,18 +141,22 @@ async def _report(plan: Plan, stack: Stack, load: Load, injector: Injector, seco
     try:
         quiet_after = await _settle(stack, db, redis, keys)
         found = await tables.read(db, redis, keys, PARTITIONS)
+        recoveries = await _recoveries(db, injector)
     finally:
         await db.close()
         await redis.aclose()
     return Report(
-        plan=plan,
+        seed=plan.seed,
+        wanted=plan.seconds,
         violations=check(load.history, found),
         sent=len(load.history),
         acknowledged=sum(request.acknowledged for request in load.history),
         unknown=sum(not request.acknowledged and not request.refused for request in load.history),
         repeats=load.repeats,
         retries=load.sender.retries,
-        faults=injector.done,
+        hits=tuple(injector.hits),
+        recoveries=recoveries,
+        missed=injector.missed,
         seconds=seconds,
         quiet_after=quiet_after,
     )
@@ -169,23 +175,61 @@ async def _settle(stack: Stack, db: asyncpg.Connection, redis: Redis, keys: Keys
         return QUIET
 
 
+async def _recoveries(db: asyncpg.Connection, injector: Injector) -> dict[str, list[float]]:
+    rows = await db.fetch(
+        "select extract(epoch from accepted_at)::float8 as accepted, extract(epoch from applied_at)::float8 as applied"
+        " from batches where applied_at is not null"
+    )
+    known, found = Recoveries([(row["accepted"], row["applied"]) for row in rows]), dict[str, list[float]]()
+    for hit in injector.hits:
+        if (seconds := known.after(hit.ended)) is not None:
+            found.setdefault(hit.fault.kind, []).append(seconds)
+    return found
+
+
+def read_seeds(text: str) -> list[int]:
+    """`1,2,3` or `1-20`, or both."""
+    ranges = [part.partition("-") for part in text.split(",")]
+    return [seed for first, _, last in ranges for seed in range(int(first), int(last or first) + 1)]
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _mount_disk(servers: Servers, summary: Summary) -> None:
+    try:
+        servers.mount_disk()
+    except CannotMountError as error:
+        summary.skipped["fill disk"] = str(error)
+        _say(f"no disk will be full: {error}")
+
+
 async def main() -> int:
-    seeds = [int(seed) for seed in os.environ.get("SEEDS", "1").split(",")]
-    minutes = os.environ.get("MINUTES")
-    seconds = None if minutes is None else float(minutes) * 60
-    servers, failed = Servers(), False
+    seeds, seconds = read_seeds(os.environ.get("SEEDS", "1")), float(os.environ.get("MINUTES", "1")) * 60
+    servers, summary = Servers(), Summary()
+    LOGS.mkdir(parents=True, exist_ok=True)
+    _mount_disk(servers, summary)
     try:
         await servers.start()
         for seed in seeds:
-            report = await fault_run(Plan(seed=seed, seconds=seconds), servers)
-            sys.stdout.write(f"{report.line()}\n")
-            sys.stdout.flush()
-            for trouble in (*report.too_quiet, *map(str, report.violations[:50])):
-                sys.stderr.write(f"{trouble}\n")
-            failed |= bool(report.too_quiet or report.violations)
+            report = await fault_run(Plan(seed=seed, seconds=seconds), servers, _say)
+            summary.reports.append(report)
+            (LOGS / f"seed-{seed}.jsonl").write_text(report.log(), encoding="utf-8")
+            _print(report.line())
+            for violation in report.violations[:50]:
+                _say(str(violation))
     finally:
         await servers.stop()
-    return int(failed)
+    for trouble in summary.too_quiet:
+        _say(trouble)
+    _print(summary.line())
+    return int(bool(summary.too_quiet or summary.violations))
 
 
 if __name__ == "__main__":

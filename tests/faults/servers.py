@@ -1,4 +1,4 @@
-"""A Postgres and a Redis that may be killed, stopped and emptied: nobody else uses them."""
+"""A Postgres and a Redis that may be killed, stopped, emptied, and left without room: nobody else uses them."""
 
 import asyncio
 import os
@@ -6,19 +6,26 @@ import secrets
 import shutil
 import signal
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from deploy import children, embedded, ports
 from deploy.embedded import Server
-from shared.db.connect import connect
+from shared.db.connect import AWAY, connect
 from shared.db.migrate import migrate
+from tests.faults.disk import Disk, mount
 from tests.servers import execute, on_database
 
 TEMPLATE = "threadmill_template"
+BACK = 60.0  # seconds that Postgres may take to come back
+SEGMENTS = 64  # of its log that are switched at most until there is no room for another one
+SMALL = {**embedded.THROWAWAY, "max_wal_size": "128MB"}  # on a disk that is memory, and whose log is to run out of room
 
 
 @dataclass(slots=True)
@@ -27,6 +34,7 @@ class Servers:
     password: str = field(default_factory=lambda: secrets.token_hex(16))
     postgres_port: int = field(default_factory=ports.pick)
     redis_port: int = field(default_factory=ports.pick)
+    disk: Disk | None = None  # of Postgres, where it has one of its own
     _postgres: Server | None = None
     _redis: Server | None = None
 
@@ -48,12 +56,18 @@ class Servers:
         await migrate(connection)
         await connection.close()
 
+    def mount_disk(self) -> None:
+        """Gives Postgres a disk that can be full; before it starts. Raises CannotMountError."""
+        self.disk = mount(self.directory / "disk")
+
     async def stop(self) -> None:
         """Ends both at once: nobody wants their data any more."""
         if self._postgres is not None:
             await self.stop_postgres(signal.SIGQUIT)
         if self._redis is not None:
             await self.kill_redis()
+        if self.disk is not None:
+            self.disk.unmount()
         shutil.rmtree(self.directory)
 
     async def revive(self) -> None:
@@ -71,11 +85,63 @@ class Servers:
         await execute(self.postgres.url, f"create database {name} template {TEMPLATE}")
         return on_database(self.postgres.url, name)
 
+    async def drop_database(self, url: str) -> None:
+        """With everybody who still uses it."""
+        await execute(self.postgres.url, f"drop database {urlsplit(url).path[1:]} with (force)")
+
     async def start_postgres(self) -> None:
         """Starts it, again on its data where it was killed."""
+        place = self.directory if self.disk is None else self.disk.path
         self._postgres = await embedded.start_postgres(
-            self.directory / "postgres", self.postgres_port, self.password, settings=embedded.THROWAWAY
+            place / "postgres",
+            self.postgres_port,
+            self.password,
+            settings=embedded.THROWAWAY if self.disk is None else SMALL,
         )
+
+    async def revive_postgres(self) -> str:
+        """Waits until it serves after its disk was full, started again where it ended; says what had become of it."""
+        began, crashed = time.monotonic(), False
+        while not await self.postgres_answers():
+            crashed = True
+            if self.postgres.process.poll() is not None:
+                await self.start_postgres()
+                return "it ended"
+            if time.monotonic() - began > BACK:
+                raise TimeoutError("Postgres does not come back on a disk with room")
+            await asyncio.sleep(0.05)
+        return "it crashed and came back by itself" if crashed else "it went on"
+
+    async def postgres_answers(self) -> bool:
+        """Whether it lets us write."""
+        try:
+            await execute(self.postgres.url, "select pg_logical_emit_message(true, 'threadmill', 'there is room')")
+        except AWAY:
+            return False
+        return True
+
+    async def use_up_log(self) -> None:
+        """On a full disk: goes on to new segments of the log until there is none, which is Postgres' death."""
+        with suppress(*AWAY):
+            for _ in range(SEGMENTS):
+                await execute(
+                    self.postgres.url,
+                    "select pg_logical_emit_message(true, 'threadmill', 'another segment'), pg_switch_wal()",
+                )
+
+    async def kill_backend(self, url: str, chance: float) -> bool:
+        """Ends one session of the service in a database, the one at `chance` (0..1) of them; whether there was one."""
+        db = await connect(url, application_name="faults")
+        try:
+            rows = await db.fetch(
+                "select pid from pg_stat_activity where datname = current_database()"
+                " and application_name like 'threadmill%' order by pid"
+            )
+            if rows:
+                await db.execute("select pg_terminate_backend($1)", rows[int(chance * len(rows))]["pid"])
+            return bool(rows)
+        finally:
+            await db.close()
 
     async def stop_postgres(self, number: signal.Signals) -> None:
         """SIGQUIT: without a checkpoint and without a word to its clients. SIGINT: in good order, at once."""

@@ -1,0 +1,135 @@
+"""What a fault run came to, what all of them did, and whether enough happened for that to mean something."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from tests.faults.injector import Hit
+from tests.faults.recovery import spread
+from tests.faults.schedule import KINDS
+from tests.faults.violations import Kind, Violation
+
+# What a minute of load must bring at least. Twenty of them, one of each of twenty seeds, are the long run.
+ACKNOWLEDGED_A_MINUTE = 5_000
+FAULTS_A_MINUTE = 50
+RETRIES_A_MINUTE = 60
+ALL_KINDS = 1.5  # minutes in which every kind of fault must have come: more than one deal of them takes
+COUNTED = ("sent", "acknowledged", "unknown", "repeats", "retries")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run. `wanted` is for how many seconds it was to go on, None where batches were counted instead."""
+
+    seed: int
+    wanted: float | None
+    violations: Sequence[Violation]
+    sent: int
+    acknowledged: int
+    unknown: int
+    repeats: int
+    retries: int
+    hits: Sequence[Hit]
+    recoveries: Mapping[str, Sequence[float]]  # kind -> seconds
+    missed: Counter[str]
+    seconds: float
+    quiet_after: float
+
+    @property
+    def kinds(self) -> Counter[Kind]:
+        return Counter(violation.kind for violation in self.violations)
+
+    @property
+    def faults(self) -> Counter[str]:
+        return Counter(hit.fault.kind for hit in self.hits)
+
+    def line(self) -> str:
+        """One line of JSON."""
+        return json.dumps(
+            {
+                "seed": self.seed,
+                **{name: getattr(self, name) for name in COUNTED},
+                "faults": dict(self.faults),
+                "missed": dict(self.missed),
+                "seconds": round(self.seconds, 1),
+                "quiet_after": round(self.quiet_after, 1),
+                **{kind.value: self.kinds[kind] for kind in Kind},
+            }
+        )
+
+    def log(self) -> str:
+        """Each fault on a line of JSON: what was to be, and what was; times in seconds, of the machine's clock."""
+        return "".join(
+            json.dumps(
+                {
+                    "number": hit.fault.number,
+                    "at": hit.fault.at,
+                    "kind": hit.fault.kind,
+                    "target": hit.fault.link if hit.fault.server else hit.fault.target,
+                    "lasts": hit.fault.lasts,
+                    "began": round(hit.began, 3),
+                    "ended": round(hit.ended, 3),
+                    "note": hit.note,
+                }
+            )
+            + "\n"
+            for hit in sorted(self.hits, key=lambda hit: hit.fault.number)
+        )
+
+
+@dataclass(slots=True)
+class Summary:
+    """All runs of one command. `skipped`: kinds that this machine can't have, and why."""
+
+    skipped: dict[str, str] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
+
+    @property
+    def minutes(self) -> float:
+        return sum(report.wanted or 0.0 for report in self.reports) / 60
+
+    @property
+    def faults(self) -> Counter[str]:
+        return sum((report.faults for report in self.reports), Counter())
+
+    @property
+    def violations(self) -> int:
+        return sum(len(report.violations) for report in self.reports)
+
+    @property
+    def too_quiet(self) -> list[str]:
+        """What happened less often than it must, in proportion to the minutes of all seeds."""
+        wanted = (
+            ("acknowledged", self._total("acknowledged"), ACKNOWLEDGED_A_MINUTE),
+            ("faults", self.faults.total(), FAULTS_A_MINUTE),
+            ("retries", self._total("retries"), RETRIES_A_MINUTE),
+        )
+        least = [(name, had, round(rate * self.minutes)) for name, had, rate in wanted]
+        if self.minutes >= ALL_KINDS:
+            least += [(kind, self.faults[kind], 1) for kind in KINDS if kind not in self.skipped]
+        return [f"too quiet: {name}: {had} of {few}" for name, had, few in least if had < few]
+
+    def line(self) -> str:
+        """One line of JSON: the totals, and what came after each kind of fault."""
+        recovery = {
+            kind: spread(seconds)
+            for kind in KINDS
+            if (seconds := list(chain(*(report.recoveries.get(kind, ()) for report in self.reports))))
+        }
+        totals: dict[str, Any] = {
+            "seeds": len({report.seed for report in self.reports}),
+            "minutes": round(self.minutes, 2),
+            **{name: self._total(name) for name in COUNTED},
+            "faults": self.faults.total(),
+            **{kind.value: sum(report.kinds[kind] for report in self.reports) for kind in Kind},
+            "quiet_after": round(max((report.quiet_after for report in self.reports), default=0.0), 1),
+            "recovery": recovery,
+            "skipped": dict(self.skipped),
+        }
+        return json.dumps(totals)
+
+    def _total(self, name: str) -> int:
+        return int(sum(getattr(report, name) for report in self.reports))
