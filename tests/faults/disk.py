@@ -13,6 +13,7 @@ from pathlib import Path
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS of unshare(2)
 _SIZE = 8 << 30  # bytes that it may take; it takes what is written
+_TRIES, _SLACK = 20, 16 << 10  # bytes more at each try to make it small
 
 
 class CannotMountError(Exception):
@@ -24,9 +25,14 @@ class Disk:
     path: Path
 
     def fill(self) -> None:
-        """From now on nothing more can be written that needs another page."""
-        used = os.statvfs(self.path)
-        self._resize((used.f_blocks - used.f_bfree) * used.f_frsize)
+        """From now on hardly anything more can be written that needs another page."""
+        for n in range(_TRIES):
+            used = os.statvfs(self.path)
+            try:
+                return self._resize((used.f_blocks - used.f_bfree) * used.f_frsize + n * _SLACK)
+            except CannotMountError:
+                continue  # it holds more than that by now
+        raise CannotMountError("the disk fills faster than it can be made smaller")
 
     def free(self) -> None:
         self._resize(_SIZE)
