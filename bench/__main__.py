@@ -28,13 +28,14 @@ from bench.outage import take_redis_away
 from bench.report import json_line, show
 from bench.results import Results
 from bench.runs import measure_runs
+from bench.scale import measure_scale
 from bench.slow import measure_slow
 from bench.stack import NotReady, Stack, commit_ms
 from bench.subjects import Baseline, Service
 from bench.verify import Unsound
 from deploy.errors import CommandError
 
-APPLYING = ("rounds", "outage", "neighbours", "hostile", "history", "backlog", "observability")
+APPLYING = ("rounds", "outage", "neighbours", "hostile", "history", "backlog", "scale", "observability")
 EXECUTING = ("runs", "deltas", "idle", "slow-clients")
 PARTS = (*APPLYING, *EXECUTING)
 LIMIT = 720.0  # seconds that a default run may take
@@ -107,6 +108,8 @@ async def _measure(
         found.history = await compare_histories(service, chosen.events, chosen.seconds, chosen.rounds, say)
     if "backlog" in parts:
         found.backlog = await drain_backlog(service, chosen.backlog, say)
+    if "scale" in parts:
+        found.scale = await measure_scale(service, chosen.seconds, chosen.rounds, say)
     if "observability" in parts:
         found.observability = await measure_observability(service, chosen.seconds, chosen.rounds, say)
 

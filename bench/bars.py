@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.hostile import P99, RISE
 from bench.observability import LOADS
 from bench.results import Results
+from bench.scale import FULL, SIZES
 
 HOT = 128  # clients at which throughput and CPU are judged
 TWICE = 2.0  # of what the others see alone; a bad neighbour may cost them that, or the next, whichever is more
@@ -23,7 +24,7 @@ STREAM_CUT = 15.0 + 2.0
 HEAD_CUT = 10.0 + 2.0
 BODY_CUT = 10.0 + 5.0 + 2.0  # it is answered after ten, and its sender has five to see that
 MEASURING = 5.0  # % of a batch's CPU
-FLAT = 1.2  # a long history may cost this much more: below it is the noise of three pairs
+FLAT = 1.2  # a long history, or another process, may cost this much more: below it is the noise of three rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def bars(found: Results) -> list[Bar]:
         judged += _history(found)
     if found.outage:
         judged += _outage(found)
-    judged += [*_neighbours(found), *_hostile(found), *_observability(found)]
+    judged += [*_scale(found), *_neighbours(found), *_hostile(found), *_observability(found)]
     return [*judged, *_runs(found), *_deltas(found), *_idle(found), *_slow(found)]
 
 
@@ -96,6 +97,14 @@ def _backlog(found: Results) -> Iterator[Bar]:
         peak = found.middle("async", HOT, lambda run: run.applied_per_second)
         value = found.backlog.per_second / peak
         yield Bar("backlog drained, over the live peak", value, 2.0, "x", True)
+
+
+def _scale(found: Results) -> Iterator[Bar]:
+    if found.scale is None:
+        return
+    for apis, workers in SIZES[1:]:
+        value = found.scale.ratio((apis, workers), FULL, lambda run: run.cpu_a_batch)
+        yield Bar(f"CPU a batch, {apis} apis and {workers} workers over one and one", value, FLAT, "x", False)
 
 
 def _history(found: Results) -> Iterator[Bar]:

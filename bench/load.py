@@ -13,12 +13,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 _FEW = 16  # clients up to which our own client costs nothing that shows
 _PATIENCE = 30.0  # seconds beyond the load's own before the generator counts as hung
+# Of several generators' figures: counts add up; of times the worst counts.
+_MERGED: dict[str, Callable[[Iterable[Any]], Any]] = {
+    **dict.fromkeys(("answers", "refused", "broken", "pending"), sum),
+    **dict.fromkeys(("seconds", "p50_ms", "p99_ms", "max_ms"), max),
+}
 _LUA = Path(__file__).with_name("mix.lua")
 
 
@@ -38,6 +44,7 @@ class Load:
     interrupts: int = 20  # percent; what is left are decisions on unknown requests
     seed: int = 1
     rate: float = 0.0  # requests a second of all clients together; 0: as fast as the answers come
+    ports: Sequence[int] = ()  # of several apis, which share the clients; empty: `port` alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,28 @@ class Answers:
 
 
 async def drive(load: Load) -> Answers:
-    """Runs one load to its end. Raises LoadError."""
+    """Runs one load to its end, by a generator for each api. Raises LoadError."""
+    wrk = load.clients > _FEW and not load.rate and shutil.which("wrk") is not None
     before = _children_seconds()
-    if load.clients > _FEW and not load.rate and shutil.which("wrk"):
-        name, text = "wrk", await _wrk(load)
-    else:
-        name, text = "ours", await _ours(load)
-    figures = {"cpu_seconds": _children_seconds() - before, **json.loads(text)}  # wrk does not know its own
-    return Answers(generator=name, **figures)
+    texts = await asyncio.gather(*((_wrk if wrk else _ours)(share) for share in _shares(load)))
+    spent = _children_seconds() - before
+    found = [json.loads(text) for text in texts]
+    figures = {name: merge(one[name] for one in found) for name, merge in _MERGED.items()}
+    seconds = spent if wrk else sum(one["cpu_seconds"] for one in found)  # wrk does not know its own
+    return Answers(generator="wrk" if wrk else "ours", cpu_seconds=seconds, **figures)
+
+
+def _shares(load: Load) -> list[Load]:
+    """The clients of each api."""
+    if not load.ports:
+        return [load]
+    many = len(load.ports)
+    return [
+        replace(
+            load, port=port, ports=(), clients=load.clients // many, rate=load.rate / many, seed=load.seed * many + n
+        )
+        for n, port in enumerate(load.ports)
+    ]
 
 
 async def _wrk(load: Load) -> str:
@@ -104,6 +125,7 @@ def _environment(load: Load, threads: str) -> dict[str, str]:
         BENCH_PREFER=load.prefer,
         BENCH_MESSAGES=str(load.messages),
         BENCH_INTERRUPTS=str(load.interrupts),
+        BENCH_SEED=str(load.seed),
     )
 
 

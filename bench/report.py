@@ -68,7 +68,7 @@ def show(found: Results) -> None:
         )
     if found.runs:
         console.print(_talks(found))
-    for one in (found.observability, found.deltas, found.idle, found.slow):
+    for one in (found.scale, found.observability, found.deltas, found.idle, found.slow):
         if one is not None:
             console.print(one.line())
     console.print(_bars(found))
@@ -101,6 +101,7 @@ def document(found: Results) -> dict[str, Any]:
         "deltas": None if found.deltas is None else found.deltas.document(),
         "idle": None if found.idle is None else found.idle.document(),
         "slow_clients": None if found.slow is None else found.slow.document(),
+        "scale": None if found.scale is None else found.scale.document(),
         "backlog": None
         if found.backlog is None
         else {

@@ -15,6 +15,7 @@ from bench.measure import Run
 from bench.neighbours import Case
 from bench.observability import Cost
 from bench.runs import Talked
+from bench.scale import Scale
 from bench.slow import Slow
 
 Figure = Callable[[Run], float]
@@ -37,6 +38,7 @@ class Results:
     deltas: Ages | None = None
     idle: Idle | None = None
     slow: Slow | None = None
+    scale: Scale | None = None
 
     def middle(self, variant: str, clients: int, figure: Figure) -> float:
         """The median over the rounds."""
