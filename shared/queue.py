@@ -156,8 +156,11 @@ class Queue:
         """Waits at most `timeout` seconds to be woken. The client must allow for a longer answer than that."""
         return await self._redis.execute_command("BRPOP", self._keys.wake(role), timeout) is not None
 
-    async def claim(self, most: int) -> list[WakeUp]:
-        """Takes wake-ups of at most `most` partitions; their marks are gone before anything is read."""
+    async def claim(self, most: int, place: int = 0, workers: int = 1) -> list[WakeUp]:
+        """Takes wake-ups of at most `most` partitions; their marks are gone before anything is read.
+
+        Of so many workers, the one at this place (from 0) takes its own partitions first.
+        """
         keys = [self._keys.queue(APPLY), self._keys.wake(APPLY)]
         args: list[str | int | bytes] = [
             most,
@@ -166,6 +169,8 @@ class Queue:
             in_progress_key_prefix,
             self._keys.rung_prefix,
             job_key_prefix,
+            place,
+            workers,
         ]
         flat = await self._run("claim", keys, args)
         return [WakeUp(job, _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]

@@ -212,7 +212,7 @@ class Crew:
         READY_RUNS.set(row["ready"])
         READY_AGE.set(row["ready_age"] or 0.0)
         if self.doorbell is not None:
-            self.doorbell.workers = row["at_work"]
+            self.doorbell.workers, self.doorbell.place = row["at_work"], row["place"]
         self._obey(row["asked"])
         WORKERS.set(row["alive"])
         OLDEST_AGE.set(await connection.fetchval(HEARTBEATS["oldest_age"], ACCOUNTS) or 0.0)

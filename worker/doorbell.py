@@ -17,6 +17,7 @@ from shared.queue import APPLY, AWAY, Queue, WakeUp
 from shared.tasks import Rest
 from worker.duty import Duty
 from worker.lanes import Lanes
+from worker.pace import pause
 from worker.write import Disturbed
 
 log = structlog.get_logger()
@@ -35,8 +36,10 @@ class Doorbell:
     lanes: Lanes
     partitions: int
     duty: Duty = field(default_factory=Duty)
-    workers: int = 1  # at work, this one among them: each takes its share
+    workers: int = 1  # at work on batches, this one among them: each takes its share
+    place: int = 0  # of this one among them: whose share is whose
     _rest: Rest = field(default_factory=Rest)
+    _applied: int = 0  # batches, by the last drain
     _crowded: bool = False  # there is likely more to claim right behind a drain: the bell is not waited for
 
     def stop(self) -> None:
@@ -51,8 +54,13 @@ class Doorbell:
                 await self._rest.of(self.duty.working.wait)
                 continue
             try:
+                began = asyncio.get_running_loop().time()
                 worked = await self.run_once()
-                if not self.lanes.busy and not (worked and self._crowded):
+                if self.lanes.busy:
+                    continue
+                if worked and self._crowded:
+                    await self._gather(began)
+                else:
                     await self._listen()
             except AWAY as error:
                 REDIS_ERRORS.labels("claim").inc()
@@ -71,10 +79,17 @@ class Doorbell:
         rung = await self._rest.of(partial(self.bell.wait, APPLY, NAP))
         self._crowded = bool(rung) and time() - started < SOON
 
+    async def _gather(self, began: float) -> None:
+        """Lets batches come before the next drain, where other workers drain meanwhile."""
+        rest = pause(asyncio.get_running_loop().time() - began, self._applied, self.workers)
+        if rest and not self.lanes.pace.short:
+            await self._rest.of(partial(asyncio.sleep, rest))
+
     async def run_once(self) -> bool:
         """Claims and drains a share of the wake-ups, beside a backlog that was left; False where there is neither."""
         async with asyncio.timeout(CLAIM_TIMEOUT):
-            wake_ups = await self.queue.claim(max(1, self.partitions // max(1, self.workers)))
+            share = -(-self.partitions // self.workers)
+            wake_ups = await self.queue.claim(share, self.place, self.workers)
         if not wake_ups and not self.lanes.busy:
             return False
         for refused in (wake_up for wake_up in wake_ups if wake_up.partition is None):
@@ -84,7 +99,7 @@ class Doorbell:
 
     async def _work(self, wake_ups: list[WakeUp]) -> None:
         try:
-            await self.lanes.drain({w.partition for w in wake_ups if w.partition is not None})
+            self._applied = await self.lanes.drain({w.partition for w in wake_ups if w.partition is not None})
         finally:
             self.lanes.aftermath.finish(wake_ups)
 

@@ -1,4 +1,4 @@
-"""How many batches a drain takes: many, or few while somebody with little waiting is about.
+"""How many batches a drain takes: many, or few while somebody with little waiting is about. When the next one begins.
 
 A drain of hundreds costs the least, and whoever comes next waits for all of it. So drains stay short for a while after
 one met an account, or a thread, with little waiting beside one with much.
@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-shares-its-worker.md)
 SHORT_FOR = 1.0  # seconds
+
+ENOUGH = 64  # batches of a drain; what it costs besides them is a fifth then
+LONGEST = 0.03  # seconds between two drains, however many workers there are
+WORTH = 8  # batches that must be expected to come in a pause
 
 
 @dataclass(slots=True)
@@ -29,3 +33,15 @@ class Pace:
     def most(self) -> int:
         """Batches of the next drain."""
         return min(SHORT, self.limit) if self.short else self.limit
+
+
+def pause(seconds: float, applied: int, workers: int) -> float:
+    """Seconds that a worker lets batches come, behind a drain that took `seconds` for `applied` of them; 0: none.
+
+    As long as the other workers take to drain, until there are enough: so many workers that share what rings drain
+    together as often as one would that has all of it (docs/decisions/workers-drain-in-turns.md).
+    """
+    others = seconds * (workers - 1)
+    missing = seconds * (ENOUGH / applied - 1) if applied else 0.0
+    rest = min(LONGEST, others, missing)
+    return rest if rest > 0 and applied * rest >= WORTH * seconds else 0.0

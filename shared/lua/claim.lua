@@ -1,29 +1,41 @@
 -- Takes waiting wake-ups, marks them in progress as arq would, and removes their partitions' marks, so that whatever
--- is accepted from here on rings again. Wakes another worker where more wake-ups wait than this one takes; otherwise
--- nobody is to be woken for what this one has.
+-- is accepted from here on rings again. Those of the caller's own partitions (number modulo workers is its place) go
+-- first, and the others only where none of them waits: workers that took the same ones would wait for each other's
+-- locks, and the last partitions for the first ones. Wakes another worker where more wake-ups wait than this one takes;
+-- otherwise nobody is to be woken for what this one has.
 -- KEYS: queue, wake list
 -- ARGV: most partitions to take, life of an in-progress mark (ms), prefix of job ids, of in-progress keys, of rung
---       marks, of jobs
+--       marks, of jobs, place, workers
 -- Returns a flat list: job id, job (or false), …
-local taken, left = {}, false
+local own, others, taken = {}, {}, {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], 1, 1, 'LIMIT', 0, 1000)) do
-  if string.sub(id, 1, #ARGV[3]) == ARGV[3] then
-    if #taken >= 2 * tonumber(ARGV[1]) then
-      left = true
-      break
+  if string.sub(id, 1, #ARGV[3]) == ARGV[3] and redis.call('EXISTS', ARGV[4] .. id) == 0 then
+    local partition = string.match(id, '^%d+', #ARGV[3] + 1)
+    local list = others
+    if not partition or tonumber(partition) % tonumber(ARGV[8]) == tonumber(ARGV[7]) then
+      list = own
     end
-    if redis.call('SET', ARGV[4] .. id, 1, 'NX', 'PX', ARGV[2]) then
-      local partition = string.match(id, '^%d+', #ARGV[3] + 1)
-      if partition then
-        redis.call('DEL', ARGV[5] .. partition)
-      end
-      taken[#taken + 1] = id
-      taken[#taken + 1] = redis.call('GET', ARGV[6] .. id)
-    end
+    list[#list + 1] = {id, partition}
   end
 end
+local first = own
+if #own == 0 then
+  first = others
+end
+for n, wake_up in ipairs(first) do
+  if n > tonumber(ARGV[1]) then
+    break
+  end
+  local id, partition = wake_up[1], wake_up[2]
+  redis.call('SET', ARGV[4] .. id, 1, 'PX', ARGV[2])
+  if partition then
+    redis.call('DEL', ARGV[5] .. partition)
+  end
+  taken[#taken + 1] = id
+  taken[#taken + 1] = redis.call('GET', ARGV[6] .. id)
+end
 redis.call('DEL', KEYS[2])
-if left then
+if #own + #others > #taken / 2 then
   redis.call('LPUSH', KEYS[2], 1)
 end
 return taken

@@ -12,16 +12,19 @@ from prometheus_client import REGISTRY
 from api.heartbeat import ACCOUNTS, Heartbeat
 from shared import __version__, ids
 from shared.db.connect import BY_INDEX, connect
+from shared.db.statements import statements
 from shared.metrics import WORKERS
 from shared.settings import Settings
 from shared.tasks import end
-from shared.vitals import Clock
+from shared.vitals import LIVES, Clock
 from tests.prepared import execute, prepare
 from tests.proxy import wire_to
 from tests.rows import add_batch, add_owner, add_thread, fill
 from tests.service import message, running_service
 from tests.watch import until
 from worker.crew import Crew
+
+SWEEP = statements("sweep")
 
 
 async def test_api_and_worker_tell_what_they_are_and_leave_nothing_but_samples(
@@ -58,6 +61,30 @@ async def test_the_oldest_age_is_measured_over_accounts_and_reads_no_backlog(
     await connection.close()
     assert found.looked_at < 64 + 10
     assert {scan.index for scan in found.scans if scan.table == "batches"} == {"batches_waiting"}
+
+
+async def test_workers_on_batches_learn_their_places_among_each_other(pool: asyncpg.Pool) -> None:
+    """Who executes only has no place, and takes none from the others."""
+    told = {}
+    for _ in range(2):  # at first nobody had heard of those behind
+        for worker, roles in ((1, "all"), (2, "execute"), (3, "apply")):
+            row = await pool.fetchrow(
+                SWEEP["beat"],
+                ids.from_bytes(worker.to_bytes(16, "big")),
+                "host",
+                1,
+                roles,
+                "1",
+                0,
+                0,
+                10,
+                0,
+                0.0,
+                "work",
+                LIVES,
+            )
+            told[roles] = row["place"], row["at_work"], row["alive"]
+    assert (told["all"], told["apply"]) == ((0, 2, 3), (1, 2, 3))
 
 
 async def test_a_worker_counts_all_that_live_though_some_of_them_are_quiet(settings: Settings) -> None:

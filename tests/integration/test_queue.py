@@ -115,6 +115,29 @@ async def test_a_claim_takes_its_share_and_wakes_another_worker_for_the_rest(
     assert await wakes(redis, keys) == 0  # nobody is woken for what is taken
 
 
+async def test_each_worker_takes_its_own_partitions_first(queue: Queue, redis: Redis, keys: Keys) -> None:
+    await queue.ring(waiting(*((partition, partition) for partition in range(10))))
+    first = await queue.claim(64, place=1, workers=3)
+    assert sorted(wake_up.partition for wake_up in first if wake_up.partition is not None) == [1, 4, 7]
+    assert await wakes(redis, keys) == 1  # the others' owners
+    assert len(await queue.claim(2, place=0, workers=3)) == 2
+    assert await wakes(redis, keys) == 1
+
+
+async def test_a_worker_whose_own_partitions_do_not_ring_takes_others(queue: Queue, redis: Redis, keys: Keys) -> None:
+    await queue.ring(waiting((3, 1), (5, 2)))
+    assert len(await queue.claim(64, place=0, workers=2)) == 2
+    assert await wakes(redis, keys) == 0
+
+
+async def test_nobody_is_woken_for_what_another_worker_has(queue: Queue, redis: Redis, keys: Keys) -> None:
+    await queue.ring(waiting((3, 1)))
+    await queue.claim(64, place=1, workers=2)
+    await queue.ring(waiting((2, 2)))
+    assert [wake_up.partition for wake_up in await queue.claim(64, place=0, workers=2)] == [2]
+    assert await wakes(redis, keys) == 0
+
+
 async def test_a_finished_wake_up_leaves_nothing_of_arqs_behind(queue: Queue, redis: Redis, keys: Keys) -> None:
     await queue.ring(waiting((3, 1), (3, 2), (5, 3)))
     claimed = await queue.claim(64)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from shared import ids
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId, Ulid
 from worker.batch import Batch, choose
-from worker.pace import SHORT, SHORT_FOR, Pace
+from worker.pace import ENOUGH, LONGEST, SHORT, SHORT_FOR, Pace, pause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -65,3 +65,26 @@ def test_a_drain_is_never_longer_than_its_limit() -> None:
     pace = Pace(10)
     pace.hurry()
     assert pace.most() == 10
+
+
+def test_one_worker_never_pauses() -> None:
+    assert not any(pause(0.01, applied, 1) for applied in (0, 1, 20, 500))
+
+
+def test_workers_pause_as_long_as_the_others_drain() -> None:
+    assert pause(0.01, 20, 2) == 0.01
+    assert pause(0.01, 20, 3) == 0.02
+
+
+def test_a_pause_ends_when_a_drain_is_worth_its_cost() -> None:
+    assert pause(0.01, ENOUGH, 8) == 0
+    assert pause(0.01, ENOUGH // 2, 8) == 0.01
+
+
+def test_a_pause_is_short_however_many_workers_there_are() -> None:
+    assert pause(0.04, 40, 64) <= LONGEST
+
+
+def test_nobody_pauses_for_a_batch_or_two() -> None:
+    assert pause(0.004, 1, 2) == 0
+    assert pause(0.004, 0, 64) == 0

@@ -150,9 +150,9 @@ cross join lateral (
 select clock_timestamp() as now;
 
 -- name: beat
--- Says that this worker lives, and what it does; returns how many are at work and how many live at all, of those that told of
--- themselves within $12 seconds, itself among both; how many runs wait for a worker, up to a bound ($8), and for how many
--- seconds the oldest of them has; what an operator asks; and Postgres' clock.
+-- Says that this worker lives, and what it does; returns how many are at work on batches, this one's place among them, and
+-- how many live at all, of those that told of themselves within $12 seconds, itself among them; how many runs wait for a
+-- worker, up to a bound ($8), and for how many seconds the oldest of them has; what an operator asks; and Postgres' clock.
 with me as (
     insert into workers (id, host, pid, roles, version, applied, executing, memory, skew, doing)
     values ($1, $2, $3, $4, $5, $6, $7, $9, $10, $11)
@@ -164,13 +164,15 @@ with me as (
 dead as (
     delete from workers where seen_at < clock_timestamp() - interval '1 hour'
 )
-select w.at_work, w.alive,
+select w.at_work, w.place, w.alive,
        (select count(*) from (select from threads where ready_at is not null order by ready_at limit $8) r) as ready,
        (select extract(epoch from clock_timestamp() - min(ready_at))::float8 from threads
         where ready_at is not null) as ready_age,
        (select asked from me) as asked,
        clock_timestamp() as now
-from (select 1 + count(*) filter (where doing = 'work')::int as at_work, 1 + count(*)::int as alive
+from (select 1 + count(*) filter (where doing = 'work' and roles <> 'execute')::int as at_work,
+             count(*) filter (where doing = 'work' and roles <> 'execute' and id < $1)::int as place,
+             1 + count(*)::int as alive
       from workers where id <> $1 and seen_at > clock_timestamp() - $12::float8 * interval '1 second') w;
 
 -- name: leave
