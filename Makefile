@@ -7,7 +7,7 @@ PYTHON ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow test-browser faults faults-runs check bench lock clean
+.PHONY: help install dev test test-slow test-browser faults faults-runs faults-hosts check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ faults: install ## a fault a second under load, from kills to cut links, then a 
 faults-runs: install ## kill executing workers, interrupt runs at random moments, then a checker (SEED=1)
 	@$(BIN)/python -m tests.faults.executions kills --seed $(SEED)
 	@$(BIN)/python -m tests.faults.executions cancels --seed $(SEED)
+
+faults-hosts: install ## cut a host off in network namespaces, under load (ARGS="--cut back|to-servers|from-servers|all --forget")
+	@$(BIN)/python -m tests.hosts.outage $(ARGS)
 
 check: install ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

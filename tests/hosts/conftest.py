@@ -1,4 +1,4 @@
-"""As the tests of faults have it: servers of their own, and one worker of xdist for all of them."""
+"""As the tests of faults have it: servers of their own, and one worker of xdist for all of these, but another one."""
 
 import pytest
 
@@ -11,4 +11,4 @@ __all__ = ["all_servers", "servers"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/hosts" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("faults"))
+            item.add_marker(pytest.mark.xdist_group("hosts"))
