@@ -7,7 +7,7 @@ PYTHON ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow test-browser faults faults-runs faults-hosts check bench lock clean
+.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-slow: install ## the tests that take minutes: one fault at a time, on proce
 
 test-browser: install ## the console in Chromium, with axe-core (SCREENSHOTS=DIR keeps pictures of each page)
 	@$(BIN)/pytest -n 2 -m browser $(ARGS)
+
+test-api: install ## made-up requests of all documents against a running service: 10,000 and more, ten minutes (SEED=1)
+	@$(BIN)/python -m tests.documents --seed $(SEED) $(ARGS)
 
 faults: install ## a fault a second under load, from kills to cut links, then a checker (SEEDS=1-20 MINUTES=1)
 	@$(BIN)/python -m tests.faults.run

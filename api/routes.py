@@ -32,9 +32,8 @@ AGENT = "/api/v1/agents/{agentId}"
 THREAD = "/api/v1/threads/{threadId}"
 CORTEX = "/api/v2/cortex"
 CORTEX_AGENT = "/api/v2/databases/{database}/schemas/{schema}/agents/{name}"
-
-
 OPENAI = "/v1/threads/{threadId}"
+_NOT_RUNS = "/v1/threads/{threadId:(?!runs$)[^{}/]+}"  # `/v1/threads/runs` takes a POST and nothing else
 
 
 def routes(threads: Threads, events: Events, stream: EventStream, runs: Runs, health: Health) -> list[web.RouteDef]:
@@ -96,9 +95,9 @@ def openai_routes(threads: OpenAIThreads, messages: Messages, runs: OpenAIRuns) 
     return [
         web.post("/v1/threads", threads.create),
         web.post("/v1/threads/runs", runs.create_with_thread),
-        web.get(OPENAI, threads.read),
-        web.post(OPENAI, threads.edit),
-        web.delete(OPENAI, threads.delete),
+        web.get(_NOT_RUNS, threads.read),
+        web.post(_NOT_RUNS, threads.edit),
+        web.delete(_NOT_RUNS, threads.delete),
         *_messages("/threads/{threadId}/messages", messages),
         *_messages(f"{OPENAI}/messages", messages),
         web.post(f"{OPENAI}/runs", runs.create),

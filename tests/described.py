@@ -21,6 +21,8 @@ def check(dialect: Dialect, operation: Operation, status: int, media: str, body:
         _check_json([dialect.error], body, where)
     elif answers[0].bytes:
         return
+    elif not (answers[0].forms() or answers[0].events):
+        assert not body, where
     elif media == "text/event-stream":
         assert check_events(answers[0], body, where), where
     else:

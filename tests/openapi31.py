@@ -31,7 +31,8 @@ class Schema(Closed):
     const: Any = None
     pattern: str | None = None
     format: Literal["date-time"] | None = None
-    content_media_type: Literal["application/octet-stream"] | None = None
+    content_media_type: Literal["application/octet-stream", "application/json"] | None = None
+    content_schema: "Schema | None" = None
     min_length: int = 0
     max_length: int | None = None
     minimum: int | None = None
@@ -39,6 +40,7 @@ class Schema(Closed):
     items: "Schema | None" = None
     min_items: int = 0
     max_items: int | None = None
+    unique_items: bool = False
     properties: "dict[str, Schema]" = {}
     required: Annotated[list[str], Field(min_length=1)] | None = None
     additional_properties: "bool | Schema" = True

@@ -25,6 +25,8 @@ _FORM: Schema = {  # OpenAPI 3.1, "Considerations for File Uploads"
     "additionalProperties": False,
 }
 
+_TEXT_OF_JSON: Schema = {"type": "string", "contentMediaType": _JSON}  # JSON Schema 2020-12, "contentSchema"
+
 
 def document(dialect: Dialect) -> Schema:
     """The whole document, as a value for a JSON encoder."""
@@ -138,9 +140,14 @@ class _Writer:
             "title": event.name,
             **described,
             "type": "object",
-            "properties": {"event": {"const": event.name}, "data": self._schema(event.model)},
+            "properties": {"event": {"const": event.name}, "data": self._data(event)},
             "required": ["event", "data"],
         }
+
+    def _data(self, event: Sent) -> Schema:
+        """A line of text, which holds JSON; `[DONE]` is none, and stands as it is."""
+        described = self._schema(event.model)
+        return described if "const" in described else _TEXT_OF_JSON | {"contentSchema": described}
 
     def _refusal(self, status: str, says: str) -> Schema:
         names = ("Retry-After",) if status in _LATER else ()

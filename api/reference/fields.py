@@ -100,6 +100,8 @@ def _literal(value: object) -> str:
 def _limits(schema: Schema) -> Iterator[str]:
     """In words. Those of its forms, too: a field that may be null has its limits there."""
     yield from _range(schema.get("minItems"), schema.get("maxItems"), "items")
+    if schema.get("uniqueItems"):
+        yield "each once"
     yield from _range(schema.get("minProperties"), schema.get("maxProperties"), "pairs")
     yield from _range(schema.get("minLength"), schema.get("maxLength"), "characters")
     yield from _range(schema.get("minimum"), schema.get("maximum"), "")

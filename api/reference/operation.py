@@ -113,7 +113,7 @@ class Section:
 def _by_data(events: Sequence[Document]) -> Iterator[tuple[Document, Sequence[Document]]]:
     """Neighbours; one of which more is said stands alone."""
     for (data, _), found in groupby(events, lambda event: (event["properties"]["data"], event.get("description"))):
-        yield data, list(found)
+        yield data.get("contentSchema", data), list(found)
 
 
 def _link(anchor: str) -> Html:

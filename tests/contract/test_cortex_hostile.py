@@ -48,6 +48,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     (RUN, asking("a", thread_id="1" * 20), "thread_id"),
     (RUN, asking("a", thread_id=True), "thread_id"),
     (RUN, asking("a", parent_message_id=1), "thread_id"),
+    (f"{RUN}?thread_id=true", asking("a"), "thread_id"),
+    (f"{RUN}?thread_id=true", asking("a", thread_id=1_000_000_000), "thread_id"),
 ]
 QUERIES = [
     "page_size=0",

@@ -23,6 +23,7 @@ SQL = [
 ]
 ODD: list[Any] = [None, [], "x", 7, True, [{}], {"role": []}, {"metadata": "x"}, {"messages": {"role": "user"}}]
 ODD += [{"messages": [None]}, {"messages": "x", "thread": 7, "tool_outputs": 7, "assistant_id": 7, "metadata": 7}]
+ODD += [{"role": "user", "content": "a", "attachments": odd} for odd in ({}, "", 0, False)]
 ODD += [{"assistant_id": {}, "thread": {"messages": 7}, "tool_outputs": [7], "metadata": {"a": {}}, "messages": 7}]
 
 
@@ -102,6 +103,8 @@ async def test_unknown_routes_and_methods_answer_in_the_same_envelope(client: Cl
         ("GET", "/v1/nothing", 404),
         ("GET", "/threads", 404),
         ("PUT", "/v1/threads", 405),
+        ("GET", "/v1/threads/runs", 405),
+        ("DELETE", "/v1/threads/runs", 405),
         ("PATCH", f"/threads/{thread}/messages", 405),
     ):
         assert (path, refusal(await call(client, method, path))[0]) == (path, status)

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from api.body import DEPTH, KEYS, SAFE, VALUES, decode
+from api.dialects.openai.models import OUTPUT_LIMIT
 from shared.errors import InvalidJson, InvalidRequest, ThreadmillError
 
 MIB = 1 << 20
@@ -132,3 +133,9 @@ def status(body: bytes) -> int:
     except ThreadmillError as refusal:
         return refusal.status
     return 200
+
+
+def test_as_many_outputs_as_a_document_allows_fit_into_a_body() -> None:
+    output = {"tool_call_id": "01J00000000000000000000009", "output": '{"decision": "allow"}'}
+    body = {"tool_outputs": [output] * OUTPUT_LIMIT, "stream": False}
+    assert decode(json.dumps(body).encode()) == body

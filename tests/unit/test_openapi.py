@@ -127,6 +127,8 @@ def test_a_stream_is_told_by_the_names_of_its_events() -> None:
         "done",
     ]
     assert all(event["required"] == ["event", "data"] for event in events)
+    assert {event["properties"]["data"]["type"] for event in events} == {"string"}
+    assert events[0]["properties"]["data"]["contentSchema"] == {"$ref": "#/components/schemas/Run"}
 
 
 def _titles(answer: dict[str, Any]) -> list[str]:

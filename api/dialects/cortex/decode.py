@@ -26,8 +26,6 @@ _PHRASES = {
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",
 }
-_WORDS = {"allow": True, "allow_once": True, "deny": False, "reject": False, "reject_once": False}
-_NOTE = 2000  # characters, as in the native dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +73,9 @@ def run(body: Any, thread: str | None = None) -> RunAsked:
     """`thread` stands in the query, where langchain-snowflake puts it; the body's own one is before it. Raises
     InvalidRequest, which names the field.
     """
-    if thread and isinstance(body, dict) and body.get("thread_id") is None:
-        body = body | {"thread_id": thread}
+    if thread and isinstance(body, dict):
+        number = _taken(models.RUN_AGENT_QUERY, {"thread_id": thread})
+        body = body | number if body.get("thread_id") is None else body
     document = _taken(models.RUN_AGENT, body)
     content = document["messages"][0]["content"]
     results = [part["tool_result"] for part in content if part["type"] == "tool_result"]
@@ -119,11 +118,13 @@ def _decision(result: Document, index: int) -> PermissionDecision:
     part, place = result["content"][0], f"messages.0.content.{index}.tool_result.content"
     given = part["json"] if part["type"] == "json" else _said(part["text"], place)
     word, note = given.get("decision"), given.get("note")
-    if not isinstance(word, str) or word not in _WORDS:
+    if not isinstance(word, str) or word not in models.WORDS:
         raise InvalidRequest(f'{place}: a `decision` is required, "allow" or "deny".', param="messages")
-    if note is not None and not (isinstance(note, str) and len(note) <= _NOTE):
-        raise InvalidRequest(f"{place}: `note` must be a text of at most {_NOTE} characters.", param="messages")
-    return PermissionDecision(result["tool_use_id"], _WORDS[word], note)
+    if note is not None and not (isinstance(note, str) and len(note) <= models.NOTE_LIMIT):
+        raise InvalidRequest(
+            f"{place}: `note` must be a text of at most {models.NOTE_LIMIT} characters.", param="messages"
+        )
+    return PermissionDecision(result["tool_use_id"], models.WORDS[word], note)
 
 
 def _said(text: str, place: str) -> Document:

@@ -6,7 +6,7 @@ TypedDicts, checked in place. Source: the wire contract, section 2. The name's l
 import re
 from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, with_config
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -14,6 +14,8 @@ from typing_extensions import TypedDict
 APPLICATION_LIMIT = 16  # bytes of UTF-8, the pages' number
 NAME_LIMIT = 1_000  # characters
 TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one message, as in the native dialect
+NOTE_LIMIT = 2_000  # characters, as in the native dialect
+WORDS = {"allow": True, "allow_once": True, "deny": False, "reject": False, "reject_once": False}
 _PARTS = 1_000  # of one message
 
 OPEN = ConfigDict(extra="ignore", strict=True)
@@ -47,6 +49,10 @@ Application = Annotated[
     AfterValidator(_application),
     Field(description="At most 16 bytes of UTF-8.", json_schema_extra={"maxLength": APPLICATION_LIMIT}),
 ]
+_DECISION: dict[str, JsonValue] = {  # which `decode` reads, here and in a text
+    "properties": {"decision": {"enum": [*WORDS]}, "note": {"type": ["string", "null"], "maxLength": NOTE_LIMIT}},
+    "required": ["decision"],
+}
 
 
 @with_config(OPEN)
@@ -68,7 +74,10 @@ class TextPart(TypedDict):
 @with_config(OPEN)
 class JsonPart(TypedDict):
     type: Literal["json"]
-    json: Annotated[dict[str, Any], Field(description="`decision`, and maybe a `note`.")]
+    json: Annotated[
+        dict[str, Any],
+        Field(description="`decision`, and maybe a `note`.", json_schema_extra=_DECISION),
+    ]
 
 
 @with_config(OPEN)
@@ -87,6 +96,7 @@ class ResultPart(TypedDict):
     tool_result: Result
 
 
+Text = Annotated[str, Field(json_schema_extra={"pattern": r"\S"})]  # not blank
 Part = Annotated[TextPart | ResultPart, Field(discriminator="type")]
 Parts = Annotated[list[Part], Field(min_length=1, max_length=_PARTS, fail_fast=True)]
 
@@ -96,7 +106,7 @@ class Message(TypedDict):
     """A user's: text, or decisions."""
 
     role: Literal["user"]
-    content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=str | Parts)]
+    content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=Text | Parts)]
 
 
 @with_config(OPEN)
@@ -109,6 +119,12 @@ class RunAgent(TypedDict):
     stream: NotRequired[Annotated[bool | None, Field(description="True unless said otherwise.")]]
 
 
+@with_config(OPEN)
+class RunAgentQuery(TypedDict):
+    thread_id: Number
+
+
 CREATE_THREAD = TypeAdapter(CreateThread)
 UPDATE_THREAD = TypeAdapter(UpdateThread)
 RUN_AGENT = TypeAdapter(RunAgent)
+RUN_AGENT_QUERY = TypeAdapter(RunAgentQuery)

@@ -71,7 +71,7 @@ class ThreadInput(TypedDict):
     """The first message of a thread: its parts joined with a newline are 1 to 32,000 characters."""
 
     type: Literal["user.message"]
-    content: Annotated[list[TextPart], Field(fail_fast=True)]
+    content: Annotated[list[TextPart], Field(fail_fast=True, json_schema_extra={"minItems": 1})]
 
 
 @with_config(CLOSED)
@@ -85,7 +85,11 @@ class FileResource(TypedDict):
     file_id: FileId
 
 
-Resources = Annotated[list[FileResource], Field(max_length=FILES_LIMIT, fail_fast=True)]
+_ONCE: dict[str, JsonValue] = {"uniqueItems": True}  # told here, and refused where all files are known
+_FILES = Field(max_length=FILES_LIMIT, fail_fast=True, json_schema_extra=_ONCE)
+FileIds = Annotated[list[FileId], _FILES]
+Handles = Annotated[list[FileHandle], _FILES]
+Resources = Annotated[list[FileResource], _FILES]
 
 
 @with_config(_closed(files=("resources", "array")))
@@ -100,7 +104,7 @@ class CreateThread(TypedDict):
     userId: NotRequired[
         Annotated[str, Field(min_length=1, max_length=255, description="A user of the application.")] | None
     ]
-    files: NotRequired[Annotated[list[FileHandle], Field(max_length=FILES_LIMIT, fail_fast=True)] | None]
+    files: NotRequired[Handles | None]
     resources: NotRequired[Resources | None]
 
 
@@ -112,7 +116,7 @@ class UserMessage(TypedDict):
     text: MessageText
     clientRequestId: NotRequired[ClientRequestId | None]
     requestId: NotRequired[ClientRequestId | None]
-    attachmentIds: NotRequired[Annotated[list[FileId], Field(max_length=FILES_LIMIT, fail_fast=True)] | None]
+    attachmentIds: NotRequired[FileIds | None]
     resources: NotRequired[Resources | None]
     on_busy: NotRequired[
         Annotated[

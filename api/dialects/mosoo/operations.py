@@ -22,7 +22,11 @@ def _page(most: int, entries: str) -> tuple[Schema, Schema]:
 
 
 _DONE = Answer("200", "Done; `warnings` where it is accepted and not applied yet.", answers.Done)
-_LAST_EVENT_ID = header("Last-Event-ID", "The stream begins behind the event of this id; it goes before `after`.", **ID)
+_LAST_EVENT_ID = header(
+    "Last-Event-ID",
+    "The stream begins behind the event of this id; it goes before `after`. Empty is as if it were not there.",
+    pattern=f"^({PATTERN[1:-1]})?$",
+)
 _UNTIL = query(
     "until",
     "`run`: the stream ends with the run that is under way, or at once where none is.",
@@ -166,7 +170,7 @@ _OF_FILES = (
         (
             Answer("200", "All of them. `ETag` holds their SHA-256.", bytes=True),
             Answer("206", "The piece that `Range` names.", bytes=True),
-            Answer("416", "`Range` names none of its bytes.", bytes=True),
+            Answer("416", "`Range` names none of its bytes: no body."),
         ),
         parameters=(_DISPOSITION, _RANGE),
         query="?disposition=attachment",

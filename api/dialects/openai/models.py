@@ -19,7 +19,7 @@ KEY_LIMIT = 64  # characters
 VALUE_LIMIT = 512  # characters
 TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one message: as many as a native one may have
 MESSAGES_LIMIT = 100  # of one request: as many events as a native batch may have
-OUTPUT_LIMIT = 10_000  # of one request; a run may ask for many permissions at once
+OUTPUT_LIMIT = 4_000  # of one request: a run may ask for many permissions at once, and a body holds no more values
 
 OPEN = ConfigDict(extra="ignore", strict=True)
 
@@ -75,6 +75,8 @@ def _texts(value: Any) -> list[str]:
 
 
 def _no_files(value: Any) -> None:
+    if not (value is None or isinstance(value, list)):
+        raise PydanticCustomError("attachments", "must be a list")
     if value:
         raise PydanticCustomError("attachments", "must be empty: there are no files yet")
 

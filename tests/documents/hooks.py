@@ -1,0 +1,135 @@
+"""What schemathesis calls: real ids for its requests, and one check more, by the models that the documents are made of.
+
+Loaded by schemathesis.toml; `__main__` says in the environment which service and which document it is about.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import schemathesis
+from schemathesis import Case, CheckContext, HookContext, Response
+from schemathesis.core.failures import AcceptedNegativeData, Failure
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import CoverageScenario
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from api.reference.files import DIALECTS
+from tests.described import check
+from tests.documents.scene import SCENE
+from tests.documents.things import Things
+from tests.faults.clients import chance
+
+_REAL = 7  # of 8 ids that may be right
+_scene = json.loads(os.environ[SCENE])
+_dialect = DIALECTS[_scene["document"]]
+_operations = {(one.method.upper(), one.path): one for one in _dialect.operations}
+_chance = chance(_scene["seed"])
+_things = Things(_scene["url"], _scene["token"], _scene["agents"])
+
+_KEY, _KEY_LIMIT = "Idempotency-Key", 128
+# By the names that documents give them, what of `Things` they are.
+_CURSORS = {"after": "messageId", "before": "messageId", "run_id": "runId"}
+_FIELDS = {
+    "file_id": "fileId",
+    "attachmentIds": "fileId",
+    "runId": "runId",
+    "assistant_id": "agentId",
+    "thread_id": "id",
+    "parent_message_id": "parent_message_id",
+    "tool_call_id": "request",
+    "tool_use_id": "request",
+}
+# Reasons for a 400 that a document gives in words and no schema can give: the state of things, which the clients of
+# OpenAI want no 409 for, and what is true of several fields or of a text as a whole.
+_STATES = ("idempotency_conflict", "readiness_blocked", "agent_not_published")
+_TOLD = (
+    "is named twice",
+    "a `decision` is required",
+    "there is no such entry in this list",
+    "names no call that waits for its output",
+    "output must be",
+    "stands without text",
+    "stands in two tool_results",
+    "thread_id is required with",
+    "the joined text must be",
+    "16 bytes",
+    "has another agent",
+    "is attached already",
+    "must not be blank",
+    "is beyond 2^53",
+)
+_NO_SUCH_BYTES = 416
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    """Parts that are right get ids of things that exist, most of the time; what is wrong on purpose stays so."""
+    if case.operation.path.endswith("openapi.json"):
+        return
+    known = _things.at_hand()
+    if _right(case, ParameterLocation.HEADER) and _KEY in case.headers and _chance.randrange(_REAL + 1):
+        case.headers[_KEY] = f"{_things.asked} {case.headers[_KEY]}"[:_KEY_LIMIT].strip()
+    for place, part, names in (
+        (ParameterLocation.PATH, case.path_parameters, {name: name for name in known}),
+        (ParameterLocation.QUERY, case.query, _CURSORS),
+    ):
+        if _right(case, place):
+            for name in set(part or ()) & set(names):
+                part[name] = str(_real(part[name], known.get(names[name], part[name])))
+    if _right(case, ParameterLocation.BODY):
+        case.body = _furnished(case.body, known)
+
+
+def _right(case: Case, place: ParameterLocation) -> bool:
+    component = case.meta.components.get(place) if case.meta is not None else None
+    return component is not None and component.mode.is_positive
+
+
+def _real(given: Any, known: Any) -> Any:
+    return given if known is None or _chance.randrange(_REAL + 1) == 0 else known
+
+
+def _furnished(value: Any, known: Mapping[str, Any], name: str = "") -> Any:
+    if isinstance(value, dict):
+        if value.get("type") in ("permission_decision", "permission-decision"):
+            value = value | {"requestId": _real(value.get("requestId"), known.get("request"))}
+        return {key: _furnished(one, known, key) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_furnished(one, known, name) for one in value]
+    return value if value is None or name not in _FIELDS else _real(value, known.get(_FIELDS[name]))
+
+
+@schemathesis.check
+def as_its_models_say(ctx: CheckContext, response: Response, case: Case) -> None:
+    """No field missing, none that is not described; of a stream, each event."""
+    operation = _operations.get((case.method, case.operation.path))
+    if operation is not None:
+        media = response.headers.get("content-type", [""])[0].partition(";")[0]
+        if not (media == "text/event-stream" and "event:" not in response.text):
+            check(_dialect, operation, response.status_code, media, response.text)
+
+
+@schemathesis.hook
+def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+    """Whether it is one: not where words of the document explain it, nor for a header or a parameter of no meaning."""
+    if isinstance(failure, RejectedPositiveData):
+        said = response.text
+        return response.status_code != _NO_SUCH_BYTES and not any(reason in said for reason in (*_STATES, *_TOLD))
+    return not (isinstance(failure, AcceptedNegativeData) and _right_all_the_same(case, response))
+
+
+def _right_all_the_same(case: Case, response: Response) -> bool:
+    """No body where none is needed; a form whose field is sent as bytes, whatever it was; a parameter of no meaning."""
+    operation = _operations.get((case.method, case.operation.path))
+    if operation is not None and not operation.body_required and not response.request.body:
+        return True
+    if case.media_type == "multipart/form-data" and isinstance(case.body, dict):
+        return set(case.body) == {"file"}
+    told = case.meta.phase.data if case.meta is not None else None
+    scenario = getattr(told, "scenario", None)
+    return (
+        scenario is CoverageScenario.OBJECT_UNEXPECTED_PROPERTIES
+        and told.parameter_location is not ParameterLocation.BODY
+    )
