@@ -121,7 +121,11 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
 
 
 def _right_all_the_same(case: Case, response: Response) -> bool:
-    """No body where none is needed; a form whose field is sent as bytes, whatever it was; a parameter of no meaning."""
+    """No body where none is needed; an empty parameter, which is as good as none, or one of no meaning; a form whose
+    field is sent as bytes, whatever it was.
+    """
+    if any(value in ("", []) for value in (case.query or {}).values()):
+        return True
     operation = _operations.get((case.method, case.operation.path))
     if operation is not None and not operation.body_required and not response.request.body:
         return True
