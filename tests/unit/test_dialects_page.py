@@ -22,7 +22,9 @@ class Anything:
 
 def test_every_route_stands_on_the_page_and_no_other() -> None:
     handlers: Any = Anything()
-    served = {f"{route.method} {route.path}" for route in routes.openai_routes(handlers, handlers, handlers)}
+    defined = routes.openai_routes(handlers, handlers, handlers)
+    paths = ((route.method, re.sub(r"{(\w+):[^ ]*}", r"{\1}", route.path)) for route in defined)  # without conditions
+    served = {f"{method} {path}" for method, path in paths}
     assert set(re.findall(r"\| `([A-Z]+ /\S+)` \|", OPENAI)) == served
 
 
