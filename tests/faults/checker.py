@@ -29,14 +29,14 @@ class Effects:
     cancelled: tuple[str, ...]
 
 
-def check(history: Sequence[Request], tables: Tables) -> list[Violation]:
-    """Every violation that can be seen."""
+def check(history: Sequence[Request], tables: Tables, others: frozenset[str] = frozenset()) -> list[Violation]:
+    """Every violation that can be seen. `others`: threads that other clients speak to as well, in other dialects."""
     found = match(history, tables.batches)
     return [
         *check_answers(history),
         *check_stored(history, found),
         *check_equal(history, found),
-        *check_effects(tables),
+        *check_effects(tables, others),
         *check_order(history, found, tables.events),
         *check_quiet(tables),
         *check_states(tables),
@@ -85,18 +85,21 @@ def check_equal(history: Sequence[Request], found: Sequence[Sequence[Batch]]) ->
                 yield Violation(Kind.UNEQUAL, request.thread, f"{request.marker}: an answer is not what is stored")
 
 
-def check_effects(tables: Tables) -> Iterator[Violation]:
-    """The runs, messages and events of each thread are those that the outcomes name, each once."""
+def check_effects(tables: Tables, others: frozenset[str] = frozenset()) -> Iterator[Violation]:
+    """The runs, messages and events of each thread are those that the outcomes name, each once. Runs may be executed
+    meanwhile: a `run.completed` is an interrupt's unless its run did complete.
+    """
     batches = _by_thread(tables.batches)
     runs, events, messages = _by_thread(tables.runs), _by_thread(tables.events), _by_thread(tables.messages)
-    for thread in {*batches, *runs, *events}:
+    completed = {run.id for run in tables.runs if run.status == "completed"}
+    for thread in {*batches, *runs, *events} - others:
         told = [effects(batch) for batch in batches.get(thread, ())]
         for text in (text for one in told for text in one.dropped):
             yield Violation(Kind.LOST, thread, f"message {text} began no run, and no warning says why")
         started = [(text, run) for one in told for text, run in one.started.items()]
         cancelled = [run for one in told for run in one.cancelled]
         said = [e for e in events.get(thread, ()) if e.type == "user.message"]
-        ended = [e.run for e in events.get(thread, ()) if e.type == "run.completed"]
+        ended = [e.run for e in events.get(thread, ()) if e.type == "run.completed" and e.run not in completed]
         yield from _compare(thread, "message in the log", started, [(e.content, e.run) for e in said])
         yield from _compare(thread, "message", started, [(m.text, m.run) for m in messages.get(thread, ())])
         yield from _compare(thread, "run", [run for _, run in started], [r.id for r in runs.get(thread, ())])

@@ -37,34 +37,42 @@ class Sender:
 
     async def send(self, request: Request, *, prefer: str | None = None) -> Reply:
         """Once, to an api chosen by chance; the answer joins the request's history."""
-        url = f"{self.rng.choice(self.urls)}/api/v1/threads/{request.thread}/events"
-        headers = {"Authorization": f"Bearer {self.token}"}
-        if request.key is not None:
-            headers["Idempotency-Key"] = request.key
-        if prefer is not None:
-            headers["Prefer"] = prefer
-        reply = await self._exchange(url, {"events": list(request.events)}, headers)
+        path = f"/api/v1/threads/{request.thread}/events"
+        headers = self.headers(request.key) | ({} if prefer is None else {"Prefer": prefer})
+        reply = await self.exchange("POST", self.address(path), {"events": list(request.events)}, headers)
         request.replies.append(reply)
         return reply
+
+    def address(self, path: str) -> str:
+        """Of a path at an api chosen by chance."""
+        return self.rng.choice(self.urls) + path
+
+    def headers(self, key: str | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} | ({} if key is None else {"Idempotency-Key": key})
 
     async def create_thread(self, agent: str) -> str:
         """An empty thread's id; the apis must be well."""
         url = f"{self.urls[0]}/api/v1/agents/{agent}/threads"
-        headers = {"Authorization": f"Bearer {self.token}", "Prefer": "respond-async"}
-        reply = await self._exchange(url, {}, headers)
+        reply = await self.exchange("POST", url, {}, self.headers() | {"Prefer": "respond-async"})
         assert reply.status == 201, reply
         return str(reply.body["thread"]["id"])
 
-    async def _exchange(self, url: str, body: Document, headers: dict[str, str]) -> Reply:
+    async def exchange(self, method: str, url: str, body: Document | None, headers: dict[str, str]) -> Reply:
+        """One request and what came of it, once it is whole."""
         sent, timeout = time.monotonic(), aiohttp.ClientTimeout(total=TIMEOUT)
         try:
-            async with self.session.post(url, json=body, headers=headers, timeout=timeout) as response:
-                document = await response.json()
-                replayed = response.headers.get("Idempotency-Replayed") == "true"
-                again = response.headers.get("Retry-After")
-                return Reply(sent, time.monotonic(), response.status, document, replayed, again)
+            async with self.session.request(method, url, json=body, headers=headers, timeout=timeout) as response:
+                return reply_of(sent, response, await response.json())
         except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: an answer cut off in its middle
             return Reply(sent, time.monotonic(), None)
+
+
+def reply_of(sent: float, response: aiohttp.ClientResponse, document: Any) -> Reply:
+    """What came now, of a request that was sent then."""
+    known = response.headers
+    replayed = known.get("Idempotency-Replayed") == "true"
+    again, thread = known.get("Retry-After"), known.get("X-Threadmill-Thread-Id")
+    return Reply(sent, time.monotonic(), response.status, document, replayed, again, thread)
 
 
 @dataclass(slots=True)

@@ -20,10 +20,11 @@ class Reply:
     body: Document = field(default_factory=dict, hash=False)
     replayed: bool = False
     retry_after: str | None = None
+    thread: str | None = None  # its id of the other dialects, where the answer's head names it
 
     @property
     def acknowledged(self) -> bool:
-        return self.status == 200
+        return self.status in (200, 201)
 
     @property
     def outcome(self) -> Document | None:
@@ -33,18 +34,11 @@ class Reply:
         return {name: self.body[name] for name in ("events", "thread", "warnings")}
 
 
-@dataclass(slots=True)
-class Request:
-    """A batch that a client wanted applied, however often it was sent.
+class Answered:
+    """Something that was asked for, with all answers to it so far."""
 
-    `marker` stands in the batch's events and nowhere else; with a `key` it may have been sent more than once.
-    """
-
-    thread: str
-    marker: str
-    events: tuple[Document, ...]
-    key: str | None = None
-    replies: list[Reply] = field(default_factory=list)
+    __slots__ = ()
+    replies: list[Reply]
 
     @property
     def began(self) -> float:
@@ -62,8 +56,22 @@ class Request:
     @property
     def refused(self) -> bool:
         """Every answer said that nothing was stored. 503 and 409 leave it open, and so does silence."""
-        return all(reply.status is not None and reply.status < 500 and reply.status not in (200, 409)
+        return all(reply.status is not None and reply.status < 500 and reply.status not in (200, 201, 409)
                    for reply in self.replies)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Request(Answered):
+    """A batch that a client wanted applied, however often it was sent.
+
+    `marker` stands in the batch's events and nowhere else; with a `key` it may have been sent more than once.
+    """
+
+    thread: str
+    marker: str
+    events: tuple[Document, ...]
+    key: str | None = None
+    replies: list[Reply] = field(default_factory=list)
 
     @property
     def outcomes(self) -> list[Document]:

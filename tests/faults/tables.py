@@ -58,6 +58,8 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """A user's."""
+
     thread: str
     run: str | None
     text: str
@@ -74,6 +76,12 @@ class Tables:
 
 
 async def read(db: asyncpg.Connection, redis: Redis, keys: Keys, partitions: int) -> Tables:
+    """As of one moment: what executes goes on."""
+    async with db.transaction(isolation="repeatable_read", readonly=True):
+        return await _read(db, await count_waiting(redis, keys, partitions))
+
+
+async def _read(db: asyncpg.Connection, waiting: int) -> Tables:
     return Tables(
         threads=tuple([Thread(**row) for row in await db.fetch(
             "select id, status, active_runs, last_run_id, last_event_id, held from threads")]),
@@ -85,8 +93,8 @@ async def read(db: asyncpg.Connection, redis: Redis, keys: Keys, partitions: int
         runs=tuple([Run(**row) for row in await db.fetch(
             "select thread, id, seq, status, created_at, started_at, updated_at, completed_at from runs")]),
         messages=tuple([Message(**row) for row in await db.fetch(
-            "select thread, run, parts->0->>'text' as text from messages")]),
-        waiting=await count_waiting(redis, keys, partitions),
+            "select thread, run, parts->0->>'text' as text from messages where role = 'user'")]),
+        waiting=waiting,
     )  # fmt: skip
 
 

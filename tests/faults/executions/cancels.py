@@ -97,7 +97,8 @@ async def cancel_run(plan: Plan, servers: Servers) -> Report:
             unleased = await s.unleased(QUIET)
             found = await rows.read(s.db)
             redis = Redis.from_url(stack.redis_url)
-            states = check_states(await tables.read(s.db, redis, Keys(), PARTITIONS))
+            async with s.db.acquire() as db:
+                states = check_states(await tables.read(db, redis, Keys(), PARTITIONS))
             await redis.aclose()
     met = phases_of(crowd.stops, found, crowd.texts)
     return Report(

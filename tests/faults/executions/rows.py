@@ -15,6 +15,21 @@ from tests.faults.executions.stage import TERMINAL
 ENDS = frozenset({"run.completed", "run.failed"})
 DELTA = "agent.message.delta"
 
+_OWN = "(select id from threads where $1::uuid is null or account = $1)"
+_QUERIES = {
+    "threads": "select id, status, active_runs, ready_at from threads where id in :own",
+    "runs": "select thread, id, status, attempt, error::jsonb->>'code' as error, completed_at, input"
+    " from runs where thread in :own",
+    "events": "select id, type, run, content, message, thread from thread_events"
+    " where thread in :own order by thread, id",
+    "messages": "select id, run, parts->0->>'text' as text, status from messages"
+    " where role = 'assistant' and thread in :own",
+    "requests": "select run, state, id from permission_requests where thread in :own",
+    "leases": "select run from leases where thread in :own",
+    "said": "select thread, id, num, parts->0->>'text' as text, created_at from messages"
+    " where role = 'user' and thread in :own order by thread, num",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -24,6 +39,7 @@ class Run:
     attempt: int
     error: str | None  # its code
     completed_at: datetime | None
+    input: tuple[str, ...] = ()  # ids of the messages that it answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,7 @@ class Event:
     run: str | None
     content: str | None
     message: str | None
+    thread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +61,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A message of a user."""
+
+    thread: str
+    id: str
+    num: int
+    text: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     run: str
     state: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +94,7 @@ class Rows:
     messages: tuple[Message, ...] = ()  # the assistant's
     requests: tuple[Request, ...] = ()
     leases: tuple[str, ...] = ()  # of which runs
+    said: tuple[Said, ...] = ()  # by thread, in the order of their numbers
 
     def logs(self) -> dict[str | None, list[Event]]:
         """Run -> its events, oldest first."""
@@ -74,19 +104,19 @@ class Rows:
         return logs
 
 
-async def read(db: asyncpg.Pool) -> Rows:
+async def read(db: asyncpg.Pool, account: str | None = None) -> Rows:
+    """Those of one account, where it is named."""
+    async with db.acquire() as connection:
+        found = {name: await connection.fetch(query.replace(":own", _OWN), account) for name, query in _QUERIES.items()}
     return Rows(
-        threads=tuple([Thread(**row) for row in await db.fetch(
-            "select id, status, active_runs, ready_at from threads")]),
-        runs=tuple([Run(**row) for row in await db.fetch(
-            "select thread, id, status, attempt, error::jsonb->>'code' as error, completed_at from runs")]),
-        events=tuple([Event(**row) for row in await db.fetch(
-            "select id, type, run, content, message from thread_events order by thread, id")]),
-        messages=tuple([Message(**row) for row in await db.fetch(
-            "select id, run, parts->0->>'text' as text, status from messages where role = 'assistant'")]),
-        requests=tuple([Request(**row) for row in await db.fetch("select run, state from permission_requests")]),
-        leases=tuple([row["run"] for row in await db.fetch("select run from leases")]),
-    )  # fmt: skip
+        threads=tuple([Thread(**row) for row in found["threads"]]),
+        runs=tuple([Run(**{**row, "input": tuple(row["input"])}) for row in found["runs"]]),
+        events=tuple([Event(**row) for row in found["events"]]),
+        messages=tuple([Message(**row) for row in found["messages"]]),
+        requests=tuple([Request(**row) for row in found["requests"]]),
+        leases=tuple([row["run"] for row in found["leases"]]),
+        said=tuple([Said(**row) for row in found["said"]]),
+    )
 
 
 def check(rows: Rows) -> list[str]:

@@ -27,8 +27,13 @@ WAIT = {"Prefer": "wait=20"}  # an answer with the outcome, though the worker th
 class Stage:
     stack: Stack
     db: asyncpg.Pool  # the test's own, past every fault
-    headers: dict[str, str]
+    account: str
+    token: str
     agents: dict[str, str]  # name -> id
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
 
     @property
     def api(self) -> str:
@@ -132,17 +137,20 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(stack: Stack) -> AsyncIterator[Stage]:
-    """Once every process of the stack is ready: an account, a token, the demo agents `echo` and `approve`."""
+async def stage(stack: Stack, name: str = "acme") -> AsyncIterator[Stage]:
+    """Once every process of the stack is ready: an account, a token, the demo agents `echo`, its default one, and
+    `approve`.
+    """
     db = await open_pool(stack.database_url, size=6)
     try:
-        account = await accounts.create_account(db, "acme")
+        account = await accounts.create_account(db, name)
         token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
         made = {}
-        for name in ("echo", "approve"):
-            config = {"function": f"worker.runners.demo:{name}"}
-            made[name] = (await agents.create_agent(db, account.id, name, "python", config=config, published=True)).id
+        for agent in ("echo", "approve"):
+            config = {"function": f"worker.runners.demo:{agent}"}
+            made[agent] = (await agents.create_agent(db, account.id, agent, "python", config=config, published=True)).id
+        await agents.set_default_agent(db, made["echo"])
         await stack.ready()
-        yield Stage(stack, db, {"Authorization": f"Bearer {token.secret.text}"}, dict(made))
+        yield Stage(stack, db, account.id, token.secret.text, dict(made))
     finally:
         db.terminate()
