@@ -8,7 +8,7 @@ an outcome says happened stands in the tables, and nothing else does. Refused he
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic_core import from_json
 
@@ -139,7 +139,7 @@ def check_order(
             if ids:
                 spans[batch.thread].append((min(ids), max(ids), request))
     for thread, own in spans.items():
-        yield from _check_spans(thread, sorted(own, key=lambda span: span[0]))
+        yield from check_spans(thread, own)
 
 
 def check_quiet(tables: Tables) -> Iterator[Violation]:
@@ -155,10 +155,22 @@ def check_quiet(tables: Tables) -> Iterator[Violation]:
         yield Violation(Kind.STUCK, "-", f"{tables.waiting} members are left in the waiting sets")
 
 
-def _check_spans(thread: str, spans: Sequence[tuple[str, str, Request]]) -> Iterator[Violation]:
-    latest: Request | None = None  # of those with effects so far, the one that was sent last
+class Sent(Protocol):
+    """What is known of a batch's or a call's time, by its clients' clock."""
+
+    @property
+    def marker(self) -> str: ...
+    @property
+    def began(self) -> float: ...
+    @property
+    def answered(self) -> float: ...
+
+
+def check_spans(thread: str, spans: Iterable[tuple[str, str, Sent]]) -> Iterator[Violation]:
+    """First and last place of what each did in its thread: they do not mingle, and are in real-time order."""
+    latest: Sent | None = None  # of those with effects so far, the one that was sent last
     end = ""
-    for first, last, request in spans:
+    for first, last, request in sorted(spans, key=lambda span: span[0]):
         if first <= end:
             yield Violation(Kind.REORDERED, thread, f"{request.marker} begins inside another batch")
         if latest is not None and request.answered < latest.began:

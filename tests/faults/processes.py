@@ -81,7 +81,7 @@ class Stack:
     workers: list[Member] = field(default_factory=list)
 
     async def __aenter__(self) -> Self:
-        self.session = aiohttp.ClientSession()
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))  # streams stay open
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -132,13 +132,17 @@ class Stack:
         """A connection of the test's own, not named as the service's are."""
         return await connect(self.database_url, application_name="faults")
 
-    async def access(self, name: str = "acme") -> Access:
-        """An account with a token and a published agent."""
+    async def access(self, name: str = "acme", function: str | None = None, at_once: int | None = None) -> Access:
+        """An account with a token and a published agent: of a Python `function`, of whose runs a worker executes so
+        many at once; without one, of a runner that nobody has.
+        """
+        runner, config = ("python", {"function": function}) if function else ("echo", {})
         db = await self.database()
         try:
             account = await accounts.create_account(db, name)
             token = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
-            agent = await agents.create_agent(db, account.id, "echo", "echo", published=True)
+            await db.execute("update accounts set concurrency = $2 where id = $1", account.id, at_once)
+            agent = await agents.create_agent(db, account.id, "echo", runner, config=config, published=True)
         finally:
             await db.close()
         return Access(token.secret.text, agent.id)

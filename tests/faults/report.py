@@ -10,6 +10,7 @@ from typing import Any
 from tests.faults.injector import Hit
 from tests.faults.recovery import spread
 from tests.faults.schedule import KINDS
+from tests.faults.users.verdict import A_MINUTE
 from tests.faults.violations import Kind, Violation
 
 # What a minute of load must bring at least. Twenty of them, one of each of twenty seeds, are the long run.
@@ -37,6 +38,7 @@ class Report:
     missed: Counter[str]
     seconds: float
     quiet_after: float
+    users: Mapping[str, int] | None = None  # how often each thing of theirs happened; None where there were none
 
     @property
     def kinds(self) -> Counter[Kind]:
@@ -54,6 +56,7 @@ class Report:
                 **{name: getattr(self, name) for name in COUNTED},
                 "faults": dict(self.faults),
                 "missed": dict(self.missed),
+                "users": dict(self.users or {}),
                 "seconds": round(self.seconds, 1),
                 "quiet_after": round(self.quiet_after, 1),
                 **{kind.value: self.kinds[kind] for kind in Kind},
@@ -96,17 +99,24 @@ class Summary:
         return sum((report.faults for report in self.reports), Counter())
 
     @property
+    def users(self) -> Counter[str]:
+        """How often each thing of theirs happened."""
+        return sum((Counter(report.users or {}) for report in self.reports), Counter())
+
+    @property
     def violations(self) -> int:
         return sum(len(report.violations) for report in self.reports)
 
     @property
     def too_quiet(self) -> list[str]:
         """What happened less often than it must, in proportion to the minutes of all seeds."""
-        wanted = (
+        wanted: tuple[tuple[str, int, float], ...] = (
             ("acknowledged", self._total("acknowledged"), ACKNOWLEDGED_A_MINUTE),
             ("faults", self.faults.total(), FAULTS_A_MINUTE),
             ("retries", self._total("retries"), RETRIES_A_MINUTE),
         )
+        if any(report.users is not None for report in self.reports):
+            wanted += tuple((name, self.users[name], rate) for name, rate in A_MINUTE.items())
         least = [(name, had, round(rate * self.minutes)) for name, had, rate in wanted]
         if self.minutes >= ALL_KINDS:
             least += [(kind, self.faults[kind], 1) for kind in KINDS if kind not in self.skipped]
@@ -124,6 +134,7 @@ class Summary:
             "minutes": round(self.minutes, 2),
             **{name: self._total(name) for name in COUNTED},
             "faults": self.faults.total(),
+            "users": dict(self.users),
             **{kind.value: sum(report.kinds[kind] for report in self.reports) for kind in Kind},
             "quiet_after": round(max((report.quiet_after for report in self.reports), default=0.0), 1),
             "recovery": recovery,

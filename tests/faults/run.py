@@ -31,11 +31,16 @@ from tests.faults.processes import Stack
 from tests.faults.recovery import Recoveries
 from tests.faults.report import Report, Summary
 from tests.faults.servers import Servers
+from tests.faults.users.crowd import Crowd, crowd
+from tests.faults.users.verdict import USERS
 from tests.faults.waiting import until
 from tests.pipeline import PARTITIONS
 
 QUIET = 40.0  # seconds after the last answer in which everything must be applied and every waiting set empty
 UNBOUNDED = 100_000_000  # batches
+HANGS = "tests.odd_runners:hangs"  # a run of the batches goes on until it is cancelled, and those behind it wait
+AT_ONCE = 1  # of these runs in one worker: what it costs to begin one is not for the batches' threads to spend
+ROLES = ("all", "apply", "execute", "all")
 TELL_EVERY = 5.0  # seconds between two lines about how it goes
 LOGS = Path(__file__).parents[2] / ".data" / "faults"
 
@@ -64,6 +69,12 @@ class Plan:
     repeated: float = 0.1
     weights: Sequence[int] = WEIGHTS
     testing: str = ""  # faults built into every process
+    users: int = 0  # of all dialects, for `seconds`; without them nothing is executed
+
+    @property
+    def roles(self) -> list[str]:
+        """Of each worker."""
+        return [ROLES[n % len(ROLES)] if self.users else "apply" for n in range(self.workers)]
 
 
 async def fault_run(plan: Plan, servers: Servers, tell: Tell = lambda _: None) -> Report:
@@ -72,7 +83,7 @@ async def fault_run(plan: Plan, servers: Servers, tell: Tell = lambda _: None) -
     database = await servers.new_database()
     try:
         async with _stack(plan, servers, database) as (stack, links):
-            access = await stack.access()
+            access = await (stack.access(function=HANGS, at_once=AT_ONCE) if plan.users else stack.access())
             await stack.ready()
             sender = Sender(stack.session, [api.url for api in stack.apis], access.token, chance(plan.seed))
             threads = [await sender.create_thread(access.agent) for _ in range(plan.threads)]
@@ -89,8 +100,9 @@ async def fault_run(plan: Plan, servers: Servers, tell: Tell = lambda _: None) -
             )
             injector = Injector(stack, links, chance(plan.seed), weights=plan.weights)
             began = time.monotonic()
-            await _under_faults([load], injector, _tell(load, injector, tell))
-            return await _report(plan, stack, load, injector, time.monotonic() - began)
+            async with crowd(stack, plan.seed, plan.users, plan.seconds or 0.0) as users:
+                await _under_faults([load, users], injector, _tell(load, injector, tell))
+                return await _report(plan, users, load, injector, time.monotonic() - began)
     finally:
         await servers.drop_database(database)
 
@@ -107,8 +119,8 @@ async def _stack(plan: Plan, servers: Servers, database: str) -> AsyncIterator[t
             )
         for _ in range(plan.apis):
             stack.api(testing=plan.testing)
-        for _ in range(plan.workers):
-            stack.worker(testing=plan.testing)
+        for role in plan.roles:
+            stack.worker(role=role, testing=plan.testing)
         yield stack, links
 
 
@@ -136,10 +148,13 @@ async def _tell(load: Load, injector: Injector, tell: Tell) -> None:
         )
 
 
-async def _report(plan: Plan, stack: Stack, load: Load, injector: Injector, seconds: float) -> Report:
+async def _report(plan: Plan, users: Crowd, load: Load, injector: Injector, seconds: float) -> Report:
+    stack = injector.stack
     db, redis, keys = await stack.database(), Redis.from_url(stack.redis_url), Keys()
     try:
         quiet_after = await _settle(stack, db, redis, keys)
+        verdict = await users.settle()
+        await _settle(stack, db, redis, keys)  # of what they began last
         found = await tables.read(db, redis, keys, PARTITIONS)
         recoveries = await _recoveries(db, injector)
     finally:
@@ -148,7 +163,7 @@ async def _report(plan: Plan, stack: Stack, load: Load, injector: Injector, seco
     return Report(
         seed=plan.seed,
         wanted=plan.seconds,
-        violations=check(load.history, found),
+        violations=[*check([*load.history, *users.book.requests], found, users.foreign), *verdict.violations],
         sent=len(load.history),
         acknowledged=sum(request.acknowledged for request in load.history),
         unknown=sum(not request.acknowledged and not request.refused for request in load.history),
@@ -159,6 +174,7 @@ async def _report(plan: Plan, stack: Stack, load: Load, injector: Injector, seco
         missed=injector.missed,
         seconds=seconds,
         quiet_after=quiet_after,
+        users=verdict.counts if plan.users else None,
     )
 
 
@@ -218,7 +234,7 @@ async def main() -> int:
     try:
         await servers.start()
         for seed in seeds:
-            report = await fault_run(Plan(seed=seed, seconds=seconds), servers, _say)
+            report = await fault_run(Plan(seed=seed, seconds=seconds, users=USERS, workers=len(ROLES)), servers, _say)
             summary.reports.append(report)
             (LOGS / f"seed-{seed}.jsonl").write_text(report.log(), encoding="utf-8")
             _print(report.line())

@@ -11,6 +11,7 @@ class Kind(StrEnum):
     UNEQUAL = "unequal"  # two answers about one batch that differ
     UNASKED = "unasked"  # in the tables, and nobody was told so
     STUCK = "stuck"  # not applied, parked, held, or left in a waiting set
+    GARBLED = "garbled"  # what a run said, or what a reader has of a log, is not exactly what it must be
     INCONSISTENT = "inconsistent"  # rows that contradict each other
     REFUSED = "refused"  # an answer that a client with a good request must not get
 

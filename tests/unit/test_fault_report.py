@@ -9,6 +9,7 @@ from tests.faults.injector import Hit
 from tests.faults.recovery import Recoveries, spread
 from tests.faults.report import Report, Summary
 from tests.faults.schedule import KINDS, Fault
+from tests.faults.users.verdict import A_MINUTE
 from tests.faults.violations import Kind, Violation
 
 # Accepted, applied: two before the fault, of which one waits; two after it.
@@ -40,7 +41,13 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
 
 
 def a_report(
-    *, seed: int = 1, wanted: float | None = 60.0, kinds: tuple[str, ...] = KINDS, each: int = 4, **counts: int
+    *,
+    seed: int = 1,
+    wanted: float | None = 60.0,
+    kinds: tuple[str, ...] = KINDS,
+    each: int = 4,
+    users: dict[str, int] | None = None,
+    **counts: int,
 ) -> Report:
     faults = [Fault(n, float(n), kind, "x", 0.0, 0.5) for n, kind in enumerate(kinds * each)]
     return Report(
@@ -57,6 +64,7 @@ def a_report(
         missed=Counter(),
         seconds=60.2,
         quiet_after=1.0,
+        users=users,
     )
 
 
@@ -74,6 +82,14 @@ def test_twenty_minutes_ask_for_the_bar_of_the_long_run() -> None:
     nothing = a_report(each=0, acknowledged=0, retries=0)
     asked = Summary(reports=[nothing] * 20).too_quiet
     assert asked[:2] == ["too quiet: acknowledged: 0 of 100000", "too quiet: faults: 0 of 1000"]
+
+
+def test_users_must_have_done_all_that_they_are_there_for() -> None:
+    enough = {name: round(2 * rate) for name, rate in A_MINUTE.items()}
+    assert Summary(reports=[a_report(users=enough)]).too_quiet == []
+    assert Summary(reports=[a_report(users=enough), a_report(seed=2, users={})]).too_quiet == []
+    idle = Summary(reports=[a_report(users={})]).too_quiet
+    assert idle == [f"too quiet: {name}: 0 of {rate}" for name, rate in A_MINUTE.items()]
 
 
 def test_every_kind_must_come_where_there_was_time_for_it_but_those_that_the_machine_cannot_have() -> None:

@@ -20,6 +20,7 @@ from tests.faults.executions.rows import DELTA, ENDS, Event
 from tests.faults.executions.stage import Document, Stage
 
 BEGINNING = "0" * 26
+AGAIN = 0.25  # seconds before a client comes back to what is away
 PAUSE = 0.05  # seconds between looks at the history
 STREAM = "/events/stream"
 SILENCE = 20.0  # seconds of a stream without even a comment, after which a client comes again
@@ -99,6 +100,7 @@ class Reader:
                 if self.spared:
                     raise
                 self.losses += 1
+                await asyncio.sleep(AGAIN)
             await asyncio.sleep(PAUSE)
 
     async def _read(self) -> None:

@@ -22,7 +22,7 @@ _QUERIES = {
     " from runs where thread in :own",
     "events": "select id, type, run, content, message, thread from thread_events"
     " where thread in :own order by thread, id",
-    "messages": "select id, run, parts->0->>'text' as text, status from messages"
+    "messages": "select id, run, parts->0->>'text' as text, status, thread, num from messages"
     " where role = 'assistant' and thread in :own",
     "requests": "select run, state, id from permission_requests where thread in :own",
     "leases": "select run from leases where thread in :own",
@@ -58,6 +58,8 @@ class Message:
     run: str
     text: str
     status: str
+    thread: str = ""
+    num: int = 0
 
 
 @dataclass(frozen=True, slots=True)

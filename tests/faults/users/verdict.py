@@ -1,0 +1,69 @@
+"""What all users came to: the violations, and how often each thing happened that a run must have had to count."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.faults.executions.phases import Phase, phases_of
+from tests.faults.executions.rows import Rows
+from tests.faults.users.book import Book
+from tests.faults.users.checker import History, Lines, asked_of, check, decided
+from tests.faults.violations import Violation
+
+DECISIONS, INTERRUPTS = "permissions decided", "interrupts of a run at work"
+REOPENED, REJOINED = "streams of threads opened again", "streams of runs opened again"
+
+# What a minute must bring at least, with `USERS` of them.
+USERS = 9
+A_MINUTE: Mapping[str, float] = {
+    "mosoo runs": 6,
+    "cortex runs": 6,
+    "openai runs": 6,
+    "openai messages": 2,
+    "aiml messages": 2,
+    DECISIONS: 5,
+    INTERRUPTS: 1,
+    REOPENED: 30,
+    REJOINED: 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    violations: tuple[Violation, ...] = ()
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+def judge(book: Book, found: Rows, lists: list[tuple[str, str, Lines]]) -> Verdict:
+    history = History(
+        calls=book.calls,
+        requests=book.requests,
+        stops=book.stops,
+        copies=[reader.copy for reader in book.readers],
+        agents={place.thread: place.agent for place in book.places},
+        lists=lists,
+    )
+    return Verdict(tuple(check(history, found)), count(book, history, found))
+
+
+def count(book: Book, history: History, found: Rows) -> Counter[str]:
+    """How often each thing happened."""
+    met = phases_of(book.stops, found, asked_of(found, history.agents or {}))
+    called = Counter(f"{call.dialect} {call.act}" for call in book.calls if call.has_happened)
+    said = Counter(one.events[0]["type"] for one in book.requests if one.acknowledged)
+    return called + Counter(
+        {
+            "mosoo runs": said["user_message"],
+            "mosoo decisions": said["permission_decision"],
+            "mosoo interrupts": said["user_interrupt"],
+            DECISIONS: sum(1 for _ in decided(history)),
+            INTERRUPTS: met[Phase.RUNNING] + met[Phase.STARTING] + met[Phase.WAITING],
+            REOPENED: sum(max(reader.connections - 1, 0) for reader in book.readers if reader.streams),
+            REJOINED: sum(line.rejoined for line in book.lines),
+            "streams of threads lost": sum(reader.losses for reader in book.readers if reader.streams),
+            "runs that lost a worker": sum(run.attempt > 1 for run in found.runs),
+            "runs that lost three": sum(run.error == "runtime.lost" for run in found.runs),
+            "unknown calls": sum(not call.known for call in book.calls),
+            **Counter(f"runs {run.status}" for run in found.runs),
+        }
+    )
