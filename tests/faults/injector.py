@@ -1,11 +1,16 @@
-"""Faults as their schedule says: each is done at its time, lasts as long as it should, and is undone."""
+"""Faults as their schedule says: each is done at its time, lasts as long as it should, and is undone.
+
+A process that was killed is hit again once it answers: on a slow machine, where it takes its time to start, nobody
+would ever be up otherwise. That moves a fault behind its time; the list and its order for a process stay as they are.
+"""
 
 import asyncio
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
@@ -13,6 +18,8 @@ from shared.queue import AWAY as REDIS_AWAY
 from tests.faults.links import Links
 from tests.faults.processes import Member, Stack
 from tests.faults.schedule import HOUR, KINDS, WEIGHTS, Fault, schedule
+
+LOOK_EVERY = 0.2  # seconds between two looks whether a process answers
 
 __all__ = ["KINDS", "WEIGHTS", "Hit", "Injector"]
 
@@ -34,8 +41,10 @@ class Injector:
     rng: random.Random
     weights: Sequence[int] = WEIGHTS
     hits: list[Hit] = field(default_factory=list)
-    missed: Counter[str] = field(default_factory=Counter)  # kinds that found nothing to hit
+    missed: Counter[str] = field(default_factory=Counter)  # kinds that found nothing to hit, or no time
     under_way: dict[int, Fault] = field(default_factory=dict)
+    _began: dict[int, float] = field(default_factory=dict)  # number of the fault -> when
+    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -60,14 +69,17 @@ class Injector:
 
     async def inject(self, fault: Fault) -> None:
         """One fault, from its beginning to its end."""
-        self.under_way[fault.number] = fault
-        began = time.time()
+        self._begins(fault)
         note = await self._ways()[fault.kind](fault)
         del self.under_way[fault.number]
         if note is None:
             self.missed[fault.kind] += 1
         else:
-            self.hits.append(Hit(fault, began, time.time(), note))
+            self.hits.append(Hit(fault, self._began[fault.number], time.time(), note))
+
+    def _begins(self, fault: Fault) -> None:
+        self.under_way[fault.number] = fault
+        self._began[fault.number] = time.time()
 
     def _ways(self) -> dict[str, Callable[[Fault], Awaitable[str | None]]]:
         """What does each kind: returns a note, or None where there was nothing to hit."""
@@ -97,29 +109,44 @@ class Injector:
         except TimeoutError:
             return
 
-    def _member(self, fault: Fault) -> Member:
-        return next(member for member in self.stack.members if member.name == fault.target)
+    @asynccontextmanager
+    async def _living(self, fault: Fault) -> AsyncIterator[Member | None]:
+        """The process that is to be hit, once it answers, for one fault at a time; None where all is over before."""
+        member = next(member for member in self.stack.members if member.name == fault.target)
+        async with self._turns[member.name]:
+            while not self._over.is_set() and not await self.stack.is_alive(member):
+                await self._wait(LOOK_EVERY)
+            yield None if self._over.is_set() else member
 
-    async def _kill(self, fault: Fault) -> str:
-        member = self._member(fault)
-        await member.kill()
-        member.restart()
-        return ""
+    async def _kill(self, fault: Fault) -> str | None:
+        async with self._living(fault) as member:
+            if member is None:
+                return None
+            self._begins(fault)
+            await member.kill()
+            member.restart()
+            return ""
 
-    async def _turn_clock(self, fault: Fault) -> str:
+    async def _turn_clock(self, fault: Fault) -> str | None:
         """Killed, and started an hour ahead or behind; one that is off already is put right."""
-        member = self._member(fault)
-        clock = 0 if member.clock else HOUR if fault.chance < 0.5 else -HOUR
-        await member.kill()
-        member.restart(clock)
-        return f"{clock:+d} s"
+        async with self._living(fault) as member:
+            if member is None:
+                return None
+            clock = 0 if member.clock else HOUR if fault.chance < 0.5 else -HOUR
+            self._begins(fault)
+            await member.kill()
+            member.restart(clock)
+            return f"{clock:+d} s"
 
-    async def _stop(self, fault: Fault) -> str:
-        member = self._member(fault)
-        member.signal(signal.SIGSTOP)
-        await self._wait(fault.lasts)
-        member.signal(signal.SIGCONT)
-        return ""
+    async def _stop(self, fault: Fault) -> str | None:
+        async with self._living(fault) as member:
+            if member is None:
+                return None
+            self._begins(fault)
+            member.signal(signal.SIGSTOP)
+            await self._wait(fault.lasts)
+            member.signal(signal.SIGCONT)
+            return ""
 
     async def _flush_redis(self, _: Fault) -> str | None:
         try:

@@ -128,6 +128,15 @@ class Stack:
         except (aiohttp.ClientError, TimeoutError):
             return None
 
+    async def is_alive(self, member: Member) -> bool:
+        """Whether it answers at all, whatever is away."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=3)
+            async with self.session.get(f"{member.url}/healthz", timeout=timeout) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
     async def database(self) -> asyncpg.Connection:
         """A connection of the test's own, not named as the service's are."""
         return await connect(self.database_url, application_name="faults")

@@ -34,7 +34,7 @@ class Report:
     repeats: int
     retries: int
     hits: Sequence[Hit]
-    recoveries: Mapping[str, Sequence[float]]  # kind -> seconds
+    recoveries: Mapping[int, float]  # number of the fault -> seconds
     missed: Counter[str]
     seconds: float
     quiet_after: float
@@ -47,6 +47,11 @@ class Report:
     @property
     def faults(self) -> Counter[str]:
         return Counter(hit.fault.kind for hit in self.hits)
+
+    def recovered(self, kind: str) -> list[float]:
+        """Seconds after each fault of a kind."""
+        own = (hit.fault.number for hit in self.hits if hit.fault.kind == kind)
+        return [self.recoveries[number] for number in own if number in self.recoveries]
 
     def line(self) -> str:
         """One line of JSON."""
@@ -76,6 +81,7 @@ class Report:
                     "began": round(hit.began, 3),
                     "ended": round(hit.ended, 3),
                     "note": hit.note,
+                    "recovery": self.recoveries.get(hit.fault.number),
                 }
             )
             + "\n"
@@ -127,7 +133,7 @@ class Summary:
         recovery = {
             kind: spread(seconds)
             for kind in KINDS
-            if (seconds := list(chain(*(report.recoveries.get(kind, ()) for report in self.reports))))
+            if (seconds := list(chain(*(report.recovered(kind) for report in self.reports))))
         }
         totals: dict[str, Any] = {
             "seeds": len({report.seed for report in self.reports}),

@@ -191,16 +191,14 @@ async def _settle(stack: Stack, db: asyncpg.Connection, redis: Redis, keys: Keys
         return QUIET
 
 
-async def _recoveries(db: asyncpg.Connection, injector: Injector) -> dict[str, list[float]]:
+async def _recoveries(db: asyncpg.Connection, injector: Injector) -> dict[int, float]:
     rows = await db.fetch(
         "select extract(epoch from accepted_at)::float8 as accepted, extract(epoch from applied_at)::float8 as applied"
         " from batches where applied_at is not null"
     )
-    known, found = Recoveries([(row["accepted"], row["applied"]) for row in rows]), dict[str, list[float]]()
-    for hit in injector.hits:
-        if (seconds := known.after(hit.ended)) is not None:
-            found.setdefault(hit.fault.kind, []).append(seconds)
-    return found
+    known = Recoveries([(row["accepted"], row["applied"]) for row in rows])
+    after = {hit.fault.number: known.after(hit.ended) for hit in injector.hits}
+    return {number: round(seconds, 3) for number, seconds in after.items() if seconds is not None}
 
 
 def read_seeds(text: str) -> list[int]:

@@ -60,7 +60,7 @@ def a_report(
         repeats=50,
         retries=counts.get("retries", 60),
         hits=[Hit(fault, fault.at, fault.at) for fault in faults],
-        recoveries={"kill api": [0.1, 0.3], "kill worker": [0.2]},
+        recoveries={0: 0.1, len(kinds): 0.3, 1: 0.2},
         missed=Counter(),
         seconds=60.2,
         quiet_after=1.0,
