@@ -133,20 +133,6 @@ async def test_what_is_no_thread_s_number_is_not_found(cortex: Cortex) -> None:
             assert (name, reply.status, set(reply.json)) == (name, 404, ENVELOPE)
 
 
-async def test_another_account_s_thread_is_answered_as_a_random_one(cortex: Cortex, stranger: Client) -> None:
-    thread, other = await cortex.new(origin_application="mine"), Cortex(stranger)
-    for method, body in (("GET", None), ("POST", {"thread_name": "mine"}), ("DELETE", None)):
-        theirs = await other.call(method, f"{THREADS}/{thread}", body, X_Request_Id="same")
-        nobody = await other.call(method, f"{THREADS}/{thread + 1}", body, X_Request_Id="same")
-        assert (theirs.status, theirs.body) == (nobody.status, nobody.body)
-        assert theirs.status == 404
-    for number in (thread, thread + 1, 0, 2**53 - 1, "9" * 19):
-        reply = await other.call("POST", RUN, asking("hi", thread_id=number))
-        assert (reply.status, reply.json["error_code"]) == (404, "not_found")
-    assert (await other.call("GET", THREADS)).json == []
-    assert (await cortex.metadata(thread))["thread_name"] == ""
-
-
 async def test_what_is_checked_first_is_told_first(cortex: Cortex) -> None:
     """Token, path, body, key, thread."""
     nobody = Cortex(cortex.client.using("mst_" + "x" * 43))

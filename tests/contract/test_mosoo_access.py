@@ -1,4 +1,4 @@
-"""Who may do what: tokens in every form, revoked ones, the operator's; and another account's things on every route."""
+"""Who may do what: tokens in every form, and another account's things, of which `test_isolation` has all."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import pytest
 from api.dialects.mosoo.operations import OPERATIONS
 from api.dialects.operations import Operation
 from shared import accounts, ids
-from shared.models import TokenKind
 from shared.settings import Settings
 from tests.service import FORM, Client, Reply, Service, form_of, message, running_service
 
@@ -103,29 +102,6 @@ async def test_a_token_works_as_soon_as_it_is_made(service: Service, client: Cli
     while (reply := await client.using(made).call("GET", path)).status == 401:
         pass
     assert reply.status == 200
-
-
-async def test_an_operator_s_token_has_no_threads(service: Service, client: Client) -> None:
-    async with service.pool.acquire() as db:
-        admin = await accounts.create_token(db, None, TokenKind.ADMIN)
-    for operation in GUARDED:
-        reply = await call(client.using(admin.secret.text), operation)
-        assert reply.error[:2] == (403, "forbidden")
-
-
-async def test_another_account_s_things_are_as_unknown_as_random_ones(client: Client, stranger: Client) -> None:
-    made = (await client.create("mine")).json
-    names = {"threadId": made["thread"]["id"], "runId": made["run"]["id"]}
-    for operation in [operation for operation in GUARDED if "threadId" in operation.path]:
-        theirs = await call(stranger, operation, **names)
-        random = await call(stranger, operation)
-        assert (operation.path, theirs.status, theirs.body) == (operation.path, 404, random.body)
-        assert theirs.error[1] == "not_found"
-    assert (await client.call("GET", f"/threads/{names['threadId']}")).json == {
-        "links": made["links"],
-        "run": made["run"],
-        "thread": made["thread"],
-    }
 
 
 async def test_another_account_s_run_is_unknown_in_one_s_own_thread(client: Client, stranger: Client) -> None:
