@@ -132,8 +132,9 @@ def _neighbours(found: Results) -> Iterator[Bar]:
 def _observability(found: Results) -> Iterator[Bar]:
     if found.observability is not None:
         for variant, clients, _ in LOADS:
-            share = found.observability.share(variant)
-            yield Bar(f"metrics and logs: of a batch's CPU, {clients} clients, {variant}", share, MEASURING, "%", False)
+            most = found.observability.of(variant).most
+            name = f"metrics and logs: of a batch's CPU, {clients} clients, {variant}, and two standard errors"
+            yield Bar(name, most, MEASURING, "%", False)
 
 
 def _hostile(found: Results) -> Iterator[Bar]:

@@ -1,129 +1,148 @@
-"""What metrics and logs cost: the service as in production beside the same build that measures and says nothing.
+"""What metrics and logs cost: the same processes with them and without, in turns of a quarter of a second.
 
-Pairs are interleaved and turned round (with, without, without, with), so that a machine which drifts favours neither.
-With them on, logs are JSON lines at `info` in a file, and both `/metrics` are scraped every five seconds, three times
-as often as usual. The difference is of the CPU of a batch, all processes of the service, Postgres and Redis together.
-
-Where strangers use the machine too, a pair differs by more than what is looked for. So a last run of each load has the
-programs sample themselves (`bench.sampled`): the share of their CPU time that falls into what measures and logs, as a
-share of all that a batch costs. That is what is judged.
+Two starts of one build differ by up to 5 % of a batch's CPU, as pairs of equal builds showed, which is as much as is
+looked for. So `bench.toggled` leaves out what measures and logs in a drawn half of a run's slices, in api and worker at
+once, and keeps the CPU and the batches of each. The difference of neighbouring slices is the cost; its standard error
+says how well it is known. Logs are JSON lines at `info` in a file; both `/metrics` are scraped every five seconds of
+the half with them, three times as often as usual, and samples are added in that half alone, as often as in all of it.
 """
 
 import asyncio
 import json
+import math
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from statistics import median
+from itertools import count
+from statistics import mean, stdev
 from typing import Any
 
 import aiohttp
 
 from bench.measure import ASYNC, Run, Say, line, load_of, measure, warm_up
 from bench.subjects import Service
+from bench.toggled import PROGRAMS, SLICE, measuring, number_of
 
 LOADS = (("async", 128, ASYNC), ("waited", 16, ""))
-SCRAPE = 5.0  # seconds
-OWN = ("api", "worker")  # programs of ours
+SCRAPE = 10.0  # seconds, of which half are with metrics and logs
 
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The same load with metrics and logs, and without."""
-
-    on: Run
-    off: Run
-
-    @property
-    def ratio(self) -> float:
-        return self.on.cpu_a_batch / self.off.cpu_a_batch
+Slice = tuple[int, float, int]  # its number, seconds of CPU, batches
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What of a batch's CPU the programs of one run spent on measuring and logging, 0..1, and on how many looks."""
+    """What of a batch's CPU one load spends on metrics and logs, and the standard error of that, 0..1."""
 
     variant: str
     share: float
-    samples: int
+    error: float
+    pairs: int  # of slices, over both programs
+
+    @property
+    def most(self) -> float:
+        """Per cent, two standard errors above what was found."""
+        return 100 * (self.share + 2 * self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    pairs: Sequence[Pair]
     shares: Sequence[Share]
 
-    def of(self, variant: str) -> Sequence[Pair]:
-        return [pair for pair in self.pairs if pair.on.variant == variant]
-
-    def share(self, variant: str) -> float:
-        """Per cent of a batch's CPU that is spent on measuring and logging."""
-        return next(100 * one.share for one in self.shares if one.variant == variant)
+    def of(self, variant: str) -> Share:
+        return next(one for one in self.shares if one.variant == variant)
 
     def document(self) -> dict[str, Any]:
-        """Each pair: CPU µs a batch with metrics and logs, and without; and the shares, per cent."""
+        """Per cent of a batch's CPU."""
         return {
-            "pairs": [
-                {"variant": one.on.variant, "on": round(one.on.cpu_a_batch, 1), "off": round(one.off.cpu_a_batch, 1)}
-                for one in self.pairs
-            ],
-            "shares": {one.variant: round(100 * one.share, 2) for one in self.shares},
+            one.variant: {
+                "share": round(100 * one.share, 2),
+                "error": round(100 * one.error, 2),
+                "pairs": one.pairs,
+            }
+            for one in self.shares
         }
 
     def line(self) -> str:
-        told = []
-        for variant, clients, _ in LOADS:
-            pairs, sampled = self.of(variant), next(one for one in self.shares if one.variant == variant)
-            share = f"{100 * sampled.share:.1f} % of a batch's CPU ({sampled.samples:,} samples)"
-            spread = ", ".join(f"{100 * (pair.ratio - 1):+.1f}" for pair in pairs)
-            over = f"; with them over without: {100 * (median(pair.ratio for pair in pairs) - 1):+.1f} % ({spread})"
-            told.append(f"{variant}, {clients} clients: {share}{over if pairs else ''}")
-        return f"Metrics and logs, {len(self.pairs) // len(LOADS)} pairs. " + ". ".join(told)
+        told = [
+            f"{variant}, {clients} clients: {100 * one.share:+.1f} % of a batch's CPU,"
+            f" standard error {100 * one.error:.1f} ({one.pairs:,} pairs of slices)"
+            for variant, clients, _ in LOADS
+            for one in (self.of(variant),)
+        ]
+        return "Metrics and logs. " + ". ".join(told)
 
 
 async def measure_observability(service: Service, seconds: float, rounds: int, say: Say) -> Cost:
-    """Raises Unsound, LoadError, TimeoutError, NotReady."""
-    pairs: list[Pair] = []
+    """Each load for twelve times `seconds`, over `rounds` starts. Raises Unsound, LoadError, TimeoutError, NotReady."""
+    found: dict[str, list[tuple[Run, dict[str, list[Slice]]]]] = {variant: [] for variant, _, _ in LOADS}
     for round_ in range(rounds):
-        order = ("measured", "unmeasured") if round_ % 2 == 0 else ("unmeasured", "measured")
-        runs = {how: [await _run(service, how, load, seconds, round_, say) for load in LOADS] for how in order}
-        pairs += [Pair(on, off) for on, off in zip(runs["measured"], runs["unmeasured"], strict=True)]
-    return Cost(pairs, [await _sample(service, load, seconds, say) for load in LOADS])
+        for load in LOADS:
+            found[load[0]].append(await _run(service, load, 12 * seconds / rounds, round_, say))
+    return Cost([share_of(variant, runs) for variant, runs in found.items()])
 
 
-async def _run(service: Service, how: str, load: tuple[str, int, str], seconds: float, round_: int, say: Say) -> Run:
+def share_of(variant: str, runs: Sequence[tuple[Run, dict[str, list[Slice]]]]) -> Share:
+    """The sum over both programs of what a batch costs more in slices with metrics and logs."""
+    cost, variance, pairs = 0.0, 0.0, 0
+    for program in PROGRAMS:
+        differences = [one for _, slices in runs for one in differences_of(slices[program])]
+        cost += mean(differences)
+        variance += stdev(differences) ** 2 / len(differences)
+        pairs += len(differences)
+    whole = mean(run.cpu_a_batch for run, _ in runs) / 1e6 + cost / 2  # what was measured is with them half of the time
+    return Share(variant, cost / whole, math.sqrt(variance) / whole, pairs)
+
+
+def differences_of(slices: Sequence[Slice]) -> list[float]:
+    """Of each two neighbours: seconds of CPU a batch with metrics and logs, less without. Idle ones are left out."""
+    known = {number: (cpu, batches) for number, cpu, batches in slices}
+    usual = mean(batches for _, _, batches in slices)
+    found = []
+    for number in known:
+        pair = (number, number + 1)
+        if number % 2 or any(known.get(one, (0.0, 0))[1] < usual / 4 for one in pair):
+            continue
+        one, other = (known[n][0] / known[n][1] for n in pair)
+        found.append(one - other if measuring(number) else other - one)
+    return found
+
+
+async def _run(
+    service: Service, load: tuple[str, int, str], seconds: float, round_: int, say: Say
+) -> tuple[Run, dict[str, list[Slice]]]:
     """One start of the service, and a run of one load."""
     variant, clients, prefer = load
-    service.how = how
+    service.toggled = True
     await service.start()
     scraping = asyncio.create_task(_scrape(service))
     try:
         await warm_up(service)
-        for program in service.programs.values() if how == "sampled" else ():
+        for program in service.programs.values():
             program.process.send_signal(signal.SIGUSR2)
         run = await measure(service, variant, replace(load_of(service, clients, seconds, prefer), seed=round_))
     finally:
         scraping.cancel()
         await service.stop()
-        service.how = "measured"
-    say(f"{how:>10}: {line(run)}")
-    return run
-
-
-async def _sample(service: Service, load: tuple[str, int, str], seconds: float, say: Say) -> Share:
-    run = await _run(service, "sampled", load, seconds, 0, say)
-    counts = {name: json.loads(service.counts_of(name).read_text(encoding="utf-8")) for name in OWN}
-    spent = sum(run.cpu_us[name] * counts[name]["measuring"] / max(1, counts[name]["samples"]) for name in OWN)
-    return Share(run.variant, spent / run.cpu_a_batch, sum(count["samples"] for count in counts.values()))
+        service.toggled = False
+    say(line(run))
+    return run, {name: json.loads(service.slices_of(name).read_text(encoding="utf-8")) for name in PROGRAMS}
 
 
 async def _scrape(service: Service) -> None:
-    """As Prometheus does, until it is cancelled."""
+    """As Prometheus does, in slices with metrics alone, until it is cancelled."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
         while True:
+            await asyncio.sleep(_until_measuring(time.time()))
             for port in (service.port, service.worker_port):
                 with suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
                         await answer.read()
             await asyncio.sleep(SCRAPE)
+
+
+def _until_measuring(now: float) -> float:
+    """Seconds until a slice with metrics begins, so that a scrape falls into it as a whole."""
+    number = next(n for n in count(number_of(now) + 1) if measuring(n))
+    return number * SLICE - now + SLICE / 10

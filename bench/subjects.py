@@ -158,7 +158,7 @@ class Service(Subject):
     owner: Owner
     partitions: int
     worker_port: int
-    how = "measured"  # or `unmeasured`: nothing is counted or said; or `sampled`: the programs look at themselves
+    toggled = False  # whether the programs measure and log half of the time
 
     @classmethod
     async def prepare(cls, stack: Stack) -> "Service":
@@ -234,14 +234,14 @@ class Service(Subject):
         await worker.until_ready(f"http://127.0.0.1:{self.worker_port}/readyz")
 
     def _run(self, program: str, env: Mapping[str, str], *args: str) -> Program:
-        if self.how == "measured":
+        if not self.toggled:
             return self._launch(program, program, env, *args)
-        told = "unmeasured" if self.how == "unmeasured" else str(self.counts_of(program))
-        return self._launch(program, f"bench.{self.how}", {**env, "THREADMILL_BENCH": told}, program, *args)
+        env = {**env, "THREADMILL_BENCH": str(self.slices_of(program))}
+        return self._launch(program, "bench.toggled", env, program, *args)
 
-    def counts_of(self, program: str) -> Path:
-        """Where a program that looks at itself writes what it saw."""
-        return self.stack.directory / f"{program}.counts"
+    def slices_of(self, program: str) -> Path:
+        """Where a toggled program writes what its slices cost."""
+        return self.stack.directory / f"{program}.slices"
 
     async def busy(self) -> bool:
         return bool(await self.db.fetchval(self.tables["waiting"]))
