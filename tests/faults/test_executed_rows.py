@@ -149,14 +149,22 @@ def read(*entries: Document) -> Copy:
 
 
 def test_a_client_that_reads_something_else_than_the_log_is_found() -> None:
-    one, two, end = entry("2", DELTA, "two "), entry("3", DELTA, "words"), entry("4", "run.completed", "R1")
-    found = replace(right(), runs=(run("R1"),))
-    assert check_readers(found, [read(one, two, end)]) == []
-    assert check_readers(found, [read(entry("3", DELTA, TEXT), end)]) == []
-    assert len(check_readers(found, [read(one, end)])) == 1
-    twice = check_readers(found, [read(one, two, two, end)])
+    began, one, two = entry("1", "run.started", "R1"), entry("2", DELTA, "two "), entry("3", DELTA, "words")
+    end = entry("4", "run.completed", "R1")
+    log = tuple(replace(event, thread="T") for event in right().events if event.run == "R1")
+    found = replace(right(), runs=(run("R1"),), events=log)
+    assert check_readers(found, [read(began, one, two, end)]) == []
+    assert check_readers(found, [read(began, entry("3", DELTA, TEXT), end)]) == []
+    twice = check_readers(found, [read(began, one, two, two, end)])
     assert [fault for fault in twice if "3 came behind 3" in fault]
-    assert check_readers(found, [read(one, two, end, entry("5", "usage.updated", ""))])
+    late = entry("5", "usage.updated", "")
+    for wrong in (
+        [began, one, end],
+        [one, two, end],
+        [began, entry("2", DELTA, TEXT), end],
+        [began, one, two, end, late],
+    ):
+        assert check_readers(found, [read(*wrong)])
 
 
 def test_of_fifty_values_the_slowest_is_the_99th_percentile() -> None:

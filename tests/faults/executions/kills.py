@@ -16,7 +16,7 @@ from math import ceil
 from shared.ids import partition_of
 from tests.faults.clients import chance
 from tests.faults.executions import rows
-from tests.faults.executions.readers import Copy, Reader
+from tests.faults.executions.readers import Copy, Reader, check_copy
 from tests.faults.executions.rows import Rows
 from tests.faults.executions.stage import Stage, stage
 from tests.faults.executions.talks import Talk
@@ -201,11 +201,16 @@ async def _caught_up(s: Stage, readers: Sequence[Reader], talk: Talk, following:
 
 
 def check_readers(found: Rows, copies: Sequence[Copy]) -> list[str]:
-    """Each client put together what the log holds of its thread."""
+    """Each client put together what the log holds of its thread; at each entry, all of it so far."""
     logs = found.logs()
+    early = [
+        fault
+        for copy in copies
+        for fault in check_copy(copy, [e for e in found.events if e.thread == copy.thread and e.id <= copy.cursor])
+    ]
     said = {run.id: rows.spoken(logs[run.id]) for run in found.runs}
     read = [(copy, run.id) for copy in copies for run in found.runs if run.thread == copy.thread]
-    return [fault for copy in copies for fault in copy.faults] + [
+    return [*early, *(fault for copy in copies for fault in copy.faults)] + [
         f"reader of {copy.thread}: read {copy.texts[run]!r} of run {run}, not {said[run]!r}"
         for copy, run in read
         if copy.texts[run] != said[run]
