@@ -18,6 +18,7 @@ from shared.keys import Keys
 from shared.logs import Seldom
 from shared.metrics import REDIS_ERRORS
 from shared.queue import AWAY
+from shared.subscription import Subscription
 
 log = structlog.get_logger()
 warn = Seldom(log)
@@ -91,9 +92,9 @@ class Notices:
             await pubsub.unsubscribe(*map(self.keys.thread, gone))
 
     async def _take(self, pubsub: PubSub) -> None:
-        prefix = len(self.keys.thread("").encode())
+        prefix, subscription = len(self.keys.thread("").encode()), Subscription(pubsub, LISTEN_TIMEOUT)
         while True:
-            message = await pubsub.get_message(timeout=LISTEN_TIMEOUT)
+            message = await subscription.message()
             # A subscription that has just begun is a notice too: what came before it was told to nobody.
             if message is not None and message["type"] in ("message", "subscribe"):
                 self.tell(ThreadId(Ulid(message["channel"][prefix:].decode())))

@@ -20,6 +20,7 @@ from shared.db.statements import statements
 from shared.ids import BatchId, BatchRef, Ulid
 from shared.metrics import OUTCOME_SECONDS, POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
+from shared.subscription import Subscription
 
 log = structlog.get_logger()
 SQL = statements("inbox")
@@ -92,8 +93,9 @@ class Outcomes:
     async def _subscribe(self) -> None:
         async with aclosing(self.redis.pubsub(ignore_subscribe_messages=True)) as pubsub:
             await pubsub.subscribe(self.channel)
+            subscription = Subscription(pubsub, LISTEN_TIMEOUT)
             while True:
-                message = await pubsub.get_message(timeout=LISTEN_TIMEOUT)
+                message = await subscription.message()
                 if message is not None:
                     self.take(message["data"])
 

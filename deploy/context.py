@@ -80,8 +80,9 @@ async def connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
 
 def unanswered(server: str, url: str) -> str:
     """Names a server that does not answer by its address, never by its URL: that holds a password."""
-    address = urlsplit(url)
-    return f"{server} at {address.hostname or 'localhost'}:{address.port or 'default port'} does not answer"
+    netloc = urlsplit(url.replace("[", "").replace("]", "")).netloc
+    hosts = netloc.rpartition("@")[2] or "localhost"
+    return f"{server} at {hosts if ':' in hosts else f'{hosts}:default port'} does not answer"
 
 
 def reason(error: BaseException) -> str:

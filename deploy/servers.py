@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from deploy import context, demo, embedded, ports
@@ -15,6 +14,7 @@ from deploy.embedded import Server
 from deploy.errors import SetupError
 from deploy.supervisor import Child, Supervisor
 from shared.db.migrate import migrate
+from shared.queue import open_redis
 
 _SECONDS = 3.5  # to end in: with the services' time below the ten that `dev` promises
 
@@ -77,7 +77,7 @@ def _hurried(server: Server) -> Server:
 
 async def _check_redis(url: str) -> None:
     try:
-        client = Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
+        client = open_redis(url, 5)
         try:
             await client.ping()
         finally:

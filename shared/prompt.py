@@ -2,14 +2,23 @@
 
 redis-py looks first whether an idle connection has something to read, and writes in a task of its own: three turns of
 the loop, of which each takes milliseconds where many requests are in hand. Here the stream tells what is known without
-a turn, and what is small is written at once. Refused here: what a command means.
+a turn, and what is small is written at once. A connection to a master that is none any more is given up, and opened
+again wherever the address or the sentinels lead then. Refused here: what a command means.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection
+from redis.exceptions import ConnectionError as Unreachable
+from redis.exceptions import ReadOnlyError, ResponseError
+
+from shared.sentinel import Sentinels, is_sentinel, sentinels_of
 
 _SMALL = 64 << 10  # bytes under way that nobody waits for; asyncio's own mark
+
+# What a demoted or lonely master answers; within a script's error, too.
+_DEMOTED = ("READONLY", "UNBLOCKED", "NOREPLICAS", "MASTERDOWN")
 
 
 class _Prompt(AbstractConnection):
@@ -33,12 +42,74 @@ class _Prompt(AbstractConnection):
         if writer.transport.get_write_buffer_size() > _SMALL:
             await super().send_packed_command((), check_health=False)  # waits until there is room, for a time
 
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await super().read_response(*arguments, **options)
+        except ResponseError as error:
+            if isinstance(error, ReadOnlyError) or any(word in str(error) for word in _DEMOTED):
+                await self.disconnect(nowait=True)
+            raise
+
+
+class _Led(_Prompt, Connection):
+    """A connection to the master that sentinels name, for as long as they do."""
+
+    def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
+        self._sentinels = sentinels
+        super().__init__(**options)
+
+    @property
+    def _astray(self) -> bool:
+        """Whether the sentinels have named another master since."""
+        return self._sentinels.master not in {None, (self.host, self.port)}
+
+    async def connect(self) -> None:
+        if not self.is_connected:
+            self.host, self.port = await self._sentinels.ask()
+            await super().connect()  # type: ignore[no-untyped-call]  # of redis 5
+
+    async def on_connect(self) -> None:
+        """A sentinel may not know yet: the server itself says whether it is the master."""
+        await super().on_connect()
+        await self.send_command("HELLO")
+        told = await self.read_response()
+        role = dict(zip(told[::2], told[1::2], strict=True))[b"role"]
+        if role != b"master":
+            raise Unreachable(f"{self.host}:{self.port} is no master yet, or no longer")
+
+    async def can_read_destructive(self) -> bool:
+        return self._astray or await super().can_read_destructive()
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """Where it may be silent (a subscription), it asks from time to time whether it hears the right one."""
+        response = await super().read_response(*arguments, **options)
+        if response is None and options.get("timeout") is not None:
+            await self._sentinels.ask_if_due()
+            if self._astray:
+                await self.disconnect(nowait=True)
+                raise Unreachable(f"{self.host}:{self.port} is no longer the master")
+        return response
+
+
+class _LedSecurely(_Led, SSLConnection):
+    pass
+
 
 def prompt_pool(url: str, **options: object) -> ConnectionPool:
-    """A pool of such connections (TCP, TLS or a Unix socket); `options` as of redis-py's own. Connects when it is first
-    used.
+    """A pool of such connections (TCP, TLS or a Unix socket, or to whatever sentinels name); `options` as of redis-py's
+    own. Connects when it is first used.
     """
+    if is_sentinel(url):
+        sentinels = sentinels_of(url)
+        kind: type[AbstractConnection] = _LedSecurely if sentinels.secure else _Led
+        return ConnectionPool(kind, sentinels=sentinels, **{**options, **sentinels.options})
     pool: ConnectionPool = ConnectionPool.from_url(url, **options)
     kind = pool.connection_class
     pool.connection_class = type(f"Prompt{kind.__name__}", (_Prompt, kind), {})
     return pool
+
+
+def sentinels_behind(pool: ConnectionPool) -> Sentinels | None:
+    """Those that a pool of ours goes by."""
+    found = pool.connection_kwargs.get("sentinels")
+    return found if isinstance(found, Sentinels) else None

@@ -12,10 +12,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from arq.connections import ArqRedis
+from arq.connections import ArqRedis, RedisSettings
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from pydantic_core import to_json
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -24,6 +24,7 @@ from shared import ids
 from shared.ids import BatchId, BatchRef, ThreadId
 from shared.keys import Keys
 from shared.prompt import prompt_pool
+from shared.sentinel import is_sentinel, sentinels_of
 
 AWAY = (RedisError, OSError, TimeoutError)  # what a Redis that is away, full, read-only or loading raises
 
@@ -31,6 +32,7 @@ MARK_MS = 2_000  # a mark whose wake-up was lost is forgotten after this; the sw
 JOB_MS = 86_400_000  # arq's own life of a job
 IN_PROGRESS_MS = 30_000  # arq's job_timeout of ours (20 s) + 10 s
 MOST_WAKES = 64  # elements kept for workers that sleep; more would only wake them for nothing
+ARQ_TIMEOUT = 5.0  # seconds of one command of the stock loop, which would else wait for ever for a server that hangs
 JOB_TIMEOUT = 20.0  # seconds; arq runs a job of a killed worker again after the longest time-out + 10 s
 
 MOST_PARTITIONS = 1 << 15  # what the column holds; a database has fewer
@@ -70,19 +72,39 @@ def _script(name: str) -> str:
 
 def open_redis(url: str, timeout: float) -> Redis:
     """A client that fails within `timeout` seconds rather than try again. Connects when it is first used."""
-    pool = prompt_pool(
+    return Redis.from_pool(_pool(url, timeout))
+
+
+def _pool(url: str, timeout: float) -> ConnectionPool:
+    return prompt_pool(
         url,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
     )
-    return Redis.from_pool(pool)
+
+
+def arq_settings(url: str) -> RedisSettings:
+    """The same address for arq's own command, which knows nothing of sentinels' passwords."""
+    if not is_sentinel(url):
+        return RedisSettings.from_dsn(url)
+    sentinels = sentinels_of(url)
+    return RedisSettings(
+        host=list(sentinels.places),
+        sentinel=True,
+        sentinel_master=sentinels.name,
+        ssl=sentinels.secure,
+        database=sentinels.options.get("db", 0),
+        username=sentinels.options.get("username"),
+        password=sentinels.options.get("password"),
+    )
 
 
 def open_arq(url: str, queue: str) -> ArqRedis:
     """arq's own client, not connected yet: arq's way of making one fails where Redis is away."""
-    pool: ArqRedis = ArqRedis.from_url(url)
+    pool = ArqRedis(_pool(url, ARQ_TIMEOUT))
+    pool.auto_close_connection_pool = True
     pool.job_serializer, pool.job_deserializer, pool.default_queue_name = dump_job, load_job, queue
     return pool
 

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared import crashpoints
+from shared import crashpoints, sentinel
 
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
-    "redis_url": ("redis://", "rediss://", "unix://"),
+    "redis_url": ("redis://", "rediss://", "unix://", *sentinel.SCHEMES),
 }
 
 
@@ -114,6 +114,9 @@ class Settings(BaseSettings):
         if not url.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         try:
+            if sentinel.is_sentinel(url):
+                sentinel.sentinels_of(url)
+                return url
             parts = urlsplit(url)
             _ = parts.hostname if "," in parts.netloc else parts.port  # Postgres may have several hosts
         except ValueError as error:

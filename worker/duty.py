@@ -16,6 +16,7 @@ from shared.keys import Keys
 from shared.metrics import REDIS_ERRORS
 from shared.queue import AWAY, open_redis
 from shared.settings import Settings
+from shared.subscription import Subscription
 
 log = structlog.get_logger()
 
@@ -93,8 +94,9 @@ class Duty:
                 try:
                     async with aclosing(redis.pubsub(ignore_subscribe_messages=True)) as pubsub:
                         await pubsub.subscribe(Keys(settings.redis_prefix).control)
+                        subscription = Subscription(pubsub, NAP)
                         while True:
-                            message = await pubsub.get_message(timeout=NAP)
+                            message = await subscription.message()
                             if message and message["data"].decode(errors="replace") == worker:
                                 self._called.set()
                 except AWAY as error:

@@ -17,7 +17,7 @@ from shared import ids, traces
 from shared.ids import ThreadId
 from shared.keys import Keys
 from shared.logs import configure, take_over
-from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
+from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, arq_settings, dump_job, load_job, open_arq
 from shared.settings import Settings
 from shared.start import read_settings
 from shared.tasks import end
@@ -79,7 +79,7 @@ class WorkerSettings:
 
     functions: ClassVar[list[Any]] = [func(apply, name=APPLY)]
     queue_name: ClassVar[str] = Keys(SETTINGS.redis_prefix).queue(APPLY)
-    redis_settings: ClassVar[RedisSettings] = RedisSettings.from_dsn(SETTINGS.redis_url)
+    redis_settings: ClassVar[RedisSettings] = arq_settings(SETTINGS.redis_url)
     on_startup = start
     on_shutdown = stop
     job_serializer = staticmethod(dump_job)

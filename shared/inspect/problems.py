@@ -114,6 +114,11 @@ ADVICE = {
         "`REDIS_URL` leads to a replica, or the replica has lost its master: it takes no wake-ups.",
         "Lead it to the master, or finish the fail-over.",
     ),
+    "redis_no_failover": _warning(
+        "A sentinel is down, says something else than the others, or the master has no replica: the next fail-over may"
+        " not happen.",
+        "`redis-cli -p 26379 sentinel ckquorum <name>` on each; start what is down.",
+    ),
     "redis_persistence": _warning(
         "The last snapshot or write of the append-only file failed: a full disk, mostly. By default Redis refuses"
         " writes then.",

@@ -5,7 +5,8 @@ see (other roles' transactions without `pg_monitor`) is missing, never an error.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,11 +17,14 @@ from redis.exceptions import ResponseError
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.connect import Database
 from shared.db.statements import statements
+from shared.prompt import sentinels_behind
 from shared.queue import AWAY as REDIS_AWAY
+from shared.sentinel import Word
 
 SQL = statements("servers")
 T = TypeVar("T")
 
+_SENTINELS = 0.5  # seconds for all sentinels, side by side
 PATIENCE = 1.5  # seconds for each: at night a page that says who is away helps, one that hangs does not
 
 
@@ -42,6 +46,14 @@ class RedisHealth:
     aof_failed: bool
     master_down: bool  # a replica that has lost its master
     snapshots: str | None = None  # when it makes them (`save`), empty for never; None where it may not be asked
+    replicas: int = 0  # that are connected
+    sentinels: Sequence[Word] = ()  # what each says, where they lead to the master
+
+    @property
+    def led(self) -> str:
+        """Which master the sentinels name, and how many do; empty where none are used."""
+        named = Counter(f"{word.master[0]}:{word.master[1]}" for word in self.sentinels if word.master is not None)
+        return ", ".join(f"{count} of {len(self.sentinels)} name {master}" for master, count in named.most_common())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,14 @@ async def redis_health(redis: Redis) -> RedisHealth:
         aof_failed="err" in (info.get("aof_last_write_status"), info.get("aof_last_bgrewrite_status")),
         master_down=info.get("master_link_status", "up") != "up",
         snapshots=await _snapshots(redis),
+        replicas=info.get("connected_slaves", 0),
+        sentinels=await _sentinels(redis),
     )
+
+
+async def _sentinels(redis: Redis) -> Sequence[Word]:
+    found = sentinels_behind(redis.connection_pool)
+    return () if found is None else await found.words(_SENTINELS, _SENTINELS)
 
 
 async def _snapshots(redis: Redis) -> str | None:

@@ -3,6 +3,7 @@
 Refused here: guessing at one cause where there may be several; `shared.inspect.problems` says what it usually is.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -13,6 +14,7 @@ from shared.inspect.files import Removals
 from shared.inspect.problems import Problem
 from shared.inspect.servers import PostgresHealth, RedisHealth
 from shared.inspect.webhooks import Summary
+from shared.sentinel import Address, Word
 from shared.settings import Settings
 from shared.vitals import LIVES
 
@@ -213,6 +215,7 @@ def _redis_health(health: RedisHealth) -> Iterator[Problem]:
         yield Problem("redis_full", f"Redis' memory is nearly full: {used}.")
     if health.role != "master" or health.master_down:
         yield Problem("redis_read_only", f"This Redis is a {'replica' if health.role != 'master' else health.role}.")
+    yield from _sentinels(health)
     failed = [
         name
         for name, bad in (("the last snapshot", health.snapshot_failed), ("the append-only file", health.aof_failed))
@@ -220,6 +223,27 @@ def _redis_health(health: RedisHealth) -> Iterator[Problem]:
     ]
     if failed:
         yield Problem("redis_persistence", f"Redis could not write {' and '.join(failed)}.", evidence=failed)
+
+
+def _sentinels(health: RedisHealth) -> Iterator[Problem]:
+    """Whether they could fail over: all answer, all name the same master, reach it, and it has a replica."""
+    masters = Counter(word.master for word in health.sentinels if word.master is not None)
+    if not masters:
+        return  # none is used: without one that names a master there would be no health
+    master, _ = masters.most_common(1)[0]
+    told = [f"sentinel {word.sentinel}: {wrong}" for word in health.sentinels if (wrong := _wrong(word, master))]
+    told += [] if health.replicas else ["the master has no replica"]
+    if told:
+        name = f"{master[0]}:{master[1]}" if master else "unknown"
+        yield Problem("redis_no_failover", f"A fail-over of the Redis master {name} may fail.", evidence=_few(told))
+
+
+def _wrong(word: Word, master: Address | None) -> str:
+    if word.error:
+        return word.error
+    if word.master != master and word.master is not None:
+        return f"names {word.master[0]}:{word.master[1]}"
+    return "does not reach the master" if word.down else ""
 
 
 def _backlog(rung: Rung, settings: Settings) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ from shared.logs import Seldom
 from shared.metrics import REDIS_ERRORS
 from shared.queue import AWAY, EXECUTE, Queue, open_redis
 from shared.settings import Settings
+from shared.subscription import Subscription
 from worker.doorbell import NAP
 
 log = structlog.get_logger()
@@ -58,8 +59,9 @@ class Ear:
             try:
                 async with aclosing(self._nudges.pubsub(ignore_subscribe_messages=True)) as pubsub:
                     await pubsub.subscribe(Keys(self.settings.redis_prefix).nudges)
+                    subscription = Subscription(pubsub, NAP)
                     while True:
-                        message = await pubsub.get_message(timeout=NAP)
+                        message = await subscription.message()
                         if message:
                             self.news(message["data"].decode(errors="replace").split())
             except AWAY as error:

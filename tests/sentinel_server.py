@@ -1,0 +1,77 @@
+"""A server that talks as a sentinel does, and says what a test wants: real ones take seconds to change their mind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from shared.sentinel import Address
+
+NAME = "mymaster"
+
+
+@dataclass(slots=True)
+class Answers:
+    """What it says; `mute`: nothing."""
+
+    master: Address | None
+    epoch: int = 1
+    flags: str = "master"
+    replicas: int = 1
+    mute: bool = False
+    password: str = ""
+    asked: int = 0
+    port: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        allowed = not self.password
+        try:
+            while words := await _command(reader):
+                self.asked += 1
+                if self.mute:
+                    await reader.read()  # until the other end gives up
+                    break
+                if words[0] == "AUTH":
+                    allowed = words[-1] == self.password
+                    writer.write(b"+OK\r\n" if allowed else b"-WRONGPASS no\r\n")
+                elif not allowed:
+                    writer.write(b"-NOAUTH Authentication required.\r\n")
+                else:
+                    writer.write(self._answer(words))
+        finally:
+            writer.close()
+
+    def _answer(self, words: list[str]) -> bytes:
+        if self.master is None or words[2] != NAME:
+            return b"*-1\r\n" if words[1] == "GET-MASTER-ADDR-BY-NAME" else b"-ERR No such master with that name\r\n"
+        if words[1] == "GET-MASTER-ADDR-BY-NAME":
+            return _array(self.master)
+        told = {"flags": self.flags, "config-epoch": self.epoch, "num-slaves": self.replicas}
+        return _array([word for pair in told.items() for word in pair])
+
+
+@asynccontextmanager
+async def sentinel(master: Address | None, **given: object) -> AsyncIterator[Answers]:
+    answers = Answers(master, **given)  # type: ignore[arg-type]  # a test's
+    server = await asyncio.start_server(answers.serve, "127.0.0.1", 0)
+    answers.port = server.sockets[0].getsockname()[1]
+    try:
+        yield answers
+    finally:
+        server.close()
+
+
+async def _command(reader: asyncio.StreamReader) -> list[str]:
+    """An array of bulk strings; empty at the end."""
+    head = await reader.readline()
+    words = []
+    for _ in range(int(head[1:] or 0)):
+        size = int((await reader.readline())[1:])
+        words.append((await reader.readexactly(size + 2))[:-2].decode())
+    return words
+
+
+def _array(words: object) -> bytes:
+    texts = [str(word).encode() for word in words]  # type: ignore[attr-defined]  # of two sorts
+    return b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%s\r\n" % (len(text), text) for text in texts)
