@@ -111,12 +111,13 @@ class Injector:
 
     @asynccontextmanager
     async def _living(self, fault: Fault) -> AsyncIterator[Member | None]:
-        """The process that is to be hit, once it answers, for one fault at a time; None where all is over before."""
+        """The process that is to be hit, once it answers, for one fault at a time; None where all is over before,
+        or it ended by itself."""
         member = next(member for member in self.stack.members if member.name == fault.target)
         async with self._turns[member.name]:
-            while not self._over.is_set() and not await self.stack.is_alive(member):
+            while not self._over.is_set() and member.lives and not await self.stack.is_alive(member):
                 await self._wait(LOOK_EVERY)
-            yield None if self._over.is_set() else member
+            yield None if self._over.is_set() or not member.lives else member
 
     async def _kill(self, fault: Fault) -> str | None:
         async with self._living(fault) as member:

@@ -41,6 +41,10 @@ class Member:
         assert self.command.log is not None
         return self.command.log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +27,13 @@ from tests.faults.clients import Load, Sender, chance
 from tests.faults.disk import CannotMountError
 from tests.faults.injector import WEIGHTS, Injector
 from tests.faults.links import Links
-from tests.faults.processes import Stack
+from tests.faults.processes import Member, Stack
 from tests.faults.recovery import Recoveries
 from tests.faults.report import Report, Summary
 from tests.faults.servers import Servers
 from tests.faults.users.crowd import Crowd, crowd
 from tests.faults.users.verdict import USERS
+from tests.faults.violations import Kind, Violation
 from tests.faults.waiting import until
 from tests.pipeline import PARTITIONS
 
@@ -163,7 +164,11 @@ async def _report(plan: Plan, users: Crowd, load: Load, injector: Injector, seco
     return Report(
         seed=plan.seed,
         wanted=plan.seconds,
-        violations=[*check([*load.history, *users.book.requests], found, users.foreign), *verdict.violations],
+        violations=[
+            *check([*load.history, *users.book.requests], found, users.foreign),
+            *verdict.violations,
+            *ended(stack.members),
+        ],
         sent=len(load.history),
         acknowledged=sum(request.acknowledged for request in load.history),
         unknown=sum(not request.acknowledged and not request.refused for request in load.history),
@@ -189,6 +194,15 @@ async def _settle(stack: Stack, db: asyncpg.Connection, redis: Redis, keys: Keys
         return await until("all is quiet", quiet, QUIET)
     except TimeoutError:
         return QUIET
+
+
+def ended(members: Iterable[Member]) -> Iterator[Violation]:
+    """What was killed was started again: whoever is not there now ended by itself."""
+    for member in members:
+        if not member.lives:
+            yield Violation(
+                Kind.ENDED, "-", f"{member.name}, with code {member.process.returncode}: {member.log[-500:]}"
+            )
 
 
 async def _recoveries(db: asyncpg.Connection, injector: Injector) -> dict[int, float]:

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     STUCK = "stuck"  # not applied, parked, held, or left in a waiting set
     GARBLED = "garbled"  # what a run said, or what a reader has of a log, is not exactly what it must be
     INCONSISTENT = "inconsistent"  # rows that contradict each other
+    ENDED = "ended"  # a process of the service that nobody killed
     REFUSED = "refused"  # an answer that a client with a good request must not get
 
 
