@@ -29,7 +29,7 @@ class _Prompt(AbstractConnection):
 
     async def on_connect(self) -> None:
         """uvloop keeps what is written for the end of a turn, unless so much may not be kept."""
-        if self._writer is not None:
+        if self._writer is not None and not self._writer.is_closing():
             self._writer.transport.set_write_buffer_limits(high=0)
         await super().on_connect()
 
@@ -38,9 +38,13 @@ class _Prompt(AbstractConnection):
         if writer is None or self.health_check_interval or isinstance(command, str):
             await super().send_packed_command(command, check_health)
             return
-        writer.writelines([command] if isinstance(command, bytes) else command)
-        if writer.transport.get_write_buffer_size() > _SMALL:
-            await super().send_packed_command((), check_health=False)  # waits until there is room, for a time
+        try:
+            writer.writelines([command] if isinstance(command, bytes) else command)
+            if writer.transport.get_write_buffer_size() > _SMALL:
+                await super().send_packed_command((), check_health=False)  # waits until there is room, for a time
+        except RuntimeError as error:  # uvloop's word for a transport that closed, as who reads from it saw, or will
+            await self.disconnect(nowait=True)
+            raise Unreachable("The connection was closed.") from error
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         try:

@@ -7,6 +7,7 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeout
 
 from shared.prompt import prompt_pool
@@ -54,6 +55,27 @@ async def test_what_is_written_is_in_the_same_turn_of_the_loop(client: Redis) ->
     await client.ping()
     counting.cancel()
     assert written == [0]
+
+
+def test_a_connection_that_is_closed_while_it_is_written_to_is_an_error_of_redis(settings: Settings) -> None:
+    """uvloop calls it a RuntimeError. One task listens, another subscribes: it is not the one that saw it close."""
+
+    async def subscribe() -> None:
+        client = open_redis(settings.redis_url, 5)
+        try:
+            async with client.pubsub() as pubsub:
+                await pubsub.subscribe("first")
+                transport = pubsub.connection._writer.transport
+                transport.abort()
+                await asyncio.sleep(0.05)  # until uvloop has closed it; nothing else tells
+                with pytest.raises(RuntimeError):
+                    transport.write(b"what uvloop says of it")
+                await pubsub.subscribe("second")
+        finally:
+            await client.aclose()
+
+    with pytest.raises(RedisConnectionError):
+        uvloop.run(subscribe())
 
 
 def test_what_is_larger_than_a_socket_takes_arrives_whole(settings: Settings) -> None:
