@@ -10,6 +10,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
+from api import broken
 from api.app import HEARTBEAT, create_app
 from api.server import Runner
 from api.tracing import Tracing
@@ -93,6 +94,7 @@ async def _check_schema(database_url: str) -> None:
         try:
             await check(connection)
             await durability.check(connection)
+            await broken.drop_key_index(connection)
         finally:
             await connection.close()
     except SchemaTooOld as error:

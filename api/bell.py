@@ -56,6 +56,7 @@ class Bell:
             self._under_way -= 1
 
     async def _ring_for(self, waiting: Sequence[Waiting]) -> None:
+        crash("api.before_ring")
         try:
             async with asyncio.timeout(TIMEOUT):
                 await self.queue.ring(waiting)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from api import verdicts
+from api import broken, verdicts
 from api.backlog import Backlog
 from api.bell import TIMEOUT, Bell
 from api.flush import SQL, Flusher
@@ -31,6 +31,7 @@ from api.submission import (
 )
 from api.tracing import Accept, Tracing
 from shared import ids, logs
+from shared.crashpoints import crash
 from shared.db.records import thread_view_of
 from shared.errors import InternalError, ReadinessBlocked, ServiceInactive
 from shared.ids import TokenId, Ulid
@@ -71,7 +72,8 @@ class Inbox:
             Flusher(settings.database_url, self.name, settings.flush_limit, self._accepted, self.tracing)
             for _ in range(2)
         )
-        self._accept = self._take if self.tracing is None else self.tracing.accept(self._take)
+        take = broken.take(self._take, settings)
+        self._accept = take if self.tracing is None else self.tracing.accept(take)
 
     async def start(self) -> None:
         """Starts the loops: flush, ring, listen, tick, look. Neither Postgres nor Redis need be there."""
@@ -118,6 +120,7 @@ class Inbox:
             outcome = await waiter.outcome if isinstance(verdict, Fresh) else None
         finally:
             self._outcomes.forget(waiter)
+        crash("api.after_outcome")
         return await self._answer(submission, verdict, outcome)
 
     async def _take(self, submission: Submission) -> Verdict:

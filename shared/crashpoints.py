@@ -4,6 +4,8 @@ crash:<point>          the process is gone at that point, the first time it gets
 stop:<point>           the process stops at that point, the first time, until somebody lets it go on (SIGCONT)
 poison_kill:<marker>   the worker is gone when it applies a batch that contains the text
 ack_before_commit      the api answers before it writes
+no_key_index           nothing keeps an Idempotency-Key from being stored twice
+redis_only             a batch lives in Redis alone until somebody writes it, half a second later
 stale_read             the partition's lock is taken in the statement that reads, and nobody counts what was marked
 skip_locked            batches are locked row by row instead of by partition
 ignore_epoch           a worker writes for a run though somebody else has its lease
@@ -15,17 +17,53 @@ import os
 import signal
 
 CRASHED = 86  # the exit code, so that a test can tell this end from every other
-POINTS = (
+# In the order of "The way of an event": what each one stands between is a row of docs/reliability.md.
+ACCEPT = (
     "api.before_commit",
     "api.after_commit",
+    "api.before_judge",
+    "api.before_ring",
     "api.after_ring",
+    "api.after_outcome",
+)
+APPLY = (
+    "worker.after_claim",
+    "worker.after_look",
     "worker.after_lock",
+    "worker.after_read",
     "worker.after_note",
+    "worker.after_load",
+    "worker.before_write",
     "worker.before_commit",
     "worker.after_commit",
+    "worker.before_publish",
+    "worker.after_publish",
+    "worker.after_count",
+)
+EXECUTE = (
+    "worker.before_lease",
     "worker.after_lease",
+    "worker.after_start",
+    "worker.after_beat",
     "worker.before_append",
     "worker.after_append",
+    "worker.before_checkpoint",
+    "worker.after_checkpoint",
+    "worker.before_wait",
+    "worker.after_wait",
+    "worker.before_finish",
+    "worker.after_finish",
+    "worker.before_let_go",
+    "worker.after_let_go",
+    "worker.before_takeover",
+    "worker.after_takeover",
+    "worker.before_expiry",
+    "worker.after_expiry",
+    "webhook.after_claim",
+    "webhook.before_mark",
+    "webhook.after_mark",
+)
+FILES = (
     "file.after_begin",
     "file.before_rename",
     "file.after_bytes",
@@ -34,7 +72,8 @@ POINTS = (
     "file.after_row_gone",
     "file.after_bytes_gone",
 )
-SWITCHES = ("ack_before_commit", "stale_read", "skip_locked", "ignore_epoch")
+POINTS = (*ACCEPT, *APPLY, *EXECUTE, *FILES)
+SWITCHES = ("ack_before_commit", "no_key_index", "redis_only", "stale_read", "skip_locked", "ignore_epoch")
 _KNOWN = frozenset({*SWITCHES, *(f"{end}:{point}" for end in ("crash", "stop") for point in POINTS)})
 _POISON = "poison_kill:"
 
@@ -58,6 +97,10 @@ def arm(testing: str) -> None:
 
 def armed(name: str) -> bool:
     return name in _armed
+
+
+def any_armed() -> bool:
+    return bool(_armed)
 
 
 def crash(point: str) -> None:

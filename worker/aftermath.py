@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from shared.crashpoints import crash
 from shared.ids import BatchId, BatchRef, ThreadId
 from shared.logs import Seldom
 from shared.metrics import APPLIED, DRAIN_SIZE, LATENCY, REDIS_ERRORS
@@ -103,7 +104,9 @@ class Aftermath:
         nudged, self._nudged = self._nudged, set()
         try:
             async with asyncio.timeout(TIMEOUT):
+                crash("worker.before_publish")
                 await self.queue.tell(outcomes, wake_ups, gone, changed)
+                crash("worker.after_publish")
                 if called:
                     await self.queue.call(list(called))
                 if nudged:

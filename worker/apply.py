@@ -134,6 +134,7 @@ class Drainer:
     async def _once(self, partitions: Sequence[int], wait: bool, light: bool, seen: list[Batch]) -> Drained:
         connection = await self._line.get()
         held = await self._grip.begin(connection, partitions, wait=wait)
+        crash("worker.after_lock")
         choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
@@ -157,7 +158,7 @@ class Drainer:
     ) -> Drained:
         """Notes, loads, steps, writes and commits. The caller holds the locks of partitions and free threads."""
         with UNTRACED if self.tracing is None else self.tracing.drain(batches, alone=alone) as applying:
-            crash("worker.after_lock")
+            crash("worker.after_read")
             await self._note(batches, alone)
             crash("worker.after_note")
             threads: dict[tuple[int, ThreadId], list[Batch]] = defaultdict(list)
@@ -170,6 +171,7 @@ class Drainer:
                 for (partition, thread), own in threads.items()
             ]
             states = await load_states(connection, wants)
+            crash("worker.after_load")
             plan, busy = Plan(Changes(states.hooked)), False
             for (_, thread), own in threads.items():
                 if own[0].free:
@@ -196,6 +198,7 @@ class Drainer:
             if starter is not None and reserved:
                 timeout = self.settings.run_timeout
                 leases = await lease(connection, plan.ready[:reserved], plan.changes, starter.owner, timeout, now)
+            crash("worker.before_write")
             await self._write(connection, plan, now)
             crash("worker.before_commit")
             await connection.execute("commit")
@@ -275,6 +278,7 @@ class Drainer:
                 return  # another drain has counted it
             await poison.count(connection, batch, error, self.settings.on_poison)
             await connection.execute(NOTES["clear_note"], self.owner, [batch.id])
+            crash("worker.after_count")
 
     async def _give_up(self, error: Exception) -> None:
         """Rolls back. The note of a drain that met the database's state goes first: its batches are not suspect."""

@@ -10,6 +10,7 @@ from functools import partial
 import asyncpg
 import structlog
 
+from shared.crashpoints import crash
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
@@ -92,6 +93,7 @@ class Doorbell:
             wake_ups = await self.queue.claim(share, self.place, self.workers)
         if not wake_ups and not self.lanes.busy:
             return False
+        crash("worker.after_claim")
         for refused in (wake_up for wake_up in wake_ups if wake_up.partition is None):
             log.error("a job in the queue is not ours, refused", job=refused.job)
         await self._work(wake_ups)

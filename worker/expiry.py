@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from shared import ids
+from shared.crashpoints import crash
 from shared.db.statements import statements
 from shared.ids import EventId, RequestId, ThreadId
 from shared.lifecycle import State, step
@@ -76,6 +77,8 @@ async def _expire_in(
             states[thread] = taken.state
             changes.add((partition, thread), taken.effects)
         await write(connection, changes, statuses, (), now)
+        crash("worker.before_expiry")
+    crash("worker.after_expiry")
     count_runs(changes, statuses)
     expired.requests += len(rows)
     expired.changed += changes.threads

@@ -11,6 +11,7 @@ from functools import partial
 import asyncpg
 import structlog
 
+from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.logs import Seldom
@@ -71,7 +72,10 @@ class Sweep:
         rows = await connection.fetch(SQL["late"], LATE, timeout=STATEMENT_TIMEOUT)
         known = self.lanes.known.union(self.rung.known if self.rung else ())
         partitions = {row["id"] for row in rows} - known
-        return await self.lanes.drain(partitions) if partitions or self.lanes.busy else 0
+        if not partitions and not self.lanes.busy:
+            return 0
+        crash("worker.after_look")
+        return await self.lanes.drain(partitions)
 
     async def expire(self) -> None:
         """Settles permission requests past their time until it is cancelled: a backlog must not keep them open."""

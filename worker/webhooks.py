@@ -16,6 +16,7 @@ import asyncpg
 import httpx2
 import structlog
 
+from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import AgentId, Ulid, successor
@@ -82,6 +83,8 @@ class Webhooks:
         if len(self._calls) < CALLS and not self.duty.quiet:
             rows = await self._claim()
             began = len(rows)
+            if rows:
+                crash("webhook.after_claim")
             kept = await self._kept(rows)
             for row in rows:
                 self._begin(due := Due(*row), kept.get(due.id))
@@ -145,7 +148,9 @@ class Webhooks:
         tried = [task.result() for task in ended]
         columns = zip(*map(_columns, tried), strict=True)
         connection = await self._line.get()
+        crash("webhook.before_mark")
         rows = await connection.fetch(SQL["settle"], *columns, PATIENCE)
+        crash("webhook.after_mark")
         for task in ended:
             del self._calls[task]
         self._tell(tried, {row["id"] for row in rows if row["parked"]})

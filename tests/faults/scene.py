@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
+import psutil  # type: ignore[import-untyped]  # it ships no types
 from redis.asyncio import Redis
 
 from shared.keys import Keys
@@ -98,6 +99,11 @@ class Scene:
         finally:
             await redis.aclose()
         return [str(violation) for violation in check(self.history, found)]
+
+
+async def is_stopped(member: Member) -> bool:
+    """Whether it stands still (SIGSTOP)."""
+    return bool(psutil.Process(member.process.pid).status() == psutil.STATUS_STOPPED)
 
 
 @asynccontextmanager

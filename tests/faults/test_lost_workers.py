@@ -4,13 +4,13 @@ import asyncio
 import signal
 import time
 
-import psutil  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
 from tests.faults.clients import chance
 from tests.faults.executions.stage import Stage, stage
 from tests.faults.executions.talks import ATTEMPTS, Talk
 from tests.faults.processes import Member, Stack
+from tests.faults.scene import is_stopped
 from tests.faults.waiting import until
 
 TAKEN = 12.0  # seconds until another worker has a run whose worker is lost: a lease of 6 s, and the start of processes
@@ -102,7 +102,7 @@ async def _stop_in_an_append(stack: Stack, *switches: str) -> list[str]:
     async with stage(stack) as s:
         thread, talk = await s.new_thread(), Talk()
         run = await talk.say(s, thread, "/slow 2 and no more")
-        await until("it stops in its first append", lambda: _is_stopped(stopped))
+        await until("it stops in its first append", lambda: is_stopped(stopped))
         assert await s.count(thread, run) == 0
         stack.worker(role="all")
         await s.held(thread, run, deltas=3)
@@ -111,10 +111,6 @@ async def _stop_in_an_append(stack: Stack, *switches: str) -> list[str]:
         assert (await s.ended(thread, run))["status"] == "completed"
         _, faults = await talk.judge(s)
         return faults
-
-
-async def _is_stopped(member: Member) -> bool:
-    return bool(psutil.Process(member.process.pid).status() == psutil.STATUS_STOPPED)
 
 
 async def _has_given_up(s: Stage, member: Member) -> bool:

@@ -2,11 +2,10 @@
 
 import signal
 
-import psutil
 import pytest
 
-from tests.faults.processes import Member, Stack
-from tests.faults.scene import ASYNC, scene
+from tests.faults.processes import Stack
+from tests.faults.scene import ASYNC, is_stopped, scene
 from tests.faults.waiting import until
 
 # Before the commit only: behind it, there is nothing to lose.
@@ -23,7 +22,7 @@ async def test_a_worker_that_stops_in_a_drain_holds_nobody_up_and_does_nothing_w
     async with scene(stack) as s:
         request = s.request()
         await s.sender().send(request, prefer=ASYNC)
-        await until("it stops", lambda: _is_stopped(stopped))
+        await until("it stops", lambda: is_stopped(stopped))
         healthy = stack.worker()
         await stack.ready(healthy)
         await s.settled(request, within=HELD_UP)
@@ -34,7 +33,3 @@ async def test_a_worker_that_stops_in_a_drain_holds_nobody_up_and_does_nothing_w
             await s.sender().settle(other)
         assert await s.db.fetchval("select max(attempts) from batches") == 0
         assert await s.violations() == []
-
-
-async def _is_stopped(member: Member) -> bool:
-    return bool(psutil.Process(member.process.pid).status() == psutil.STATUS_STOPPED)

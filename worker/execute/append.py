@@ -6,7 +6,7 @@ meanwhile, writes nothing any more; a thread that somebody else has locked has i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from shared import ids
-from shared.crashpoints import armed, crash
+from shared.crashpoints import any_armed, armed, crash
 from shared.db.connect import BY_INDEX, Line
 from shared.db.statements import statements
 from shared.effects import Effect, EventLogged
@@ -26,7 +26,7 @@ from shared.lifecycle import State, step
 from shared.logs import Seldom
 from shared.metrics import APPEND_SIZE, POSTGRES_ERRORS
 from shared.models import EXECUTING, RunStatus
-from shared.reports import RunnerEvent
+from shared.reports import RunFinished, RunnerEvent, RunOutput, RunWaits
 from worker import poison
 from worker.changes import Changes
 from worker.counts import count_runs
@@ -44,6 +44,10 @@ SETTLE = 3  # turns of the loop in which a runner that has no more to say comes 
 AT_MOST = 0.1  # seconds, if not
 MOST = 4 << 20  # characters of one append, about: encoding them keeps the loop, and the transaction waits for it
 PAUSE = 0.2  # seconds after an error of Postgres' state
+
+_CHECKPOINT = ("worker.before_checkpoint", "worker.after_checkpoint")
+_WAIT = ("worker.before_wait", "worker.after_wait")
+_FINISH = ("worker.before_finish", "worker.after_finish")
 
 
 class Append(NamedTuple):
@@ -184,7 +188,9 @@ class Writer:
             if plan.changes.threads or plan.changes.ended:
                 await write(connection, plan.changes, plan.statuses, (), plan.now)
             crash("worker.before_append")
+            _crash_behind(mine, 0)
         crash("worker.after_append")
+        _crash_behind(mine, 1)
         count_runs(plan.changes, plan.statuses)
         for key in (*before, *(append.key for append in mine)):
             self._first.pop(key, None)
@@ -266,6 +272,17 @@ class _Plan:
     def ready(self) -> list[Where]:
         """Threads whose next run waits for a worker since this append."""
         return [(t.partition, t.id) for t in self.changes.threads.values() if t.ready_at is not None]
+
+
+def _crash_behind(appends: Iterable[Append], n: int) -> None:
+    """Meets the points of what these say: those before their commit (0), or behind it (1)."""
+    for event in (event for append in appends for event in append.events) if any_armed() else ():
+        if isinstance(event, RunFinished):
+            crash(_FINISH[n])
+        elif isinstance(event, RunWaits):
+            crash(_WAIT[n])
+        elif isinstance(event, RunOutput) and event.checkpoint is not None:
+            crash(_CHECKPOINT[n])
 
 
 def _want(append: Append) -> Want:

@@ -182,6 +182,7 @@ class Executor:
             raise
         for one in briefings:
             self._drive(prepare(one, self._reads(), self._openers, self.writer, self._let_go, self.desk.closed))
+        crash("worker.after_start")
         EXECUTING_RUNS.set(len(self._runs))
         if any(one.place is not None for one in briefings):
             await self._offer_steers(taken)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import asyncpg
 import structlog
 
+from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.statements import statements
 from shared.ids import ThreadId
@@ -99,6 +100,7 @@ class Heartbeat:
             connection = await line.get()
             columns = zip(*((*lease.where, lease.epoch) for lease in leases), strict=True)
             rows = await connection.fetch(SQL["beat"], *columns, LIFE, timeout=TIMEOUT)
+            crash("worker.after_beat")
         except (*AWAY, asyncpg.PostgresError) as error:
             POSTGRES_ERRORS.labels("leases").inc()
             warn("leases not renewed", leases=len(leases), error=repr(error))

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 import asyncpg
 
 from shared import ids
+from shared.crashpoints import crash
 from shared.db.statements import statements
 from shared.effects import Effect
 from shared.ids import AccountId, EventId, RunId, ThreadId, Ulid
@@ -104,6 +105,7 @@ async def take(
         statuses = {run.id: run.status for state in states.values() for run in state.queue}
         if leases:
             await write(connection, changes, statuses, (), now)
+            crash("worker.before_lease")
     count_runs(changes, statuses)
     return leases, locked
 
@@ -169,7 +171,10 @@ def read(rows: Sequence[asyncpg.Record], fresh: Collection[ThreadId] = ()) -> li
 async def let_go(connection: asyncpg.Connection, leases: Sequence[Lease]) -> list[Where]:
     """Ends leases whose runs are over already; returns the threads whose next run may begin."""
     columns = zip(*((*lease.where, lease.epoch) for lease in leases), strict=True)
-    return [(row["partition"], row["id"]) for row in await connection.fetch(SQL["let_go"], *columns)]
+    crash("worker.before_let_go")
+    rows = await connection.fetch(SQL["let_go"], *columns)
+    crash("worker.after_let_go")
+    return [(row["partition"], row["id"]) for row in rows]
 
 
 def _columns(where: Sequence[Where]) -> tuple[list[int], list[ThreadId]]:

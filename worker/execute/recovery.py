@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 
 from shared import ids
+from shared.crashpoints import crash
 from shared.db.statements import statements
 from shared.ids import EventId, RunId, ThreadId
 from shared.lifecycle import State, step
@@ -51,6 +52,8 @@ async def _recover(
         if not out:
             return [], []
         changes, statuses, ready = await _settle(connection, out, attempts)
+        crash("worker.before_takeover")
+    crash("worker.after_takeover")
     count_runs(changes, statuses)
     return list(changes.threads), ready
 
