@@ -1,5 +1,6 @@
-"""Builds that are wrong on purpose, which the same checker must catch; and settings that refuse them elsewhere."""
+"""Builds that are wrong on purpose, which the fault run must catch; and settings that refuse them elsewhere."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,24 +15,40 @@ from tests.faults.violations import Kind
 
 # Few threads, and clients that do not wait: batches of one thread are always under way together.
 CROWDED = Plan(batches=1_200, threads=4, prefer_async=1.0, repeated=0.0, apis=2, workers=3, pace=400.0)
-ONLY_KILLED_APIS = tuple(int(kind == "kill api") for kind in KINDS)
 NO_FAULTS = (0,) * len(KINDS)
 SEEDS = (1, 2, 3, 4)  # a race may not be lost at the first try
+
+
+def only(kind: str) -> tuple[int, ...]:
+    """The weights of a run with this one kind of fault."""
+    return tuple(int(kind == other) for other in KINDS)
 
 
 async def is_caught(servers: Servers, plan: Plan, switch: str, *kinds: Kind) -> bool:
     """Whether the checker finds one of these kinds, in one run or another."""
     for seed in SEEDS:
         report = await fault_run(replace(plan, seed=seed, testing=switch), servers)
+        sys.stdout.write(f"{switch}: {report.line()}\n")  # pytest's -rP shows how soon
         if any(report.kinds[kind] for kind in kinds):
             return True
     return False
 
 
 @pytest.mark.long
+async def test_a_build_without_the_key_index_is_caught(servers: Servers) -> None:
+    plan = replace(CROWDED, weights=NO_FAULTS, repeated=0.1)
+    assert await is_caught(servers, plan, "no_key_index", Kind.DUPLICATED)
+
+
+@pytest.mark.long
 async def test_a_build_that_answers_before_it_writes_is_caught(servers: Servers) -> None:
-    plan = replace(CROWDED, weights=ONLY_KILLED_APIS, batches=2_400)
+    plan = replace(CROWDED, weights=only("kill api"), batches=2_400)
     assert await is_caught(servers, plan, "ack_before_commit", Kind.LOST)
+
+
+@pytest.mark.long
+async def test_a_build_whose_queue_is_redis_alone_is_caught(servers: Servers) -> None:
+    assert await is_caught(servers, replace(CROWDED, weights=only("flush redis")), "redis_only", Kind.LOST)
 
 
 @pytest.mark.long
@@ -40,6 +57,7 @@ async def test_a_build_that_reads_in_the_locks_own_statement_is_caught(servers: 
     assert await is_caught(servers, plan, "stale_read", Kind.DUPLICATED, Kind.UNASKED)
 
 
+@pytest.mark.long
 async def test_a_build_that_skips_locked_batches_is_caught(servers: Servers) -> None:
     assert await is_caught(servers, replace(CROWDED, weights=NO_FAULTS), "skip_locked", Kind.REORDERED)
 

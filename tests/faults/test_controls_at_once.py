@@ -52,6 +52,23 @@ async def test_a_build_whose_queue_is_redis_alone_is_caught_by_one_flush(stack: 
         assert await found(s) == {Kind.LOST}
 
 
+async def test_a_build_that_skips_locked_batches_is_caught_where_the_first_of_two_is_locked(stack: Stack) -> None:
+    """The test has the first one's row locked, as a worker that reads it, and has not come to its thread's lock."""
+    stack.api()
+    worker = stack.worker(testing="skip_locked")
+    async with scene(stack) as s:
+        worker.signal(signal.SIGSTOP)
+        first, second = s.request(), s.request()
+        for request in (first, second):
+            assert (await s.sender().send(request, prefer=ASYNC)).status == 200
+        async with s.db.transaction():
+            await s.db.execute("select from batches where id = (select max(id) - 1 from batches) for update")
+            worker.signal(signal.SIGCONT)
+            await s.settled(second)
+            assert not await s.applied(first)
+        assert Kind.REORDERED in await found(s)
+
+
 async def test_a_build_that_reads_in_the_locks_own_statement_is_caught_by_one_wait_for_it(stack: Stack) -> None:
     """The second worker waits for the first one's lock, and reads from before its commit: it interrupts a second run.
 

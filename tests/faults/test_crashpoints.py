@@ -1,23 +1,40 @@
-"""Rows 1, 2, 4 and 6 of the list of faults: a process that is gone at each named point, and what follows."""
+"""Rows 1, 2 and 4 of the list of faults: a process that is gone at each named point, and what follows.
+
+Those of runs are hit in `test_crashed_runs`, of webhooks in `test_webhooks`, of files in `test_files` and
+`test_artifacts`.
+"""
+
+import re
 
 import pytest
 
-from shared.crashpoints import CRASHED, POINTS
-from tests.faults.executions.stage import stage
-from tests.faults.executions.talks import Talk
-from tests.faults.processes import Stack
+from shared.crashpoints import ACCEPT, APPLY, CRASHED, EXECUTE, POINTS
+from tests.faults.processes import ROOT, Stack
 from tests.faults.scene import ASYNC, scene
 from tests.faults.test_artifacts import MAKING
+from tests.faults.test_crashed_runs import EXECUTING, EXPIRING, INTERRUPTED, LEASING, TAKING_OVER, WAITING
 from tests.faults.test_files import DELETING, UPLOADING
+from tests.faults.test_webhooks import TELLING
+from tests.faults.waiting import until
 
-COMMITTED = ("api.after_commit", "api.after_ring")
-APPLYING = ("worker.after_lock", "worker.after_note", "worker.before_commit", "worker.after_commit")
-EXECUTING = ("worker.after_lease", "worker.before_append", "worker.after_append")
+COMMITTED = ("api.after_commit", "api.before_ring", "api.after_ring", "api.after_outcome")
+APPLYING = tuple(point for point in APPLY if point != "worker.after_count")
 LATEST = 2.0  # seconds after which the sweep has applied what nobody rang for
+IN_CODE = re.compile(r'"((?:api|worker|webhook|file)\.(?:before|after)_\w+)"')
 
 
-def test_every_crash_point_is_hit_by_a_test_here() -> None:
-    assert {"api.before_commit", *COMMITTED, *APPLYING, *EXECUTING, *UPLOADING, *DELETING, *MAKING} == set(POINTS)
+def test_every_crash_point_is_hit_by_a_test() -> None:
+    accepting, counting = {"api.before_commit", "api.before_judge", *COMMITTED}, {"worker.after_count"}
+    executing = {LEASING, *EXECUTING, *WAITING, *INTERRUPTED, *TAKING_OVER, *EXPIRING, *TELLING}
+    assert accepting == set(ACCEPT)
+    assert executing == set(EXECUTE)
+    assert {*accepting, *APPLYING, *counting, *executing, *UPLOADING, *DELETING, *MAKING} == set(POINTS)
+
+
+def test_every_crash_point_stands_in_the_code_and_no_other_does() -> None:
+    code = [path for part in ("api", "worker", "shared") for path in (ROOT / part).rglob("*.py")]
+    found = {point for path in code if path.name != "crashpoints.py" for point in IN_CODE.findall(path.read_text())}
+    assert found == set(POINTS)
 
 
 async def test_an_api_that_is_killed_before_the_commit_stores_nothing_and_a_retry_is_accepted(stack: Stack) -> None:
@@ -48,36 +65,55 @@ async def test_what_an_api_committed_before_it_was_killed_is_applied_and_replaye
         assert await s.violations() == []
 
 
-@pytest.mark.parametrize("role", ["apply", "all"])  # with `all` runs are leased in the same transaction
-@pytest.mark.parametrize("point", APPLYING)
-async def test_what_a_worker_had_in_hand_when_it_was_killed_is_applied_once(
-    stack: Stack, point: str, role: str
-) -> None:
-    stack.api()
+async def test_an_api_that_is_killed_before_it_judges_a_repeat_changes_nothing(stack: Stack) -> None:
+    healthy, broken, _ = stack.api(), stack.api(testing="crash:api.before_judge"), stack.worker()
     async with scene(stack) as s:
-        requests = [s.request() for _ in range(3)]
-        for request in requests:
-            assert (await s.sender().send(request, prefer=ASYNC)).status == 200
-        assert await stack.worker(role=role, testing=f"crash:{point}").died() == CRASHED
-        stack.worker(role=role)
-        await s.settled(*requests)
+        request = s.request()
+        first = await s.sender(healthy).send(request)
+        assert (await s.sender(broken).send(request)).status is None
+        assert await broken.died() == CRASHED
+        again = await s.sender(healthy).send(request)
+        assert (again.status, again.replayed, again.outcome) == (200, True, first.outcome)
         assert await s.violations() == []
 
 
-@pytest.mark.parametrize("point", EXECUTING)
-async def test_a_run_whose_worker_was_killed_there_completes_elsewhere_once_with_its_exact_text(
-    stack: Stack, point: str
-) -> None:
-    """The first of what the run says is then taken and not written, or written and not known to be."""
+@pytest.mark.parametrize("role", [pytest.param("apply", marks=pytest.mark.long), "all"])  # `all` leases runs, too
+async def test_what_a_worker_had_in_hand_when_it_was_killed_is_applied_once(stack: Stack, role: str) -> None:
+    """At one point after the other, by one worker after the other."""
     stack.api()
-    broken = stack.worker(role="all", testing=f"crash:{point}")
-    async with stage(stack) as s:
-        thread, talk = await s.new_thread(), Talk()
-        run = await talk.say(s, thread, "/slow 1 to the end")
-        assert await broken.died() == CRASHED
-        assert await s.count(thread, run) == (point == "worker.after_append")
-        stack.worker(role="all")
-        assert (await s.ended(thread, run))["status"] == "completed"
-        found, faults = await talk.judge(s)
-        assert faults == []
-        assert [(executed.id, executed.attempt) for executed in found.runs] == [(run, 2)]
+    async with scene(stack) as s:
+        for point in APPLYING:
+            requests = [s.request() for _ in range(3)]
+            for request in requests:
+                assert (await s.sender().send(request, prefer=ASYNC)).status == 200
+            if point == "worker.after_look":
+                await stack.servers.flush_redis()  # only the sweep finds them
+            assert await stack.worker(role=role, testing=f"crash:{point}").died() == CRASHED, point
+            healthy = stack.worker(role=role)
+            await s.settled(*requests)
+            if point != APPLYING[-1]:
+                await healthy.kill()
+        assert await s.violations() == []
+
+
+async def test_a_try_that_was_not_counted_when_its_worker_was_killed_is_counted_by_the_next_one(stack: Stack) -> None:
+    """Nothing is parked too early; what can be applied at last is applied once."""
+    stack.api()
+    async with scene(stack) as s:
+        poison, behind = s.request(), s.request()
+        for request in (poison, behind):
+            assert (await s.sender().send(request, prefer=ASYNC)).status == 200
+        right = await s.db.fetchval("select events::text from batches order by id desc offset 1 limit 1")
+        change = "update batches set events = $1::text::json where id = (select max(id) - 1 from batches)"
+        await s.db.execute(change, '[{"type": "nonsense"}]')
+        assert await stack.worker(testing="crash:worker.after_count").died() == CRASHED
+        assert await s.db.fetchval("select sum(attempts) from batches") == 0, "it was not committed"
+        stack.worker()
+
+        async def is_counted() -> bool:
+            return bool(await s.db.fetchval("select max(attempts) from batches"))
+
+        await until("a try is counted", is_counted)
+        await s.db.execute(change, right)
+        await s.settled(poison, behind)
+        assert await s.violations() == []

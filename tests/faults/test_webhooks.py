@@ -8,12 +8,15 @@ import pytest
 from standardwebhooks import Webhook
 
 from shared import ids, webhooks
+from shared.crashpoints import CRASHED
 from shared.ids import AgentId, Ulid
-from tests.faults.processes import Stack
+from tests.faults.processes import Member, Stack
 from tests.faults.waiting import until
 from tests.receiver import Receiver, receiving
 
 HOUR = 3_600  # seconds
+# How often a receiver is told by a worker that is killed there, and the next one.
+TELLING = {"webhook.after_claim": 1, "webhook.before_mark": 2, "webhook.after_mark": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +28,8 @@ class Telling:
     receiver: Receiver
     secret: str
 
-    def worker(self, clock: int = 0) -> None:
-        self.stack.worker(clock, private_endpoints="true")
+    def worker(self, clock: int = 0, testing: str = "") -> Member:
+        return self.stack.worker(clock, private_endpoints="true", testing=testing)
 
     async def is_delivered(self) -> bool:
         return bool(await self.db.fetchval("select bool_and(delivered_at is not null) from outbox"))
@@ -64,6 +67,19 @@ async def test_what_a_killed_worker_was_telling_is_told_again_with_the_same_id(t
     telling.worker()
     await until("the message is delivered", telling.is_delivered, 30)
     assert len(telling.receiver.calls) == 2
+    assert len({call.message for call in telling.receiver.calls}) == 1
+
+
+@pytest.mark.parametrize("point", TELLING)
+async def test_what_a_worker_had_claimed_when_it_was_killed_is_told_with_the_same_id(
+    telling: Telling, point: str
+) -> None:
+    assert await telling.worker(testing=f"crash:{point}").died() == CRASHED
+    assert await telling.is_delivered() == (point == "webhook.after_mark")
+    await telling.db.execute("update outbox set next_try_at = clock_timestamp()")
+    telling.worker()
+    await until("the message is delivered", telling.is_delivered, 30)
+    assert len(telling.receiver.calls) == TELLING[point]
     assert len({call.message for call in telling.receiver.calls}) == 1
 
 

@@ -69,7 +69,9 @@ class Stage:
 
     async def request(self, run: str) -> str:
         """The id of the permission request that a run opened last."""
-        request: str = await self.db.fetchval("select max(id::text) from permission_requests where run = $1", run)
+        request: str = await self.db.fetchval(
+            "select id from permission_requests where run = $1 order by id desc limit 1", run
+        )
         return request
 
     async def holder(self, run: str) -> Member | None:
