@@ -1,16 +1,19 @@
 """`python -m bench.hostile [--times N]`: what hostile requests cost an api process. Three figures and a verdict.
 
-Sends every request of `tests/hostile.py` to an api on servers of its own until N (10,000) have been answered, one after
-another, each on a connection of its own as an attacker's would be, with an ordinary batch after each round. Prints the
-answer times of the hostile ones and of the ordinary ones, how many rows the hostile ones left, and by how much the
-process' memory rose after the first rounds had warmed it up. Exit code 1 where a bar is missed or an answer was not the
-stated one. The bench's part `hostile` does the same on the bench's servers.
+Sends every request of `tests/hostile.py` to every route of the three dialects that takes JSON and needs no thread with
+a history, of an api on servers of its own, until N (10,000) have been answered behind a first round that warms it up: one
+after another, each on a connection of its own as an attacker's would be, with an ordinary batch after those of each
+route. Prints the answer times of the hostile ones and of the ordinary ones, how many rows the hostile ones left, and by
+how much the process' memory rose over the N. Exit code 1 where a bar is missed or an answer was not the stated one. The
+bench's part `hostile` does the same on the bench's servers.
 """
 
 import argparse
 import asyncio
+import re
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +28,11 @@ from shared.db.connect import connect
 from shared.db.migrate import migrate
 from shared.db.statements import statements
 from shared.models import TokenKind
-from tests.hostile import FINE, JSON, REQUESTS, Hostile, exchange, request
+from tests.hostile import FINE, JSON, REQUESTS, Hostile, Target, exchange, request, targets, to_events
 
 SQL = statements("service", "bench")
 TIMES = 10_000  # hostile requests
-WARM = 10  # rounds before the memory is first read
+WARM = 1  # rounds before the memory is first read
 P99 = 0.020  # seconds
 RISE = 20.0  # MiB
 LOCAL = "127.0.0.1"
@@ -83,23 +86,30 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def attack(url: str, token: str, thread: str, pid: int, times: int) -> Figures:
-    """Sends until `times` hostile requests were answered."""
-    figures = Figures({name: [] for name in REQUESTS})
-    bytes_of = {name: request(row, token, thread) for name, row in REQUESTS.items()}
-    ordinary = request(Hostile(200, "", FINE, (JSON, "Prefer: respond-async")), token, thread)
+def attack(url: str, token: str, names: Mapping[str, str], pid: int, times: int) -> Figures:
+    """Sends until `times` hostile requests were answered behind those that warm up. `names` are ids by parameters."""
+    figures, attacked = Figures({name: [] for name in REQUESTS}), list(reachable(names))
+    ordinary = to_events(Hostile(200, "", FINE, (JSON, "Prefer: respond-async")), token, names["threadId"])
     before = 0.0
-    for n in range(max(WARM + 1, -(-times // len(REQUESTS)))):
+    for n in range(WARM + -(-times // sum(len(target.rows()) for target, _ in attacked))):
         if n == WARM:
             before = cpu.resident_mib(pid)
-        for name, data in bytes_of.items():
-            status, taken = timed(url, data)
-            figures.hostile[name].append(taken)
-            if status != REQUESTS[name].status:
-                figures.wrong.add(name)
-        figures.ordinary.append(timed(url, ordinary)[1])
+        for target, path in attacked:
+            for name, row in target.rows().items():
+                status, taken = timed(url, request(row, token, path, target.method))
+                figures.hostile[name].append(taken)
+                if status != row.status:
+                    figures.wrong.add(f"{target.method} {target.path}, {name}")
+            figures.ordinary.append(timed(url, ordinary)[1])
     figures.rise = cpu.resident_mib(pid) - before
     return figures
+
+
+def reachable(names: Mapping[str, str]) -> Iterator[tuple[Target, str]]:
+    """Routes with the paths that these ids make; those that need others are left out."""
+    for target in targets():
+        if all(name in names for name in re.findall(r"{(\w+)}", target.path)):
+            yield target, target.path.format(**names)
 
 
 def timed(url: str, data: bytes) -> tuple[int, float]:
@@ -131,7 +141,8 @@ async def measure_hostile(stack: Stack, say: Say, times: int = TIMES) -> Figures
             await program.until_ready(f"{url}/readyz")
             thread = await asyncio.to_thread(new_thread, url, token, agent)
             before = await db.fetchval(SQL["stored"])
-            figures = await asyncio.to_thread(attack, url, token, thread, program.pid, times)
+            names = {"threadId": thread, "agentId": agent, "name": "echo", "database": "a", "schema": "b"}
+            figures = await asyncio.to_thread(attack, url, token, names, program.pid, times)
             figures.stored = await db.fetchval(SQL["stored"]) - before - len(figures.ordinary)
         finally:
             await program.stop()
@@ -160,7 +171,7 @@ def new_thread(url: str, token: str, agent: str) -> str:
 
 def show(figures: Figures) -> None:
     print(f"{'request':45} {'n':>6} {'p50 ms':>8} {'p99 ms':>8}")
-    rows = {**figures.hostile, "all of them": figures.times(), "an ordinary batch, after each round": figures.ordinary}
+    rows = {**figures.hostile, "all of them": figures.times(), "an ordinary batch, after each route": figures.ordinary}
     for name, taken in rows.items():
         print(f"{name:45} {len(taken):6} {quantile(taken, 0.5) * 1e3:8.2f} {quantile(taken, 0.99) * 1e3:8.2f}")
     print(figures.line())

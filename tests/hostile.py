@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from api.reference.files import DIALECTS
+
 MIB = 1 << 20
 JSON = "Content-Type: application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """A request to POST events: `head` are its header lines, without those that every request has."""
+    """A request: `head` are its header lines, without those that every request has."""
 
     status: int
     code: str
@@ -101,10 +103,46 @@ REQUESTS = {
     "1,000 headers": Hostile(400, "invalid_request", FINE, (JSON, *[f"X-{n}: a" for n in range(1_000)])),
 }
 
+_UNKNOWN_KEYS = {"101 events", "20 events with 999 unknown keys each"}
 
-def request(hostile: Hostile, token: str, thread: str) -> bytes:
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A route that takes JSON. Its `path` has the documents' parameters; an `empty` body may be one that it takes."""
+
+    dialect: str
+    method: str
+    path: str
+    empty: bool
+
+    def rows(self) -> dict[str, Hostile]:
+        """What is wrong on this route: not no body where none is needed, nor keys that an open dialect ignores."""
+        left_out = set() if self.dialect == "mosoo" else _UNKNOWN_KEYS
+        return {
+            name: row
+            for name, row in REQUESTS.items()
+            if name not in left_out and not (self.empty and name == "no body")
+        }
+
+
+def targets() -> list[Target]:
+    """Every operation of all documents that has a body of JSON."""
+    return [
+        Target(dialect.name, one.method.upper(), dialect.root.rstrip("/") + one.path, not one.body_required)
+        for dialect in DIALECTS.values()
+        for one in dialect.operations
+        if one.body is not None
+    ]
+
+
+def to_events(hostile: Hostile, token: str, thread: str) -> bytes:
+    """The bytes to send to the route that takes most of them."""
+    return request(hostile, token, f"/api/v1/threads/{thread}/events")
+
+
+def request(hostile: Hostile, token: str, path: str, method: str = "POST") -> bytes:
     """The bytes to send."""
-    lines = [f"POST /api/v1/threads/{thread}/events HTTP/1.1", "Host: threadmill", f"Authorization: Bearer {token}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: threadmill", f"Authorization: Bearer {token}"]
     if hostile.length:
         lines.append(f"Content-Length: {len(hostile.body)}")
     lines += [*hostile.head, "Connection: close"]

@@ -1,27 +1,17 @@
 """Hostile input in the Cortex dialect: each gets its refusal in this dialect's envelope, and nothing is stored."""
 
-import asyncio
-import json
 from typing import Any
 
 import pytest
 
-from tests import hostile
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking
-from tests.contract.test_mosoo_hostile import SQL, stored
-from tests.hostile import REQUESTS
+from tests.contract.storing import stored
+from tests.contract.test_mosoo_hostile import SQL
 from tests.service import Client, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
 ENVELOPE = {"message", "code", "error_code", "request_id"}
-# What is wrong whatever a route expects; an empty body is none of it here.
-BODIES = {
-    name: row
-    for name, row in REQUESTS.items()
-    if name != "no body" and (row.code == "invalid_json" or row.status in (413, 415))
-}
-
 REFUSED: list[tuple[str, Any, str]] = [
     (THREADS, [], "The body"),
     (THREADS, {"origin_application": "a" * 17}, "origin_application"),
@@ -82,20 +72,6 @@ NO_NUMBERS = [
 @pytest.fixture
 async def cortex(client: Client) -> Cortex:
     return Cortex(client)
-
-
-async def test_every_hostile_body_gets_its_refusal_and_stores_nothing(service: Service, cortex: Cortex) -> None:
-    thread = await cortex.new()
-    before = await stored(service)
-    for name, row in BODIES.items():
-        for path in (THREADS, f"{THREADS}/{thread}", RUN):
-            data = hostile.request(row, cortex.client.token, "x").replace(b"/api/v1/threads/x/events", path.encode(), 1)
-            status, body = await asyncio.to_thread(hostile.exchange, service.url, data)
-            assert (name, path, status) == (name, path, row.status)
-            error = json.loads(body)
-            assert set(error) == ENVELOPE
-            assert (name, error["error_code"], error["code"]) == (name, row.code, f"399{status}")
-    assert await stored(service) == before
 
 
 async def test_a_refusal_names_the_field_and_stores_nothing(service: Service, cortex: Cortex) -> None:

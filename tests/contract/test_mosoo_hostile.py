@@ -1,4 +1,4 @@
-"""Hostile input over real sockets: each row gets its 4xx in our envelope and stores nothing."""
+"""Hostile input to the native dialect beyond the table that all have: refusals in words, bodies that do not end."""
 
 import asyncio
 import gc
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from shared.settings import Settings
 from tests import hostile
+from tests.contract.storing import stored
 from tests.hostile import FINE, REQUESTS, Hostile
 from tests.service import Client, Service, message, running_service, said
 
@@ -26,21 +27,6 @@ SQL = [
     "\\x00 \\0 \\u0041 E'\\\\' \"quoted\" `ticks`",
     "\u202eright to left\u202c \U0001f600 \x7f \x01",
 ]
-
-
-async def test_every_hostile_request_gets_its_refusal_and_stores_nothing(service: Service, client: Client) -> None:
-    thread = await client.new_thread()
-    before = await stored(service)
-    for name, row in REQUESTS.items():
-        status, body = await asyncio.to_thread(
-            hostile.exchange, service.url, hostile.request(row, client.token, thread)
-        )
-        assert (name, status) == (name, row.status)
-        error = json.loads(body)["error"]
-        assert (name, error["code"], set(error)) == (name, row.code, {"code", "message"})
-        assert client.token not in error["message"]
-    assert await stored(service) == before
-    assert (await client.send(thread, message("still there"))).status == 200
 
 
 async def test_a_refusal_of_a_body_names_its_place(service: Service, client: Client) -> None:
@@ -91,7 +77,7 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body_stores_nothing(
 ) -> None:
     thread = await client.new_thread()
     before = await stored(service)
-    whole = hostile.request(Hostile(200, "", FINE), client.token, thread)
+    whole = hostile.to_events(Hostile(200, "", FINE), client.token, thread)
     for length in (len(whole) - 1, len(whole) - len(FINE), len(whole) - len(FINE) - 10):
         await asyncio.to_thread(send_and_leave, service.url, whole[:length])
     assert (await client.send(thread, message("after them"), Prefer="respond-async")).status == 200
@@ -101,7 +87,7 @@ async def test_a_client_that_goes_away_in_the_middle_of_its_body_stores_nothing(
 async def test_a_body_that_does_not_arrive_is_given_up(settings: Settings) -> None:
     async with running_service(settings.model_copy(update={"body_timeout": 0.2}), worker=False) as service:
         client = await service.client("acme")
-        half = hostile.request(Hostile(400, "", FINE), client.token, client.agent)[:-5]
+        half = hostile.to_events(Hostile(400, "", FINE), client.token, client.agent)[:-5]
         status, body = await asyncio.to_thread(hostile.exchange, service.url, half)
     assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_request")
     assert "did not arrive within 0.2 s" in json.loads(body)["error"]["message"]
@@ -109,7 +95,7 @@ async def test_a_body_that_does_not_arrive_is_given_up(settings: Settings) -> No
 
 async def test_a_body_in_pieces_is_whole_when_its_last_piece_is_there(service: Service, client: Client) -> None:
     thread = await client.new_thread()
-    whole = hostile.request(Hostile(200, "", FINE), client.token, thread)
+    whole = hostile.to_events(Hostile(200, "", FINE), client.token, thread)
     address = urlsplit(service.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     for piece in (whole[:60], whole[60:-30], whole[-30:-1], whole[-1:]):
@@ -124,7 +110,7 @@ async def test_a_body_in_pieces_is_whole_when_its_last_piece_is_there(service: S
 async def test_a_thousand_hostile_requests_leave_the_memory_as_it_was(service: Service, client: Client) -> None:
     """A short form of `python -m bench.hostile`, which sends 10,000 to a process of its own."""
     thread = await client.new_thread()
-    requests = [hostile.request(row, client.token, thread) for row in REQUESTS.values() if len(row.body) < 100_000]
+    requests = [hostile.to_events(row, client.token, thread) for row in REQUESTS.values() if len(row.body) < 100_000]
     process = psutil.Process(os.getpid())
 
     def send(times: int) -> None:
@@ -140,7 +126,7 @@ async def test_a_thousand_hostile_requests_leave_the_memory_as_it_was(service: S
 
 async def test_a_connection_that_is_refused_leaves_nothing_for_the_collector(service: Service, client: Client) -> None:
     """It looks seldom at the young, and a connection with its buffers is large."""
-    data = hostile.request(REQUESTS["two Content-Lengths"], client.token, client.agent)
+    data = hostile.to_events(REQUESTS["two Content-Lengths"], client.token, client.agent)
     gc.collect()
     gc.disable()
     try:
@@ -150,13 +136,6 @@ async def test_a_connection_that_is_refused_leaves_nothing_for_the_collector(ser
     finally:
         gc.enable()
     assert len(left) < 5
-
-
-async def stored(service: Service) -> dict[str, int]:
-    """How many rows there are of what a request may store."""
-    tables = ("threads", "batches", "idempotency_keys")
-    async with service.pool.acquire() as db:
-        return {table: await db.fetchval(f"select count(*) from {table}") for table in tables}  # noqa: S608 - the names stand above
 
 
 def send_and_leave(url: str, data: bytes) -> None:

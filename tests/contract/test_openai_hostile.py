@@ -1,15 +1,12 @@
 """Hostile input to the AIML / OpenAI dialect: each gets its 4xx in the dialect's envelope, and stores nothing."""
 
-import asyncio
-import json
 from typing import Any
 
 import pytest
 
 from shared import ids
-from tests import hostile
 from tests.contract.openai_client import call, refusal
-from tests.hostile import REQUESTS
+from tests.contract.storing import stored
 from tests.service import Client, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
@@ -25,29 +22,6 @@ ODD: list[Any] = [None, [], "x", 7, True, [{}], {"role": []}, {"metadata": "x"},
 ODD += [{"messages": [None]}, {"messages": "x", "thread": 7, "tool_outputs": 7, "assistant_id": 7, "metadata": 7}]
 ODD += [{"role": "user", "content": "a", "attachments": odd} for odd in ({}, "", 0, False)]
 ODD += [{"assistant_id": {}, "thread": {"messages": 7}, "tool_outputs": [7], "metadata": {"a": {}}, "messages": 7}]
-
-
-async def stored(service: Service) -> list[int]:
-    """How many rows there are of what a request may store."""
-    tables = ("threads", "batches", "messages", "runs")
-    return [await service.pool.fetchval(f"select count(*) from {table}") for table in tables]  # noqa: S608 - the names stand above
-
-
-@pytest.mark.parametrize("path", ["/v1/threads/{}/messages", "/threads/{}/messages", "/v1/threads/{}/runs"])
-async def test_every_hostile_request_gets_its_refusal_and_stores_nothing(
-    service: Service, client: Client, path: str
-) -> None:
-    thread = await client.new_thread()
-    before = await stored(service)
-    native, ours = f"/api/v1/threads/{thread}/events", path.format(thread)
-    for name, row in REQUESTS.items():
-        data = hostile.request(row, client.token, thread).replace(native.encode(), ours.encode(), 1)
-        status, body = await asyncio.to_thread(hostile.exchange, service.url, data)
-        assert (name, status) == (name, row.status)
-        error = json.loads(body)["error"]
-        assert error["code"] in {row.code, "invalid_request"}, name
-        assert client.token not in error["message"]
-    assert await stored(service) == before
 
 
 async def test_bodies_of_other_shapes_are_refused_everywhere(service: Service, client: Client) -> None:

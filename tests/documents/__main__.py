@@ -28,7 +28,7 @@ from tests.documents.scene import SCENE
 from tests.documents.service import Running, running
 from tests.faults.waiting import until
 
-EXAMPLES = 150  # random ones of each operation
+EXAMPLES = 250  # random ones of each operation
 CASES = 10_000
 PHASES = "examples,coverage,fuzzing,stateful"
 _CONFIG = Path(__file__).with_name("schemathesis.toml")

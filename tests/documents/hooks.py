@@ -46,6 +46,8 @@ _FIELDS = {
 _STATES = ("idempotency_conflict", "readiness_blocked", "agent_not_published")
 _TOLD = (
     "is named twice",
+    "was not found",
+    "should be a valid integer",  # 1.0 is one to JSON Schema
     "a `decision` is required",
     "there is no such entry in this list",
     "names no call that waits for its output",

@@ -19,7 +19,8 @@ WORDS = {"allow": True, "allow_once": True, "deny": False, "reject": False, "rej
 _PARTS = 1_000  # of one message
 
 OPEN = ConfigDict(extra="ignore", strict=True)
-_DIGITS = re.compile(r"[0-9]{1,19}\Z")
+DIGITS = 19  # of a number, at most
+_NUMBER = re.compile(rf"[0-9]{{1,{DIGITS}}}\Z")
 
 
 def _application(name: str) -> str:
@@ -30,7 +31,7 @@ def _application(name: str) -> str:
 
 def _number(given: int | str) -> int:
     """A thread made with the documented shapes has its id as a string, and clients send it back like that."""
-    if not _DIGITS.match(str(given)):
+    if not _NUMBER.match(str(given)):
         raise PydanticCustomError("number", "must be a whole number that is not negative")
     return int(given)
 
@@ -41,7 +42,7 @@ def _parts(content: Any) -> Any:
 
 Number = Annotated[
     Annotated[int, Field(json_schema_extra={"minimum": 0})]
-    | Annotated[str, Field(json_schema_extra={"pattern": "^[0-9]{1,19}$"})],
+    | Annotated[str, Field(json_schema_extra={"pattern": f"^[0-9]{{1,{DIGITS}}}$"})],
     AfterValidator(_number),
 ]
 Application = Annotated[

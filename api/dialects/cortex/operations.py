@@ -5,6 +5,7 @@ from api.dialects.operations import DESCRIPTION, KEY, WAIT, Answer, Choice, Oper
 
 _THREADS, _THREAD = "/cortex/threads", "/cortex/threads/{id}"
 _AGENT = "/databases/{database}/schemas/{schema}/agents/{name}:run"
+_MOST = 10**models.DIGITS - 1  # what may be written as a number
 _REPLAYED = ("Idempotency-Replayed",)
 _NAMED = ("X-Threadmill-Thread-Id",)
 _TAKES_NONE = "The thread is archived, or held by a dead letter."
@@ -62,6 +63,7 @@ _OF_THREADS = (
                 "The oldest message received so far: older ones follow. A number, whether or not a message has it.",
                 type="integer",
                 minimum=0,
+                maximum=_MOST,
             ),
         ),
         query="?page_size=20",
@@ -100,7 +102,7 @@ _ANSWERED = (
         headers=_REPLAYED + _NAMED,
     ),
 )
-_THREAD_ID = query("thread_id", "As in the body, which goes before it.", type="integer", minimum=0)
+_THREAD_ID = query("thread_id", "As in the body, which goes before it.", type="integer", minimum=0, maximum=_MOST)
 _QUESTION = {"role": "user", "content": [{"type": "text", "text": "Hello there"}]}
 _RUN = (
     "Without `thread_id` a thread is made. `parent_message_id` 0 begins anew, an assistant's message goes on from "
