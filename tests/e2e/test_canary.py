@@ -6,6 +6,7 @@ An api and a worker run as processes of their own at log level `debug`, beside a
 import base64
 import json
 import re
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -39,8 +40,10 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
     secrets = [good.secret.text, revoked.secret.text, admin.secret.text, imported, "mst_" + "never-issued" * 4]
     variables = {"THREADMILL_LOG_LEVEL": "debug", "THREADMILL_TOKEN_CACHE": "0"}
     async with running(settings, "worker", **variables) as worker, running(settings, "api", **variables) as api:
-        answers = [await _use(f"{api.url}/api/v1", agent.id, secret) for secret in secrets]
-    assert [201 in statuses for statuses in answers] == [True, False, False, True, False]
+        answers = [await _use(api.url, agent.id, secret) for secret in secrets]
+        async with aiohttp.ClientSession() as session:
+            figures = await _metrics(session, f"{api.url}/metrics")
+    assert [201 in statuses for statuses, _ in answers] == [True, False, False, True, False]
     kept = await all_rows(pool) + await all_keys(redis)
     assert good.token.prefix in kept  # the search sees what it should
     for secret in secrets:
@@ -48,6 +51,8 @@ async def test_no_log_no_row_and_no_key_holds_the_secret_of_a_token(
             assert spelling not in api.text
             assert spelling not in worker.text
             assert spelling not in kept
+            assert spelling not in figures
+            assert not [answered for _, answered in answers if spelling in answered]
 
 
 @pytest.mark.slow
@@ -160,29 +165,49 @@ async def _metrics(session: aiohttp.ClientSession, *urls: str) -> str:
     return "".join(found)
 
 
-async def _use(url: str, agent: str, secret: str) -> list[int]:
-    """Asks with the token in its place, in every place where it does not belong, and wrongly; the statuses."""
-    create = f"{url}/agents/{agent}/threads"
-    bearer = {"Authorization": f"Bearer {secret}"}
-    asked = [
+async def _use(url: str, agent: str, secret: str) -> tuple[list[int], str]:
+    """Asks with the token in its place, in every place where it does not belong, and wrongly, in all dialects: the
+    statuses, and all that was answered where only the header had the token.
+    """
+    bearer, sneaky = {"Authorization": f"Bearer {secret}"}, {"Authorization": f'Snowflake Token="{secret}"'}
+    native, cortex, openai = f"{url}/api/v1", f"{url}/api/v2/cortex", f"{url}/v1/threads"
+    create, nonsense = f"{native}/agents/{agent}/threads", {"input": {"type": "nonsense"}, "messages": 7}
+    in_its_place: list[tuple[str, str, dict[str, str], Any]] = [
         ("POST", create, bearer, {"input": said("hello")}),
-        ("POST", create, {"Authorization": f'Snowflake Token="{secret}"'}, {}),
+        ("POST", create, sneaky, {}),
         ("POST", create, {"Authorization": f"Basic {secret}"}, {}),
         ("POST", create, {"Authorization": secret}, {}),
-        ("POST", create, {**bearer, "X-Request-Id": "the-id"}, {"input": {"type": "nonsense"}}),
-        ("GET", f"{url}/threads/{agent}?token={secret}", {}, None),
-        ("GET", f"{url}/threads/{secret}", bearer, None),
-        ("GET", f"{url}/nothing/here?access_token={secret}", bearer, None),
-        ("POST", f"{url}/threads/{agent}/events", bearer, {"events": [message()]}),
-        ("POST", f"{url}/threads/{agent}/events", bearer, {"events": [], secret: secret}),
+        ("POST", create, {"Authorization": f"Bearer {secret}x"}, {}),
+        ("POST", create, {**bearer, "X-Request-Id": "the-id"}, nonsense),
+        ("POST", f"{native}/threads/{agent}/events", bearer, {"events": [message()]}),
+        ("POST", f"{native}/agents/{agent}/files", bearer, {}),
+        ("GET", f"{native}/nothing/here", bearer, None),
+        *((method, f"{cortex}/threads", headers, {}) for method in ("POST", "PUT") for headers in (bearer, sneaky)),
+        ("POST", f"{cortex}/agent:run", sneaky, nonsense),
+        ("POST", openai, {**bearer, "OpenAI-Beta": "assistants=v2"}, {}),
+        ("POST", f"{openai}/{agent}/runs", bearer, nonsense),
+        ("GET", f"{url}/console", {"Cookie": f"threadmill_console={secret}"}, None),
     ]
-    statuses = []
+    elsewhere = [
+        ("GET", f"{native}/threads/{agent}?token={secret}", {}, None),
+        ("GET", f"{native}/threads/{secret}", bearer, None),
+        ("GET", f"{url}/nothing/here?access_token={secret}", bearer, None),
+        ("GET", f"{cortex}/threads/{secret}?token={secret}", bearer, None),
+        ("GET", f"{openai}/{secret}", bearer, None),
+        ("GET", f"{url}/console/threads/{secret}", {}, None),
+        ("GET", create, {**bearer, "X-Request-Id": f"bad {secret}", "Idempotency-Key": f"\t{secret}"}, None),
+        ("POST", f"{native}/threads/{agent}/events", bearer, {"events": [], secret: secret}),
+        ("POST", f"{openai}/{agent}/messages", bearer, {"role": secret, "content": 7}),
+    ]
+    statuses, answered = [], ""
     async with aiohttp.ClientSession() as session:
-        for method, target, headers, body in asked:
-            async with session.request(method, target, headers=headers, json=body) as response:
+        for n, (method, target, headers, body) in enumerate([*in_its_place, *elsewhere]):
+            async with session.request(method, target, headers=headers, json=body, allow_redirects=False) as response:
                 statuses.append(response.status)
                 assert response.status < 500
-    return statuses
+                if n < len(in_its_place):
+                    answered += f"{response.headers}{await response.text()}"
+    return statuses, answered
 
 
 def _spellings(secret: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whatever is sent in any dialect is taken or refused in a sentence; what is taken can be stored and reads back equal."""
+"""Whatever is sent in any dialect is taken or refused in words; what is taken can be stored and reads back equal."""
 
 import json
 from collections.abc import Callable, Iterator
