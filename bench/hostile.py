@@ -1,7 +1,7 @@
 """`python -m bench.hostile [--times N]`: what hostile requests cost an api process. Three figures and a verdict.
 
 Sends every request of `tests/hostile.py` to every route of the three dialects that takes JSON and needs no thread with
-a history, of an api on servers of its own, until N (10,000) have been answered behind a first round that warms it up, one
+a history, of an api on servers of its own, until N (10,000) have been answered behind a first round to warm it up, one
 after another, each on a connection of its own as an attacker's would be, with an ordinary batch after those of each
 route. Prints the answer times of the hostile ones and of the ordinary ones, how many rows the hostile ones left, and by
 how much the process' memory rose over the N. Exit code 1 where a bar is missed or an answer was not the stated one. The
