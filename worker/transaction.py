@@ -5,9 +5,18 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-# Settings of a session that begins transactions. The first: a worker that stops in one loses it after this (ms). The
-# second: whoever holds a lock is done in milliseconds, or has lost it by the idle time-out (ms).
-BOUNDED = {"idle_in_transaction_session_timeout": "2000", "lock_timeout": "5000", "synchronous_commit": "on"}
+# Settings of a session that begins transactions, in ms. A worker that stops in one, or whose host is cut off, loses it,
+# wherever that was: between two statements; while it was to read an answer, which Postgres offers for as long as the
+# connection stands, with every lock held; in the middle of preparing a statement. Whoever holds a lock is done in
+# milliseconds, or has lost it by these. Before Postgres 17, which has no bound of a whole transaction, the last of the
+# three is as long as the process is stopped.
+BOUNDED = {
+    "idle_in_transaction_session_timeout": "2000",
+    "tcp_user_timeout": "5000",
+    "transaction_timeout": "30000",
+    "lock_timeout": "5000",
+    "synchronous_commit": "on",
+}
 
 
 @asynccontextmanager

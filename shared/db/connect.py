@@ -17,6 +17,13 @@ Database: TypeAlias = asyncpg.Connection | asyncpg.Pool  # whatever takes a stat
 CONNECT_TIMEOUT = 2.0  # seconds; Postgres answers in milliseconds or is away
 COMMAND_TIMEOUT = 15.0  # seconds of one statement of a Line: no wait without a bound, whatever the network does
 
+# Of Postgres' end of each connection: a host that is gone without a word is forgotten within a minute, not after two
+# hours, in which its connections would count among those that Postgres takes.
+ALIVE = {"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+
+# Settings that older servers do not know, and the first version of Postgres that does.
+_SINCE = {"transaction_timeout": 17}
+
 # For sessions that run our statements by the thousand: one plan each, by the indexes. The planner would choose by
 # what the tables held when it looked, which is nothing on a new database; and it would plan anew five times.
 DURABLE = {"synchronous_commit": "on"}  # whatever the server's default is: accepted means that it is on the disk
@@ -52,13 +59,17 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 async def connect(url: str, *, command_timeout: float | None = None, **settings: str) -> asyncpg.Connection:
     """One connection with our codecs. `settings` are Postgres settings of the session; `command_timeout` in seconds
     bounds each statement that names no bound of its own."""
+    known = {name: value for name, value in settings.items() if name not in _SINCE}
     connection = await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT,
         command_timeout=command_timeout,
-        server_settings={"application_name": "threadmill", **settings},
+        server_settings={"application_name": "threadmill", **ALIVE, **known},
     )
     await _prepare(connection)
+    for name in settings.keys() - known.keys():
+        if connection.get_server_version().major >= _SINCE[name]:
+            await connection.execute(f"set {name} to {int(settings[name])}", timeout=CONNECT_TIMEOUT)
     return connection
 
 
@@ -89,7 +100,7 @@ async def open_pool(
         command_timeout=30,
         init=prepare,
         reset=_keep,
-        server_settings={"application_name": "threadmill"},
+        server_settings={"application_name": "threadmill", **ALIVE},
     )
 
 
