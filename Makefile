@@ -7,7 +7,7 @@ PYTHON ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts check bench lock clean
+.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts faults-upgrade check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ faults-runs: install ## kill executing workers, interrupt runs at random moments
 
 faults-hosts: install ## cut a host off in network namespaces, under load (ARGS="--cut back|to-servers|from-servers|all --forget")
 	@$(BIN)/python -m tests.hosts.outage $(ARGS)
+
+faults-upgrade: install ## exchange a version for the next one under load (ARGS="--to present" or "--to following --back")
+	@$(BIN)/python -m tests.upgrade.rolling $(ARGS)
 
 check: install ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

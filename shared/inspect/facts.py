@@ -107,6 +107,7 @@ class Stored:
     """Postgres' half."""
 
     schema: int  # the database's newest migration
+    needed: int  # the one that every program must know that runs on it
     known: int  # this program's
     health: PostgresHealth
     processes: Sequence[Process] = ()
@@ -149,10 +150,10 @@ class Facts:
 
 async def read_stored(db: Database, late: float, request_hours: float) -> Stored:
     """Postgres' half: `late` seconds are too long for a batch. Raises what asyncpg raises where it is away."""
-    schema, known = await _schema(db), migrations()[-1].version
+    (schema, needed), known = await _schema(db), migrations()[-1].version
     health = await postgres_health(db)
     if schema < known:  # what is read below may not be there
-        return Stored(schema, known, health)
+        return Stored(schema, needed, known, health)
     processes = [Process(**row) for row in await db.fetch(SQL["processes"], LIVES)]
     partitions = [
         Partition(row["partition"], row["paused"], row["batch"], row["age"])
@@ -163,6 +164,7 @@ async def read_stored(db: Database, late: float, request_hours: float) -> Stored
     waiting = Waiting(**await db.fetchrow(SQL["waiting_on"], COUNTED + 1, LEASES, request_hours))
     return Stored(
         schema,
+        needed,
         known,
         health,
         processes,
@@ -183,12 +185,13 @@ async def _held(db: Database) -> Held | None:
     return None if row is None else Held(**row)
 
 
-async def _schema(db: Database) -> int:
+async def _schema(db: Database) -> tuple[int, int]:
+    """The newest migration, and the one that every program must know."""
     try:
-        found: int = await db.fetchval(SQL["schema"])
+        row = await db.fetchrow(SQL["schema"])
     except asyncpg.UndefinedTableError:  # a database that nobody has migrated
-        return 0
-    return found
+        return 0, 0
+    return row["newest"], row["needed"]
 
 
 async def _paused_accounts(db: Database) -> list[Paused]:

@@ -65,7 +65,7 @@ ADVICE = {
         "`threadmill migrate`.",
     ),
     "schema_newer": _error(
-        "The database was migrated by a newer version; this program would not start against it.",
+        "The database was migrated by a newer version that does not go with this program, which would not start now.",
         "Upgrade this program, and every process that is older.",
     ),
     "postgres_read_only": _error(

@@ -51,7 +51,7 @@ def problems_of(facts: Facts, settings: Settings) -> list[Problem]:
 
 
 def _schema(stored: Stored) -> Iterator[Problem]:
-    if stored.schema != stored.known:
+    if stored.schema < stored.known or stored.needed > stored.known:
         code = "schema_older" if stored.schema < stored.known else "schema_newer"
         yield Problem(code, f"The database is at migration {stored.schema}, this program knows {stored.known}.")
 

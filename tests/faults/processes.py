@@ -80,6 +80,7 @@ class Stack:
     database_url: str
     redis_url: str
     ways: dict[str, tuple[str, str]] = field(default_factory=dict)  # name -> its own urls of both, where it has some
+    root: Path = ROOT  # the sources of what is started
     session: aiohttp.ClientSession = field(init=False)
     apis: list[Member] = field(default_factory=list)
     workers: list[Member] = field(default_factory=list)
@@ -170,7 +171,8 @@ class Stack:
             **{key: value for key, value in os.environ.items() if not key.startswith("THREADMILL_")},
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(self.root),
+            "PYTHONSAFEPATH": "1",  # and not those where the tests are run
             "THREADMILL_ENV": "test",
             **{f"THREADMILL_{key.upper()}": value for key, value in settings.items()},
         }

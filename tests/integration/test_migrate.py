@@ -11,6 +11,7 @@ from shared.db import migrate
 from shared.db.connect import connect
 from tests import servers
 from tests.servers import Addresses
+from tests.watch import until
 
 
 @pytest.fixture
@@ -52,6 +53,64 @@ async def test_a_database_that_is_newer_than_the_program_is_refused_and_left_alo
     for refused in (migrate.migrate, migrate.check):
         with pytest.raises(migrate.SchemaTooNew, match="upgrade"):
             await refused(empty)
+
+
+async def test_a_newer_database_that_goes_with_the_program_is_taken_as_it_is(empty: asyncpg.Connection) -> None:
+    """A version that comes next to this one, and the way back from it: docs/upgrading.md."""
+    await migrate.migrate(empty)
+    latest = migrate.migrations()[-1].version
+    later = "insert into schema_migrations (version, name, works_with) values ($1, 'later', $2)"
+    await empty.execute(later, latest + 1, latest)
+    await empty.execute(later, latest + 2, latest - 1)
+    await migrate.check(empty)
+    assert await migrate.migrate(empty) == []
+    await empty.execute(later, latest + 3, latest + 1)
+    for refused in (migrate.migrate, migrate.check):
+        with pytest.raises(migrate.SchemaTooNew):
+            await refused(empty)
+
+
+async def test_what_a_program_migrated_that_did_not_say_whom_it_goes_with_is_of_this_version(
+    empty: asyncpg.Connection,
+) -> None:
+    await migrate.migrate(empty)
+    await empty.execute("alter table schema_migrations drop column works_with")
+    await migrate.check(empty)
+    assert await migrate.migrate(empty) == []
+    await empty.execute("insert into schema_migrations (version, name) values (9999, 'from_the_future')")
+    with pytest.raises(migrate.SchemaTooNew):
+        await migrate.check(empty)
+
+
+async def test_a_migration_that_waits_for_a_table_lets_others_pass(
+    empty: asyncpg.Connection, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one but for its tables: it refers to accounts, so it needs them while nobody writes to them."""
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(migrate, "_PAUSE", 0.05)
+    await migrate.migrate(empty)
+    await empty.execute(
+        "drop table files, file_usage, file_removals; delete from schema_migrations where version >= 26"
+    )
+    first, second = [await connect(empty_url) for _ in range(2)]
+    account = "insert into accounts (id, name) values (gen_random_uuid(), $1)"
+    async with first.transaction():
+        await first.execute(account, "in a long transaction")
+        migrating = asyncio.create_task(migrate.migrate(empty))
+        await until(lambda: _waits(second))
+        async with asyncio.timeout(5):
+            await second.execute(account, "behind it")
+        assert not migrating.done()
+    assert 26 in [one.version for one in await migrating]
+    await asyncio.gather(first.close(), second.close())
+
+
+async def _waits(connection: asyncpg.Connection) -> bool:
+    """Whether somebody waits for the accounts."""
+    found: bool = await connection.fetchval(
+        "select exists (select from pg_locks where relation = 'accounts'::regclass and not granted)"
+    )
+    return found
 
 
 async def test_a_migration_that_fails_leaves_nothing_of_itself(empty: asyncpg.Connection) -> None:

@@ -1,6 +1,8 @@
 -- name: schema
--- The newest migration that this database has.
-select coalesce(max(version), 0) from schema_migrations;
+-- The newest migration that this database has, and the one that every program must know.
+select coalesce(max(m.version), 0) as newest,
+       coalesce(max(coalesce((to_jsonb(m) ->> 'works_with')::integer, m.version)), 0) as needed
+from schema_migrations m;
 
 -- name: processes
 -- Apis and workers that told of themselves within the last $1 seconds.
