@@ -42,6 +42,7 @@ UNBOUNDED = 100_000_000  # batches
 HANGS = "tests.odd_runners:hangs"  # a run of the batches goes on until it is cancelled, and those behind it wait
 AT_ONCE = 1  # of these runs in one worker: what it costs to begin one is not for the batches' threads to spend
 ROLES = ("all", "apply", "execute", "all")
+STARTED = 120.0  # seconds that a loaded machine may take to start them all
 TELL_EVERY = 5.0  # seconds between two lines about how it goes
 LOGS = Path(__file__).parents[2] / ".data" / "faults"
 
@@ -85,7 +86,7 @@ async def fault_run(plan: Plan, servers: Servers, tell: Tell = lambda _: None) -
     try:
         async with _stack(plan, servers, database) as (stack, links):
             access = await (stack.access(function=HANGS, at_once=AT_ONCE) if plan.users else stack.access())
-            await stack.ready()
+            await stack.ready(within=STARTED)
             sender = Sender(stack.session, [api.url for api in stack.apis], access.token, chance(plan.seed))
             threads = [await sender.create_thread(access.agent) for _ in range(plan.threads)]
             load = Load(
