@@ -1,7 +1,8 @@
 """Faults as their schedule says: each is done at its time, lasts as long as it should, and is undone.
 
-A process that was killed is hit again once it answers: on a slow machine, where it takes its time to start, nobody
-would ever be up otherwise. That moves a fault behind its time; the list and its order for a process stay as they are.
+A process that was killed is hit again once it answers, and while many faults are under way or wait for that, the list
+stands still: on a slow machine, where all takes its time to start, nobody would ever be up otherwise. That moves faults
+behind their times; the list stays as it is.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from tests.faults.links import Links
 from tests.faults.processes import Member, Stack
 from tests.faults.schedule import HOUR, KINDS, WEIGHTS, Fault, schedule
 
+AT_ONCE = 6  # faults under way; three or four are where processes start in two seconds
 LOOK_EVERY = 0.2  # seconds between two looks whether a process answers
 
 __all__ = ["KINDS", "WEIGHTS", "Hit", "Injector"]
@@ -60,6 +62,9 @@ class Injector:
         async with asyncio.TaskGroup() as group:
             for fault in faults:
                 await self._wait(began + fault.at - time.monotonic())
+                while len(self.under_way) >= AT_ONCE and not self._over.is_set():
+                    await self._wait(LOOK_EVERY)
+                began = max(began, time.monotonic() - fault.at)
                 if self._over.is_set():
                     return
                 group.create_task(self.inject(fault))
