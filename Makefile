@@ -50,10 +50,18 @@ check: install ## format, lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+.PHONY: scan sbom
+scan: install ## secrets in the whole history, known vulnerabilities of what the lock files name
+	@$(BIN)/python .ci/scan
+	@.ci/audit
+
+sbom: install ## dist/threadmill.cdx.json: what the image installs, as CycloneDX
+	@$(BIN)/python .ci/sbom
+
 bench: install ## throughput, latency and CPU against the plain-arq baseline
 	@$(BIN)/python -m bench $(ARGS)
 
-lock: install ## write requirements.lock anew from pyproject.toml (ARGS=--upgrade takes newer versions)
+lock: install ## write requirements.lock and its parts in deploy/ anew from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@$(BIN)/python -m venv $(VENV)/lock
 	@$(VENV)/lock/bin/pip install --quiet pip-tools
 	@$(VENV)/lock/bin/python .ci/lock $(ARGS)

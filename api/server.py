@@ -53,7 +53,11 @@ class _Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         count, begins = self._request_count, self._waiter is not None
+        told_to_end = self._close, self._force_close
+        if any(told_to_end) and self._body_arrives():  # aiohttp drops the rest of a body from the moment a stop begins
+            self._close = self._force_close = False
         super().data_received(data)
+        self._close, self._force_close = self._close or told_to_end[0], self._force_close or told_to_end[1]
         if begins and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             self._path = _path_of(data)
         if self._manager is None:
@@ -62,6 +66,10 @@ class _Connection(web.RequestHandler):
             self._manager.heads.pop(self, None)
         elif data and self._waiter is not None:  # it waits for a request, and this is the beginning of one
             self._manager.expect(self)
+
+    def _body_arrives(self) -> bool:
+        """Whether the request under way waits for the rest of its body."""
+        return self._current_request is not None and not self._current_request.content.is_eof()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Does nothing where nothing was paused: aiohttp calls this at each read, and parses an empty string then."""

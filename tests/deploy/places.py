@@ -12,7 +12,8 @@ DEPLOY = ROOT / "deploy"
 
 def said(*command: str | Path, **options: Any) -> str:
     """What a command printed, both ways; fails where it fails."""
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
+    told = {"timeout": 60, **options}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, **told)
     assert ended.returncode == 0, f"{command[0]}: {ended.stdout}{ended.stderr}"
     return ended.stdout + ended.stderr
 

@@ -3,25 +3,18 @@
 import re
 import subprocess
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 
 from shared import __version__
-from tests.deploy.places import DEPLOY, ROOT, said
+from tests.deploy import recipe
+from tests.deploy.places import DEPLOY, said
 
-_FILE = DEPLOY / "Dockerfile"
-_TEXT = _FILE.read_text(encoding="utf-8")
+_BUILD, _IMAGE = recipe.stages()
 _HADOLINT = Path(sys.executable).with_name("hadolint")
 
 
-def last(instruction: str) -> str:
-    """The arguments of the last instruction of a kind, in one line."""
-    joined = re.sub(r"\\\n\s*", " ", _TEXT)
-    return re.findall(rf"^{instruction} (.+)$", joined, flags=re.MULTILINE)[-1].strip()
-
-
 def test_hadolint_takes_it() -> None:
-    said(_HADOLINT, "--failure-threshold", "style", _FILE)
+    said(_HADOLINT, "--failure-threshold", "style", DEPLOY / "Dockerfile")
 
 
 def test_hadolint_would_say_so(tmp_path: Path) -> None:
@@ -33,54 +26,40 @@ def test_hadolint_would_say_so(tmp_path: Path) -> None:
 
 
 def test_it_runs_as_a_number_and_stops_with_sigterm() -> None:
-    uid, gid = last("USER").split(":")
+    uid, gid = _IMAGE.last("USER").split(":")
     assert int(uid) >= 10_000  # a number: Kubernetes can't tell whether a name is root
     assert int(gid) >= 10_000
-    assert last("ENTRYPOINT") == '["/usr/bin/tini", "--"]'
-    assert last("CMD") == '["python", "-m", "api"]'
-    assert last("STOPSIGNAL") == "SIGTERM"
-    assert last("HEALTHCHECK").endswith('CMD ["python", "-I", "-m", "deploy.probe"]')
+    assert _IMAGE.words("ENTRYPOINT") == ["/usr/bin/tini", "--"]
+    assert _IMAGE.words("CMD") == ["python", "-m", "api"]
+    assert _IMAGE.last("STOPSIGNAL") == "SIGTERM"
+    assert _IMAGE.last("HEALTHCHECK").endswith('CMD ["python", "-I", "-m", "deploy.probe"]')
 
 
 def test_everything_that_is_installed_has_its_hash_or_is_ours() -> None:
-    joined = re.sub(r"\\\n\s*", " ", _TEXT)
-    installs = re.findall(r"pip[^&\n]* (?:install|wheel) ([^&\n]+)", joined)
+    steps = " && ".join(arguments for name, arguments in _BUILD.steps if name == "RUN")
+    installs = re.findall(r"pip[^&]* (?:install|wheel) ([^&]+)", steps)
     assert len(installs) == 4
     for options in installs:
         assert "--require-hashes" in options or "--no-deps" in options
         assert "--no-cache-dir" in options
-    assert all(
-        re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+( AS build)?", base)
-        for base in re.findall("^FROM (.+)$", _TEXT, re.MULTILINE)
-    )
+    assert "pip" not in " ".join(arguments for name, arguments in _IMAGE.steps if name == "RUN")
+    for stage in (_BUILD, _IMAGE):
+        assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+( AS build)?", stage.last("FROM"))
 
 
 def test_the_label_says_this_version() -> None:
-    assert f"ARG VERSION={__version__}\n" in _TEXT
+    assert ("ARG", f"VERSION={__version__}") in _IMAGE.steps
     assert (DEPLOY / "compose.yaml").read_text(encoding="utf-8").count(f":-threadmill:{__version__}}}") == 1
 
 
-def ignored(path: str) -> bool:
-    """As BuildKit judges a path or one of its parents, for the patterns that we use: the last that matches decides."""
-    lines = (DEPLOY / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
-    verdict = False
-    parts = path.split("/")
-    parents = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
-    for line in (line for line in lines if line and not line.startswith("#")):
-        pattern = line.removeprefix("!").removeprefix("**/")
-        tried = parents if not line.startswith("**/") else [*parents, *parts]
-        if any(fnmatch(one, pattern) and one.count("/") == pattern.count("/") for one in tried):
-            verdict = not line.startswith("!")
-    return verdict
-
-
 def test_the_builder_sees_what_the_image_needs_and_no_secret() -> None:
-    tracked = said("git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", _TEXT, flags=re.MULTILINE)
-    for source in (one for line in copied for one in line.split()):
+    tracked = recipe.tracked()
+    copied = [arguments.split()[:-1] for name, arguments in _BUILD.steps if name == "COPY"]
+    assert len(copied) > 4
+    for source in (one for sources in copied for one in sources):
         files = [path for path in tracked if path == source or path.startswith(f"{source}/")]
-        assert any(not ignored(path) for path in files), source
-    seen = {path.split("/")[0] for path in tracked if not ignored(path)}
+        assert any(not recipe.ignored(path) for path in files), source
+    seen = {path.split("/")[0] for path in tracked if not recipe.ignored(path)}
     assert seen == {"api", "worker", "shared", "deploy", "pyproject.toml", "README.md", "LICENSE"}
     for path in (
         "deploy/compose.env",
@@ -89,4 +68,4 @@ def test_the_builder_sees_what_the_image_needs_and_no_secret() -> None:
         "api/__pycache__/app.cpython-311.pyc",
         ".venv/x",
     ):
-        assert ignored(path), path
+        assert recipe.ignored(path), path
