@@ -7,6 +7,7 @@ core that goes through a ledger shows that its effects can be stored.
 import json
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 from shared import ids
 from shared.effects import (
@@ -87,6 +88,8 @@ def new_thread(created_at: datetime = NOON) -> Thread:
 
 
 class Ledger:
+    steps: ClassVar[int] = 0  # that all ledgers of this process took
+
     def __init__(self, policy: BusyPolicy = BusyPolicy.QUEUE) -> None:
         self.thread = new_thread()
         self.policy = policy
@@ -153,6 +156,7 @@ class Ledger:
         for event in events:
             done = step(state, event, now, fresh_at(now), accepted_at)
             steps.append(done)
+            Ledger.steps += 1
             state = done.state
         for done in steps:
             self.write(done.state.thread, done.effects)
