@@ -25,7 +25,7 @@ from typing import Any
 
 from api.reference.files import DIALECTS
 from tests.documents.scene import SCENE
-from tests.documents.service import Running, running
+from tests.documents.service import ROOT, Running, running
 from tests.faults.waiting import until
 
 EXAMPLES = 250  # random ones of each operation
@@ -77,12 +77,13 @@ def ask(service: Running, path: str, plan: Plan, directory: Path) -> Dialect:
     report = directory / "report.json"
     subprocess.run(
         [
-            *("st", "--config-file", str(_CONFIG), "run", service.url + path),
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "run", service.url + path),
             *("--header", f"Authorization: Bearer {service.token}"),
             *("--seed", str(plan.seed), "--max-examples", str(plan.examples), "--phases", plan.phases, "--no-color"),
             *("--output-sanitize", "false"),  # its token is thrown away with the service
             *("--report", "json", "--report-json-path", str(report)),
         ],
+        cwd=ROOT,
         env=os.environ | {SCENE: json.dumps(scene)},
         check=False,  # the report says more than the exit code
     )

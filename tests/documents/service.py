@@ -15,7 +15,7 @@ import asyncpg
 from shared.db.connect import connect
 
 _COMMAND = (sys.executable, "-P", "-c", "from deploy.cli import main; main()", "dev", "--json", "--port", "0")
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 _SERVERS = ("DATABASE_URL", "REDIS_URL")
 _LEFT = "select count(*) from batches where applied_at is null"  # parked ones, too
 _FAILED = ("exception", "Traceback")  # in a log: what nobody expected
@@ -62,7 +62,7 @@ def running(directory: Path) -> Iterator[Running]:
             [*_COMMAND, "--data", str(directory / "data")],
             stdout=subprocess.PIPE,
             stderr=written,
-            cwd=_ROOT,
+            cwd=ROOT,
             env=environment,
         )
     assert process.stdout is not None
