@@ -28,7 +28,7 @@ test-slow: install ## the tests that take minutes: one fault at a time, on proce
 test-browser: install ## the console in Chromium, with axe-core (SCREENSHOTS=DIR keeps pictures of each page)
 	@$(BIN)/pytest -n 2 -m browser $(ARGS)
 
-test-api: install ## made-up requests of all documents against a running service: 10,000 and more, ten minutes (SEED=1)
+test-api: install ## made-up requests of all documents against a running service: 10,000 and more, minutes (SEED=1)
 	@$(BIN)/python -m tests.documents --seed $(SEED) $(ARGS)
 
 faults: install ## a fault a second under load, from kills to cut links, then a checker (SEEDS=1-20 MINUTES=1)
