@@ -176,7 +176,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     try:
-        report = asyncio.run(_main(Plan(given.to, given.back, given.seed)))
+        report = asyncio.run(_main(Plan(given.to, given.back, seed=given.seed)))
     except NotInHistoryError as error:
         sys.stderr.write(f"not run: {error}\n")
         return 3
