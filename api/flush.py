@@ -239,7 +239,8 @@ class Flusher:
 
     async def _find(self, entry: _Entry) -> bool:
         connection = await self._line.get()
-        rows = await connection.fetch(SQL["find"], [entry.submission.ref], timeout=STATEMENT_TIMEOUT)
+        where = ([entry.submission.partition], [entry.submission.ref])
+        rows = await connection.fetch(SQL["find"], *where, timeout=STATEMENT_TIMEOUT)
         for row in rows:
             verdict = verdicts.fresh(row)
             self._tell([(entry.submission, verdict)])
@@ -270,7 +271,7 @@ async def _answer_too_soon(entries: Sequence[_Entry]) -> None:
     """What `ack_before_commit` breaks: everyone hears that it is stored, and gets to act on it, before it is."""
     for entry in entries:
         _answer(entry, Fresh(BatchId(0), datetime.now(UTC), None))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.1)
 
 
 def _refuse(entry: _Entry, error: Exception) -> None:

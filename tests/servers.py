@@ -1,7 +1,8 @@
 """The Postgres and the Redis of a test session: one of each for all xdist workers, thrown away at its end.
 
 THREADMILL_TEST_DATABASE_URL (of a role that may create databases) and THREADMILL_TEST_REDIS_URL name others.
-The first connection makes a template database and migrates it; each test gets a copy.
+The first connection makes a template database and migrates it; each test gets a copy. THREADMILL_TEST_PARTITIONED parts
+its tables into so many (docs/partitioning.md).
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from deploy import children, embedded, ports
 from shared.db.connect import connect
 from shared.db.migrate import migrate
+from shared.db.partitioned import part
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Session:
         await execute(database_url, f"create database {template} encoding 'UTF8' template template0")
         connection = await connect(on_database(database_url, template))
         await migrate(connection)
+        if children := os.environ.get("THREADMILL_TEST_PARTITIONED"):
+            await part(connection, int(children))
         await connection.close()
         return Addresses(database_url, redis_url, template)
 

@@ -153,7 +153,10 @@ select seq, input, created_at from runs where partition = $1 and thread = $2 and
 -- Messages offered to these runs that no runner has acknowledged. Arguments: partitions, threads, runs.
 select s.thread, s.run, s.event, m.parts, m.created_at
 from unnest($1::smallint[], $2::uuid[], $3::uuid[]) as w (partition, thread, run)
-join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = w.run
+cross join lateral (
+    select * from steers
+    where partition = w.partition and thread = w.thread and not settled and target = w.run offset 0
+) as s
 cross join lateral (
     select created_at, parts::text as parts from messages
     where partition = s.partition and thread = s.thread and id >= s.event and id <= s.event

@@ -24,8 +24,12 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- a quarter of that. With $8 such ones were about lately: where much is read, only they are wanted, and nothing where there
 -- are none. What is not wanted is told, without its events, and not locked. `some`: only some are wanted.
 with recursive retrying as materialized (
-    select partition, thread from batches
-    where partition = any($1::int[]) and applied_at is null and next_try_at > now()
+    select b.partition, b.thread
+    from unnest($1::int[]) as wanted (id)
+    cross join lateral (
+        select partition, thread from batches
+        where partition = wanted.id and applied_at is null and next_try_at > now() offset 0
+    ) as b
 ),
 working (partition, account, held, visited) as (
     select p.id, f.account, o.held, case when o.held then 0 else 1 end
@@ -114,7 +118,11 @@ where b.partition = w.partition and b.id = w.id and b.applied_at is null;
 -- All batches of these threads that were blocked, but not parked, wait again. The caller holds the partitions' locks.
 update batches b set blocked = false
 from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
-where b.partition = w.partition and b.thread = w.thread and b.applied_at is null and b.blocked and b.parked_at is null;
+cross join lateral (
+    select partition, id from batches
+    where partition = w.partition and thread = w.thread and applied_at is null and blocked and parked_at is null offset 0
+) as one  -- joined, the planner may look at all that are blocked, which are few at first
+where b.partition = one.partition and b.id = one.id;
 
 -- name: read_one
 -- Whether this batch still waits, asked again under the lock; its thread is locked as in `read`.

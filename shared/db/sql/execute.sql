@@ -72,7 +72,8 @@ beaten as (
 )
 select w.thread, w.epoch, m.run is not null as held, coalesce(m.over, false) as over,
        exists (select from steers s
-               where s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = m.run) as steered,
+               where s.partition = w.partition and s.thread = w.thread and not s.settled and s.target = m.run
+               offset 0) as steered,
        m.run is not null and not m.over and f.thread is null as passed
 from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
 left join mine m on m.partition = w.partition and m.thread = w.thread and m.epoch = w.epoch

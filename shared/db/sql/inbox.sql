@@ -232,13 +232,13 @@ left join batches b on b.partition = k.partition and b.id = k.batch
 order by i.n;
 
 -- name: find
--- Which of these refs are stored: asked after a connection was lost in the middle of an accept.
+-- Which of these refs are stored: asked after a connection was lost in the middle of an accept. Arguments: partitions, refs.
 select b.ref, b.id as batch, b.accepted_at,
        t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
        t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
-from batches b
-left join threads t on t.partition = b.partition and t.id = b.thread
-where b.ref = any($1::uuid[]);
+from unnest($1::smallint[], $2::uuid[]) as w (partition, ref)
+join batches b on b.partition = w.partition and b.ref = w.ref
+left join threads t on t.partition = b.partition and t.id = b.thread;
 
 -- name: outcomes
 -- The outcomes, so far, of batches that somebody waits for.

@@ -52,8 +52,10 @@ join runs r on r.partition = w.partition and r.thread = w.thread and r.id = w.id
 -- The first runs of client request ids that were seen before.
 select c.thread, c.client_request_id, c.run
 from unnest($1::smallint[], $2::uuid[], $3::text[]) as w (partition, thread, client_request_id)
-join client_requests c
-    on c.partition = w.partition and c.thread = w.thread and c.client_request_id = w.client_request_id;
+cross join lateral (
+    select * from client_requests
+    where partition = w.partition and thread = w.thread and client_request_id = w.client_request_id offset 0
+) as c;
 
 -- name: message_notes
 -- What is kept with messages that are about to be edited or removed, and whose they are: a run's that answers them now,
@@ -110,4 +112,6 @@ cross join lateral (
 -- Offers that no runner has acknowledged yet.
 select s.thread, s.run, s.target, s.event, s.text, s.settled
 from unnest($1::smallint[], $2::uuid[]) as w (partition, thread)
-join steers s on s.partition = w.partition and s.thread = w.thread and not s.settled;
+cross join lateral (
+    select * from steers where partition = w.partition and thread = w.thread and not settled offset 0
+) as s;

@@ -143,11 +143,12 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
            tool_name, tool_input, request_id);
 
 -- name: keep_deadline
--- What is left of a run's time goes with it to the next worker.
-update runs r set deadline = l.deadline
+-- What is left of a run's time goes with it to the next worker. One that is over keeps its own: asked by a condition, the
+-- planner may read all runs that are not over.
+update runs r set deadline = case when r.completed_at is null then l.deadline else r.deadline end
 from unnest($1::smallint[], $2::uuid[], $3::bigint[]) as w (partition, thread, epoch)
 join leases l on l.partition = w.partition and l.thread = w.thread and l.epoch = w.epoch
-where r.partition = w.partition and r.thread = w.thread and r.id = l.run and r.completed_at is null;
+where r.partition = w.partition and r.thread = w.thread and r.id = l.run;
 
 -- name: insert_requests
 -- Permission requests that a run opened.
