@@ -159,11 +159,11 @@ from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::
      as w (partition, thread, id, run, title, tool_name, tool_input, created_at, expires_at, key);
 
 -- name: settle_requests
--- Permission requests that left `pending`.
+-- Permission requests that left `pending`: asked so that no index of those that are open serves, which are few at first.
 update permission_requests p set state = w.state, note = w.note, decided_at = w.decided_at
 from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[])
      as w (partition, thread, id, state, note, decided_at)
-where p.partition = w.partition and p.thread = w.thread and p.id = w.id and p.state = 'pending';
+where p.partition = w.partition and p.thread = w.thread and p.id = w.id and (p.state = 'pending') is not false;
 
 -- name: keep_steers
 -- Offers made, and what became of them.
