@@ -1,0 +1,204 @@
+"""The soak: `python -m tests.soak.run`, or `make soak MINUTES=35`: a mixed load with faults, and what processes hold meanwhile.
+
+Two apis and two workers are read every two seconds from the beginning to the end; a third of each is there to be killed.
+MINUTES (35): a sixth of it is warm-up, behind which growth counts. PACE (1.0): of the load. FAULTS=no: without them.
+A table and a last line of JSON on standard output, how it goes on standard error; exit 1 where something is not flat, or
+where the load hardly got through.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared import accounts, agents
+from shared.db.connect import open_pool
+from shared.models import TokenKind
+from tests.faults.clients import chance
+from tests.faults.injector import Injector
+from tests.faults.links import Links
+from tests.faults.processes import Member, Stack
+from tests.faults.servers import Servers
+from tests.service import Client
+from tests.soak.clients import Mix
+from tests.soak.faults import Trouble
+from tests.soak.readings import Reading, Sampler
+from tests.soak.verdict import Check, grown, left, table
+
+READ = 2  # apis, and workers, that are read
+WARM_UP = 1 / 6
+REST = 12.0  # seconds without a load before what is held at rest is read: closed connections are gone then
+LEAST = 0.6  # share of each sort of client that must get through
+SAY_EVERY = 30.0
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    seconds: float
+    pace: float = 1.0
+    faults: bool = True
+    seed: int = 1
+    rest: float = REST
+
+
+@dataclass(slots=True)
+class Soak:
+    """What one run came to."""
+
+    plan: Plan
+    checks: list[Check] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+    disturbed: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    last: dict[str, Reading] = field(default_factory=dict)  # at rest, at the end
+
+    @property
+    def dry(self) -> list[str]:
+        """Sorts of clients of which too few got through: batches are sent again until they do."""
+        return [
+            name
+            for name, disturbed in self.disturbed.items()
+            if name != "batches" and self.done.get(name, 0) < LEAST * (self.done.get(name, 0) + disturbed)
+        ]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks) and not self.dry and bool(self.done)
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "minutes": round(self.plan.seconds / 60, 1),
+            "passed": self.passed,
+            "dry": self.dry,
+            "done": self.done,
+            "disturbed": self.disturbed,
+            "faults": self.faults,
+            "resident_mib": {name: round(reading.resident, 1) for name, reading in self.last.items()},
+            "checks": [check.document() for check in self.checks],
+        }
+
+
+@dataclass(slots=True)
+class House:
+    """All processes, ready, and who is read."""
+
+    stack: Stack
+    links: Links
+    read: list[Member]
+    others: list[Member]
+    ports: dict[str, frozenset[int]]
+
+
+async def soak(plan: Plan, servers: Servers, say: Say, change: Callable[[Stack], object] = lambda _: None) -> Soak:
+    """One run on a database of its own. `change` is done to the processes before they are waited for."""
+    async with _house(servers, change) as house, _mix(house, plan) as mix:
+        sampler = Sampler(house.read, house.stack.session, house.ports)
+        trouble = Trouble(
+            Injector(house.stack, house.links, chance(plan.seed)), house.read, house.others, chance(plan.seed, 1)
+        )
+        found = Soak(plan)
+        say("warm-up")
+        await mix.run(plan.seconds * WARM_UP)
+        before = await _at_rest(mix, sampler, plan)
+        since = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            helpers = [group.create_task(sampler.run()), group.create_task(_tell(mix, trouble, sampler, say))]
+            troubling = group.create_task(trouble.run()) if plan.faults else None
+            await mix.run(plan.seconds * (1 - WARM_UP))
+            trouble.end()
+            if troubling is not None:
+                await troubling
+            for helper in helpers:
+                helper.cancel()
+        say("at rest")
+        found.last = await _at_rest(mix, sampler, plan)
+        found.checks = [*grown(sampler.series, since), *left(before, found.last)]
+        found.done, found.disturbed, found.faults = dict(mix.done), dict(mix.disturbed), dict(trouble.done)
+        return found
+
+
+async def _at_rest(mix: Mix, sampler: Sampler, plan: Plan) -> dict[str, Reading]:
+    """What each holds once nobody asks anything any more."""
+    await mix.clients[0].session.connector.close()  # type: ignore[union-attr]  # it has one
+    await asyncio.sleep(plan.rest)
+    return await sampler.look()
+
+
+async def _tell(mix: Mix, trouble: Trouble, sampler: Sampler, say: Say) -> None:
+    while True:
+        await asyncio.sleep(SAY_EVERY)
+        last = {name: series[-1][1] for name, series in sampler.series.items()}
+        held = ", ".join(f"{name} {r.memory:.0f} MiB {r.descriptors} fds {r.tasks} tasks" for name, r in last.items())
+        say(f"{mix.done.total()} talks, {mix.disturbed.total()} disturbed, {trouble.done.total()} faults; {held}")
+
+
+@asynccontextmanager
+async def _house(servers: Servers, change: Callable[[Stack], object]) -> AsyncIterator[House]:
+    await servers.flush_redis()
+    database = await servers.new_database()
+    async with Links(servers.directory / "proxy.log") as links, Stack(servers, database, servers.redis.url) as stack:
+        ports: dict[str, frozenset[int]] = {}
+        for name in (f"{kind}-{n}" for kind in ("api", "worker") for n in range(READ)):
+            ways = await links.add(f"{name}:postgres", database), await links.add(f"{name}:redis", servers.redis.url)
+            stack.ways[name] = ways
+            ports[name] = frozenset(urlsplit(url).port or 0 for url in ways)
+        files = str(servers.directory / "files")
+        for _ in range(READ + 1):
+            stack.api(files=files)
+            stack.worker(role="all", files=files)
+        change(stack)
+        await stack.ready()
+        read = [*stack.apis[:READ], *stack.workers[:READ]]
+        yield House(stack, links, read, [stack.apis[READ], stack.workers[READ]], ports)
+
+
+@asynccontextmanager
+async def _mix(house: House, plan: Plan) -> AsyncIterator[Mix]:
+    """Clients at the apis that are read, with an account for each agent: a dialect takes its account's first one."""
+    db = await open_pool(house.stack.database_url)
+
+    async def client(name: str, url: str, **config: str) -> Client:
+        account = await accounts.create_account(db, name)
+        made = await accounts.create_token(db, account.id, TokenKind.HUMAN_PAT)
+        agent = await agents.create_agent(db, account.id, name, "python", config=config, published=True)
+        return Client(house.stack.session, url, account.id, made.token.id, made.secret.text, agent.id)
+
+    try:
+        urls = [member.url for member in house.stack.apis[:READ]]
+        echo = await client("echo", urls[0], function="worker.runners.demo:echo")
+        approve = await client("approve", urls[0], function="worker.runners.demo:approve")
+        apart = await client("apart", urls[0], function="worker.runners.demo:echo", isolation="process")
+        clients = [Client(echo.session, url, echo.account, echo.token_id, echo.token, echo.agent) for url in urls]
+        yield Mix(clients, approve, apart, db, plan.pace, plan.seed)
+    finally:
+        db.terminate()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+
+async def main() -> int:
+    minutes, pace = float(os.environ.get("MINUTES", "35")), float(os.environ.get("PACE", "1"))
+    plan, servers = Plan(minutes * 60, pace, os.environ.get("FAULTS", "yes") != "no"), Servers()
+    try:
+        await servers.start()
+        found = await soak(plan, servers, _say)
+    finally:
+        await servers.stop()
+    sys.stdout.write(f"{table(found.checks)}\n{json.dumps(found.document())}\n")
+    return 0 if found.passed else 1
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # its servers and processes end with it
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,75 @@
+"""Whether what was read is flat: the growth of each series, and what is held at rest behind the load as before it.
+
+Growth is judged over the time behind the warm-up, a sixth of the run: of 35 minutes these are the bar's 30 behind the first 5.
+At rest nobody asks anything: what is held then more than before was left behind by somebody who went away.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from tests.soak.readings import COUNTS, Reading
+from tests.soak.slopes import Point, growth
+
+MEMORY = 5.0  # MiB that a process may grow by
+STEADY = 4.0  # of the others: they come and go with the load, and a slope of a short time has that noise
+LEFT = 3  # of the others at rest: a pool may have opened or closed a connection, which is a descriptor and a task
+
+Series = Mapping[str, Sequence[tuple[float, Reading]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`value` may be at most `limit`."""
+
+    process: str
+    what: str
+    value: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        return self.value <= self.limit
+
+    def document(self) -> dict[str, object]:
+        return {**asdict(self), "value": round(self.value, 2), "passed": self.passed}
+
+
+def grown(series: Series, since: float, steady: float = STEADY) -> Iterator[Check]:
+    """From the readings behind the warm-up. `since` is of their clock."""
+    for process, readings in series.items():
+        behind = [(at, reading) for at, reading in readings if at >= since]
+        if not behind:
+            continue
+        seconds = behind[-1][0] - behind[0][0]
+        yield Check(process, "memory grew, MiB", growth(points(behind, "memory"), seconds), MEMORY)
+        for name in COUNTS:
+            yield Check(process, f"{name} grew", growth(points(behind, name), seconds), steady)
+
+
+def left(before: Mapping[str, Reading], behind: Mapping[str, Reading]) -> Iterator[Check]:
+    """From what each held at rest."""
+    for process, first in before.items():
+        for name in COUNTS:
+            now, then = getattr(behind[process], name), getattr(first, name)
+            if now is not None and then is not None:
+                yield Check(process, f"{name} left at rest", now - then, LEFT)
+
+
+def points(readings: Iterable[tuple[float, Reading]], name: str) -> list[Point]:
+    """One figure of a series; what was not said is left out."""
+    found = ((at, getattr(reading, name)) for at, reading in readings)
+    return [(at, float(value)) for at, value in found if value is not None]
+
+
+def table(checks: Sequence[Check]) -> str:
+    """A row a process: what it grew by, and what it kept. `!` stands where a limit is missed."""
+    names = list(dict.fromkeys(check.what for check in checks))
+    rows = [["", *names]]
+    for process in dict.fromkeys(check.process for check in checks):
+        of_it = {check.what: check for check in checks if check.process == process}
+        rows.append([process, *(_cell(of_it.get(name)) for name in names)])
+    return "\n".join("  ".join(cell.rjust(12) for cell in (row[n] for row in rows)) for n in range(len(rows[0])))
+
+
+def _cell(check: Check | None) -> str:
+    return "" if check is None else f"{check.value:.2f}{'' if check.passed else ' !'}"
