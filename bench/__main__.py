@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.backlog import drain_backlog
+from bench.backlog import drain_backlogs
 from bench.bars import bars
 from bench.deltas import measure_deltas
 from bench.history import compare_histories
@@ -107,7 +107,7 @@ async def _measure(
     if "history" in parts:
         found.history = await compare_histories(service, chosen.events, chosen.seconds, chosen.rounds, say)
     if "backlog" in parts:
-        found.backlog = await drain_backlog(service, chosen.backlog, say)
+        found.backlogs = await drain_backlogs(service, chosen.backlog, chosen.seconds, chosen.rounds, say)
     if "scale" in parts:
         found.scale = await measure_scale(service, chosen.seconds, chosen.rounds, say)
     if "observability" in parts:

@@ -1,43 +1,145 @@
-"""How fast a backlog drains, and what it costs the worker's memory.
+"""How fast a backlog drains, what it costs the workers' memory, and what somebody who comes meanwhile feels of it.
 
-The backlog is made by one set-based insert while no worker runs: a million accepts would take minutes and end in the
-same rows. Redis knows nothing of them, so it is the worker's sweep that finds the work.
+The backlog is made by one set-based insert while no worker runs, and told to Redis as accepts would have: a million of
+them would take minutes and end in the same rows. Live peak and drain are of as many workers. While it drains somebody
+else sends 100 batches/s for a while; the rate of the drain is that of the time before and behind.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from redis.asyncio import Redis
 
 from bench import cpu
-from bench.measure import Say
-from bench.subjects import Service
-from bench.verify import Unsound
+from bench.big import ring
+from bench.fleet import Fleet, together
+from bench.load import Answers, Load, drive
+from bench.measure import ASYNC, PATIENCE, Say, load_of, measure, warm_up
+from bench.subjects import Owner, Service
+from bench.verify import Tally, Unsound, tally
+from shared.keys import Keys
 
-PATIENCE = 300.0  # seconds; at half the bar's rate a million takes less
+WORKERS = (1, 2)
+DRAINED_FOR = 400.0  # seconds at most; at half the bar's rate a million takes less
+CLIENTS = 128  # of the live peak
+RATE = 100.0  # batches/s of somebody else
+OTHERS = 50  # their threads
+LONGER = 3  # times the usual length: at 100 batches/s a p99 is that of a few
+REACHED = 0.15  # share of the backlog that is drained when they begin
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
+    """`live` and `drained` are batches/s; `beside` is the rate of the drain while others send."""
+
     batches: int
-    per_second: float  # from the first drain's commit to the last one's
-    worker_peak_mib: float
+    workers: int
+    live: float
+    drained: float
+    beside: float
+    worker_peak_mib: float  # of the one that had most
+    cpu_us: dict[str, float]  # a batch
+    answers: Answers  # of the others
+    rows: Tally  # of the others
+
+    @property
+    def ratio(self) -> float:
+        return self.drained / self.live
+
+    def line(self) -> str:
+        parts = ", ".join(f"{name} {value:.0f}" for name, value in self.cpu_us.items())
+        return (
+            f"Backlog of {self.batches:,}, {self.workers} workers: drained at {self.drained:,.0f}/s, {self.ratio:.2f} times"
+            f" the live peak of {self.live:,.0f}/s; a worker at most {self.worker_peak_mib:.0f} MiB; CPU-µs a batch {parts}."
+            f" Beside it somebody's {RATE:.0f}/s: answers {self.answers.p50_ms:.1f} / {self.answers.p99_ms:.1f} ms, applied"
+            f" {self.rows.p50_ms:.0f} / {self.rows.p99_ms:.0f} ms, and the drain goes at {self.beside:,.0f}/s"
+        )
+
+    def document(self) -> dict[str, Any]:
+        return {**asdict(self), "ratio": round(self.ratio, 3)}
 
 
-async def drain_backlog(service: Service, batches: int, say: Say) -> Backlog:
-    """Fills the inbox, starts a worker, waits until it is empty. Raises Unsound, TimeoutError."""
-    owner = service.owner
-    await service.reset()
-    await service.stack.empty_redis()
-    await service.db.execute(service.tables["add_backlog"], owner.account, owner.token_id, batches)
-    await service.db.execute("vacuum analyze batches")
-    say(f"backlog: {batches} batches are waiting")
-    await service.start_worker()
+async def drain_backlogs(service: Service, batches: int, seconds: float, rounds: int, say: Say) -> list[Backlog]:
+    """With each number of workers. Raises Unsound, LoadError, NotReady, TimeoutError."""
+    peaks: dict[int, list[float]] = {workers: [] for workers in WORKERS}
+    for _ in range(rounds):
+        for workers in WORKERS:
+            peaks[workers].append(await _live_peak(service, workers, seconds))
+            say(f"live, {workers} workers: {peaks[workers][-1]:.0f} batches/s")
+    found = []
+    for workers in WORKERS:
+        found.append(await _drain(service, batches, workers, seconds, median(peaks[workers]), say))
+        say(found[-1].line())
+    return found
+
+
+async def _live_peak(service: Service, workers: int, seconds: float) -> float:
+    fleet = Fleet(service)
     try:
-        await service.until_applied(PATIENCE)
-        peak = cpu.peak_mib(service.programs["worker"].pid)
+        await fleet.start_all(1, workers)
+        await warm_up(fleet)
+        return (await measure(fleet, ASYNC, load_of(fleet, CLIENTS, seconds, ASYNC))).applied_per_second
     finally:
-        await service.stop()
-    found = await service.db.fetchrow(service.tables["backlog_progress"])
+        await fleet.stop()
+
+
+async def _drain(service: Service, batches: int, workers: int, seconds: float, live: float, say: Say) -> Backlog:
+    """Fills the inbox, starts api and workers, waits until it is empty."""
+    fleet, other = Fleet(service), await service.add_owner("another")
+    threads = await service.add_threads(OTHERS, other)
+    await _fill(fleet, batches)
+    say(f"backlog: {batches} batches are waiting")
+    try:
+        await fleet.start_apis(1)
+        load = Load(fleet.port, other.token, threads, 16, LONGER * seconds, ASYNC, rate=RATE)
+        before = cpu.snapshot(fleet.roots)
+        await fleet.start_workers(workers)
+        answers, window = await _beside(fleet, load, batches)
+        await fleet.until_applied(DRAINED_FOR)
+        spent = _since(before, cpu.snapshot(fleet.roots))
+        peak = max(cpu.peak_mib(program.pid) for name, program in fleet.programs.items() if name.startswith("worker"))
+    finally:
+        await fleet.stop()
+    rates = await _rates(fleet, service.owner, window, batches)
+    rows = await tally(fleet.db, threads)
+    if answers.refused or answers.broken or rows.applied != answers.answers:
+        raise Unsound(f"beside the backlog: {answers}, {rows}")
+    cost = {name: value / (batches + rows.rows) * 1e6 for name, value in together(spent.groups).items()}
+    return Backlog(batches, workers, live, *rates, peak, cost, answers, rows)
+
+
+def _since(before: cpu.Snapshot, after: cpu.Snapshot) -> cpu.Snapshot:
+    """Of programs that were started in between, all that they spent."""
+    return after.since(replace(before, groups={**dict.fromkeys(after.groups, 0.0), **before.groups}))
+
+
+async def _fill(fleet: Fleet, batches: int) -> None:
+    await fleet.reset()
+    await fleet.stack.empty_redis()
+    await fleet.db.execute(fleet.tables["add_backlog"], fleet.owner.account, fleet.owner.token_id, batches)
+    await fleet.db.execute("vacuum analyze batches")
+    async with Redis.from_url(fleet.stack.redis.url) as redis:
+        await ring(fleet.db, redis, Keys(""))
+
+
+async def _beside(fleet: Fleet, load: Load, batches: int) -> tuple[Answers, Sequence[datetime]]:
+    """Somebody else, once a part of the backlog is drained; and when that began and ended, by Postgres' clock."""
+    await fleet.until_drained(round(batches * REACHED), PATIENCE)
+    began = await fleet.db.fetchval("select clock_timestamp()")
+    answers = await drive(load)
+    ended = await fleet.db.fetchval("select clock_timestamp()")
+    if not await fleet.busy():
+        raise Unsound("the backlog was drained before the others had sent all: take a longer one")
+    return answers, (began, ended)
+
+
+async def _rates(fleet: Fleet, owner: Owner, window: Sequence[datetime], batches: int) -> tuple[float, float]:
+    """Batches/s of the backlog while nobody else sent, and while somebody did. Raises Unsound."""
+    found = await fleet.db.fetchrow(fleet.tables["backlog_progress"], owner.account, *window)
     if found["applied"] != batches or found["parked"]:
         raise Unsound(f"backlog: {found['applied']} of {batches} applied, {found['parked']} parked")
-    result = Backlog(batches, batches / found["seconds"], peak)
-    say(f"backlog: {result.per_second:.0f} batches/s, worker at most {peak:.0f} MiB")
-    return result
+    within = (window[1] - window[0]).total_seconds()
+    return (found["applied"] - found["within"]) / (found["seconds"] - within), found["within"] / within

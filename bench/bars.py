@@ -45,8 +45,7 @@ def bars(found: Results) -> list[Bar]:
     judged: list[Bar] = []
     if found.rounds:
         judged += [*_throughput(found), *_cpu(found), *_latency(found), *_health(found)]
-    if found.backlog is not None:
-        judged += _backlog(found)
+    judged += _backlogs(found)
     if found.history:
         judged += _history(found)
     if found.outage:
@@ -89,14 +88,14 @@ def _health(found: Results) -> Iterator[Bar]:
     yield Bar("waited answers without their outcome", pending, 0, "", False)
 
 
-def _backlog(found: Results) -> Iterator[Bar]:
-    if found.backlog is None:
-        return
-    yield Bar("worker's memory while a backlog drains", found.backlog.worker_peak_mib, 150.0, "MiB", False)
-    if found.rounds:
-        peak = found.middle("async", HOT, lambda run: run.applied_per_second)
-        value = found.backlog.per_second / peak
-        yield Bar("backlog drained, over the live peak", value, 2.0, "x", True)
+def _backlogs(found: Results) -> Iterator[Bar]:
+    """All the workers that the cores have room for: one is bound to one core of two."""
+    for backlog in found.backlogs:
+        name = f"backlog of {backlog.batches:,}, {backlog.workers} workers"
+        if backlog is found.backlogs[-1]:
+            yield Bar(f"{name}: drained, over the live peak", backlog.ratio, TWICE, "x", True)
+        yield Bar(f"{name}: memory of each", backlog.worker_peak_mib, 150.0, "MiB", False)
+        yield Bar(f"{name}: accepts at 100/s meanwhile, p99", backlog.answers.p99_ms, BESIDE, "ms", False)
 
 
 def _scale(found: Results) -> Iterator[Bar]:

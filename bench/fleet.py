@@ -3,6 +3,7 @@
 The first api and the first worker are named `api` and `worker`, as those of a single pair; the next ones `api-2`, ….
 """
 
+import asyncio
 from collections.abc import Mapping
 
 from bench.subjects import Service, Via
@@ -43,6 +44,12 @@ class Fleet(Service):
     async def _ready(self, what: str, listening: list[int]) -> None:
         for n, port in enumerate(listening):
             await self.programs[_name(what, n)].until_ready(f"http://127.0.0.1:{port}/readyz")
+
+    async def until_drained(self, batches: int, patience: float) -> None:
+        """Waits until so many of its own account's batches are applied. Raises TimeoutError."""
+        async with asyncio.timeout(patience):
+            while not await self.db.fetchval(self.tables["backlog_drained"], self.owner.account, batches):  # noqa: ASYNC110 - nothing in here would tell
+                await asyncio.sleep(0.5)
 
     async def via(self) -> Via:
         """Of all workers together."""

@@ -60,12 +60,8 @@ def show(found: Results) -> None:
         console.print(_neighbours(found))
     if found.hostile is not None:
         console.print(found.hostile.line())
-    if found.backlog is not None:
-        backlog = found.backlog
-        console.print(
-            f"Backlog of {backlog.batches:,} (set-based insert, worker stopped): drained at"
-            f" {backlog.per_second:,.0f}/s, worker at most {backlog.worker_peak_mib:.0f} MiB"
-        )
+    for backlog in found.backlogs:
+        console.print(backlog.line())
     if found.runs:
         console.print(_talks(found))
     for one in (found.scale, found.observability, found.deltas, found.idle, found.slow):
@@ -102,13 +98,7 @@ def document(found: Results) -> dict[str, Any]:
         "idle": None if found.idle is None else found.idle.document(),
         "slow_clients": None if found.slow is None else found.slow.document(),
         "scale": None if found.scale is None else found.scale.document(),
-        "backlog": None
-        if found.backlog is None
-        else {
-            "batches": found.backlog.batches,
-            "per_second": round(found.backlog.per_second),
-            "worker_peak_mib": round(found.backlog.worker_peak_mib, 1),
-        },
+        "backlogs": [backlog.document() for backlog in found.backlogs],
         "bars": [
             {"name": b.name, "value": round(b.value, 3), "limit": b.limit, "unit": b.unit, "reached": b.reached}
             for b in bars(found)

@@ -28,7 +28,7 @@ class Results:
     machine: str
     commit_ms: float
     rounds: list[list[Run]] = field(default_factory=list)
-    backlog: Backlog | None = None
+    backlogs: list[Backlog] = field(default_factory=list)
     history: list[Run] = field(default_factory=list)
     outage: list[Run] = field(default_factory=list)
     neighbours: list[Case] = field(default_factory=list)

@@ -71,11 +71,16 @@ select t.partition, nextval('batch_ids'), gen_random_uuid(), t.id, $1, $2,
 from numbers join numbered as t using (place)
 order by n;
 
+-- name: backlog_drained
+-- Whether $2 batches of this account ($1) are applied.
+select count(*) >= $2 from (select from batches where account = $1 and applied_at is not null limit $2) as b;
+
 -- name: backlog_progress
--- How many of the backlog are applied, and since when.
-select count(*) as rows, count(applied_at) as applied, count(parked_at) as parked,
+-- How many of this account's ($1) are applied, how many of them from $2 to $3, and the seconds of all.
+select count(applied_at) as applied, count(parked_at) as parked,
+       count(*) filter (where applied_at between $2 and $3) as within,
        extract(epoch from max(applied_at) - min(applied_at))::float8 as seconds
-from batches;
+from batches where account = $1;
 
 -- name: add_history_runs
 -- Runs that ended long ago. $1 partition, $2 thread, $3 how many

@@ -1,7 +1,7 @@
 """The mixed load of the soak: every sort of client there is, each at its own pace, at apis and servers that fail.
 
-What a fault disturbs is counted and begun anew: here nobody looks whether an answer is right, other tests do. But a sort of
-client that hardly ever gets through would soak nothing, so what came of each is told.
+What a fault disturbs is counted and begun anew: here nobody looks whether an answer is right, other tests do. But a
+sort of client that hardly ever gets through would soak nothing, so what came of each is told.
 """
 
 import asyncio
@@ -47,17 +47,18 @@ class Mix:
     disturbed: Counter[str] = field(default_factory=Counter)
 
     async def run(self, seconds: float) -> None:
-        """All of them, for so long; then what is under way ends."""
+        """All of them, for so long; then what is under way ends, and every connection."""
+        async with aiohttp.ClientSession() as session:
+            self.clients = [replace(client, session=session) for client in self.clients]
+            self.approve, self.apart = (replace(client, session=session) for client in (self.approve, self.apart))
+            await self._run(session, seconds)
+
+    async def _run(self, session: aiohttp.ClientSession, seconds: float) -> None:
         rng, until = chance(self.seed), time.monotonic() + seconds
         if not self.threads:
             self.threads = [await self.clients[0].new_thread() for _ in range(THREADS)]
         load = Load(
-            sender=Sender(
-                self.clients[0].session,
-                [client.url for client in self.clients],
-                self.clients[0].token,
-                chance(self.seed),
-            ),
+            sender=Sender(session, [client.url for client in self.clients], self.clients[0].token, chance(self.seed)),
             threads=self.threads,
             seed=rng.randrange(1_000_000),
             batches=100_000_000,

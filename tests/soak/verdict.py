@@ -1,6 +1,6 @@
 """Whether what was read is flat: the growth of each series, and what is held at rest behind the load as before it.
 
-Growth is judged over the time behind the warm-up, a sixth of the run: of 35 minutes these are the bar's 30 behind the first 5.
+Growth is judged over the time behind the warm-up: of 35 minutes that is the bar's 30 behind the first 5.
 At rest nobody asks anything: what is held then more than before was left behind by somebody who went away.
 """
 
