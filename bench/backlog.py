@@ -51,11 +51,12 @@ class Backlog:
 
     def line(self) -> str:
         parts = ", ".join(f"{name} {value:.0f}" for name, value in self.cpu_us.items())
+        others, rows = self.answers, self.rows
         return (
-            f"Backlog of {self.batches:,}, {self.workers} workers: drained at {self.drained:,.0f}/s, {self.ratio:.2f} times"
-            f" the live peak of {self.live:,.0f}/s; a worker at most {self.worker_peak_mib:.0f} MiB; CPU-µs a batch {parts}."
-            f" Beside it somebody's {RATE:.0f}/s: answers {self.answers.p50_ms:.1f} / {self.answers.p99_ms:.1f} ms, applied"
-            f" {self.rows.p50_ms:.0f} / {self.rows.p99_ms:.0f} ms, and the drain goes at {self.beside:,.0f}/s"
+            f"Backlog of {self.batches:,}, {self.workers} workers: drained at {self.drained:,.0f}/s, {self.ratio:.2f}x"
+            f" the live peak of {self.live:,.0f}/s; a worker at most {self.worker_peak_mib:.0f} MiB; CPU-µs a batch"
+            f" {parts}. Beside it somebody's {RATE:.0f}/s: answers {others.p50_ms:.1f} / {others.p99_ms:.1f} ms,"
+            f" applied {rows.p50_ms:.0f} / {rows.p99_ms:.0f} ms, and the drain goes at {self.beside:,.0f}/s"
         )
 
     def document(self) -> dict[str, Any]:
