@@ -7,7 +7,7 @@ PYTHON ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts faults-upgrade check bench lock clean
+.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts faults-upgrade soak check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ faults-hosts: install ## cut a host off in network namespaces, under load (ARGS=
 
 faults-upgrade: install ## exchange a version for the next one under load (ARGS="--to present" or "--to following --back")
 	@$(BIN)/python -m tests.upgrade.rolling $(ARGS)
+
+soak: install ## a mixed load with faults: what processes hold must stay flat (MINUTES=35 PACE=1 FAULTS=no)
+	@$(BIN)/python -m tests.soak.run
 
 check: install ## format, lint, types, layers
 	@$(BIN)/ruff format --check .

@@ -33,7 +33,8 @@ _SHAPE = re.compile(PATTERN[:-1] + r"\Z")  # `$` would let a final newline throu
 _PAIRS = [a + b for a in ALPHABET for b in ALPHABET]
 _TO_BASE_32 = str.maketrans(ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _NEXT = dict(pairwise(ALPHABET))
-_REMEMBERED = 1 << 15  # ids of a process whose text is at hand: the same ones come again and again, 5 MB at most
+# Ids of a process whose text is at hand: the same ones come again within moments. 4 MiB, both ways.
+_REMEMBERED = 1 << 13
 _POOL = 4096  # bytes of randomness fetched at once: a call of the system each costs more than the id
 _CHARACTERS = (ALPHABET * 8).encode()  # of each random byte: all equally likely, because 256 is eight times 32
 _COUNTS = 1 << 20  # ids of one process in one millisecond

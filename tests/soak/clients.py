@@ -24,7 +24,7 @@ from tests.hostile import REQUESTS, exchange, request
 from tests.service import Client, message, upload
 from tests.stage import following
 
-DISTURBED = (AssertionError, aiohttp.ClientError, OSError, TimeoutError, ValueError, IndexError, StopAsyncIteration)
+DISTURBED = (AssertionError, aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, StopAsyncIteration)
 TALK = 20.0  # seconds for one conversation: what takes longer was lost to a fault
 THREADS = 100  # of the native load
 BATCHES = 8.0  # a second of the native load

@@ -1,9 +1,14 @@
-"""What each process holds, read from outside every second or two: memory, descriptors, connections, threads, tasks."""
+"""What each process holds, read from outside every two seconds: memory, descriptors, connections, threads, tasks.
+
+Clients come and go: a connection of theirs is a descriptor and a task, and neither counts among the process' own.
+"""
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from urllib.parse import urlsplit
 
 import aiohttp
 import psutil
@@ -22,21 +27,23 @@ class Reading:
 
     memory: float
     resident: float  # MiB
+    clients: int  # connections to its own port
     descriptors: int
-    connections: int  # to Postgres and Redis
+    postgres: int  # connections
+    redis: int  # connections
     threads: int
     children: int
     tasks: int | None
 
 
-COUNTS = tuple(one.name for one in fields(Reading) if one.name not in ("memory", "resident"))
+COUNTS = tuple(one.name for one in fields(Reading) if one.name not in ("memory", "resident", "clients"))
 
 
 @dataclass(slots=True)
 class Sampler:
     members: Iterable[Member]
     session: aiohttp.ClientSession
-    servers: Mapping[str, frozenset[int]]  # name of a member -> the ports at which it finds its servers
+    ports: Mapping[str, tuple[int, int]]  # name of a member -> the ports at which it finds Postgres and Redis
     series: dict[str, list[tuple[float, Reading]]] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -58,15 +65,21 @@ class Sampler:
         """Raises psutil.NoSuchProcess where it is gone: those that are read must live."""
         tasks = await self._tasks(member)
         process = psutil.Process(member.process.pid)
-        memory, ports = process.memory_full_info(), self.servers[member.name]
+        memory, own = process.memory_full_info(), urlsplit(member.url).port
+        ends = [(one.laddr.port, one.raddr.port) for one in process.net_connections("tcp4") if one.raddr]
+        there = Counter(theirs for _, theirs in ends)
+        clients = sum(ours == own for ours, _ in ends)
+        postgres, redis = self.ports[member.name]
         return Reading(
             memory=memory.uss / MIB,
             resident=memory.rss / MIB,
-            descriptors=process.num_fds(),
-            connections=sum(bool(one.raddr) and one.raddr.port in ports for one in process.net_connections("tcp4")),
+            clients=clients,
+            descriptors=process.num_fds() - clients,
+            postgres=there[postgres],
+            redis=there[redis],
             threads=process.num_threads(),
             children=len(process.children()),
-            tasks=tasks,
+            tasks=None if tasks is None else tasks - clients,
         )
 
     async def _tasks(self, member: Member) -> int | None:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +40,11 @@ LEAST = 0.6  # share of each sort of client that must get through
 SAY_EVERY = 30.0
 
 Say = Callable[[str], object]
+Change = Callable[[Stack], Awaitable[None]]
+
+
+async def unchanged(_: Stack) -> None:
+    """The processes as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +101,10 @@ class House:
     links: Links
     read: list[Member]
     others: list[Member]
-    ports: dict[str, frozenset[int]]
+    ports: dict[str, tuple[int, int]]
 
 
-async def soak(plan: Plan, servers: Servers, say: Say, change: Callable[[Stack], object] = lambda _: None) -> Soak:
+async def soak(plan: Plan, servers: Servers, say: Say, change: Change = unchanged) -> Soak:
     """One run on a database of its own. `change` is done to the processes before they are waited for."""
     async with _house(servers, change) as house, _mix(house, plan) as mix:
         sampler = Sampler(house.read, house.stack.session, house.ports)
@@ -142,20 +147,21 @@ async def _tell(mix: Mix, trouble: Trouble, sampler: Sampler, say: Say) -> None:
 
 
 @asynccontextmanager
-async def _house(servers: Servers, change: Callable[[Stack], object]) -> AsyncIterator[House]:
+async def _house(servers: Servers, change: Change) -> AsyncIterator[House]:
     await servers.flush_redis()
     database = await servers.new_database()
     async with Links(servers.directory / "proxy.log") as links, Stack(servers, database, servers.redis.url) as stack:
-        ports: dict[str, frozenset[int]] = {}
+        ports: dict[str, tuple[int, int]] = {}
         for name in (f"{kind}-{n}" for kind in ("api", "worker") for n in range(READ)):
-            ways = await links.add(f"{name}:postgres", database), await links.add(f"{name}:redis", servers.redis.url)
-            stack.ways[name] = ways
-            ports[name] = frozenset(urlsplit(url).port or 0 for url in ways)
+            postgres = await links.add(f"{name}:postgres", database)
+            redis = await links.add(f"{name}:redis", servers.redis.url)
+            stack.ways[name] = postgres, redis
+            ports[name] = urlsplit(postgres).port or 0, urlsplit(redis).port or 0
         files = str(servers.directory / "files")
         for _ in range(READ + 1):
             stack.api(files=files)
             stack.worker(role="all", files=files)
-        change(stack)
+        await change(stack)
         await stack.ready()
         read = [*stack.apis[:READ], *stack.workers[:READ]]
         yield House(stack, links, read, [stack.apis[READ], stack.workers[READ]], ports)

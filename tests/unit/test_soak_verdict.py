@@ -75,7 +75,7 @@ def test_six_mebibytes_in_half_an_hour_are_a_leak() -> None:
     assert failed(grown(series(lambda at: 60 + 3.5 * at / HALF_AN_HOUR + noise(0), "memory"), 0)) == []
 
 
-@pytest.mark.parametrize("name", ["descriptors", "connections", "threads", "children", "tasks"])
+@pytest.mark.parametrize("name", ["descriptors", "postgres", "redis", "threads", "children", "tasks"])
 def test_one_left_open_every_three_minutes_is_a_leak(name: str) -> None:
     assert failed(grown(series(lambda at: 10 + at // 180, name), 0)) == [f"{name} grew"]
 
@@ -93,7 +93,7 @@ def test_tasks_that_were_not_told_are_left_out() -> None:
 
 def test_what_is_left_at_rest_is_found() -> None:
     before = {"api-0": reading(), "worker-0": reading()}
-    behind = {"api-0": reading(descriptors=48), "worker-0": reading(descriptors=42)}
+    behind = {"api-0": reading(tasks=38), "worker-0": reading(descriptors=42)}
     found = list(left(before, behind))
-    assert [(c.process, c.what, c.value) for c in found if not c.passed] == [("api-0", "descriptors left at rest", 8)]
+    assert [(c.process, c.what, c.value) for c in found if not c.passed] == [("api-0", "tasks left at rest", 8)]
     assert "8.00 !" in table(found)
