@@ -23,6 +23,7 @@ from deploy import ports
 from shared import accounts, agents, ids
 from shared.db.connect import connect
 from shared.db.migrate import migrate
+from shared.db.partitioned import part
 from shared.db.statements import statements
 from shared.ids import AccountId, TokenId
 from shared.models import TokenKind
@@ -161,12 +162,15 @@ class Service(Subject):
     toggled = False  # whether the programs measure and log half of the time
 
     @classmethod
-    async def prepare(cls, stack: Stack) -> "Service":
-        """Its database, migrated, with an account, a token, an agent and its threads."""
-        db = await connect(stack.postgres.url)
+    async def prepare(cls, stack: Stack, url: str | None = None, parts: int | None = None) -> "Service":
+        """Its database, migrated, with an account, a token, an agent and its threads; its tables parted, if at all."""
+        url = url or stack.postgres.url
+        db = await connect(url)
         await migrate(db)
+        if parts is not None:
+            await part(db, parts)
         await db.execute("set enable_seqscan = off")  # to ask whether something waits must not cost the subject CPU
-        subject = cls(stack, stack.postgres.url, db)
+        subject = cls(stack, url, db)
         subject.owner = await subject.add_owner("bench")
         subject.token = subject.owner.token
         subject.partitions = await db.fetchval(cls.tables["partitions"])

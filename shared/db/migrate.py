@@ -13,6 +13,8 @@ from importlib.resources import files
 
 import asyncpg
 
+from shared.db.partitioned import index_each
+
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _WORKS_WITH = re.compile(r"^-- Works with: (\d+)$", re.MULTILINE)
 _APART = re.compile(r"^-- Outside of a transaction$", re.MULTILINE)
@@ -106,7 +108,8 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     note = "insert into schema_migrations (version, name, works_with) values ($1, $2, $3)"
     noted = (migration.version, migration.name, migration.works_with)
     if migration.apart:  # it waits for transactions, and holds nobody up meanwhile
-        await connection.execute(migration.text)
+        if not await index_each(connection, migration.text):
+            await connection.execute(migration.text)
         await connection.execute(note, *noted)
     else:
         await _bounded(connection, migration.text, (note, noted))
