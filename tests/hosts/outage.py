@@ -41,6 +41,7 @@ class Plan:
     cut: Cut = Cut.BACK
     seconds: float = 15.0  # more than two leases
     forget: bool = False  # the servers end the host's connections meanwhile, and it learns nothing of that
+    testing: str = ""  # faults built into the workers
     seed: int = 1
     pace: float = 60.0
     threads: int = 40
@@ -78,7 +79,7 @@ class Report:
 
 async def outage(plan: Plan) -> Report:
     """One cut, from the start of all processes to the checkers' word."""
-    async with _hosts() as (servers, cut, other), _sides(servers, cut, other) as (batches, runs):
+    async with _hosts() as (servers, cut, other), _sides(servers, cut, other, plan.testing) as (batches, runs):
         watch, talk = Watch(cut, batches, runs), Talk()
         load = await _load(plan, batches)
         report, over = Report(plan), asyncio.Event()
@@ -153,7 +154,7 @@ async def _hosts() -> AsyncIterator[tuple[ServersApart, Host, Host]]:
 
 
 @asynccontextmanager
-async def _sides(servers: ServersApart, cut: Host, other: Host) -> AsyncIterator[tuple[Side, Side]]:
+async def _sides(servers: ServersApart, cut: Host, other: Host, testing: str) -> AsyncIterator[tuple[Side, Side]]:
     """The two services, ready; the host that is not cut has the first api of each."""
     urls = [await servers.new_database() for _ in range(2)]
     async with on_hosts(servers, urls[0]) as applying, on_hosts(servers, urls[1], 18_100) as executing:
@@ -161,7 +162,7 @@ async def _sides(servers: ServersApart, cut: Host, other: Host) -> AsyncIterator
             applying.api_at(host)
             applying.worker_at(host)
             executing.api_at(host, redis_prefix="runs:")
-            executing.worker_at(host, role="all", redis_prefix="runs:")
+            executing.worker_at(host, role="all", redis_prefix="runs:", testing=testing)
         async with scene(applying) as s, stage(executing) as t:
             yield Side(applying, scene=s), Side(executing, stage=t)
 
@@ -171,6 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cut", type=Cut, choices=list(Cut), default=Cut.BACK)
     parser.add_argument("--seconds", type=float, default=15.0, help="of the cut")
     parser.add_argument("--forget", action="store_true", help="the servers end the host's connections meanwhile")
+    parser.add_argument("--testing", default="", help="faults built into the workers, such as `ignore_epoch`")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)
     if not is_alone():
@@ -178,7 +180,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stderr.write(f"not run: {reason}\n")
             return 3
         return subprocess.run(alone(["-m", "tests.hosts.outage", *arguments]), check=False, cwd=ROOT).returncode
-    report = asyncio.run(outage(Plan(given.cut, given.seconds, given.forget, given.seed)))
+    report = asyncio.run(outage(Plan(given.cut, given.seconds, given.forget, given.testing, given.seed)))
     sys.stdout.write(f"{report.line()}\n")
     for fault in report.faults[:50]:
         sys.stderr.write(f"{fault}\n")
