@@ -22,7 +22,7 @@ from bench.subjects import Owner, Service
 from bench.verify import Tally, Unsound, tally
 from shared.keys import Keys
 
-WORKERS = (1, 2)
+WORKERS = {1: 4, 2: 1}  # and by how much the backlog is divided: one worker has no bar, and takes its time
 DRAINED_FOR = 400.0  # seconds at most; at half the bar's rate a million takes less
 CLIENTS = 128  # of the live peak
 RATE = 100.0  # batches/s of somebody else
@@ -72,7 +72,8 @@ async def drain_backlogs(service: Service, batches: int, seconds: float, rounds:
             say(f"live, {workers} workers: {peaks[workers][-1]:.0f} batches/s")
     found = []
     for workers in WORKERS:
-        found.append(await _drain(service, batches, workers, seconds, median(peaks[workers]), say))
+        part = max(1, batches // WORKERS[workers])
+        found.append(await _drain(service, part, workers, seconds, median(peaks[workers]), say))
         say(found[-1].line())
     return found
 
