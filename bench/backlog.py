@@ -71,8 +71,8 @@ async def drain_backlogs(service: Service, batches: int, seconds: float, rounds:
             peaks[workers].append(await _live_peak(service, workers, seconds))
             say(f"live, {workers} workers: {peaks[workers][-1]:.0f} batches/s")
     found = []
-    for workers in WORKERS:
-        part = max(1, batches // WORKERS[workers])
+    for workers, share in WORKERS.items():
+        part = max(1, batches // share)
         found.append(await _drain(service, part, workers, seconds, median(peaks[workers]), say))
         say(found[-1].line())
     return found

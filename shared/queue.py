@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -35,6 +36,7 @@ MOST_WAKES = 64  # elements kept for workers that sleep; more would only wake th
 ARQ_TIMEOUT = 5.0  # seconds of one command of the stock loop, which would else wait for ever for a server that hangs
 JOB_TIMEOUT = 20.0  # seconds; arq runs a job of a killed worker again after the longest time-out + 10 s
 
+LONG = timedelta(milliseconds=200)  # that a wake-up waits for its own worker before others take it
 MOST_PARTITIONS = 1 << 15  # what the column holds; a database has fewer
 
 APPLY = "apply"
@@ -181,8 +183,11 @@ class Queue:
     async def claim(self, most: int, place: int = 0, workers: int = 1) -> list[WakeUp]:
         """Takes wake-ups of at most `most` partitions; their marks are gone before anything is read.
 
-        Of so many workers, the one at this place (from 0) takes its own partitions first.
+        Of so many workers, the one at this place (from 0) takes its own partitions first, and with them what has
+        waited for longer than `LONG`, by the clocks of whoever rang and of this process: clocks that differ cost
+        efficiency alone.
         """
+        long_ago = datetime.now(UTC) - LONG
         keys = [self._keys.queue(APPLY), self._keys.wake(APPLY)]
         args: list[str | int | bytes] = [
             most,
@@ -193,6 +198,7 @@ class Queue:
             job_key_prefix,
             place,
             workers,
+            ids.earliest(long_ago),
         ]
         flat = await self._run("claim", keys, args)
         return [WakeUp(job, _partition(job, data)) for job, data in zip(flat[::2], flat[1::2], strict=True)]

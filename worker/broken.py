@@ -4,8 +4,10 @@ from shared.crashpoints import armed
 from shared.db.statements import statements
 
 READ = statements("drain")["read"]
-_WANTED = "from unnest($1::int[]) as wanted (id)"
-_LOCKED_HERE = "from (select p as id, pg_advisory_xact_lock(1, p) from unnest($1::int[]) as p) as wanted"
+_WANTED = "from unnest($1::int[]) as wanted (id)\n    join partitions"
+_LOCKED_HERE = (
+    "from (select p as id, pg_advisory_xact_lock(1, p) from unnest($1::int[]) as p) as wanted\n    join partitions"
+)
 _LIMITED = "order by w.account, w.id limit $2::int"
 
 

@@ -1,18 +1,19 @@
 -- Takes waiting wake-ups, marks them in progress as arq would, and removes their partitions' marks, so that whatever
 -- is accepted from here on rings again. Those of the caller's own partitions (number modulo workers is its place) go
 -- first, and the others only where none of them waits: workers that took the same ones would wait for each other's
--- locks, and the last partitions for the first ones. Wakes another worker where more wake-ups wait than this one takes;
+-- locks, and the last partitions for the first ones. What has waited long is anybody's: its worker may not come. Wakes another worker where more wake-ups wait than this one takes;
 -- otherwise nobody is to be woken for what this one has.
 -- KEYS: queue, wake list
 -- ARGV: most partitions to take, life of an in-progress mark (ms), prefix of job ids, of in-progress keys, of rung
---       marks, of jobs, place, workers
+--       marks, of jobs, place, workers, the first id (the end of a job's id) that has not waited long
 -- Returns a flat list: job id, job (or false), …
 local own, others, taken = {}, {}, {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], 1, 1, 'LIMIT', 0, 1000)) do
   if string.sub(id, 1, #ARGV[3]) == ARGV[3] and redis.call('EXISTS', ARGV[4] .. id) == 0 then
     local partition = string.match(id, '^%d+', #ARGV[3] + 1)
     local list = others
-    if not partition or tonumber(partition) % tonumber(ARGV[8]) == tonumber(ARGV[7]) then
+    local mine = not partition or tonumber(partition) % tonumber(ARGV[8]) == tonumber(ARGV[7])
+    if mine or string.sub(id, -#ARGV[9]) < ARGV[9] then
       list = own
     end
     list[#list + 1] = {id, partition}

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from shared import ids
 from shared.ids import BatchId, ThreadId
 from shared.keys import Keys
-from shared.queue import APPLY, MOST_WAKES, Queue, Waiting, load_job, open_arq
+from shared.queue import APPLY, LONG, MOST_WAKES, Queue, Waiting, load_job, open_arq
 from shared.settings import Settings
 from tests.pipeline import running_crew
 from tests.watch import until
@@ -122,6 +122,14 @@ async def test_each_worker_takes_its_own_partitions_first(queue: Queue, redis: R
     assert await wakes(redis, keys) == 1  # the others' owners
     assert len(await queue.claim(2, place=0, workers=3)) == 2
     assert await wakes(redis, keys) == 1
+
+
+async def test_what_has_waited_long_for_a_worker_that_does_not_come_is_taken_by_others(queue: Queue) -> None:
+    await queue.ring(waiting((3, 1), (5, 2)))
+    await asyncio.sleep(LONG.total_seconds() + 0.1)
+    await queue.ring(waiting((4, 3), (7, 4)))
+    taken = await queue.claim(64, place=0, workers=2)
+    assert sorted(wake_up.partition for wake_up in taken if wake_up.partition is not None) == [3, 4, 5]
 
 
 async def test_a_worker_whose_own_partitions_do_not_ring_takes_others(queue: Queue, redis: Redis, keys: Keys) -> None:
