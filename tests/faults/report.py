@@ -13,8 +13,9 @@ from tests.faults.schedule import KINDS
 from tests.faults.users.verdict import A_MINUTE
 from tests.faults.violations import Kind, Violation
 
-# What a minute of load must bring at least. Twenty of them, one of each of twenty seeds, are the long run.
-ACKNOWLEDGED_A_MINUTE = 5_000
+# What a minute of load must bring at least, on a machine that is slow or busy with other things, too.
+ACKNOWLEDGED_A_MINUTE = 2_500
+LONG, OF_THE_LONG_RUN = 20, 5_000  # so many minutes or more are the long run, which asks for so many a minute
 FAULTS_A_MINUTE = 50
 RETRIES_A_MINUTE = 60
 ALL_KINDS = 1.5  # minutes in which every kind of fault must have come: more than one deal of them takes
@@ -116,8 +117,9 @@ class Summary:
     @property
     def too_quiet(self) -> list[str]:
         """What happened less often than it must, in proportion to the minutes of all seeds."""
+        long = self.minutes >= LONG
         wanted: tuple[tuple[str, int, float], ...] = (
-            ("acknowledged", self._total("acknowledged"), ACKNOWLEDGED_A_MINUTE),
+            ("acknowledged", self._total("acknowledged"), OF_THE_LONG_RUN if long else ACKNOWLEDGED_A_MINUTE),
             ("faults", self.faults.total(), FAULTS_A_MINUTE),
             ("retries", self._total("retries"), RETRIES_A_MINUTE),
         )
