@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[2] / "docs" / "failover.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "failover.md").read_text(encoding="utf-8")
 
 
 def documented(name: str, values: Mapping[str, object]) -> str:

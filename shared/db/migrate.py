@@ -46,24 +46,31 @@ async def migrate(connection: asyncpg.Connection) -> list[Migration]:
 
     Raises SchemaTooNew.
     """
-    await connection.execute("select pg_advisory_lock($1)", _LOCK)
-    try:
+    applied: list[Migration] = []
+    while (migration := await _apply_next(connection)) is not None:
+        applied.append(migration)
+    return applied
+
+
+async def _apply_next(connection: asyncpg.Connection) -> Migration | None:
+    """The lock is the transaction's: behind a pooler a session's would be anybody's."""
+    async with connection.transaction():
+        await connection.execute(
+            "select set_config('lock_timeout', '0', true), set_config('statement_timeout', '0', true)"
+        )
+        await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(
             "create table if not exists schema_migrations"
             " (version integer primary key, name text not null, applied_at timestamptz not null default now())"
         )
         missing = await _missing(connection)
-        for migration in missing:
-            async with connection.transaction():
-                await connection.execute(migration.text)
-                await connection.execute(
-                    "insert into schema_migrations (version, name) values ($1, $2)",
-                    migration.version,
-                    migration.name,
-                )
-        return missing
-    finally:
-        await connection.execute("select pg_advisory_unlock($1)", _LOCK)
+        if not missing:
+            return None
+        await connection.execute(missing[0].text)
+        await connection.execute(
+            "insert into schema_migrations (version, name) values ($1, $2)", missing[0].version, missing[0].name
+        )
+        return missing[0]
 
 
 async def check(connection: asyncpg.Connection) -> None:

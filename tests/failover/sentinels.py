@@ -13,7 +13,7 @@ from deploy import children, ports
 from deploy.children import Command, Process
 from shared.queue import AWAY
 from shared.sentinel import Address, NoMasterError, Sentinels, sentinels_of
-from tests.failover.documented import documented
+from tests.documented import documented
 from tests.faults.waiting import until
 
 HOST = "127.0.0.1"
