@@ -7,7 +7,7 @@ PYTHON ?=
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts check bench lock clean
+.PHONY: help install dev test test-slow test-api test-pooler test-browser faults faults-runs faults-hosts check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
