@@ -34,12 +34,13 @@ OPTIONS: dict[str, Any] = {
 class _Connection(web.RequestHandler):
     """One connection. What the parser refuses is told in our words: aiohttp's repeat what was sent."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("_path", "_refused")
     _manager: "_Server | None"
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._path = ""  # of a request that the parser refused, where it is known
+        self._refused = False  # by the parser: what comes behind that is no HTTP either
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -52,14 +53,19 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         count, begins = self._request_count, self._waiter is not None
         told_to_end = self._close, self._force_close
         if any(told_to_end) and self._body_arrives():  # aiohttp drops the rest of a body from the moment a stop begins
             self._close = self._force_close = False
         super().data_received(data)
         self._close, self._force_close = self._close or told_to_end[0], self._force_close or told_to_end[1]
-        if begins and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
-            self._path = _path_of(data)
+        if self._messages and isinstance(refusal := self._messages[-1][0], _ErrInfo):
+            self._refused = True
+            refusal.exc.__traceback__ = None  # as in `handle_error`, which may never come to it
+            if begins:
+                self._path = _path_of(data)
         if self._manager is None:
             return
         if self._request_count != count:

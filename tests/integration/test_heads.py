@@ -1,10 +1,12 @@
 """The head of a request must be whole in time; silence between two requests, or a slow body, is another case."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aiohttp.http_exceptions import InvalidURLError
 
 from api import server
 from shared.settings import Settings
@@ -93,3 +95,18 @@ async def test_a_body_has_a_bound_of_its_own(address: tuple[str, int]) -> None:
         await closed(other)
         writer.write(b"{}" + WHOLE)
         assert (await answered(reader)).startswith(b"HTTP/1.1 404")
+
+
+async def test_what_is_no_http_leaves_nothing_behind_whatever_follows_it(address: tuple[str, int]) -> None:
+    """Not even for the collector, which has its turn after thousands of requests: each may have brought a mebibyte."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            async with connected(address) as (reader, writer):
+                writer.write(b"POST no-path HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n" + b"{" * 1_000_000)
+                await closed(reader)
+        await asyncio.sleep(0)
+        assert not [one for one in gc.get_objects() if isinstance(one, (server._Connection, InvalidURLError))]
+    finally:
+        gc.enable()

@@ -20,7 +20,7 @@ from tests.contract.dialects.cortex import CortexThreads
 from tests.contract.dialects.mosoo import Mosoo
 from tests.contract.dialects.openai import OpenAI
 from tests.faults.clients import Load, Sender, chance
-from tests.hostile import REQUESTS, exchange, request
+from tests.hostile import REQUESTS, exchange, to_events
 from tests.service import Client, message, upload
 from tests.stage import following
 
@@ -163,6 +163,6 @@ class Mix:
     async def _be_hostile(self) -> None:
         """Any of what may come, at a wrong or a right thread."""
         client, hostile = self._client(), random.choice(list(REQUESTS.values()))  # noqa: S311 - no secret
-        data = request(hostile, client.token, random.choice(self.threads))  # noqa: S311 - no secret
+        data = to_events(hostile, client.token, random.choice(self.threads))  # noqa: S311 - no secret
         status, _ = await asyncio.to_thread(exchange, client.url, data)
         assert status == hostile.status
