@@ -21,14 +21,16 @@ MOST_TRIES = 5  # made alone
 FIRST_PAUSE = 0.2  # seconds before the second try; doubled for each further one
 
 _STATE_CLASSES = ("08", "40", "53", "55", "57")
-_READ_ONLY = "25006"  # the rest of its class is of what was done in the transaction
+# Read-only; the transaction had failed before, or was ended because it idled, or took, too long. The rest of this class
+# is of what was done in the transaction.
+_STATES = ("25006", "25P02", "25P03", "25P04")
 
 
 def is_state(error: BaseException) -> bool:
     """Whether the error is of the database's state rather than of what was being applied."""
     if isinstance(error, asyncpg.PostgresError):
         code = error.sqlstate or ""
-        return code.startswith(_STATE_CLASSES) or code == _READ_ONLY
+        return code.startswith(_STATE_CLASSES) or code in _STATES
     return isinstance(error, (*AWAY, Disturbed)) and not isinstance(error, ValueError)
 
 

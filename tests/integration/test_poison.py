@@ -26,6 +26,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poison, "FIRST_PAUSE", 0.0)
 
 
+STATES = ["40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "25006", "25P02", "25P03", "25P04", "08006"]
 UNREADABLE = ["null", "7", '"text"', "[7]", '[{"type":"nonsense"}]', '[{"type":"user_message"}]', "[{}]"]
 UNWRITABLE = [
     '[{"type":"user_message","run":"not an id","text":"x"}]',
@@ -260,7 +261,7 @@ async def test_a_drain_that_fails_before_it_reads_says_so_and_is_not_repeated_fo
 async def test_an_error_of_the_databases_state_never_counts(driver: Driver) -> None:
     thread = await driver.create()
     ref = await driver.accept(thread, message())
-    for sqlstate in ("40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "25006", "08006"):
+    for sqlstate in STATES:
         await driver.pool.execute(
             "create or replace function refuse() returns trigger language plpgsql as"
             f" $$ begin raise exception 'not now' using errcode = '{sqlstate}'; end $$;"
