@@ -56,7 +56,7 @@ async def serve(
     """Serves until a signal. Returns 0, or 2 where it must not start: a newer database, an address in use."""
     try:
         await _check_schema(settings.database_url)
-    except (SchemaTooNew, NotDurable) as error:
+    except (SchemaTooNew, NotDurable, broken.NotATests) as error:
         log.error("the api can't start", error=str(error))
         return 2
     stopped = asyncio.Event()
@@ -88,7 +88,7 @@ async def serve(
 
 
 async def _check_schema(database_url: str) -> None:
-    """Raises SchemaTooNew, NotDurable. A database that is away, or still being migrated, is `/readyz`'s to tell."""
+    """Raises SchemaTooNew, NotDurable, NotATests. Whether a database is away, or old, is `/readyz`'s to tell."""
     try:
         connection = await connect(database_url, command_timeout=5, **DURABLE)
         try:

@@ -19,13 +19,25 @@ from shared.settings import Settings
 QUEUE = "broken:queue"
 POLL = 0.5  # seconds; what a stock arq worker takes
 MOST = 1_000  # batches a poll
+OF_TESTS = ("test_", "fault")  # how the names of databases begin that tests make, and drop
 
 _JSON = TypeAdapter(Submission, config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
 
 
+class NotATests(Exception):
+    """What breaks a database for good is refused here: this one is not a test's."""
+
+
 async def drop_key_index(connection: asyncpg.Connection) -> None:
-    """What `no_key_index` breaks: keys are stored and compared as ever, and nothing keeps one from standing twice."""
+    """What `no_key_index` breaks: keys are stored and compared as ever, and nothing keeps one from standing twice.
+
+    It stays broken when the process is gone, so it is done to a test's database alone. Raises NotATests.
+    """
     if armed("no_key_index"):
+        name = await connection.fetchval("select current_database()")
+        if not name.startswith(OF_TESTS):
+            begins = " or ".join(OF_TESTS)
+            raise NotATests(f"no_key_index breaks a database for good: {name!r} does not begin with {begins}")
         await connection.execute("alter table idempotency_keys drop constraint if exists idempotency_keys_pkey")
 
 

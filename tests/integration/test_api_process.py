@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +18,7 @@ import asyncpg
 from shared import accounts, agents, ids
 from shared.models import TokenKind
 from shared.settings import Settings
+from tests import servers
 from tests.watch import until
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +149,20 @@ async def test_it_refuses_a_database_that_is_newer(settings: Settings, pool: asy
     async with an_api(settings, tmp_path) as api:
         assert await api.ended() == 2
     assert "newer than this version" in api.log[-1]["error"]
+
+
+async def test_it_takes_the_key_index_from_no_database_but_a_tests(
+    settings: Settings, addresses: servers.Addresses, tmp_path: Path
+) -> None:
+    name = f"kept_{secrets.token_hex(6)}"
+    await servers.execute(addresses.database_url, f"create database {name} template {addresses.template}")
+    url = servers.on_database(addresses.database_url, name)
+    kept = settings.model_copy(update={"database_url": url})
+    async with an_api(kept, tmp_path, THREADMILL_TESTING="no_key_index") as api:
+        assert await api.ended() == 2
+    assert f"'{name}' does not begin with test_ or fault" in api.log[-1]["error"]
+    await servers.execute(url, "alter table idempotency_keys drop constraint idempotency_keys_pkey")  # it is there
+    await servers.execute(addresses.database_url, f"drop database {name} with (force)")
 
 
 async def test_it_serves_as_soon_as_its_database_is_there(
