@@ -61,8 +61,8 @@ EVERYWHERE = {
     "reads.threads": "the list of an agent's threads, by an index of the agent in each part",
     "reads.threads_behind": "the same, behind a thread",
 }
-# These name one partition, and may read all of an index that has few rows: of requests that are open. The second one does
-# in parts that had next to none when they were last analyzed.
+# These name one partition, and may read all of an index that has few rows: of requests that are open. The second one
+# does in parts that had next to none when they were last analyzed.
 FEW = {"sweep.still_expired", "load.permission_requests"}
 # Two partitions, in the first and the second part; and all of them.
 DRAINED = {(1, 8): {0, 1}, tuple(range(PARTITIONS)): set(range(PARTS))}
