@@ -111,7 +111,7 @@ class Crew:
         self.aftermath.on_ready, self.aftermath.on_news = self.executor.desk.offer, self.executor.nudge
         blocking = Queue(open_redis(settings.redis_url, 5 * NAP), keys)
         rung = Lanes(settings, self.aftermath, partitions, "arq", True, self.tracing, self.executor.desk)
-        swept = Lanes(settings, self.aftermath, partitions, "sweep", False, self.tracing, self.executor.desk)
+        swept = Lanes(settings, self.aftermath, partitions, "sweep", False, self.tracing, self.executor.desk, rung)
         self.doorbell = Doorbell(self._queue, blocking, rung, partitions, self.duty)
         self.sweep = Sweep(settings.database_url, swept, rung, self.duty)
         rung.duty = swept.duty = self.duty

@@ -38,6 +38,7 @@ class Lanes:
     wait: bool  # for partitions that are in hand elsewhere, or pass over them
     tracing: Tracing | None = None
     starter: Starter | None = None  # what executes runs in this worker
+    beside: "Lanes | None" = None  # others of this worker: who has little waiting there has it here, too
     duty: Duty = field(default_factory=Duty)
     stopping: bool = False
     pace: Pace = field(init=False)
@@ -53,7 +54,7 @@ class Lanes:
     _beside: asyncio.Task[int] | None = None  # the second lane's work, as long as there is a backlog
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.settings.drain_limit)
+        self.pace = Pace(self.settings.drain_limit) if self.beside is None else self.beside.pace
         self.first, self.second = (
             Drainer(self.settings, self.pace, tracing=self.tracing, starter=self.starter) for _ in range(2)
         )

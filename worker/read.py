@@ -16,6 +16,7 @@ from worker import broken
 from worker.batch import (
     ACCOUNTS,
     LITTLE,
+    MOST_BYTES,
     MUCH,
     PER_ACCOUNT,
     Batch,
@@ -49,9 +50,13 @@ class Reader:
         rows = await self._fetch(connection, partitions, per_account, (), light=light)
         if rows and rows[0]["some"]:
             return self._few(partitions, rows, per_account), rows[0]["now"]
-        batches = [batch_of(row) for row in rows]
-        batches += await self._look_past(connection, batches, per_account)
+        batches = [batch_of(row) for row in rows if not row["cut"]]
+        cut = len(batches) < len(rows)
+        if not cut:
+            batches += await self._look_past(connection, batches, per_account)
         choice = choose(batches, per_account, self.pace.most())
+        if cut:
+            choice = Choice(choice.batches, True)
         return self._turn(batches, choice), rows[0]["now"] if rows else None
 
     def _few(self, partitions: Sequence[int], rows: Sequence[asyncpg.Record], per_account: int) -> Choice:
@@ -59,7 +64,7 @@ class Reader:
 
         Only what can be applied now: somebody else's lock is not to be waited for twice.
         """
-        few = [batch_of(row) for row in rows if row["wanted"]]
+        few = [batch_of(row) for row in rows if row["wanted"] and not row["cut"]]
         if few:
             self.pace.hurry()
         taken = taken_threads(few)
@@ -82,7 +87,7 @@ class Reader:
         light: bool = False,
     ) -> Sequence[asyncpg.Record]:
         where = (partitions, per_account, self._account, ACCOUNTS, self.owner, hot)
-        who = (light, self.pace.short, MUCH, LITTLE)
+        who = (light, self.pace.short, MUCH, LITTLE, MOST_BYTES)
         rows: Sequence[asyncpg.Record] = await connection.fetch(broken.read(), *where, *who, timeout=STATEMENT_TIMEOUT)
         return rows
 
@@ -101,7 +106,7 @@ class Reader:
         rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
         self._look_past_at = time() + 10 * (time() - started)
         seen = {batch.id for batch in batches}
-        return [batch for row in rows if (batch := batch_of(row)).id not in seen]
+        return [batch for row in rows if not row["cut"] and (batch := batch_of(row)).id not in seen]
 
     def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
         """Where the round of accounts stopped at its limit, the next drain goes on behind it.

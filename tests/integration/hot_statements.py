@@ -82,13 +82,13 @@ def cases(many: int = MANY) -> list[Case]:
         (
             "drain",
             "read",
-            ([1, 8], 10, ACCOUNT, 64, ACCOUNT, [], False, False, 16, 4),
+            ([1, 8], 10, ACCOUNT, 64, ACCOUNT, [], False, False, 16, 4, 4 << 20),
             {"batches_waiting", "batches_retrying", "threads_pkey"},
         ),
         (
             "drain",
             "read",
-            (list(range(64)), 2, "0" * 26, 64, ACCOUNT, [], True, True, 16, 4),
+            (list(range(64)), 2, "0" * 26, 64, ACCOUNT, [], True, True, 16, 4, 10),
             {"batches_waiting", "batches_retrying", "threads_pkey"},
         ),
         ("drain", "keep_traces", ([1], [THREAD], [ACCOUNT], ["00-1-2-01"]), {"runs_pkey"}),

@@ -161,7 +161,7 @@ async def test_a_paused_backlog_is_late_for_nobody_and_is_not_read(
     )
     for plan in (
         await execute(by_index, "sweep", "late", 0.5),
-        await execute(by_index, "drain", "read", [7], 100, "0" * 26, 64, ids.mint(), [], False, False, 16, 4),
+        await execute(by_index, "drain", "read", [7], 100, "0" * 26, 64, ids.mint(), [], False, False, 16, 4, 4 << 20),
     ):
         assert plan.rows == 0
         assert sum(scan.read + scan.removed for scan in plan.scans if scan.table == "batches") <= 4

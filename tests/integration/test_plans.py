@@ -55,7 +55,7 @@ async def _look_for_locked_threads(connection: asyncpg.Connection, settings: Set
     async with other.transaction():
         await other.execute("select from threads for no key update")
         where = (list(range(64)), 10, ACCOUNT, 64, ACCOUNT, [])
-        plan = await execute(connection, "drain", "read", *where, False, False, 16, 4)
+        plan = await execute(connection, "drain", "read", *where, False, False, 16, 4, 4 << 20)
     await other.close()
     assert plan.rows > 0
     assert is_hot(plan, {"batches_waiting", "batches_retrying", "threads_pkey"}), plan
