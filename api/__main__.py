@@ -19,6 +19,7 @@ from shared.db import durability
 from shared.db.connect import AWAY, DURABLE, connect
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
+from shared.db.way import Misconfigured
 from shared.files.opening import StorageUnusable
 from shared.logs import configure, take_over
 from shared.settings import Settings
@@ -56,7 +57,7 @@ async def serve(
     """Serves until a signal. Returns 0, or 2 where it must not start: a newer database, an address in use."""
     try:
         await _check_schema(settings.database_url)
-    except (SchemaTooNew, NotDurable, broken.NotATests) as error:
+    except (SchemaTooNew, NotDurable, Misconfigured, broken.NotATests) as error:
         log.error("the api can't start", error=str(error))
         return 2
     stopped = asyncio.Event()
@@ -88,7 +89,8 @@ async def serve(
 
 
 async def _check_schema(database_url: str) -> None:
-    """Raises SchemaTooNew, NotDurable, NotATests. Whether a database is away, or old, is `/readyz`'s to tell."""
+    """Raises SchemaTooNew, NotDurable, Misconfigured, NotATests. Whether a database is away, or old, is `/readyz`'s to
+    tell."""
     try:
         connection = await connect(database_url, command_timeout=5, **DURABLE)
         try:

@@ -29,7 +29,8 @@ from deploy.commands import run as run_commands
 from deploy.errors import CommandError
 from shared import __version__
 from shared.db.connect import AWAY
-from shared.db.migrate import SchemaTooNew, SchemaTooOld
+from shared.db.migrate import NotThroughPooler, SchemaTooNew, SchemaTooOld, TableInUse
+from shared.db.way import Misconfigured
 from shared.errors import InvalidRequest, ThreadmillError
 
 _INTERRUPTED = 130  # as a shell has it
@@ -96,8 +97,10 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), error.exit_code)
     except ThreadmillError as error:
         return _fail(error.message, 2 if isinstance(error, InvalidRequest) else 1)
-    except (SchemaTooNew, SchemaTooOld) as error:
+    except (SchemaTooNew, SchemaTooOld, NotThroughPooler, Misconfigured) as error:
         return _fail(str(error), 2)
+    except TableInUse as error:
+        return _fail(str(error), 1)
     except AWAY as error:
         return _fail(f"the connection was lost: {error or type(error).__name__}", 1)
     if result == _INTERRUPTED:  # typer's own end of Ctrl-C, which says nothing

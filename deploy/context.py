@@ -25,6 +25,7 @@ from rich.text import Text
 from deploy import devfile
 from deploy.errors import SetupError
 from shared.db.connect import AWAY, connect
+from shared.db.way import Misconfigured
 from shared.settings import Settings
 from shared.start import explain
 
@@ -70,7 +71,9 @@ async def connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     """One connection to Postgres for a command. Raises SetupError where Postgres does not answer."""
     try:
         connection = await connect(settings.database_url)
-    except (*AWAY, ValueError, asyncpg.PostgresError) as error:
+    except Misconfigured as error:
+        raise SetupError(str(error)) from error
+    except (*AWAY, asyncpg.PostgresError) as error:
         raise SetupError(f"{unanswered('Postgres', settings.database_url)}: {reason(error)}") from error
     try:
         yield connection

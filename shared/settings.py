@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import crashpoints, sentinel
+from shared.db import way
 
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
@@ -117,6 +118,8 @@ class Settings(BaseSettings):
             if sentinel.is_sentinel(url):
                 sentinel.sentinels_of(url)
                 return url
+            if info.field_name == "database_url":
+                way.way_of(url)
             parts = urlsplit(url)
             _ = parts.hostname if "," in parts.netloc else parts.port  # Postgres may have several hosts
         except ValueError as error:

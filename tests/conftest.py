@@ -71,7 +71,7 @@ async def database_url(addresses: Addresses) -> AsyncIterator[str]:
     await servers.execute(
         addresses.database_url, f"create database {name} template {addresses.template} strategy file_copy"
     )
-    yield servers.on_database(addresses.database_url, name)
+    yield servers.for_a_test(addresses.database_url, name)
     await servers.execute(addresses.database_url, f"drop database {name} with (force)")
 
 

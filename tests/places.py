@@ -20,7 +20,7 @@ async def place(addresses: Addresses) -> AsyncIterator[Settings]:
     await servers.execute(addresses.database_url, f"create database {name} {copied}")
     try:
         values: dict[str, Any] = {
-            "DATABASE_URL": servers.on_database(addresses.database_url, name),
+            "DATABASE_URL": servers.for_a_test(addresses.database_url, name),
             "REDIS_URL": addresses.redis_url,
         }
         yield Settings(**values, redis_prefix=f"{name}:", env="test")

@@ -1,6 +1,7 @@
 """The Postgres and the Redis of a test session: one of each for all xdist workers, thrown away at its end.
 
-THREADMILL_TEST_DATABASE_URL (of a role that may create databases) and THREADMILL_TEST_REDIS_URL name others.
+THREADMILL_TEST_DATABASE_URL (of a role that may create databases) and THREADMILL_TEST_REDIS_URL name others; with
+THREADMILL_TEST_POOLER_URL what a test does with its database goes by that one's address.
 The first connection makes a template database and migrates it; each test gets a copy. THREADMILL_TEST_PARTITIONED parts
 its tables into so many (docs/partitioning.md).
 """
@@ -94,6 +95,11 @@ async def _ease(url: str) -> None:
 def on_database(url: str, name: str) -> str:
     """The same server, another database."""
     return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def for_a_test(url: str, name: str) -> str:
+    """Its database, by the way that its statements are to go."""
+    return on_database(os.environ.get("THREADMILL_TEST_POOLER_URL") or url, name)
 
 
 async def execute(url: str, statement: str) -> None:

@@ -13,6 +13,7 @@ import uvloop
 from shared import crashpoints, heap, traces
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew
+from shared.db.way import Misconfigured
 from shared.files.opening import StorageUnusable
 from shared.logs import configure, take_over
 from shared.settings import Settings
@@ -39,7 +40,7 @@ async def run(settings: Settings, role: str, found: Traces | None = None) -> int
         with suppress(asyncio.CancelledError):
             await main
         return 0
-    except (SchemaTooNew, NotDurable, StorageUnusable) as error:
+    except (SchemaTooNew, NotDurable, Misconfigured, StorageUnusable) as error:
         log.error("the worker can't start", error=str(error))
         return 2
     finally:

@@ -6,11 +6,12 @@ owner keeps: no reset between uses, opened again after it was lost. Refused here
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from shared import ids
+from shared.db.way import Pooled, open_connection, way_of
 
 Database: TypeAlias = asyncpg.Connection | asyncpg.Pool  # whatever takes a statement
 
@@ -59,23 +60,32 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 async def connect(url: str, *, command_timeout: float | None = None, **settings: str) -> asyncpg.Connection:
     """One connection with our codecs. `settings` are Postgres settings of the session; `command_timeout` in seconds
     bounds each statement that names no bound of its own."""
-    known = {name: value for name, value in settings.items() if name not in _SINCE}
-    connection = await asyncpg.connect(
-        url,
-        timeout=CONNECT_TIMEOUT,
-        command_timeout=command_timeout,
-        server_settings={"application_name": "threadmill", **ALIVE, **known},
-    )
-    await _prepare(connection)
-    for name in settings.keys() - known.keys():
-        if connection.get_server_version().major >= _SINCE[name]:
-            await connection.execute(f"set {name} to {int(settings[name])}", timeout=CONNECT_TIMEOUT)
+    later = {name: value for name, value in settings.items() if name in _SINCE}
+    named = {"application_name": "threadmill", **ALIVE, **settings}
+    for name in later:
+        del named[name]
+    connection = await open_connection(url, CONNECT_TIMEOUT, named, command_timeout=command_timeout)
+    try:
+        await _prepare(connection)
+        if not is_pooled(connection):
+            for name, value in later.items():
+                if connection.get_server_version().major >= _SINCE[name]:
+                    await connection.execute(f"set {name} to {int(value)}", timeout=CONNECT_TIMEOUT)
+    except BaseException:  # also where its owner is cancelled: nobody else would close it
+        connection.terminate()
+        raise
     return connection
 
 
 async def durably(connection: asyncpg.Connection) -> None:
     """For a pool whose statements commit what a client is told of."""
-    await connection.execute("set synchronous_commit to on")
+    if not is_pooled(connection):
+        await connection.execute("set synchronous_commit to on")
+
+
+def is_pooled(connection: asyncpg.Connection) -> bool:
+    """Whether what is set for its session would be everybody's."""
+    return isinstance(getattr(connection, "_con", connection), Pooled)  # of a pool it is a proxy
 
 
 async def _keep(connection: asyncpg.Connection) -> None:
@@ -92,15 +102,18 @@ async def open_pool(
         if bound is not None:
             await bound(connection)
 
+    async def opened(dsn: str, **options: Any) -> asyncpg.Connection:
+        return await open_connection(dsn, CONNECT_TIMEOUT, {"application_name": "threadmill", **ALIVE}, **options)
+
     return await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
-        timeout=CONNECT_TIMEOUT,
         command_timeout=30,
+        connect=opened,
+        connection_class=Pooled if way_of(url).pooled else asyncpg.Connection,
         init=prepare,
         reset=_keep,
-        server_settings={"application_name": "threadmill", **ALIVE},
     )
 
 

@@ -7,12 +7,16 @@ readers don't expect. No migration waits long for a lock: whoever needs the tabl
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import cache
+from enum import Enum, auto
+from functools import cache, partial
 from importlib.resources import files
+from typing import TypeVar
 
 import asyncpg
 
+from shared.db.connect import is_pooled
 from shared.db.partitioned import index_each
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -23,6 +27,15 @@ _LOCK = 0x7468_7264  # "thrd": any number that nobody else on this database is l
 LOCK_TIMEOUT_MS = 1_000  # that a table stands still for a migration that waits for it; then others go first
 _TRIES = 60
 _PAUSE = 1.0  # seconds between tries
+_LOOK = 0.1  # seconds between looks whether the other process is done
+
+_TABLE = """
+create table if not exists schema_migrations (
+    version integer primary key, name text not null, applied_at timestamptz not null default now(), works_with integer
+)
+"""
+
+T = TypeVar("T")
 
 
 class SchemaTooNew(Exception):
@@ -31,6 +44,24 @@ class SchemaTooNew(Exception):
 
 class SchemaTooOld(Exception):
     """The database lacks migrations: run `threadmill migrate`."""
+
+
+class TableInUse(Exception):
+    """A table that a migration changes was in somebody's use for a minute: end what holds it, a backup or a forgotten
+    session (`threadmill doctor` names it, and so does pg_stat_activity), then run `threadmill migrate` again. The
+    migration changed nothing."""
+
+
+class NotThroughPooler(Exception):
+    """This migration can't go through a pooler in transaction mode: run `threadmill migrate` once with a DATABASE_URL
+    that leads to Postgres itself, without pgbouncer=true. Nothing was changed."""
+
+
+class Step(Enum):
+    """What came of a try to migrate where nothing was applied."""
+
+    DONE = auto()  # nothing is missing
+    TAKEN = auto()  # another process migrates
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +94,71 @@ def migrations() -> tuple[Migration, ...]:
 
 
 async def migrate(connection: asyncpg.Connection) -> list[Migration]:
-    """Brings the database to this version; returns what was applied. Safe when two processes start at once.
+    """Brings the database to this version; returns what was applied. Safe when two processes start at once: the second
+    one waits for as long as the first one's session lives.
 
-    Raises SchemaTooNew, asyncpg.LockNotAvailableError where a table was in use for a minute.
+    Raises SchemaTooNew, TableInUse, NotThroughPooler.
     """
-    await connection.execute("select pg_advisory_lock($1)", _LOCK)
+    if is_pooled(connection):
+        return await _by_transactions(connection)
+    await _lock(connection)
     try:
-        await connection.execute(
-            "create table if not exists schema_migrations (version integer primary key, name text not null,"
-            " applied_at timestamptz not null default now(), works_with integer)"
-        )
+        await connection.execute(_TABLE)
         missing = await _missing(connection)
         if missing:
-            await _bounded(connection, "alter table schema_migrations add column if not exists works_with integer")
+            await _bounded(connection, _column)
         for migration in missing:
-            await _apply(connection, migration)
+            if migration.apart:
+                await _apply_apart(connection, migration)
+            else:
+                await _bounded(connection, partial(_apply, migration))
         return missing
     finally:
         await connection.execute("select pg_advisory_unlock($1)", _LOCK)
+
+
+async def _lock(connection: asyncpg.Connection) -> None:
+    """For the session. Asked for again and again: a statement that waits has a snapshot, and who makes an index
+    concurrently waits for all of those, with the lock in its hands.
+    """
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        await asyncio.sleep(_LOOK)
+
+
+async def _by_transactions(connection: asyncpg.Connection) -> list[Migration]:
+    """Behind a pooler a session's lock would be anybody's, so each transaction takes its own, and looks again at what
+    is missing. Raises NotThroughPooler before anything is changed.
+    """
+    applied: list[Migration] = []
+    while True:
+        step = await _bounded(connection, _next)
+        if isinstance(step, Migration):
+            applied.append(step)
+        elif step is Step.DONE:
+            return applied
+        else:
+            await asyncio.sleep(_LOOK)
+
+
+async def _next(connection: asyncpg.Connection) -> "Migration | Step":
+    if not await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
+        return Step.TAKEN
+    await connection.execute(_TABLE)
+    missing = await _missing(connection)
+    if not missing:
+        return Step.DONE
+    if apart := [migration for migration in missing if migration.apart]:
+        raise NotThroughPooler(f"{apart[0].version:04}_{apart[0].name}: {_said(NotThroughPooler)}")
+    await _column(connection)
+    await _apply(missing[0], connection)
+    return missing[0]
 
 
 async def check(connection: asyncpg.Connection) -> None:
     """Raises SchemaTooNew or SchemaTooOld where this program can't run on the database."""
     exists = await connection.fetchval("select to_regclass('schema_migrations') is not null")
     if not exists or await _missing(connection):
-        raise SchemaTooOld((SchemaTooOld.__doc__ or "").strip())
+        raise SchemaTooOld(_said(SchemaTooOld))
 
 
 async def _missing(connection: asyncpg.Connection) -> list[Migration]:
@@ -100,34 +171,44 @@ async def _missing(connection: asyncpg.Connection) -> list[Migration]:
     )
     applied = {row["version"]: row["works_with"] for row in rows}
     if any(works_with > latest for version, works_with in applied.items() if version not in versions):
-        raise SchemaTooNew((SchemaTooNew.__doc__ or "").strip())
+        raise SchemaTooNew(_said(SchemaTooNew))
     return [migration for migration in known if migration.version not in applied]
 
 
-async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+async def _column(connection: asyncpg.Connection) -> None:
+    await connection.execute("alter table schema_migrations add column if not exists works_with integer")
+
+
+async def _apply(migration: Migration, connection: asyncpg.Connection) -> None:
+    await connection.execute(migration.text)
+    await _note(migration, connection)
+
+
+async def _apply_apart(connection: asyncpg.Connection, migration: Migration) -> None:
+    """It waits for transactions, and holds nobody up meanwhile."""
+    if not await index_each(connection, migration.text):
+        await connection.execute(migration.text)
+    await _note(migration, connection)
+
+
+async def _note(migration: Migration, connection: asyncpg.Connection) -> None:
     note = "insert into schema_migrations (version, name, works_with) values ($1, $2, $3)"
-    noted = (migration.version, migration.name, migration.works_with)
-    if migration.apart:  # it waits for transactions, and holds nobody up meanwhile
-        if not await index_each(connection, migration.text):
-            await connection.execute(migration.text)
-        await connection.execute(note, *noted)
-    else:
-        await _bounded(connection, migration.text, (note, noted))
+    await connection.execute(note, migration.version, migration.name, migration.works_with)
 
 
-async def _bounded(
-    connection: asyncpg.Connection, text: str, then: tuple[str, tuple[object, ...]] | None = None
-) -> None:
-    """In one transaction, with what comes then; again where somebody had the table for too long."""
+async def _bounded(connection: asyncpg.Connection, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+    """In one transaction; again where somebody had the table for too long. Raises TableInUse."""
     for left in reversed(range(_TRIES)):
         try:
             async with connection.transaction():
                 await connection.execute(f"set local lock_timeout = {LOCK_TIMEOUT_MS}")
-                await connection.execute(text)
-                if then is not None:
-                    await connection.execute(then[0], *then[1])
-            return
-        except asyncpg.LockNotAvailableError:
+                return await work(connection)
+        except asyncpg.LockNotAvailableError as error:
             if not left:
-                raise
+                raise TableInUse(_said(TableInUse)) from error
             await asyncio.sleep(_PAUSE)
+    raise AssertionError("the last try returns or raises")
+
+
+def _said(kind: type[Exception]) -> str:
+    return " ".join((kind.__doc__ or "").split())

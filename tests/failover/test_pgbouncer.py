@@ -1,0 +1,113 @@
+"""The service behind a PgBouncer in transaction mode: nothing of it hangs on a session of its own."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from shared.db.connect import AWAY, Line, connect
+from shared.db.migrate import migrate, migrations
+from tests.failover.trial import Size, trial
+from tests.pooler import PROGRAM, Pooler, start_pooler
+from tests.servers import execute, on_database
+
+pytestmark = pytest.mark.skipif(not PROGRAM, reason="Debian's pgbouncer is missing")
+
+BACK = 10.0  # seconds in which the service serves again
+SET = ("lock_timeout", "enable_seqscan", "statement_timeout", "idle_in_transaction_session_timeout")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def pooler(tmp_path: Path, database_url: str) -> AsyncIterator[Pooler]:
+    pooler = await start_pooler(tmp_path / "pooler", database_url)
+    yield pooler
+    await pooler.stop()
+
+
+async def test_workers_and_the_pooler_are_killed_and_stopped_and_nothing_is_lost(
+    pooler: Pooler, redis_url: str
+) -> None:
+    async with trial(pooler.url, redis_url, Size(workers=3, pace=100)) as run:
+        workers = run.stack.workers
+
+        async def deed() -> None:
+            await run.rings_again(BACK)
+            await workers[0].kill()
+            workers[0].restart()
+            workers[1].signal(signal.SIGSTOP)  # in a drain, mostly: the pooler's setting takes its transaction away
+            await asyncio.sleep(4)
+            workers[1].signal(signal.SIGCONT)
+            await pooler.kill()
+            await asyncio.sleep(1)
+            await pooler.start()
+            await run.stack.ready(within=BACK)
+            await run.rings_again(BACK)
+            await asyncio.sleep(3)
+
+        await run.during(deed)
+        assert await run.violations() == []
+        assert set(run.statuses) <= {200, 409, 503, None}
+        assert run.acknowledged > 200
+
+
+async def test_migrations_go_through_it_too_and_two_at_once_wait_for_each_other(
+    tmp_path: Path, database_url: str
+) -> None:
+    name = urlsplit(database_url).path.removeprefix("/") + "_empty"
+    await execute(database_url, f"create database {name} template template0")
+    pooler = await start_pooler(tmp_path / "pooler", on_database(database_url, name))
+    both = [await connect(pooler.url) for _ in range(2)]
+    done = await asyncio.gather(*(migrate(one) for one in both))
+    assert sum(map(len, done)) == len(migrations())
+    for one in both:
+        await one.close()
+    await pooler.stop()
+    await execute(database_url, f"drop database {name} with (force)")
+
+
+async def test_what_one_sets_for_its_session_is_nobodys_setting(pooler: Pooler) -> None:
+    line = Line(pooler.url, lock_timeout="17", enable_seqscan="on", application_name="threadmill test")
+    other = await connect(pooler.url, statement_timeout="1")
+    for connection in (await line.get(), other):
+        told = [await connection.fetchval("select current_setting($1)", name) for name in SET]
+        assert told == ["5s", "off", "0", "2s"], "what pgbouncer.ini says"
+    assert await (await line.get()).fetchval("select current_setting('application_name')") == "threadmill test"
+    await other.close()
+    await line.close()
+
+
+async def test_a_transaction_whose_owner_sleeps_is_taken_away(pooler: Pooler) -> None:
+    connection = await connect(pooler.url)
+    await connection.execute("begin")
+    await connection.execute("select pg_advisory_xact_lock(1, 1)")
+    await asyncio.sleep(2.5)
+    with pytest.raises((*AWAY, asyncpg.PostgresError)):
+        await connection.execute("select 1")
+    other = await connect(pooler.url)
+    async with other.transaction():
+        assert await other.fetchval("select pg_try_advisory_xact_lock(1, 1)")
+    await other.close()
+
+
+@pytest.mark.long
+async def test_all_that_the_service_does_works_behind_it() -> None:
+    """Accept, apply, execute, stream, permissions, the command line and its doctor, the console: by their own tests."""
+    process = await asyncio.create_subprocess_exec(
+        *("make", "--silent", "test-pooler"),
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "THREADMILL_"))},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told, _ = await process.communicate()
+    sys.stdout.write(told.decode()[-5000:])
+    assert process.returncode == 0
+    assert int(re.findall(rb"(\d+) passed", told)[-1]) > 300
