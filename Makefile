@@ -5,9 +5,13 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTHON ?=
 SEED ?= 1
+# what goes through a pooler as it goes without: dialects, accept, apply, execute, streams, permissions, CLI, doctor, console
+POOLED := tests/contract tests/e2e tests/console tests/integration/test_accept.py tests/integration/test_apply.py \
+	tests/integration/test_doctor.py tests/integration/test_doctor_servers.py tests/integration/test_rates.py \
+	tests/integration/test_servers.py tests/integration/test_sweep.py tests/integration/test_webhooks.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev test test-slow test-api test-browser faults faults-runs faults-hosts faults-upgrade soak check bench lock clean
+.PHONY: help install dev test test-slow test-api test-pooler test-browser faults faults-runs faults-hosts faults-upgrade soak check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +28,10 @@ test: install ## all tests that take seconds, on embedded Postgres and Redis
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
 	@$(BIN)/pytest -m alone
 	@$(BIN)/pytest -n 3 -m "slow and not browser and not alone" $(ARGS)
+
+test-pooler: install ## tests of the service through a PgBouncer in transaction mode, of Debian's (minutes)
+	@$(BIN)/python -m tests.elsewhere --pooler -- $(BIN)/pytest -n 2 --dist loadgroup \
+		-m "not slow and not browser and not straight" $(or $(ARGS),$(POOLED))
 
 test-browser: install ## the console in Chromium, with axe-core (SCREENSHOTS=DIR keeps pictures of each page)
 	@$(BIN)/pytest -n 2 -m browser $(ARGS)

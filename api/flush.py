@@ -198,6 +198,8 @@ class Flusher:
             SQL["judge"], *columns_of_keys([entry.submission for entry in entries]), timeout=STATEMENT_TIMEOUT
         )
         found = {row["n"]: row for row in rows}
+        if found:
+            await self._confirm(connection)
         for n, (entry, refusal) in enumerate(unclear, start=1):
             row = found.get(n)
             if row is None:
@@ -241,11 +243,17 @@ class Flusher:
         connection = await self._line.get()
         where = ([entry.submission.partition], [entry.submission.ref])
         rows = await connection.fetch(SQL["find"], *where, timeout=STATEMENT_TIMEOUT)
+        if rows:
+            await self._confirm(connection)
         for row in rows:
             verdict = verdicts.fresh(row)
             self._tell([(entry.submission, verdict)])
             _answer(entry, verdict)
         return bool(rows)
+
+    async def _confirm(self, connection: asyncpg.Connection) -> None:
+        """What was read back may be told once a commit behind it is as durable as ours are."""
+        await connection.execute(SQL["confirm"], timeout=STATEMENT_TIMEOUT)
 
 
 def _measure(entries: Sequence[_Entry], began: float) -> None:

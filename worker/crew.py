@@ -20,6 +20,7 @@ from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.durability import NotDurable
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.db.statements import statements
+from shared.db.way import Misconfigured
 from shared.files.opening import open_storage
 from shared.keys import Keys
 from shared.metrics import (
@@ -246,7 +247,7 @@ class Crew:
             async with asyncio.timeout(LEAVE):
                 await self._samples.add(connection)
                 await connection.execute(SQL["leave"], self.id)
-        except (*AWAY, asyncpg.PostgresError) as error:
+        except (*AWAY, asyncpg.PostgresError, Misconfigured) as error:
             log.debug("left without a word", error=repr(error))
 
     async def _close(self) -> None:

@@ -85,7 +85,9 @@ async def durably(connection: asyncpg.Connection) -> None:
 
 def is_pooled(connection: asyncpg.Connection) -> bool:
     """Whether what is set for its session would be everybody's."""
-    return isinstance(getattr(connection, "_con", connection), Pooled)  # of a pool it is a proxy
+    return (
+        type(getattr(connection, "_con", connection)) is Pooled
+    )  # of a pool it is a proxy; all are instances to asyncpg
 
 
 async def _keep(connection: asyncpg.Connection) -> None:

@@ -121,7 +121,7 @@ async def _lock(connection: asyncpg.Connection) -> None:
     """For the session. Asked for again and again: a statement that waits has a snapshot, and who makes an index
     concurrently waits for all of those, with the lock in its hands.
     """
-    while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - another process has it
         await asyncio.sleep(_LOOK)
 
 

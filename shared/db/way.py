@@ -141,7 +141,8 @@ async def _first(
     try:
         while (left := until - time.monotonic()) > 0 and (waiting or tasks):
             if waiting:
-                tasks[asyncio.create_task(attempt(waiting[0]))] = waiting.pop(0)
+                host = waiting.pop(0)
+                tasks[asyncio.create_task(attempt(host))] = host
             patience = min(left, HEAD_START) if waiting else left
             done, _ = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

@@ -98,6 +98,20 @@ ADVICE = {
         "The replica does not keep up: its disk, its network, or a long query on it.",
         "Look at that machine. A fail-over to it now would lose what it lacks, unless it is synchronous.",
     ),
+    "postgres_replica_async": _warning(
+        "A replica follows, and commits do not wait for it: a fail-over to it loses batches that were accepted.",
+        "`synchronous_standby_names` in `postgresql.conf` (docs/failover.md), or never promote it.",
+    ),
+    "postgres_waits": _error(
+        "No replica that `synchronous_standby_names` names follows: commits wait, and requests get 503.",
+        "Start the replica. Or give its safety up: `alter system set synchronous_standby_names = ''`, then"
+        " `select pg_reload_conf()`.",
+    ),
+    "postgres_pooler": _warning(
+        "Sessions behind the pooler wait for locks, or sleep in a transaction, without end: a worker that stops holds"
+        " others up.",
+        "`connect_query` in `pgbouncer.ini`, as docs/failover.md has it.",
+    ),
     "redis_away": _warning(
         "Redis is down, or the way to it is.",
         "Start it or mend the way. Until then workers find batches by themselves, within 2 s.",

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
-from shared.db.connect import Database
+from shared.db.connect import Database, is_pooled
 from shared.db.statements import statements
 from shared.prompt import sentinels_behind
 from shared.queue import AWAY as REDIS_AWAY
@@ -81,6 +81,8 @@ class PostgresHealth:
     transaction: str | None  # whose it is
     lock_wait: float | None  # seconds, of who waits longest
     replicas: tuple[Replica, ...]
+    synchronous_standbys: str = ""  # of which commits wait for some, as `synchronous_standby_names` has them
+    unbounded: bool = False  # a pooler's sessions have no `lock_timeout`, or none for who sleeps in a transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,17 @@ async def postgres_health(db: Database) -> PostgresHealth:
         transaction=activity["transaction"],
         lock_wait=activity["lock_wait"],
         replicas=tuple(Replica(**replica) for replica in replicas),
+        synchronous_standbys=row["synchronous_standbys"],
+        unbounded=await unbounded(db),
     )
+
+
+async def unbounded(db: Database) -> bool:
+    """Whether a pooler's sessions wait for locks, or sleep in a transaction, without end. Our own ask for bounds."""
+    if isinstance(db, asyncpg.Pool):
+        async with db.acquire() as connection:
+            return await unbounded(connection)
+    return is_pooled(db) and not await db.fetchval(SQL["bounded"])
 
 
 async def redis_health(redis: Redis) -> RedisHealth:

@@ -29,6 +29,7 @@ OVERDUE = 10.0  # seconds; any worker settles such leases within half a second
 LISTED = 5  # of those that are named
 
 COMMITS = ("on", "remote_apply")
+COPIES = ("pg_receivewal", "pg_basebackup", "barman")  # take the log and are never promoted
 
 
 def problems_of(facts: Facts, settings: Settings) -> list[Problem]:
@@ -71,13 +72,30 @@ def _postgres(health: PostgresHealth) -> Iterator[Problem]:
         used = f"{health.connections} of {health.connections_limit} connections are in use."
         yield Problem("postgres_connections", used)
     yield from _sessions(health)
+    yield from _standbys(health)
     for one in health.replicas:
         if (one.bytes or 0) > REPLICA_BYTES or (one.seconds or 0.0) > REPLICA_SECONDS:
             behind = f"The replica {one.name} is {(one.bytes or 0) >> 20} MiB behind."
             yield Problem("postgres_replica_late", behind, one.seconds)
 
 
+def _standbys(health: PostgresHealth) -> Iterator[Problem]:
+    """Where a role may not see in which way a replica follows, nothing is said."""
+    if any(one.state is None for one in health.replicas):
+        return
+    following = [one for one in health.replicas if one.state == "streaming" and not one.name.startswith(COPIES)]
+    if health.synchronous_standbys:
+        if all(one.sync_state in ("async", "potential") for one in following):
+            waiting = f"Commits wait for {health.synchronous_standbys}."
+            yield Problem("postgres_waits", waiting, evidence=_few([one.name for one in following]))
+    elif following and all(one.sync_state == "async" for one in following):
+        told = _few([one.name for one in following])
+        yield Problem("postgres_replica_async", "No replica is synchronous.", evidence=told)
+
+
 def _sessions(health: PostgresHealth) -> Iterator[Problem]:
+    if health.unbounded:
+        yield Problem("postgres_pooler", "Sessions of the pooler have no bounds.")
     if (health.lock_wait or 0.0) > LOCK_WAIT:
         yield Problem("postgres_blocked", "Somebody waits for a lock of Postgres.", health.lock_wait)
     if (health.transaction_age or 0.0) > TRANSACTION:

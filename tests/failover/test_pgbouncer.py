@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from shared.db.connect import AWAY, Line, connect
-from shared.db.migrate import migrate, migrations
+from shared.db.migrate import Migration, NotThroughPooler, migrate, migrations
 from tests.failover.trial import Size, trial
 from tests.pooler import PROGRAM, Pooler, start_pooler
 from tests.servers import execute, on_database
@@ -71,6 +71,24 @@ async def test_migrations_go_through_it_too_and_two_at_once_wait_for_each_other(
         await one.close()
     await pooler.stop()
     await execute(database_url, f"drop database {name} with (force)")
+
+
+async def test_what_can_not_be_in_a_transaction_is_refused_before_anything_is_changed(
+    pooler: Pooler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations()
+    plain = Migration(known[-1].version + 1, "plain", "-- Works with: 26\nalter table accounts add column word text;")
+    text = "-- Works with: 26\n-- Outside of a transaction\ncreate index concurrently by_word on accounts (name);"
+    later = (*known, plain, Migration(plain.version + 1, "by_word", text))
+    monkeypatch.setattr("shared.db.migrate.migrations", lambda: later)
+    connection = await connect(pooler.url)
+    with pytest.raises(NotThroughPooler, match=r"by_word: .*DATABASE_URL that leads to Postgres itself"):
+        await migrate(connection)
+    assert await connection.fetchval("select max(version) from schema_migrations") == known[-1].version
+    assert not await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'")
+    monkeypatch.setattr("shared.db.migrate.migrations", lambda: later[:-1])
+    assert await migrate(connection) == [plain]
+    await connection.close()
 
 
 async def test_what_one_sets_for_its_session_is_nobodys_setting(pooler: Pooler) -> None:

@@ -210,6 +210,7 @@ async def test_who_meets_a_postgres_that_hangs_is_told_so_together_and_once_it_i
     assert [type(answer) for answer in answers] == [ServiceInactive] * 3
 
 
+@pytest.mark.straight
 async def test_an_inbox_recovers_by_itself_once_postgres_is_back(
     driver: Driver, settings: Settings, addresses: Addresses
 ) -> None:
@@ -227,6 +228,7 @@ async def test_an_inbox_recovers_by_itself_once_postgres_is_back(
     assert (await stored(driver))[item.ref] == 1
 
 
+@pytest.mark.straight
 async def test_a_lock_that_is_long_in_other_hands_is_not_waited_for(driver: Driver, settings: Settings) -> None:
     thread = await driver.create()
     locker = await connect(settings.database_url)

@@ -99,6 +99,7 @@ async def test_each_problem_of_the_service_is_named_alone_and_gone_when_it_is_me
         assert await practice.problems() == {}, code
 
 
+@pytest.mark.straight
 async def test_who_has_the_lock_of_a_stuck_partition_is_named(practice: Practice, settings: Settings) -> None:
     await add_batch(practice.pool, practice.owner, practice.thread, age=60)
     other = await asyncpg.connect(settings.database_url, server_settings={"application_name": "forgotten"})
@@ -111,6 +112,7 @@ async def test_who_has_the_lock_of_a_stuck_partition_is_named(practice: Practice
     await other.close()
 
 
+@pytest.mark.straight
 async def test_sessions_that_block_others_are_named(
     practice: Practice, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ async def test_what_waits_in_redis_alone_or_in_postgres_alone_is_told_once_it_la
     assert await practice.problems() == {}
 
 
+@pytest.mark.straight
 async def test_no_look_reads_a_backlog_to_its_end(practice: Practice, settings: Settings) -> None:
     other = await add_owner(practice.pool, "other")
     await fill(practice.pool, other, await add_thread(practice.pool, other), 5_000)
@@ -218,7 +221,7 @@ def test_every_code_is_provoked_here_or_on_the_servers() -> None:
     elsewhere = {
         *("postgres_blocked", "postgres_transaction", "waiting_sets_differ"),
         *("redis_evicts", "redis_full", "redis_read_only", "redis_persistence", "redis_away", "backlog_near_limit"),
-        "redis_no_failover",
+        *("redis_no_failover", "postgres_replica_async", "postgres_waits", "postgres_pooler"),
         *("postgres_away", "postgres_unsafe", "postgres_connections", "postgres_read_only", "postgres_replica_late"),
     }
     assert set(CASES) | elsewhere == set(ADVICE)

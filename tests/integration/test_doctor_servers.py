@@ -109,6 +109,15 @@ async def test_what_takes_a_server_of_its_own_is_judged_from_what_one_said(
     assert codes(connections=86, connections_limit=100) == {"postgres_connections"}
     assert codes(in_recovery=True) == {"postgres_read_only"}
     late = Replica("standby", "streaming", "async", 1 << 30, 2.0)
-    assert codes(replicas=(late, replace(late, bytes=0))) == {"postgres_replica_late"}
-    assert codes(replicas=(replace(late, bytes=0, seconds=31.0),)) == {"postgres_replica_late"}
+    prompt = replace(late, bytes=0, sync_state="sync")
+    assert codes(replicas=(late, prompt)) == {"postgres_replica_late"}
+    assert codes(replicas=(replace(prompt, seconds=31.0),)) == {"postgres_replica_late"}
+    lagging, unseen = replace(prompt, sync_state="async"), Replica("standby", None, None, None, None)
+    assert codes(replicas=(lagging,)) == {"postgres_replica_async"}
+    assert codes(replicas=(replace(lagging, name="pg_receivewal"),)) == set()
+    assert codes(replicas=(unseen,)) == codes(synchronous_standbys="b", replicas=(unseen,)) == set()
+    assert codes(synchronous_standbys="FIRST 1 (b)", replicas=(prompt, lagging)) == set()
+    assert codes(synchronous_standbys="FIRST 1 (b)", replicas=(lagging,)) == {"postgres_waits"}
+    assert codes(synchronous_standbys="FIRST 1 (b)", replicas=()) == {"postgres_waits"}
+    assert codes(unbounded=True) == {"postgres_pooler"}
     assert problems_of(Facts(None, None), settings)[0].code == "postgres_away"

@@ -105,6 +105,61 @@ async def test_a_migration_that_waits_for_a_table_lets_others_pass(
     await asyncio.gather(first.close(), second.close())
 
 
+async def test_two_migrate_at_once_where_one_makes_an_index_concurrently(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for every snapshot that is older: also for that of a statement which waits for its lock."""
+    first, second, writer, witness = [await connect(empty_url) for _ in range(4)]
+    await migrate.migrate(first)
+    known = migrate.migrations()
+    text = "-- Works with: 26\n-- Outside of a transaction\ncreate index concurrently by_name on accounts (name);"
+    apart = migrate.Migration(known[-1].version + 1, "by_name", text)
+    monkeypatch.setattr(migrate, "migrations", lambda: (*known, apart))
+    async with writer.transaction():
+        await writer.execute("insert into accounts (id, name) values (gen_random_uuid(), 'in a transaction')")
+        building = asyncio.create_task(migrate.migrate(first))
+        await until(lambda: _in_hand(witness, "create index concurrently"))
+        waiting = asyncio.create_task(migrate.migrate(second))
+        await until(lambda: _in_hand(witness, "advisory_lock"))
+        assert not building.done()
+        assert not waiting.done()
+    async with asyncio.timeout(20):
+        assert await building == [apart]
+        assert await waiting == []
+    assert await witness.fetchval("select indisvalid from pg_index where indexrelid = 'by_name'::regclass")
+    for connection in (first, second, writer, witness):
+        await connection.close()
+
+
+async def _in_hand(connection: asyncpg.Connection, words: str) -> bool:
+    """Whether somebody else does that, or did it last."""
+    found: bool = await connection.fetchval(
+        "select exists (select from pg_stat_activity where query like '%' || $1 || '%'"
+        " and datname = current_database() and pid <> pg_backend_pid())",
+        words,
+    )
+    return found
+
+
+async def test_who_gives_up_waiting_for_a_table_is_told_what_to_do(
+    empty: asyncpg.Connection, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr(migrate, "_PAUSE", 0.01)
+    monkeypatch.setattr(migrate, "_TRIES", 3)
+    await migrate.migrate(empty)
+    await empty.execute(
+        "drop table files, file_usage, file_removals; delete from schema_migrations where version >= 26"
+    )
+    other = await connect(empty_url)
+    async with other.transaction():
+        await other.execute("insert into accounts (id, name) values (gen_random_uuid(), 'in a backup')")
+        with pytest.raises(migrate.TableInUse, match=r"end what holds it.*run `threadmill migrate` again"):
+            await migrate.migrate(empty)
+    assert 26 in [one.version for one in await migrate.migrate(empty)], "and then it does what it says"
+    await other.close()
+
+
 async def _waits(connection: asyncpg.Connection) -> bool:
     """Whether somebody waits for the accounts."""
     found: bool = await connection.fetchval(

@@ -68,6 +68,7 @@ async def test_what_several_processes_counted_is_added_up(connection: asyncpg.Co
     assert row["latency"] == expected
 
 
+@pytest.mark.straight
 async def test_what_could_not_be_added_is_added_the_next_time(settings: Settings, pool: asyncpg.Pool) -> None:
     samples, line = Samples(Side.API), Line(settings.database_url, lock_timeout="20")
     async with pool.acquire() as other:

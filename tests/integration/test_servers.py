@@ -5,6 +5,7 @@ import secrets
 from urllib.parse import urlsplit
 
 import asyncpg
+import pytest
 from redis.asyncio import Redis
 
 from shared.db.connect import connect, open_pool
@@ -82,6 +83,7 @@ async def test_who_waits_for_a_lock_and_who_holds_one_for_long_is_seen(pool: asy
     await waiter.close()
 
 
+@pytest.mark.straight
 async def test_a_role_without_rights_sees_what_it_may(pool: asyncpg.Pool, redis: Redis, settings: Settings) -> None:
     name, address = f"plain_{secrets.token_hex(4)}", urlsplit(settings.database_url)
     await pool.execute(f"create role {name} login password 'plain'; grant pg_read_all_data to {name}")

@@ -240,6 +240,13 @@ from unnest($1::smallint[], $2::uuid[]) as w (partition, ref)
 join batches b on b.partition = w.partition and b.ref = w.ref
 left join threads t on t.partition = b.partition and t.id = b.thread;
 
+-- name: confirm
+-- That what was read back is where a commit must be before it is told: with a synchronous replica, a commit whose wait for
+-- it was broken off is seen here and may not be there. This one's own commit waits for the replica, and comes behind it.
+select case when current_setting('synchronous_standby_names') <> ''
+            then pg_logical_emit_message(true, 'threadmill', 'read back')
+       end;
+
 -- name: outcomes
 -- The outcomes, so far, of batches that somebody waits for.
 select b.ref, b.outcome

@@ -8,7 +8,8 @@ select current_setting('server_version') as version,
            + coalesce(current_setting('reserved_connections', true)::int, 0) as reserved,
        pg_database_size(current_database()) as size,
        current_setting('fsync') as fsync,
-       current_setting('full_page_writes') as full_page_writes;
+       current_setting('full_page_writes') as full_page_writes,
+       current_setting('synchronous_standby_names') as synchronous_standbys;
 
 -- name: committing
 -- What `synchronous_commit` is for a new session of this role on this database that asks for nothing: what was set last for
@@ -47,3 +48,7 @@ select coalesce(nullif(application_name, ''), client_addr::text, 'unnamed') as n
 from pg_stat_replication
 order by 1
 limit 20;
+
+-- name: bounded
+-- Whether this session waits for a lock, and sleeps in a transaction, for a time only: a pooler's, which sets it for all.
+select current_setting('lock_timeout') <> '0' and current_setting('idle_in_transaction_session_timeout') <> '0';

@@ -1,0 +1,96 @@
+"""The primary is lost under load and a synchronous standby promoted: nothing that was told is lost.
+
+With an asynchronous one it is, and the checker sees it."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.db.connect import connect
+from shared.db.migrate import migrate
+from tests.failover.standby import Pair
+from tests.failover.trial import Size, Trial, trial
+from tests.faults.history import Request
+from tests.faults.violations import Kind
+from tests.faults.waiting import until
+
+BACK = 15.0  # seconds from the promotion until batches are accepted and applied again
+SIZE = Size(workers=2, pace=80)
+
+
+async def _migrated(pair: Pair) -> str:
+    connection = await connect(pair.url)
+    await migrate(connection)
+    await connection.close()
+    return pair.url
+
+
+async def _serves(run: Trial) -> None:
+    """Waits until new batches are accepted and applied."""
+    began, before = time.monotonic(), run.acknowledged
+    await run.stack.ready(within=BACK)
+    await until("batches are accepted", lambda: _more(run, before), BACK)
+    await run.rings_again(BACK)
+    sys.stdout.write(f"served {time.monotonic() - began:.1f} s after the promotion\n")
+
+
+async def _more(run: Trial, before: int) -> bool:
+    return run.acknowledged > before + 20
+
+
+async def _lose_the_primary(pair: Pair, run: Trial) -> None:
+    """Under load, half a second after it has stopped to send."""
+    await run.rings_again(BACK)
+    pair.stop_sending()
+    await asyncio.sleep(0.5)
+    await pair.kill_primary()
+    await pair.promote()
+    await _serves(run)
+
+
+async def test_a_synchronous_standby_is_promoted_and_nothing_is_lost(tmp_path: Path, redis_url: str) -> None:
+    async with Pair(tmp_path) as pair, trial(await _migrated(pair), redis_url, SIZE) as run:
+
+        async def deed() -> None:
+            await _lose_the_primary(pair, run)
+            await asyncio.sleep(2)
+
+        await run.during(deed)
+        assert await run.violations() == []
+        assert set(run.statuses) <= {200, 409, 503, None}
+        assert run.acknowledged > 200
+
+
+@pytest.mark.long
+async def test_an_asynchronous_one_loses_what_it_lacks_and_the_checker_sees_it(tmp_path: Path, redis_url: str) -> None:
+    pair_of = Pair(tmp_path, synchronous=False)
+    async with pair_of as pair, trial(await _migrated(pair), redis_url, SIZE) as run:
+        await run.during(lambda: _lose_the_primary(pair, run))
+        kinds = {violation.kind for violation in await run.violations()}
+        assert Kind.LOST in kinds
+
+
+async def test_a_commit_that_the_standby_lacks_is_not_told_though_it_can_be_read(
+    tmp_path: Path, redis_url: str
+) -> None:
+    """Its wait was broken off, so the primary shows it: to an api that looks it up, and to who sends it again."""
+    async with Pair(tmp_path) as pair, trial(await _migrated(pair), redis_url, Size(apis=1, workers=1)) as run:
+        sender = run.load.sender
+        first = Request(run.load.threads[0], "m1-1", ({"type": "user_message", "text": "say m1-1"},), "key m1-1")
+        run.load.history.append(first)
+        pair.stop_sending()
+        for _ in range(3):
+            reply = await sender.send(first)
+            assert reply.status in {None, 503}, "nobody knows"
+        db = await connect(pair.primary.url)
+        assert await db.fetchval("select count(*) from batches where events::text like '%m1-1%'") == 1, "it is there"
+        await db.close()
+        await pair.kill_primary()
+        await pair.promote()
+        await run.stack.ready(within=BACK)
+        await sender.settle(first)
+        assert first.acknowledged
+        assert await run.violations() == []
