@@ -20,6 +20,7 @@ from shared.tasks import end
 from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Load, Sender, chance
+from tests.faults.history import created
 from tests.faults.processes import Member, Stack
 from tests.faults.servers import Servers
 from tests.faults.violations import Violation
@@ -103,7 +104,8 @@ class Trial:
         try:
             with suppress(TimeoutError):  # the checker says what did not come to rest
                 await until("all is quiet", quiet, QUIET)
-            return check(self.load.history, await tables.read(db, redis, keys, PARTITIONS))
+            found = await tables.read(db, redis, keys, PARTITIONS)
+            return check(self.load.history, found, creations=created(*self.load.threads))
         finally:
             await db.close()
             await redis.aclose()

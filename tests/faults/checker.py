@@ -2,7 +2,8 @@
 
 What must hold: every acknowledged batch is stored once and applied once, every other at most once; a batch answered
 before another of its thread was sent has its effects before it; whoever asks again with the key hears the same; what
-an outcome says happened stands in the tables, and nothing else does. Refused here: reading a clock or a table.
+an outcome says happened stands in the tables, and nothing else does; what it says it met was there (`replay`); each
+thread and each batch was asked for (`asked`). Refused here: reading a clock or a table.
 """
 
 from collections import Counter, defaultdict
@@ -12,8 +13,10 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic_core import from_json
 
-from tests.faults.history import MARKER, Request
+from tests.faults.asked import check_batches, check_threads, match
+from tests.faults.history import Creation, Reply, Request
 from tests.faults.invariants import check_states
+from tests.faults.replay import check_replay
 from tests.faults.tables import Batch, Event, Tables
 from tests.faults.violations import Kind, Violation
 
@@ -29,8 +32,14 @@ class Effects:
     cancelled: tuple[str, ...]
 
 
-def check(history: Sequence[Request], tables: Tables, others: frozenset[str] = frozenset()) -> list[Violation]:
-    """Every violation that can be seen. `others`: threads that other clients speak to as well, in other dialects."""
+def check(
+    history: Sequence[Request],
+    tables: Tables,
+    others: frozenset[str] = frozenset(),
+    creations: Sequence[Creation] = (),
+) -> list[Violation]:
+    """Every violation that can be seen. `others`: threads that other clients speak to as well, in other dialects.
+    `creations`: where threads come from; those of the history are known without."""
     found = match(history, tables.batches)
     return [
         *check_answers(history),
@@ -38,29 +47,21 @@ def check(history: Sequence[Request], tables: Tables, others: frozenset[str] = f
         *check_equal(history, found),
         *check_effects(tables, others),
         *check_order(history, found, tables.events),
+        *check_replay(history, found, tables, others),
+        *check_batches(history, found, tables, others, creations),
+        *check_threads(history, tables, creations),
         *check_quiet(tables),
         *check_states(tables),
     ]
 
 
-def match(history: Sequence[Request], batches: Iterable[Batch]) -> list[list[Batch]]:
-    """The stored batches of each request: by its key, else by the marker in its events."""
-    by_key: dict[str, list[Batch]] = defaultdict(list)
-    by_marker: dict[str, list[Batch]] = defaultdict(list)
-    markers = {request.marker for request in history}
-    for batch in batches:
-        if batch.key is not None:
-            by_key[batch.key].append(batch)
-        for marker in _words(batch.events) & markers:
-            by_marker[marker].append(batch)
-    return [_unique([*by_key[r.key or ""], *by_marker[r.marker]]) for r in history]
-
-
 def check_answers(history: Sequence[Request]) -> Iterator[Violation]:
-    """200, silence, 503, and 409 while the first one is under way: nothing else may happen to a good request."""
+    """200, silence, 503, and 409 while the first one is under way, both in the contract's words and with the time to
+    come again: nothing else may happen to a good request.
+    """
     for request in history:
         for reply in request.replies:
-            if reply.status not in (None, 200, 409, 503):
+            if reply.status not in (None, 200) and not reply.is_not_now:
                 yield Violation(Kind.REFUSED, request.thread, f"{request.marker}: {reply.status} {reply.body}")
 
 
@@ -83,6 +84,21 @@ def check_equal(history: Sequence[Request], found: Sequence[Sequence[Batch]]) ->
         for outcome in request.outcomes:
             if outcome not in stored:
                 yield Violation(Kind.UNEQUAL, request.thread, f"{request.marker}: an answer is not what is stored")
+        for promised, kept in _promised(request.replies, batches):
+            what = f"{request.marker}: run {promised} was promised, it is {kept}"
+            yield Violation(Kind.UNEQUAL, request.thread, what)
+
+
+def _promised(replies: Iterable[Reply], batches: Sequence[Batch]) -> Iterator[tuple[str, str]]:
+    """Runs that pending answers name, where the outcome has others in their places."""
+    outcomes = [batch.outcome["events"] for batch in batches if batch.outcome is not None]
+    for reply in replies:
+        if reply.acknowledged and reply.outcome is None:
+            for results in outcomes:
+                for n, promised in enumerate(reply.body.get("events", ())):
+                    one, other = promised["run"], results[n]["run"]
+                    if one is not None and other is not None and one["id"] != other["id"]:
+                        yield one["id"], other["id"]
 
 
 def check_effects(tables: Tables, others: frozenset[str] = frozenset()) -> Iterator[Violation]:
@@ -202,14 +218,6 @@ def _by_thread(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         grouped[row.thread].append(row)  # type: ignore[attr-defined]  # every row but a thread's has one
     return grouped
-
-
-def _unique(batches: Iterable[Batch]) -> list[Batch]:
-    return list({batch.id: batch for batch in batches}.values())
-
-
-def _words(text: str) -> set[str]:
-    return set(MARKER.findall(text))
 
 
 def _events(text: str) -> list[dict[str, Any]]:

@@ -33,6 +33,18 @@ class Reply:
             return None
         return {name: self.body[name] for name in ("events", "thread", "warnings")}
 
+    @property
+    def code(self) -> str:
+        """The service's own code of an error, in the native envelope."""
+        error = self.body.get("error") if isinstance(self.body, dict) else None
+        return str(error.get("code", "") if isinstance(error, dict) else "")
+
+    @property
+    def is_not_now(self) -> bool:
+        """The contract's words for "ask again": the service can't, or the first one is under way."""
+        code = {503: "service_inactive", 409: "idempotency_conflict"}.get(self.status or 0)
+        return code is not None and self.code == code and self.retry_after is not None
+
 
 class Answered:
     """Something that was asked for, with all answers to it so far."""
@@ -60,11 +72,25 @@ class Answered:
                    for reply in self.replies)  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A thread that a client asked for: which ones its answers named, none where no answer came."""
+
+    key: str | None = None
+    threads: frozenset[str] = frozenset()
+
+
+def created(*threads: str) -> list[Creation]:
+    """Each without a key, by one request that was answered."""
+    return [Creation(None, frozenset({thread})) for thread in threads]
+
+
 @dataclass(slots=True)
 class Request(Answered):
     """A batch that a client wanted applied, however often it was sent.
 
-    `marker` stands in the batch's events and nowhere else; with a `key` it may have been sent more than once.
+    `marker` stands in the batch's events and nowhere else; with a `key` it may have been sent more than once, and may
+    do without its marker there.
     """
 
     thread: str

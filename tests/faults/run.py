@@ -25,6 +25,7 @@ from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Load, Sender, chance
 from tests.faults.disk import CannotMountError
+from tests.faults.history import created
 from tests.faults.injector import WEIGHTS, Injector
 from tests.faults.links import Links
 from tests.faults.processes import Member, Stack
@@ -158,6 +159,8 @@ async def _report(plan: Plan, users: Crowd, load: Load, injector: Injector, seco
         verdict = await users.settle()
         await _settle(stack, db, redis, keys)  # of what they began last
         found = await tables.read(db, redis, keys, PARTITIONS)
+        requests = [*load.history, *users.book.requests]
+        creations = [*created(*load.threads), *users.book.creations]
         recoveries = await _recoveries(db, injector)
     finally:
         await db.close()
@@ -166,7 +169,7 @@ async def _report(plan: Plan, users: Crowd, load: Load, injector: Injector, seco
         seed=plan.seed,
         wanted=plan.seconds,
         violations=[
-            *check([*load.history, *users.book.requests], found, users.foreign),
+            *check(requests, found, users.foreign, creations),
             *verdict.violations,
             *ended(stack.members),
         ],

@@ -13,7 +13,7 @@ from shared.keys import Keys
 from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Sender, chance
-from tests.faults.history import Document, Request
+from tests.faults.history import Document, Request, created
 from tests.faults.processes import Access, Member, Stack
 from tests.faults.tables import Tables
 from tests.faults.waiting import until
@@ -32,6 +32,7 @@ class Scene:
     token: str
     rng: random.Random = field(default_factory=lambda: chance(1))
     history: list[Request] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)  # that it made
 
     def sender(self, *apis: Member) -> Sender:
         return Sender(self.stack.session, [api.url for api in apis or self.stack.apis], self.token, self.rng)
@@ -50,7 +51,8 @@ class Scene:
         self.db = await self.stack.database()
 
     async def new_thread(self, api: Member) -> str:
-        return await self.sender(api).create_thread(self.agent)
+        self.threads.append(await self.sender(api).create_thread(self.agent))
+        return self.threads[-1]
 
     async def applied(self, request: Request) -> bool:
         return (await self.age(request)) is not None
@@ -98,7 +100,7 @@ class Scene:
             found: Tables = await tables.read(self.db, redis, keys, PARTITIONS)
         finally:
             await redis.aclose()
-        return [str(violation) for violation in check(self.history, found)]
+        return [str(violation) for violation in check(self.history, found, creations=created(*self.threads))]
 
 
 async def is_stopped(member: Member) -> bool:

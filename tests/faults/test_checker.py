@@ -40,13 +40,14 @@ def event(place: str, kind: str, run: str | None, content: str | None, at: int =
 
 
 FIRST = Request(THREAD, "m1-0", (said("m1-0"),), "a", [answer(0, 1, outcome("R0"))])
-SECOND = Request(THREAD, "m1-1", (said("m1-1"),), None, [answer(2, 3, outcome("R1"))])
+BEHIND = {"code": "queued_behind", "message": "", "eventIndex": 0, "runId": "R0"}
+SECOND = Request(THREAD, "m1-1", (said("m1-1"),), None, [answer(2, 3, outcome("R1", warnings=[BEHIND]))])
 THIRD = Request(THREAD, "m1-2", ({"type": "user_interrupt"},), "c", [answer(4, 5, outcome("R0"))])
 HISTORY = [FIRST, SECOND, THIRD]
 
 
 def stored(request: Request, number: int) -> Batch:
-    return Batch(THREAD, number, request.key, to_json(request.events).decode(), request.outcomes[0], parked=False)
+    return Batch(THREAD, number, request.key, to_json(request.events).decode(), request.outcomes[-1], parked=False)
 
 
 def tables() -> Tables:
@@ -123,24 +124,32 @@ def test_a_batch_that_is_applied_before_one_that_was_answered_first_is_reordered
     assert Kind.REORDERED in found(HISTORY, events=events)
 
 
-def test_batches_that_were_under_way_together_may_be_applied_in_either_order() -> None:
-    events = (
-        event("E1", "user.message", "R1", "say m1-1", at=1),
-        event("E2", "user.message", "R0", "say m1-0", at=2),
-        tables().events[2],
+def the_other_way(first: list[Reply]) -> set[Kind]:
+    """The second message was applied before the first one, whose answers these are, and the interrupt ended its run."""
+    behind = {**BEHIND, "runId": "R1"}
+    told = [replace(r, body={**r.body, **outcome("R0", warnings=[behind])}) if r.acknowledged else r for r in first]
+    second, third = replace(SECOND, replies=[answer(2, 3, outcome("R1"))]), answer(4, 5, outcome("R1"))
+    history = [replace(FIRST, replies=told), second, replace(THIRD, replies=[third])]
+    return found(
+        history,
+        batches=tuple(stored(request, n) for n, request in enumerate(history)),
+        events=(
+            event("E1", "user.message", "R1", "say m1-1", at=1),
+            event("E2", "user.message", "R0", "say m1-0", at=2),
+            event("E3", "run.completed", "R1", "R1", at=3),
+        ),
+        runs=(run("R1", 1, "cancelled"), run("R0", 2)),
+        threads=(Thread(THREAD, "RUNNING", 1, "R0", "E3", held=False),),
     )
-    together = replace(FIRST, replies=[answer(0, 2.5, outcome("R0"))])
-    assert found([together, SECOND, THIRD], events=events) == set()
+
+
+def test_batches_that_were_under_way_together_may_be_applied_in_either_order() -> None:
+    assert the_other_way([answer(0, 2.5, {})]) == set()
+    assert the_other_way([answer(0, 1, {})]) == {Kind.REORDERED}, "these were not"
 
 
 def test_a_retry_counts_from_when_it_was_first_sent() -> None:
-    events = (
-        event("E1", "user.message", "R1", "say m1-1", at=1),
-        event("E2", "user.message", "R0", "say m1-0", at=2),
-        tables().events[2],
-    )
-    retried = replace(FIRST, replies=[Reply(0, 1, None), answer(2.4, 2.6, outcome("R0"))])
-    assert found([retried, SECOND, THIRD], events=events) == set()
+    assert the_other_way([Reply(0, 1, None), answer(2.4, 2.6, {})]) == set()
 
 
 def test_batches_whose_effects_mingle_are_reordered() -> None:

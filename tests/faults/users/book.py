@@ -7,7 +7,7 @@ from itertools import count
 
 from tests.faults.executions.phases import Stop
 from tests.faults.executions.readers import Reader
-from tests.faults.history import Document, Request
+from tests.faults.history import Creation, Document, Request
 from tests.faults.users.calls import Act, Call, Line
 
 KEYED = 0.9  # share of calls with a key
@@ -54,6 +54,11 @@ class Book:
         call = Call(dialect, act, path, body, f"key {marker}" if keyed else None, marker=marker)
         self.calls.append(call)
         return call
+
+    @property
+    def creations(self) -> list[Creation]:
+        """Those of threads that were sent."""
+        return [Creation(call.key, call.made) for call in self.calls if call.act is Act.CREATE]
 
     def request(self, thread: str, event: Document, marker: str | None = None) -> Request:
         """A new native batch of one event."""

@@ -58,6 +58,11 @@ class Call(Answered):
         return bool(self.replies) and not is_open(self.last)
 
     @property
+    def made(self) -> frozenset[str]:
+        """The threads (native ids) that answers name as made by it."""
+        return frozenset(_made(reply) for reply in self.replies if reply.acknowledged)
+
+    @property
     def has_happened(self) -> bool:
         """It was answered as done, or by what became of its run."""
         return any(reply.acknowledged or is_verdict(reply) for reply in self.replies)
@@ -77,6 +82,11 @@ def is_whole(frames: Sequence[tuple[str, Any]]) -> bool:
     if not frames or frames[-1][0] not in _OVER:
         return False
     return frames[-1][0] != "error" or "." in error_in(frames[-1][1])
+
+
+def _made(reply: Reply) -> str:
+    """The head says it where a dialect's own body does not."""
+    return reply.thread or str(reply.body.get("thread", reply.body)["id"])
 
 
 def is_verdict(reply: Reply) -> bool:

@@ -60,11 +60,11 @@ def check(history: History, found: Rows) -> list[Violation]:
 
 
 def check_answers(calls: Sequence[Call]) -> Iterator[Violation]:
-    """What is done, silence, not now, and what its dialect says as things stand: nothing else."""
+    """What is done, silence, not now with the time to come again, and what its dialect says as things stand."""
     for call in calls:
         for reply in call.replies:
             good = reply.acknowledged or is_open(reply) or is_verdict(reply) or reply.status in call.expected
-            if not good:
+            if not good or (reply.status == 503 and reply.retry_after is None):
                 what = f"{call.dialect} {call.act} {call.marker}: {reply.status} {reply.body}"
                 yield Violation(Kind.REFUSED, call.thread, what)
 
