@@ -165,6 +165,10 @@ WRONG_CALLS: dict[str, tuple[Kind, Callable[[], History]]] = {
     ),
     "refused and done": (Kind.UNASKED, lambda: with_calls(FIRST, again(FIRST, Reply(0, 1, 404)))),
     "500": (Kind.REFUSED, lambda: with_calls(ANSWERED, again(ANSWERED, Reply(2, 3, 500), *ANSWERED.replies))),
+    "503 without a time": (
+        Kind.REFUSED,
+        lambda: with_calls(ANSWERED, again(ANSWERED, Reply(2, 3, 503), *ANSWERED.replies)),
+    ),
     "a message that nobody said": (Kind.UNASKED, lambda: with_calls(FIRST)),
     "in another thread": (Kind.UNASKED, lambda: with_calls(QUESTION, again(QUESTION, thread="C"))),
     "answered before the other was sent, and behind it": (
