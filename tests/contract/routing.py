@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from yarl import URL
 
 from api.app import create_app
@@ -86,6 +87,47 @@ def filled(value: Any, names: Names) -> Any:
     if number := re.fullmatch(r"<#(\w+)>", value):
         return int(names[number[1]])
     return re.sub(r"<(\w+)>", lambda found: names[found[1]], value)
+
+
+def described() -> dict[Route, set[str]]:
+    """What requests of each operation can hold, by the documents: parameters of the query, fields of the body. A field
+    in an object is `object.field`, and in a list of objects, too.
+    """
+    found: dict[Route, set[str]] = {}
+    for dialect in DIALECTS.values():
+        for one in dialect.operations:
+            names = {parameter["name"] for parameter in one.parameters if parameter["in"] == "query"}
+            if one.body is not None:
+                schema = TypeAdapter(one.body).json_schema(by_alias=True)
+                names |= set(_fields(schema, schema.get("$defs", {})))
+            found[Route(one.method.upper(), dialect.root.rstrip("/") + one.path)] = names
+    return found
+
+
+def _fields(schema: Any, models: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Of a JSON Schema, wherever it leads; a model that holds itself once."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if name and above.count(name) == 0:
+        yield from _fields(models[name], models, (*above, name))
+    for field, inner in schema.get("properties", {}).items():
+        yield field
+        yield from (f"{field}.{deeper}" for deeper in _fields(inner, models, above))
+    inside = [schema["items"]] if "items" in schema else []
+    for inner in (*inside, *(one for word in ("anyOf", "oneOf", "allOf") for one in schema.get(word, ()))):
+        yield from _fields(inner, models, above)
+
+
+def names_in(query: str, body: Any) -> Iterator[str]:
+    """Of parameters and fields that hold another account's ids; `<my_name>` is none of its."""
+    yield from re.findall(r"(\w+)=<(?!my_)", query)
+    if isinstance(body, dict):
+        for key, one in body.items():
+            yield from (f"{key}.{name}" if name else key for name in names_in("", one))
+    elif isinstance(body, list):
+        for one in body:
+            yield from names_in("", one)
+    elif isinstance(body, str) and re.search(r"<#?(?!my_|#)\w+>", body):
+        yield ""
 
 
 async def served() -> list[Route]:

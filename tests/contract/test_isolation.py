@@ -20,7 +20,7 @@ from tests.agents import Stage, running_stage
 from tests.console.staff import staff_of
 from tests.contract.cortex_client import asking, deciding
 from tests.contract.foreign import Names, World, furnish, nobody
-from tests.contract.routing import BODIES, Route, ask, filled, served
+from tests.contract.routing import BODIES, Route, ask, described, filled, names_in, served
 from tests.search import all_rows
 from tests.service import Reply
 
@@ -32,6 +32,7 @@ VIEWERS = {"/console/logout", "/console/theme", "/console/login"}  # what somebo
 
 V1, CORTEX, OPENAI = "/api/v1", "/api/v2/cortex", "/v1/threads"
 NATIVE = f"{V1}/threads/{{threadId}}"
+OWN_AGENT = "/api/v2/databases/{database}/schemas/{schema}/agents/{name}"
 _CREATE, _RUN = Route("POST", f"{V1}/agents/{{agentId}}/threads"), Route("POST", f"{CORTEX}/agent:run")
 # Another account's ids beside a path of one's own, in a body or a query: `<name>` is its, `<my_name>` one's own.
 NAMED: list[tuple[Route, str, Any, int]] = [
@@ -43,22 +44,26 @@ NAMED: list[tuple[Route, str, Any, int]] = [
         for event, status in (
             ({"type": "user_message", "text": "a", "attachmentIds": ["<draft>"]}, 400),
             ({"type": "user_message", "text": "a", "attachmentIds": ["file_<draft>"]}, 400),
+            ({"type": "user_message", "text": "a", "resources": [{"type": "file", "file_id": "<draft>"}]}, 400),
             ({"type": "user_interrupt", "runId": "<askingRun>"}, 200),
             ({"type": "permission_decision", "requestId": "<request>", "decision": "allow_once"}, 200),
         )
     ),
     (Route("GET", f"{NATIVE}/events"), "?after=<event>", None, 200),
     (Route("GET", f"{NATIVE}/files"), "?after=<fileId>", None, 200),
+    (Route("GET", f"{NATIVE}/events/stream"), "?until=run&after=<event>", None, 200),
+    (Route("GET", f"{NATIVE}/runs"), "?after=<runId>", None, 200),
     (Route("GET", f"{CORTEX}/threads/{{id}}"), "?last_message_id=<number>", None, 200),
-    (_RUN, "", asking("a", thread_id="<#id>", stream=False), 404),
-    (_RUN, "?thread_id=<id>", asking("a", stream=False), 404),
-    (
-        _RUN,
-        "",
-        asking("a", thread_id="<#my_id>", parent_message_id="<#number>", stream=False),
-        404,
+    *(
+        (run, query, body, 404)
+        for run in (_RUN, Route("POST", f"{OWN_AGENT}:run"))
+        for query, body in (
+            ("", asking("a", thread_id="<#id>", stream=False)),
+            ("?thread_id=<id>", asking("a", stream=False)),
+            ("", asking("a", thread_id="<#my_id>", parent_message_id="<#number>", stream=False)),
+            ("", deciding(0, ("<request>", "allow")) | {"thread_id": "<#my_askingNumber>"}),
+        )
     ),
-    (_RUN, "", deciding(0, ("<request>", "allow")) | {"thread_id": "<#my_askingNumber>"}, 404),
     (Route("POST", f"{OPENAI}/runs"), "", {"assistant_id": "<agentId>"}, 404),
     (Route("POST", f"{OPENAI}/{{threadId}}/runs"), "", {"assistant_id": "<agentId>"}, 404),
     *(
@@ -74,6 +79,14 @@ NAMED: list[tuple[Route, str, Any, int]] = [
         400,
     ),
 ]  # fmt: skip
+
+# Fields and parameters, by the last part of their names, that name nothing which an account has.
+NAMELESS = {
+    "additional_messages", "archived", "attachments", "attributed_user_id", "clientRequestId",
+    "client_external_ref", "content", "decision", "disposition", "events", "files", "input", "json", "limit",
+    "messages", "metadata", "note", "on_busy", "order", "origin_application", "output", "page_size", "resources",
+    "role", "stream", "text", "thread", "thread_name", "tool_outputs", "tool_result", "type", "until", "userId",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -102,6 +115,11 @@ def plain(reply: Reply, names: Names) -> tuple[int, str]:
     return reply.status, re.sub(r"[0-7][0-9A-Z]{25}|\d{4}-\d\d-\d\dT[\d:.]+Z", "<made>", text)
 
 
+def plainly(route: Route) -> Route:
+    """A route with the parameters that documents give it: some rows want the thread whose run asks."""
+    return Route(route.method, route.path.replace("{asking}", "{threadId}").replace("{askingRun}", "{runId}"))
+
+
 async def rows_of(stage: Stage, world: World) -> list[str]:
     """All rows that have to do with an account's things."""
     known = [str(uuid.UUID(bytes=ids.to_bytes(value))) for value in world.ulids()]
@@ -120,6 +138,19 @@ async def test_every_route_is_in_the_matrix() -> None:
     for method, end in BODIES:
         assert any(method == one and path.endswith(end) for one, path in endings), f"{method} {end} is no route"
     assert len([cell for route in routes for cell in route.cells()]) >= 90  # as there were when this was written
+
+
+def test_whatever_a_body_or_a_query_can_name_is_tried_with_another_account_s_ids() -> None:
+    """By the documents, which are held against the router and the models: what is new there fails until it is tried."""
+    tried = {(plainly(route), name) for route, query, body, _ in NAMED for name in names_in(query, body)}
+    offered = {(route, name) for route in described() for name in described()[route]}
+    naming = {(route, name) for route, name in offered if name.rpartition(".")[2] not in NAMELESS}
+    assert naming - tried == set(), (
+        "say in NAMED what another account's are answered, or in NAMELESS that they are none"
+    )
+    assert tried - offered == set(), "no document has these"
+    assert NAMELESS - {name.rpartition(".")[2] for _, name in offered} == set(), "these stand in no document any more"
+    assert len(naming) > 20
 
 
 async def test_another_account_s_ids_are_as_unknown_as_those_of_nothing(
