@@ -83,7 +83,7 @@ ADVICE = {
     ),
     "postgres_connections": _warning(
         "Too many processes for `max_connections`, or another application leaks connections.",
-        "Raise `max_connections`, run fewer processes, or put a pooler in session mode in between.",
+        "Raise `max_connections`, run fewer processes, or put PgBouncer in between (docs/failover.md).",
     ),
     "postgres_blocked": _warning(
         "Somebody holds a lock that others need: a migration, a manual session, a backup with locks.",
