@@ -21,6 +21,7 @@ from shared.tasks import end
 POOLER = "pgbouncer"  # the parameter's name is the one that others use
 HEAD_START = 0.2  # seconds until the next host is tried beside one that has not answered
 PORT = 5432
+_UNTOLD = "unsupported startup parameter"  # what PgBouncer says to who wants settings of a session
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 Address: TypeAlias = tuple[str, int]
@@ -87,6 +88,10 @@ async def open_connection(url: str, timeout: float, settings: dict[str, str], **
     except FileNotFoundError as error:  # a socket that is not there yet, or a file that is named
         if missing := _missing_files(url):
             raise Misconfigured(f"DATABASE_URL: there is no file {missing}") from error
+        raise
+    except asyncpg.PostgresError as error:
+        if _UNTOLD in str(error):
+            raise Misconfigured(f"DATABASE_URL: a pooler is in between, say so with {POOLER}=true ({error})") from error
         raise
     except ValueError as error:  # asyncpg's ClientConfigurationError is one, and one of its InterfaceErrors as well
         raise Misconfigured(f"DATABASE_URL: {_reason(url, error)}") from error

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from shared.db.connect import AWAY, Line, connect
+from shared.db.connect import AWAY, Line, connect, open_pool
 from shared.db.migrate import Migration, NotThroughPooler, migrate, migrations
+from shared.db.way import Misconfigured
 from tests.failover.trial import Size, trial
 from tests.pooler import PROGRAM, Pooler, start_pooler
 from tests.servers import execute, on_database
@@ -89,6 +90,15 @@ async def test_what_can_not_be_in_a_transaction_is_refused_before_anything_is_ch
     monkeypatch.setattr("shared.db.migrate.migrations", lambda: later[:-1])
     assert await migrate(connection) == [plain]
     await connection.close()
+
+
+async def test_who_does_not_say_that_a_pooler_is_in_between_is_told_so_at_once(pooler: Pooler) -> None:
+    straight = pooler.url.replace("pgbouncer=true", "pgbouncer=false")
+    pool = await open_pool(straight)
+    for attempt in (connect(straight), Line(straight, lock_timeout="17").get(), pool.fetchval("select 1")):
+        with pytest.raises(Misconfigured, match=r"^DATABASE_URL: .*pgbouncer=true \(unsupported startup parameter"):
+            await attempt
+    pool.terminate()
 
 
 async def test_what_one_sets_for_its_session_is_nobodys_setting(pooler: Pooler) -> None:
