@@ -11,6 +11,7 @@ from tests.faults.filing import Filing, filing
 from tests.faults.processes import Member, Stack
 from tests.faults.waiting import until
 from tests.file_runners import MADE
+from tests.variants import one_of
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ async def call(s: Filing, member: Member, method: str, path: str, body: Any = No
         return document
 
 
-@pytest.mark.parametrize("isolation", ["inline", "process"])
+@pytest.mark.parametrize("isolation", one_of("inline", "process"))
 @pytest.mark.parametrize("point", [*STORING, *MAKING, *TELLING])
 async def test_a_file_whose_worker_was_killed_is_there_once(
     stack: Stack, tmp_path: Path, point: str, isolation: str

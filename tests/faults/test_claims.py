@@ -9,6 +9,7 @@ from shared.crashpoints import CRASHED
 from tests.faults.filing import DATA, Filing, filing
 from tests.faults.processes import Member, Stack
 from tests.faults.waiting import until
+from tests.variants import one_of
 
 COMMITTED = ("api.after_commit", "api.after_ring")
 APPLYING = ("worker.before_commit", "worker.after_commit")
@@ -87,7 +88,7 @@ async def test_a_claim_whose_api_was_killed_before_the_commit_leaves_a_draft(sta
         await settles(s, healthy, file)
 
 
-@pytest.mark.parametrize("point", COMMITTED)
+@pytest.mark.parametrize("point", one_of(*COMMITTED))
 async def test_a_claim_whose_api_was_killed_behind_the_commit_is_whole(
     stack: Stack, tmp_path: Path, point: str
 ) -> None:
@@ -155,7 +156,7 @@ async def is_over(s: Filing, pid: int) -> bool:
     return not await s.db.fetchval("select exists (select from pg_stat_activity where pid = $1)", pid)
 
 
-@pytest.mark.parametrize("point", APPLYING)
+@pytest.mark.parametrize("point", one_of(*APPLYING))
 async def test_a_message_whose_worker_was_killed_has_its_file_once(stack: Stack, tmp_path: Path, point: str) -> None:
     healthy = stack.api(files=str(tmp_path), wait_default="0")
     await stack.ready(healthy)

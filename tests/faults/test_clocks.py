@@ -18,15 +18,16 @@ from tests.faults.executions.talks import Talk
 from tests.faults.processes import Stack
 from tests.faults.scene import RUNG_FOR, Scene, scene
 from tests.faults.waiting import until
+from tests.variants import one_of
 from worker.execute.leases import LIFE
 
 HOUR = 3_600
 LATEST = 15.0  # seconds: 10 until a run goes on elsewhere, and what is left of it
-OFFSETS = pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["worker ahead", "worker behind"])
+OFFSETS = pytest.mark.parametrize("offset", one_of(HOUR, -HOUR), ids=["worker ahead", "worker behind"])
 TIME = 7  # seconds that a run has: longer than a lease lasts without heartbeats
 
 
-@pytest.mark.parametrize("offset", [HOUR, -HOUR], ids=["api ahead", "api behind"])
+@pytest.mark.parametrize("offset", one_of(HOUR, -HOUR), ids=["api ahead", "api behind"])
 async def test_clocks_that_are_an_hour_off_change_nothing(stack: Stack, offset: int) -> None:
     stack.api(clock=offset), stack.api()
     stack.worker(clock=-offset), stack.worker()

@@ -7,6 +7,7 @@ import pytest
 from shared.crashpoints import CRASHED
 from tests.faults.filing import DATA, filing
 from tests.faults.processes import Stack
+from tests.variants import one_of
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +15,7 @@ UPLOADING = ("file.after_begin", "file.before_rename", "file.after_bytes", "file
 DELETING = ("file.after_row_gone", "file.after_bytes_gone")
 
 
-@pytest.mark.parametrize("point", UPLOADING)
+@pytest.mark.parametrize("point", one_of(*UPLOADING))
 async def test_an_upload_whose_api_was_killed_is_whole_or_leaves_nothing(
     stack: Stack, tmp_path: Path, point: str
 ) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from shared.crashpoints import CRASHED
 from tests.faults.clients import Load, chance
 from tests.faults.processes import Member, Stack
@@ -40,6 +42,7 @@ async def test_a_batch_that_kills_its_worker_is_parked_and_other_threads_go_on(s
         assert await s.db.fetchval("select count(*) from batches where parked_at is not null") == 1
 
 
+@pytest.mark.long
 async def test_a_storm_of_kills_without_poison_parks_nothing(stack: Stack) -> None:
     stack.api()
     workers = [stack.worker() for _ in range(3)]

@@ -7,13 +7,14 @@ import pytest
 from tests.faults.processes import Stack
 from tests.faults.scene import ASYNC, is_stopped, scene
 from tests.faults.waiting import until
+from tests.variants import one_of
 
 # Before the commit only: behind it, there is nothing to lose.
 POINTS = ["worker.after_lock", "worker.after_note", "worker.before_commit"]
 HELD_UP = 4.0  # seconds of another worker: the 2 s after which Postgres takes the transaction away, and a sweep
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", one_of(*POINTS))
 async def test_a_worker_that_stops_in_a_drain_holds_nobody_up_and_does_nothing_when_it_goes_on(
     stack: Stack, point: str
 ) -> None:

@@ -126,6 +126,7 @@ async def test_a_run_without_files_asks_nothing_of_them(settings: Settings) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_a_child_that_stops_reading_holds_nobody_up(settings: Settings) -> None:
     async with running_stage(settings) as stage:
         desk = Desk(stage, "process", Path(settings.files))

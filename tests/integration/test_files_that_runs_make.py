@@ -152,9 +152,9 @@ async def test_a_file_that_was_removed_before_it_was_told_of_fails_its_run(desk:
     ("how", "code"),
     [
         ("dies", "runner.crashed"),
-        ("ends", "runner.invalid_output"),
-        ("garbage", "runner.invalid_output"),
-        ("outside", "runner.invalid_output"),
+        pytest.param("ends", "runner.invalid_output", marks=pytest.mark.long),
+        pytest.param("garbage", "runner.invalid_output", marks=pytest.mark.long),
+        pytest.param("outside", "runner.invalid_output", marks=pytest.mark.long),
     ],
 )
 async def test_a_child_that_breaks_off_in_a_file_fails_its_run_and_leaves_nothing(

@@ -132,6 +132,7 @@ async def test_a_page_of_batches_costs_the_same_wherever_it_lies(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_a_page_of_owners_messages_and_workers_costs_the_same_wherever_it_lies(
     pool: asyncpg.Pool, settings: Settings, early: asyncpg.Connection
 ) -> None:
