@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import typer
@@ -24,6 +23,7 @@ from rich.text import Text
 
 from deploy import devfile
 from deploy.errors import SetupError
+from shared import urls
 from shared.db.connect import AWAY, connect
 from shared.db.way import Misconfigured
 from shared.settings import Settings
@@ -83,9 +83,8 @@ async def connected(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
 
 def unanswered(server: str, url: str) -> str:
     """Names a server that does not answer by its address, never by its URL: that holds a password."""
-    netloc = urlsplit(url.replace("[", "").replace("]", "")).netloc
-    hosts = netloc.rpartition("@")[2] or "localhost"
-    return f"{server} at {hosts if ':' in hosts else f'{hosts}:default port'} does not answer"
+    place = urls.place(url)
+    return f"{server} at {place} does not answer" if place else f"{server} does not answer"
 
 
 def reason(error: BaseException) -> str:

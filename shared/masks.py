@@ -18,7 +18,7 @@ _SECRET = re.compile(
     r"[\"']?\s*[:=]\s*[\"']?)"
     r"(?:(?:bearer|basic|snowflake)\s+)?[^\s\"',;&]+"
     r"|(?P<scheme>\b(?:bearer|basic)\s+|\btoken=\"?)[^\s\"',;&]{8,}"
-    r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)",
+    r"|(?P<user>://[^\s/:@]*:)[^\s/]+(?=@)",
     re.IGNORECASE,
 )
 

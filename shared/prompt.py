@@ -13,7 +13,8 @@ from redis.asyncio.connection import AbstractConnection, Connection, ConnectionP
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from shared.sentinel import Sentinels, is_sentinel, sentinels_of
+from shared.redis_urls import is_sentinel
+from shared.sentinel import Sentinels, sentinels_of
 
 _SMALL = 64 << 10  # bytes under way that nobody waits for; asyncio's own mark
 
@@ -69,15 +70,22 @@ class _Led(_Prompt, Connection):
 
     async def connect(self) -> None:
         if not self.is_connected:
-            self.host, self.port = await self._sentinels.ask()
-            await super().connect()  # type: ignore[no-untyped-call]  # of redis 5
+            self.host, self.port = await self._sentinels.find()
+            try:
+                await super().connect()  # type: ignore[no-untyped-call]  # of redis 5
+            except Exception:
+                self._sentinels.doubt((self.host, self.port))
+                raise
 
     async def on_connect(self) -> None:
         """A sentinel may not know yet: the server itself says whether it is the master."""
         await super().on_connect()
         await self.send_command("HELLO")
         told = await self.read_response()
-        role = dict(zip(told[::2], told[1::2], strict=True))[b"role"]
+        try:
+            role = dict(zip(told[::2], told[1::2], strict=True))[b"role"]
+        except (TypeError, ValueError, KeyError):
+            raise Unreachable(f"{self.host}:{self.port} does not say whether it is the master") from None
         if role != b"master":
             raise Unreachable(f"{self.host}:{self.port} is no master yet, or no longer")
 
@@ -86,7 +94,11 @@ class _Led(_Prompt, Connection):
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         """Where it may be silent (a subscription), it asks from time to time whether it hears the right one."""
-        response = await super().read_response(*arguments, **options)
+        try:
+            response = await super().read_response(*arguments, **options)
+        finally:
+            if not self.is_connected:  # given up: what it led to may be the master no more
+                self._sentinels.doubt((self.host, self.port))
         if response is None and options.get("timeout") is not None:
             await self._sentinels.ask_if_due()
             if self._astray:
@@ -105,8 +117,8 @@ def prompt_pool(url: str, **options: object) -> ConnectionPool:
     """
     if is_sentinel(url):
         sentinels = sentinels_of(url)
-        kind: type[AbstractConnection] = _LedSecurely if sentinels.secure else _Led
-        return ConnectionPool(kind, sentinels=sentinels, **{**options, **sentinels.options})
+        kind: type[AbstractConnection] = _LedSecurely if sentinels.led.secure else _Led
+        return ConnectionPool(kind, sentinels=sentinels, **{**options, **sentinels.led.options})
     pool: ConnectionPool = ConnectionPool.from_url(url, **options)
     kind = pool.connection_class
     pool.connection_class = type(f"Prompt{kind.__name__}", (_Prompt, kind), {})

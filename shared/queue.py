@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from arq.connections import ArqRedis, RedisSettings
+from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from pydantic_core import to_json
 from redis.asyncio import ConnectionPool, Redis
@@ -25,7 +25,6 @@ from shared import ids
 from shared.ids import BatchId, BatchRef, ThreadId
 from shared.keys import Keys
 from shared.prompt import prompt_pool
-from shared.sentinel import is_sentinel, sentinels_of
 
 AWAY = (RedisError, OSError, TimeoutError)  # what a Redis that is away, full, read-only or loading raises
 
@@ -84,22 +83,6 @@ def _pool(url: str, timeout: float) -> ConnectionPool:
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
-    )
-
-
-def arq_settings(url: str) -> RedisSettings:
-    """The same address for arq's own command, which knows nothing of sentinels' passwords."""
-    if not is_sentinel(url):
-        return RedisSettings.from_dsn(url)
-    sentinels = sentinels_of(url)
-    return RedisSettings(
-        host=list(sentinels.places),
-        sentinel=True,
-        sentinel_master=sentinels.name,
-        ssl=sentinels.secure,
-        database=sentinels.options.get("db", 0),
-        username=sentinels.options.get("username"),
-        password=sentinels.options.get("password"),
     )
 
 

@@ -11,23 +11,26 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
-from urllib.parse import parse_qs, unquote, urlencode
 
-from redis.asyncio.connection import Connection, SSLConnection, parse_url
+import structlog
+from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import RedisError
 
+from shared.logs import Seldom
+from shared.redis_urls import Address, Led, led_of
 from shared.tasks import end
+from shared.urls import is_port
 
-SCHEMES = ("redis+sentinel://", "rediss+sentinel://")  # the second: TLS to Redis and to the sentinels
-PORT = 26379
+log = structlog.get_logger()
+warn = Seldom(log)
+
 PATIENCE = 0.5  # seconds for the first one to answer
 GRACE = 0.1  # seconds for the others, once one has
+FRESH = 1.0  # seconds that their answer holds for new connections, unless one to that master fails
 EVERY = 5.0  # seconds after which a connection that hears nothing asks who the master is now
 
-Address: TypeAlias = tuple[str, int]
-Options: TypeAlias = Mapping[str, Any]  # of redis-py's connections
+_LONGEST = 200  # characters of what a sentinel says of an error
 
 
 class NoMasterError(Unreachable):
@@ -50,13 +53,30 @@ class Word:
 class Sentinels:
     """Those of one URL. One object a process and URL, so that who learns of a fail-over tells all connections."""
 
-    places: Sequence[Address]
-    name: str
-    secure: bool
-    own: Options  # for connections to the sentinels
-    options: Options  # for connections to the master
+    led: Led
     master: Address | None = None  # as they said last
     _asked_at: float = field(default=-1e9)  # of the monotonic clock
+    _told_at: float = field(default=-1e9)  # when they named the master that is still believed in
+    _asking: asyncio.Task[Address] | None = None  # what those who come meanwhile wait for
+
+    async def find(self) -> Address:
+        """Where the master is, as they said within `FRESH` seconds. Raises NoMasterError."""
+        if self.master is not None and time.monotonic() - self._told_at < FRESH:
+            return self.master
+        return await self._ask_together()
+
+    async def _ask_together(self) -> Address:
+        """One question for all who come while it is under way; it goes on where one of them goes."""
+        loop = asyncio.get_running_loop()
+        if self._asking is None or self._asking.done() or self._asking.get_loop() is not loop:
+            self._asking = loop.create_task(self.ask())
+            self._asking.add_done_callback(_heard)
+        return await asyncio.shield(self._asking)
+
+    def doubt(self, address: Address) -> None:
+        """A connection to it failed: the next one asks again."""
+        if address == self.master:
+            self._told_at = -1e9
 
     async def ask(self) -> Address:
         """Where the master is. Raises NoMasterError."""
@@ -65,22 +85,23 @@ class Sentinels:
         masters = [(word.epoch, word.master) for word in words if word.master is not None]
         if not masters:
             told = "; ".join(f"{word.sentinel}: {word.error}" for word in words)
-            raise NoMasterError(f"no sentinel names a master {self.name!r}: {told}")
+            raise NoMasterError(f"no sentinel names a master {self.led.name!r}: {told}")
         _, self.master = max(masters)
+        self._told_at = time.monotonic()
         return self.master
 
     async def ask_if_due(self) -> Address | None:
         """The master as it was said within `EVERY` seconds; None where that is not known."""
         if time.monotonic() - self._asked_at > EVERY:
             try:
-                await self.ask()
+                await self._ask_together()
             except NoMasterError:
                 return None  # nothing better is known than the connection at hand
         return self.master
 
     async def words(self, patience: float, grace: float) -> Sequence[Word]:
         """What each says: `patience` seconds for the first one with a master, `grace` for the others."""
-        asked = [asyncio.create_task(self._ask(place)) for place in self.places]
+        asked = [asyncio.create_task(self._ask(place)) for place in self.led.places]
         until = time.monotonic() + patience
         try:
             pending = set(asked)
@@ -91,34 +112,58 @@ class Sentinels:
         finally:
             late = {task for task in asked if not task.done()}
             await end(late)
-        pairs = zip(self.places, asked, strict=True)
+        pairs = zip(self.led.places, asked, strict=True)
         return [_late(place) if task in late else task.result() for place, task in pairs]
 
     async def _ask(self, place: Address) -> Word:
-        kind = SSLConnection if self.secure else Connection
-        connection = kind(host=place[0], port=place[1], lib_name=None, lib_version=None, **self.own)
+        """What one says. One that says what nobody can read is as good as away."""
         told = _told(place)
         try:
+            return await self._hear(place)
+        except (RedisError, OSError) as error:
+            return Word(told, error=self._without_passwords(str(error) or repr(error)))
+        except Exception as error:
+            warn("a sentinel says what is no answer", sentinel=told, error=type(error).__name__)
+            return Word(told, error=f"says what is no answer ({type(error).__name__})")
+
+    async def _hear(self, place: Address) -> Word:
+        """Raises anything, where it answers as no sentinel does."""
+        kind = SSLConnection if self.led.secure else Connection
+        connection = kind(host=place[0], port=place[1], lib_name=None, lib_version=None, **self.led.own)
+        try:
             await connection.connect()
-            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)
+            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.led.name)
             address = await connection.read_response()
             if address is None:
-                return Word(told, error=f"knows no {self.name!r}")
-            await connection.send_command("SENTINEL", "MASTER", self.name)
+                return Word(_told(place), error=f"knows no {self.led.name!r}")
+            await connection.send_command("SENTINEL", "MASTER", self.led.name)
             flat = await connection.read_response()
-            state = dict(zip(flat[::2], flat[1::2], strict=True))
-        except (RedisError, OSError, ValueError) as error:
-            return Word(told, error=str(error) or repr(error))
         finally:
             await connection.disconnect(nowait=True)
-        down = b"_down" in state[b"flags"] or b"disconnected" in state[b"flags"]
-        return Word(
-            told,
-            (address[0].decode(), int(address[1])),
-            int(state[b"config-epoch"]),
-            int(state[b"num-slaves"]),
-            down,
-        )
+        return _word(place, address, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def _without_passwords(self, error: str) -> str:
+        """An error of a server may quote the command that it did not know: AUTH, too."""
+        for name in ("password", "username"):
+            if secret := self.led.own.get(name):
+                error = error.replace(secret, "***")
+        return error[:_LONGEST]
+
+
+def _word(place: Address, address: Sequence[bytes], state: Mapping[bytes, bytes]) -> Word:
+    """Raises ValueError, TypeError, KeyError, … on what no sentinel says."""
+    host, port = (part.decode("ascii") for part in address)
+    if not host or not host.isprintable() or not is_port(port):
+        raise ValueError("no address")
+    flags = state[b"flags"]
+    down = b"_down" in flags or b"disconnected" in flags
+    return Word(_told(place), (host, int(port)), int(state[b"config-epoch"]), int(state[b"num-slaves"]), down)
+
+
+def _heard(asking: asyncio.Task[Address]) -> None:
+    """Nobody may be left who waits for what was asked."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 def _told(place: Address) -> str:
@@ -129,45 +174,7 @@ def _late(place: Address) -> Word:
     return Word(_told(place), error="no answer in time")
 
 
-def is_sentinel(url: str) -> bool:
-    return url.startswith(SCHEMES)
-
-
 @lru_cache(maxsize=16)
 def sentinels_of(url: str) -> Sentinels:
     """The sentinels that a URL names. Raises ValueError where it is none of ours."""
-    scheme, _, rest = url.partition("://")
-    rest, _, query = rest.partition("?")
-    netloc, _, path = rest.partition("/")
-    login, at, hosts = netloc.rpartition("@")
-    name, _, db = path.partition("/")
-    if not name:
-        raise ValueError("names no master: redis+sentinel://host:26379,host:26379/mymaster/0")
-    if db and not db.isdigit():
-        raise ValueError(f"{db!r} is no number of a database")
-    given = {key: values[-1] for key, values in parse_qs(query).items()}
-    own = {key.removeprefix("sentinel_"): given.pop(key) for key in list(given) if key.startswith("sentinel_")}
-    if unknown := own.keys() - {"username", "password"}:
-        raise ValueError(f"no such option: sentinel_{min(unknown)}")
-    secure = scheme.startswith("rediss")
-    options = _options(f"redis{'s' if secure else ''}://{login}{at}localhost/{db or 0}?{urlencode(given)}")
-    own |= {key: value for key, value in options.items() if key.startswith("ssl_")}
-    places = [_place(host) for host in hosts.split(",")]
-    return Sentinels(places, unquote(name), secure, {**own, "socket_connect_timeout": 1, "socket_timeout": 1}, options)
-
-
-def _options(url: str) -> dict[str, Any]:
-    """As redis-py reads them."""
-    known: dict[str, Any] = dict(parse_url(url))
-    return {key: value for key, value in known.items() if key not in {"connection_class", "host", "port"}}
-
-
-def _place(text: str) -> Address:
-    """`host`, `host:port`, `[::1]:port`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(PORT)
-    host = unquote(host.removeprefix("[").removesuffix("]"))
-    if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise ValueError(f"{text!r} is no address of a sentinel")
-    return host, int(port)
+    return Sentinels(led_of(url))

@@ -9,17 +9,17 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared import crashpoints, sentinel
+from shared import crashpoints, redis_urls, urls
 from shared.db import way
 
 _SCHEMES = {
     "database_url": ("postgresql://", "postgres://"),
-    "redis_url": ("redis://", "rediss://", "unix://", *sentinel.SCHEMES),
+    "redis_url": redis_urls.SCHEMES,
 }
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="THREADMILL_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="THREADMILL_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     database_url: str = Field(default="postgresql://localhost/threadmill", validation_alias="DATABASE_URL")
     redis_url: str = Field(default="redis://localhost:6379/0", validation_alias="REDIS_URL")
@@ -115,13 +115,11 @@ class Settings(BaseSettings):
         if not url.startswith(schemes):
             raise ValueError(f"must begin with {' or '.join(schemes)}")
         try:
-            if sentinel.is_sentinel(url):
-                sentinel.sentinels_of(url)
-                return url
-            if info.field_name == "database_url":
-                way.way_of(url)
-            parts = urlsplit(url)
-            _ = parts.hostname if "," in parts.netloc else parts.port  # Postgres may have several hosts
+            if info.field_name == "redis_url":
+                redis_urls.check_redis(url)
+            else:
+                urls.check(url)
+                way.check(url)
         except ValueError as error:
             raise ValueError(f"is no address: {error}") from None
         return url

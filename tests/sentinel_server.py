@@ -1,18 +1,18 @@
 """A server that talks as a sentinel does, and says what a test wants: real ones take seconds to change their mind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from shared.sentinel import Address
+from shared.redis_urls import Address
 
 NAME = "mymaster"
 
 
 @dataclass(slots=True)
 class Answers:
-    """What it says; `mute`: nothing."""
+    """What it says; `mute`: nothing; `odd`: these bytes to such a question."""
 
     master: Address | None
     epoch: int = 1
@@ -22,6 +22,7 @@ class Answers:
     password: str = ""
     asked: int = 0
     port: int = 0
+    odd: Mapping[str, bytes] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -38,7 +39,7 @@ class Answers:
                 elif not allowed:
                     writer.write(b"-NOAUTH Authentication required.\r\n")
                 else:
-                    writer.write(self._answer(words))
+                    writer.write(self.odd.get(words[1]) or self._answer(words))
         finally:
             writer.close()
 

@@ -17,7 +17,8 @@ from shared import ids, traces
 from shared.ids import ThreadId
 from shared.keys import Keys
 from shared.logs import configure, take_over
-from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, arq_settings, dump_job, load_job, open_arq
+from shared.queue import APPLY, AWAY, EXECUTE, JOB_TIMEOUT, Queue, dump_job, load_job, open_arq
+from shared.redis_urls import arq_settings, is_sentinel
 from shared.settings import Settings
 from shared.start import read_settings
 from shared.tasks import end
@@ -74,12 +75,18 @@ async def stop(ctx: dict[str, Any]) -> None:
 SETTINGS = read_settings()  # arq wants values where this module is imported
 
 
+def _led(queue: str) -> ArqRedis | None:
+    """Our own client where there are sentinels: arq's gives them no password and no TLS options."""
+    return open_arq(SETTINGS.redis_url, queue) if is_sentinel(SETTINGS.redis_url) else None
+
+
 class WorkerSettings:
     """For arq's own tools. Its attributes are read from this class alone, so all of them stand here."""
 
     functions: ClassVar[list[Any]] = [func(apply, name=APPLY)]
     queue_name: ClassVar[str] = Keys(SETTINGS.redis_prefix).queue(APPLY)
     redis_settings: ClassVar[RedisSettings] = arq_settings(SETTINGS.redis_url)
+    redis_pool: ClassVar[ArqRedis | None] = _led(queue_name)
     on_startup = start
     on_shutdown = stop
     job_serializer = staticmethod(dump_job)
@@ -96,6 +103,7 @@ class ExecuteSettings:
     functions: ClassVar[list[Any]] = [func(execute, name=EXECUTE)]
     queue_name: ClassVar[str] = Keys(SETTINGS.redis_prefix).queue(EXECUTE)
     redis_settings: ClassVar[RedisSettings] = WorkerSettings.redis_settings
+    redis_pool: ClassVar[ArqRedis | None] = _led(queue_name)
     ctx: ClassVar[dict[str, Any]] = {"roles": "execute"}
     on_startup = start
     on_shutdown = stop

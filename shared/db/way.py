@@ -62,6 +62,15 @@ def way_of(url: str) -> Way:
     return Way(f"{rest}?{urlencode(kept)}", pooled, hosts)
 
 
+def check(url: str) -> None:
+    """Raises ValueError where it names no address, without a word of it."""
+    try:
+        way_of(url)
+    except ValueError as error:
+        told = str(error)
+        raise ValueError(told if told.startswith(POOLER) else "its hosts and ports can't be read") from None
+
+
 def _hosts(rest: str, query: dict[str, str]) -> Sequence[Address]:
     """`host[:port][,host[:port]…]` before the path, or `host=` and `port=` of the query."""
     netloc = rest.partition("://")[2].partition("/")[0].rpartition("@")[2]

@@ -128,6 +128,11 @@ ADVICE = {
         "`REDIS_URL` leads to a replica, or the replica has lost its master: it takes no wake-ups.",
         "Lead it to the master, or finish the fail-over.",
     ),
+    "redis_no_sentinel": _warning(
+        "All sentinels are down, the way to them is, or they have forgotten the master: connections that are open go"
+        " on, new ones fail.",
+        "Start them or mend the way. Until then a process that loses its connection works as if Redis were away.",
+    ),
     "redis_no_failover": _warning(
         "A sentinel is down, says something else than the others, or the master has no replica: the next fail-over may"
         " not happen.",

@@ -14,7 +14,8 @@ from shared.inspect.files import Removals
 from shared.inspect.problems import Problem
 from shared.inspect.servers import PostgresHealth, RedisHealth
 from shared.inspect.webhooks import Summary
-from shared.sentinel import Address, Word
+from shared.redis_urls import Address
+from shared.sentinel import Word
 from shared.settings import Settings
 from shared.vitals import LIVES
 
@@ -247,7 +248,10 @@ def _sentinels(health: RedisHealth) -> Iterator[Problem]:
     """Whether they could fail over: all answer, all name the same master, reach it, and it has a replica."""
     masters = Counter(word.master for word in health.sentinels if word.master is not None)
     if not masters:
-        return  # none is used: without one that names a master there would be no health
+        if health.sentinels:  # the connection at hand goes on without them, a new one would not
+            said = _few([f"sentinel {word.sentinel}: {word.error}" for word in health.sentinels])
+            yield Problem("redis_no_sentinel", "No sentinel names a Redis master.", evidence=said)
+        return
     master, _ = masters.most_common(1)[0]
     told = [f"sentinel {word.sentinel}: {wrong}" for word in health.sentinels if (wrong := _wrong(word, master))]
     told += [] if health.replicas else ["the master has no replica"]

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 from deploy import children, ports
 from deploy.children import Command, Process
 from shared.queue import AWAY
-from shared.sentinel import Address, NoMasterError, Sentinels, sentinels_of
+from shared.redis_urls import Address
+from shared.sentinel import NoMasterError, Sentinels, sentinels_of
 from tests.documented import documented
 from tests.faults.waiting import until
 

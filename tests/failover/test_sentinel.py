@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.sentinel import Address
+from shared.redis_urls import Address
 from tests.failover.sentinels import DOWN_AFTER_MS, REDIS, SENTINEL, Group, One
 from tests.failover.trial import Trial, trial
 

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -23,6 +24,7 @@ from shared.queue import APPLY
 from shared.settings import Settings
 from tests.integration.test_queue import Booby
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
+from tests.sentinel_server import NAME, sentinel
 from tests.watch import until
 from worker.crew import Crew
 from worker.main import apply
@@ -142,6 +144,16 @@ async def stock_worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.P
     lines = [json.loads(line) for line in said.decode().splitlines()[2:]]  # arq says two before it calls us
     assert all(line["event"] for line in lines)
     assert "arq.worker" in {line.get("logger") for line in lines}
+
+
+async def test_a_stock_arq_worker_goes_by_sentinels_with_a_password_of_their_own(settings: Settings) -> None:
+    parts = urlsplit(settings.redis_url)
+    async with sentinel((str(parts.hostname), parts.port or 0), password="guard") as one:
+        login = parts.netloc.rpartition("@")[0]
+        url = f"redis+sentinel://{login}@127.0.0.1:{one.port}/{NAME}/0?sentinel_password=guard"
+        async with stock_worker(settings.model_copy(update={"redis_url": url})), running_inbox(settings) as inbox:
+            _, answer = await (await new_caller(inbox)).create(message(), wait=30)
+            assert isinstance(answer, Applied), answer
 
 
 async def test_a_stock_arq_worker_applies_and_refuses_what_is_pickled(

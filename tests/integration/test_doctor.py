@@ -221,7 +221,7 @@ def test_every_code_is_provoked_here_or_on_the_servers() -> None:
     elsewhere = {
         *("postgres_blocked", "postgres_transaction", "waiting_sets_differ"),
         *("redis_evicts", "redis_full", "redis_read_only", "redis_persistence", "redis_away", "backlog_near_limit"),
-        *("redis_no_failover", "postgres_replica_async", "postgres_waits", "postgres_pooler"),
+        *("redis_no_failover", "redis_no_sentinel", "postgres_replica_async", "postgres_waits", "postgres_pooler"),
         *("postgres_away", "postgres_unsafe", "postgres_connections", "postgres_read_only", "postgres_replica_late"),
     }
     assert set(CASES) | elsewhere == set(ADVICE)

@@ -18,7 +18,8 @@ from shared.inspect.doctor import diagnose
 from shared.inspect.servers import redis_health
 from shared.keys import Keys
 from shared.queue import APPLY, Queue, open_arq, open_redis
-from shared.sentinel import Address, NoMasterError
+from shared.redis_urls import Address
+from shared.sentinel import NoMasterError
 from shared.settings import Settings
 from shared.subscription import Subscription
 from tests.sentinel_server import Answers, sentinel
@@ -92,6 +93,63 @@ async def test_without_a_master_it_says_what_each_sentinel_said(redis_url: str) 
         await client.aclose()
 
 
+WHERE, STATE = "GET-MASTER-ADDR-BY-NAME", "MASTER"
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (STATE, b"*2\r\n$5\r\nflags\r\n$6\r\nmaster\r\n"),
+        (STATE, b"*1\r\n$5\r\nflags\r\n"),
+        (STATE, b"*2\r\n*0\r\n$1\r\nx\r\n"),
+        (STATE, b":7\r\n"),
+        (STATE, b"$-1\r\n"),
+        (STATE, b"-ERR unknown command `AUTH`, with args beginning with: `guard`\r\n"),
+        (WHERE, b":7\r\n"),
+        (WHERE, b"+guard\r\n"),
+        (WHERE, b"*1\r\n$1\r\nh\r\n"),
+        (WHERE, b"*2\r\n:1\r\n:2\r\n"),
+        (WHERE, b"*2\r\n$2\r\n\xff\xff\r\n$1\r\n1\r\n"),
+        (WHERE, b"*2\r\n$1\r\nh\r\n$5\r\n99999\r\n"),
+        (WHERE, b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+    ],
+)
+async def test_one_that_answers_as_no_sentinel_does_is_as_good_as_away(
+    redis_url: str, place: Address, question: str, answer: bytes
+) -> None:
+    async with (
+        sentinel(place, odd={question: answer}, epoch=9, password="guard") as odd,
+        sentinel(place, password="guard") as well,
+    ):
+        client = open_redis(url_of(redis_url, [odd, well], "?sentinel_password=guard"), 1)
+        assert await client.ping()
+        await client.aclose()
+        client = open_redis(url_of(redis_url, [odd], "?sentinel_password=guard"), 1)
+        with pytest.raises(NoMasterError, match=f"127.0.0.1:{odd.port}: ") as told:
+            await client.ping()
+        assert "guard" not in str(told.value)
+        await client.aclose()
+
+
+async def test_a_hundred_new_connections_cost_one_question(redis_url: str, place: Address) -> None:
+    async with sentinel(place) as one:
+        clients = [open_redis(url_of(redis_url, [one]), 5) for _ in range(100)]
+        assert all(await asyncio.gather(*(client.ping() for client in clients)))
+        assert one.asked == 2, "where the master is, and how"
+        for client in clients:
+            await client.aclose()
+
+
+async def test_a_master_that_takes_no_connection_is_asked_about_again_at_once(redis_url: str, place: Address) -> None:
+    async with sentinel(("127.0.0.1", ports.pick())) as one:
+        client = open_redis(url_of(redis_url, [one]), 1)
+        with pytest.raises(Unreachable, match="connecting to"):
+            await client.ping()
+        one.master = place
+        assert await client.ping()
+        await client.aclose()
+
+
 async def test_sentinels_have_a_password_of_their_own(redis_url: str, place: Address) -> None:
     async with sentinel(place, password="secret") as closed:
         client = open_redis(url_of(redis_url, [closed], "?sentinel_password=secret"), 1)
@@ -103,8 +161,9 @@ async def test_sentinels_have_a_password_of_their_own(redis_url: str, place: Add
 
 
 async def test_who_learns_of_another_master_tells_all_connections(
-    redis_url: str, place: Address, elsewhere: Address
+    redis_url: str, place: Address, elsewhere: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sentinels, "FRESH", 0.0)
     async with sentinel(place) as one:
         url = url_of(redis_url, [one])
         idle, other = open_redis(url, 1), open_redis(url, 1)
@@ -186,6 +245,17 @@ async def test_a_connection_to_a_demoted_master_is_given_up(tmp_path: object) ->
     for one in (client, own):
         await one.aclose()
     await children.end(server.process, server.command)
+
+
+async def test_the_doctor_names_sentinels_that_are_all_down(settings: Settings, redis_url: str, place: Address) -> None:
+    async with sentinel(place) as one:
+        client = open_redis(url_of(redis_url, [one]), 1)
+        await client.ping()
+    found = {problem.code: problem for problem in await diagnose(None, client, Keys(settings.redis_prefix), settings)}
+    assert "redis_away" not in found, "the connection at hand goes on"
+    (said,) = found["redis_no_sentinel"].evidence
+    assert said.startswith(f"sentinel 127.0.0.1:{one.port}: ")
+    await client.aclose()
 
 
 async def test_the_doctor_names_what_would_keep_sentinels_from_a_fail_over(
