@@ -226,8 +226,11 @@ class Flusher:
                 return
             await self._line.get()  # where Postgres takes no connection, there is nothing to try again
             try:
+                crash("api.before_find")
                 if not await self._find(entry):
+                    crash("api.before_rewrite")
                     await self._write([entry])
+                    crash("api.after_rewrite")
             except AWAY as error:
                 await self._line.drop()
                 if attempt == TRIES or isinstance(error, TimeoutError):
@@ -293,7 +296,5 @@ def _ids(submission: Submission) -> dict[str, str]:
 
 
 def _inactive(error: BaseException) -> ServiceInactive:
-    return ServiceInactive(
-        f"The database is away ({type(error).__name__}). Try again with the same Idempotency-Key.",
-        retry_after=1,
-    )
+    message = f"The database is away ({type(error).__name__}). Try again with the same Idempotency-Key."
+    return ServiceInactive(message, retry_after=1)

@@ -21,6 +21,9 @@ CRASHED = 86  # the exit code, so that a test can tell this end from every other
 ACCEPT = (
     "api.before_commit",
     "api.after_commit",
+    "api.before_find",
+    "api.before_rewrite",
+    "api.after_rewrite",
     "api.before_judge",
     "api.before_ring",
     "api.after_ring",
@@ -39,6 +42,8 @@ APPLY = (
     "worker.before_publish",
     "worker.after_publish",
     "worker.after_count",
+    "worker.before_park",
+    "worker.after_park",
 )
 EXECUTE = (
     "worker.before_lease",

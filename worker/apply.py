@@ -276,9 +276,11 @@ class Drainer:
             await connection.execute(SQL["lock"], [batch.partition])
             if death and not await connection.fetch(NOTES["claim_death"], self.owner, batch.partition, batch.id):
                 return  # another drain has counted it
-            await poison.count(connection, batch, error, self.settings.on_poison)
+            parked = await poison.count(connection, batch, error, self.settings.on_poison)
             await connection.execute(NOTES["clear_note"], self.owner, [batch.id])
             crash("worker.after_count")
+        if parked:
+            crash("worker.after_park")
 
     async def _give_up(self, error: Exception) -> None:
         """Rolls back. The note of a drain that met the database's state goes first: its batches are not suspect."""

@@ -7,6 +7,7 @@ nothing about a batch and never counts.
 import asyncpg
 import structlog
 
+from shared.crashpoints import crash
 from shared.db.connect import AWAY
 from shared.db.statements import statements
 from shared.failures import kind_of, stack_of
@@ -39,9 +40,9 @@ def is_passing(error: BaseException) -> bool:
     return is_state(error) and not isinstance(error, asyncpg.ReadOnlySQLTransactionError)
 
 
-async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception | str, on_poison: str) -> None:
-    """Counts a try made alone; at the fifth the batch is parked, and its thread held unless it is to go on. What it
-    failed of is kept with it whole; a log has as much of that as can't be a user's.
+async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception | str, on_poison: str) -> bool:
+    """Counts a try made alone; at the fifth the batch is parked, and its thread held unless it is to go on: whether it
+    was. What it failed of is kept with it whole; a log has as much of that as can't be a user's.
 
     The caller holds the partition's lock and commits.
     """
@@ -50,14 +51,16 @@ async def count(connection: asyncpg.Connection, batch: Batch, cause: Exception |
     stack = None if isinstance(cause, str) else stack_of(cause)
     row = await connection.fetchrow(SQL["count_try"], batch.partition, batch.id, error[:4000], pause, stack)
     if row is None:
-        return
+        return False
     ids = {"batch": batch.id, "thread": batch.thread, "account": batch.account}
     log.warning("a batch failed alone", **ids, attempts=row["attempts"], error=cause)
     if row["attempts"] < MOST_TRIES:
-        return
+        return False
+    crash("worker.before_park")
     if on_poison == "hold":
         await connection.execute(SQL["hold"], batch.partition, batch.thread)
     passed = on_poison != "hold"
     await connection.execute(SQL["park"], batch.partition, batch.id, passed, kind_of(error))
     PARKED.inc()
     log.error("a batch was parked: see `threadmill dead list`", **ids, error=cause)
+    return True

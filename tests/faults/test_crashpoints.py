@@ -4,11 +4,13 @@ Those of runs are hit in `test_crashed_runs`, of webhooks in `test_webhooks`, of
 `test_artifacts`.
 """
 
+import asyncio
 import re
 
 import pytest
 
 from shared.crashpoints import ACCEPT, APPLY, CRASHED, EXECUTE, POINTS
+from shared.deadletters import Decision, Fate, Letter, settle
 from tests.faults.processes import ROOT, Stack
 from tests.faults.scene import ASYNC, scene
 from tests.faults.test_artifacts import MAKING
@@ -18,13 +20,22 @@ from tests.faults.test_webhooks import TELLING
 from tests.faults.waiting import until
 
 COMMITTED = ("api.after_commit", "api.before_ring", "api.after_ring", "api.after_outcome")
-APPLYING = tuple(point for point in APPLY if point != "worker.after_count")
+AGAIN = ("api.before_find", "api.before_rewrite", "api.after_rewrite")
+PARKING = ("worker.before_park", "worker.after_park")
+APPLYING = tuple(point for point in APPLY if point not in ("worker.after_count", *PARKING))
 LATEST = 2.0  # seconds after which the sweep has applied what nobody rang for
+LETTER = (
+    "select partition, id, thread, events::text as events from batches where events::text <> '[]' order by id limit 1"
+)
+STATE = """
+select b.attempts, b.parked_at is not null, t.held from batches b join threads t on t.id = b.thread where b.id = $1
+"""
 IN_CODE = re.compile(r'"((?:api|worker|webhook|file)\.(?:before|after)_\w+)"')
 
 
 def test_every_crash_point_is_hit_by_a_test() -> None:
-    accepting, counting = {"api.before_commit", "api.before_judge", *COMMITTED}, {"worker.after_count"}
+    accepting = {"api.before_commit", "api.before_judge", *COMMITTED, *AGAIN}
+    counting = {"worker.after_count", *PARKING}
     executing = {LEASING, *EXECUTING, *WAITING, *INTERRUPTED, *TAKING_OVER, *EXPIRING, *TELLING}
     assert accepting == set(ACCEPT)
     assert executing == set(EXECUTE)
@@ -62,6 +73,32 @@ async def test_what_an_api_committed_before_it_was_killed_is_applied_and_replaye
         replies = [await s.sender(healthy).send(request) for _ in range(2)]
         assert [(reply.status, reply.replayed) for reply in replies] == [(200, True)] * 2
         assert replies[0].outcome == replies[1].outcome != None  # noqa: E711 - both, and there is one
+        assert await s.violations() == []
+
+
+@pytest.mark.parametrize("point", AGAIN)
+async def test_a_flush_that_is_taken_again_row_by_row_ends_in_rows_that_are_whole(stack: Stack, point: str) -> None:
+    """The test has the table of batches locked until the flush has failed of it: each row is then tried by itself."""
+    healthy, broken = stack.api(), stack.api(testing=f"crash:{point}")
+    async with scene(stack) as s:
+        before, requests = await s.count(), [s.request() for _ in range(3)]
+
+        async def has_failed() -> bool:
+            return "taken again row by row" in broken.log
+
+        async with asyncio.TaskGroup() as group:
+            async with s.db.transaction():
+                await s.db.execute("lock table batches in exclusive mode")
+                sent = [group.create_task(s.sender(broken).send(request)) for request in requests]
+                await until("the flush has failed", has_failed)
+            assert await broken.died() == CRASHED
+        assert all(task.result().status is None for task in sent)
+        stored = int(point == "api.after_rewrite")
+        assert await s.count() == before + stored, "one row at most, and all of it"
+        stack.worker()
+        for request in requests:
+            await s.sender(healthy).settle(request)
+        assert [request.replies[-1].replayed for request in requests].count(True) == stored
         assert await s.violations() == []
 
 
@@ -115,5 +152,34 @@ async def test_a_try_that_was_not_counted_when_its_worker_was_killed_is_counted_
 
         await until("a try is counted", is_counted)
         await s.db.execute(change, right)
+        await s.settled(poison, behind)
+        assert await s.violations() == []
+
+
+@pytest.mark.parametrize("point", PARKING)
+async def test_a_batch_is_parked_once_whoever_is_killed_around_it(stack: Stack, point: str) -> None:
+    """Its fifth try counts, and its thread is held, with the batch that is parked: both or neither."""
+    stack.api()
+    async with scene(stack) as s:
+        poison, behind = s.request(), s.request()
+        for request in (poison, behind):
+            assert (await s.sender().send(request, prefer=ASYNC)).status == 200
+        letter = await s.db.fetchrow(LETTER)
+        change = "update batches set events = $2::text::json where id = $1"
+        await s.db.execute(change, letter["id"], '[{"type": "nonsense"}]')
+        assert await stack.worker(testing=f"crash:{point}").died(within=60) == CRASHED
+        done = point == "worker.after_park"
+        assert tuple(await s.db.fetchrow(STATE, letter["id"])) == ((5, True, True) if done else (4, False, False))
+        stack.worker()
+
+        async def is_parked() -> bool:
+            return tuple(await s.db.fetchrow(STATE, letter["id"])) == (5, True, True)
+
+        await until("it is parked", is_parked)
+        assert not await s.applied(behind), "it waits behind its dead letter"
+        assert await s.db.fetchval("select count(*) from batches where parked_at is not null") == 1
+        await s.db.execute(change, letter["id"], letter["events"])
+        place = Letter(letter["partition"], letter["id"], letter["thread"])
+        await settle(s.db, place, Decision(Fate.REPLAY))
         await s.settled(poison, behind)
         assert await s.violations() == []
