@@ -1,8 +1,9 @@
 -- Takes waiting wake-ups, marks them in progress as arq would, and removes their partitions' marks, so that whatever
 -- is accepted from here on rings again. Those of the caller's own partitions (number modulo workers is its place) go
 -- first, and the others only where none of them waits: workers that took the same ones would wait for each other's
--- locks, and the last partitions for the first ones. What has waited long is anybody's: its worker may not come. Wakes another worker where more wake-ups wait than this one takes;
--- otherwise nobody is to be woken for what this one has.
+-- locks, and the last partitions for the first ones. What has waited long is anybody's: its worker may not come. A
+-- partition that was rung for several times counts once, and all its wake-ups are taken. Wakes another worker where more
+-- wake-ups wait than this one takes; otherwise nobody is to be woken for what this one has.
 -- KEYS: queue, wake list
 -- ARGV: most partitions to take, life of an in-progress mark (ms), prefix of job ids, of in-progress keys, of rung
 --       marks, of jobs, place, workers, the first id (the end of a job's id) that has not waited long
@@ -23,17 +24,21 @@ local first = own
 if #own == 0 then
   first = others
 end
-for n, wake_up in ipairs(first) do
-  if n > tonumber(ARGV[1]) then
-    break
-  end
+local known, room = {}, tonumber(ARGV[1])
+for _, wake_up in ipairs(first) do
   local id, partition = wake_up[1], wake_up[2]
-  redis.call('SET', ARGV[4] .. id, 1, 'PX', ARGV[2])
-  if partition then
-    redis.call('DEL', ARGV[5] .. partition)
+  if known[partition or id] == nil and room > 0 then
+    known[partition or id] = true
+    room = room - 1
+    if partition then
+      redis.call('DEL', ARGV[5] .. partition)
+    end
   end
-  taken[#taken + 1] = id
-  taken[#taken + 1] = redis.call('GET', ARGV[6] .. id)
+  if known[partition or id] then
+    redis.call('SET', ARGV[4] .. id, 1, 'PX', ARGV[2])
+    taken[#taken + 1] = id
+    taken[#taken + 1] = redis.call('GET', ARGV[6] .. id)
+  end
 end
 redis.call('DEL', KEYS[2])
 if #own + #others > #taken / 2 then
