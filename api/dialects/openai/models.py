@@ -19,7 +19,7 @@ KEY_LIMIT = 64  # characters
 VALUE_LIMIT = 512  # characters
 TEXT_LIMIT = 256 * 1024  # bytes of UTF-8 of one message: as many as a native one may have
 MESSAGES_LIMIT = 100  # of one request: as many events as a native batch may have
-OUTPUT_LIMIT = 4_000  # of one request: a run may ask for many permissions at once, and a body holds no more values
+OUTPUT_LIMIT = 4_999  # of one request: a run may ask for many permissions at once, and a body holds no more of them
 
 OPEN = ConfigDict(extra="ignore", strict=True)
 
