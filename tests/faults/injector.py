@@ -43,7 +43,9 @@ class Injector:
     rng: random.Random
     weights: Sequence[int] = WEIGHTS
     hits: list[Hit] = field(default_factory=list)
-    missed: Counter[str] = field(default_factory=Counter)  # kinds that found nothing to hit, or no time
+    missed: Counter[str] = field(
+        default_factory=Counter
+    )  # kinds that nobody saw: nothing to hit, no time, an idle link
     under_way: dict[int, Fault] = field(default_factory=dict)
     _began: dict[int, float] = field(default_factory=dict)  # number of the fault -> when
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -193,7 +195,7 @@ class Injector:
         return await servers.revive_postgres()
 
     async def _disturb(self, fault: Fault) -> str | None:
-        """A link of its target: done, and healed."""
+        """A link of its target: done, and healed. One on which nothing was said meanwhile had no fault."""
         how = "reset" if fault.chance < 0.5 else "close"
         weather: dict[str, dict[str, object]] = {
             "delay link": {"delay": round(0.01 + 0.2 * fault.chance, 3)},
@@ -204,7 +206,5 @@ class Injector:
         }
         await self.links.change(fault.link, **weather[fault.kind])
         await self._wait(fault.lasts)
-        lost = await self.links.heal(fault.link)
-        if fault.kind == "lose replies":
-            return f"{lost} lost" if lost else None
-        return ""
+        met = await self.links.heal(fault.link)
+        return f"{met} met it" if met else None

@@ -57,7 +57,9 @@ class Links:
         await self._tell(do="change", name=name, **weather)
 
     async def heal(self, name: str) -> int:
-        """As it should be again, for new connections and those that are left; how many answers it lost meanwhile."""
+        """As it should be again, for new connections and those that are left; how many connections, words or answers
+        met what was.
+        """
         return int(await self._tell(do="heal", name=name))
 
     async def _connect(self, port: int) -> bool:

@@ -4,14 +4,17 @@ One process for all links, with a loop of its own, so that what it does costs th
 on <port> of 127.0.0.1, in lines of JSON (`links.py` has the words). A link takes connections on a port of its own and
 passes bytes on as they come. What it can do meanwhile: wait before it passes them on, hold them in one direction (what
 was held goes on afterwards, as on a network that sends again), refuse and cut connections, and lose the answer to
-whatever was just committed, with its connection. Refused here: changing a byte.
+whatever was just committed, with its connection. It counts what met that: a fault of a link on which nothing was said
+is none. Refused here: changing a byte.
 """
 
 import asyncio
+import fcntl
 import json
 import socket
 import struct
 import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,14 +33,15 @@ class Link:
     def __init__(self, host: str, port: int, speaks: str) -> None:
         self.host, self.port, self._speaks = host, port, speaks
         self.sides: set[Side] = set()
-        self.lost = 0  # answers since it last healed
+        self.met = 0  # connections, words and answers that its weather did something to since it last healed
         self.heal()
 
     def heal(self) -> int:
-        """Goes on as if nothing had been; returns how many answers were lost."""
-        lost, self.lost = self.lost, 0
+        """Goes on as if nothing had been; returns how many connections, words or answers met what was."""
+        met = self.met + sum(side.keeps_waiting for side in self.sides)
+        self.met = 0
         self.change()
-        return lost
+        return met
 
     def change(
         self, *, delay: float = 0.0, silent: str = "", refuses: bool = False, loses: bool = False, cut: str = ""
@@ -47,6 +51,7 @@ class Link:
         for side in list(self.sides):
             side.hold(SILENT, side.way == silent)
             if cut:
+                self.met += 1
                 side.end(reset=cut == "reset")
 
     def take(self) -> "Side":
@@ -75,6 +80,7 @@ class Side(asyncio.Protocol):
         self._transport = transport
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.link.refuses or self.other._over:
+            self.link.met += self.link.refuses
             self.end(reset=True)
             return
         self.link.sides.add(self)
@@ -99,14 +105,23 @@ class Side(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing() and before != bool(self._held):
             (self._transport.pause_reading if self._held else self._transport.resume_reading)()
 
+    @property
+    def keeps_waiting(self) -> bool:
+        """Whether something was said here that is held by a silence."""
+        if SILENT not in self._held or self._transport is None or self._transport.is_closing():
+            return False
+        unread = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+        return any(unread)
+
     def data_received(self, data: bytes) -> None:
         if self.way == UP:
             self._watch.ask(data)
         elif self._watch.ends(data) and self.link.loses:
-            self.link.lost += 1
+            self.link.met += 1
             self.end(reset=True)
             self.other.end(reset=True)
             return
+        self.link.met += self.link.delay > 0
         now = asyncio.get_running_loop().time()
         if not self._queue and not self.link.delay:
             self.other.write(data)

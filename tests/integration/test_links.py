@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -203,3 +204,39 @@ async def test_the_answer_of_redis_is_lost_after_it_did_what_it_was_asked(
         await until("it was done", is_done)
         assert await links.heal("a") >= 1
         assert int(await through.get(key)) >= 2
+
+
+@pytest.mark.parametrize(
+    "weather",
+    [
+        {"delay": 0.02},
+        {"silent": "up"},
+        {"silent": "down"},
+        {"refuses": True, "cut": "reset"},
+        {"refuses": True},
+        {"loses": True},
+    ],
+    ids=str,
+)
+async def test_a_fault_counts_where_something_met_it_and_on_an_idle_link_it_does_not(
+    links: Links, weather: dict[str, Any]
+) -> None:
+    heard: list[bytes] = []
+    async with echo(heard) as port:
+        url = await links.add("a", to(port))
+        await links.change("a", **weather)
+        assert await links.heal("a") == 0, "nobody was there"
+        async with dial(url) as call:
+            call.say(b"hello")
+            await call.hears(b"hello")
+            if "cut" not in weather:
+                await links.change("a", **weather)
+                assert await links.heal("a") == 0, "nobody said anything"
+            await links.change("a", **weather)
+            if "refuses" in weather:
+                assert await is_refused(url)
+            elif "cut" not in weather:
+                call.say(b"again")
+                await asyncio.sleep(HELD)
+            assert await links.heal("a") > 0
+            assert await links.heal("a") == 0, "that is over"

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from math import ceil
 
 import pytest
 
@@ -58,7 +59,7 @@ def a_report(
         acknowledged=counts.get("acknowledged", 5_000),
         unknown=3,
         repeats=50,
-        retries=counts.get("retries", 60),
+        retries=counts.get("retries", 600),
         hits=[Hit(fault, fault.at, fault.at) for fault in faults],
         recoveries={0: 0.1, len(kinds): 0.3, 1: 0.2},
         missed=Counter(),
@@ -70,11 +71,11 @@ def a_report(
 
 def test_what_a_minute_must_bring_is_asked_in_proportion_to_the_minutes_of_all_seeds() -> None:
     assert Summary(reports=[a_report(), a_report(seed=2)]).too_quiet == []
-    few = Summary(reports=[a_report(), a_report(seed=2, acknowledged=-1, retries=59, each=1)])
+    few = Summary(reports=[a_report(), a_report(seed=2, acknowledged=-1, retries=599, each=1)])
     assert few.too_quiet == [
         "too quiet: acknowledged: 4999 of 5000",
         "too quiet: faults: 80 of 100",
-        "too quiet: retries: 119 of 120",
+        "too quiet: retries: 1199 of 1200",
     ]
 
 
@@ -82,6 +83,17 @@ def test_twenty_minutes_ask_for_the_bar_of_the_long_run() -> None:
     nothing = a_report(each=0, acknowledged=0, retries=0)
     asked = Summary(reports=[nothing] * 20).too_quiet
     assert asked[:2] == ["too quiet: acknowledged: 0 of 100000", "too quiet: faults: 0 of 1000"]
+
+
+def test_a_run_that_is_shorter_than_a_minute_must_bring_its_share_and_one_of_each_at_least() -> None:
+    enough = {name: ceil(rate / 2) for name, rate in A_MINUTE.items()}
+    assert Summary(reports=[a_report(wanted=30.0, users=enough)]).too_quiet == []
+    assert Summary(reports=[a_report(wanted=6.0, each=0, acknowledged=0, retries=0, users={})]).too_quiet == [
+        "too quiet: acknowledged: 0 of 250",
+        "too quiet: faults: 0 of 5",
+        "too quiet: retries: 0 of 60",
+        *(f"too quiet: {name}: 0 of {max(1, ceil(rate / 10))}" for name, rate in A_MINUTE.items()),
+    ]
 
 
 def test_users_must_have_done_all_that_they_are_there_for() -> None:
