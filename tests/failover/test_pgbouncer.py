@@ -126,6 +126,7 @@ async def test_a_transaction_whose_owner_sleeps_is_taken_away(pooler: Pooler) ->
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 async def test_all_that_the_service_does_works_behind_it() -> None:
     """Accept, apply, execute, stream, permissions, the command line and its doctor, the console: by their own tests."""
     process = await asyncio.create_subprocess_exec(
