@@ -1,6 +1,7 @@
 """A server that talks as a sentinel does, and says what a test wants: real ones take seconds to change their mind."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,9 +54,11 @@ class Answers:
 
 
 @asynccontextmanager
-async def sentinel(master: Address | None, **given: object) -> AsyncIterator[Answers]:
+async def sentinel(
+    master: Address | None, tls: ssl.SSLContext | None = None, **given: object
+) -> AsyncIterator[Answers]:
     answers = Answers(master, **given)  # type: ignore[arg-type]  # a test's
-    server = await asyncio.start_server(answers.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(answers.serve, "127.0.0.1", 0, ssl=tls)
     answers.port = server.sockets[0].getsockname()[1]
     try:
         yield answers
