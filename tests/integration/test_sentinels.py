@@ -11,12 +11,14 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as Silence
+from structlog.testing import capture_logs
 
 from deploy import children, embedded, ports
 from shared import sentinel as sentinels
 from shared.inspect.doctor import diagnose
 from shared.inspect.servers import redis_health
 from shared.keys import Keys
+from shared.logs import Seldom
 from shared.queue import APPLY, Queue, open_arq, open_redis
 from shared.redis_urls import Address
 from shared.sentinel import NoMasterError
@@ -129,6 +131,20 @@ async def test_one_that_answers_as_no_sentinel_does_is_as_good_as_away(
             await client.ping()
         assert "guard" not in str(told.value)
         await client.aclose()
+
+
+async def test_one_that_answers_as_no_sentinel_does_is_logged_with_its_place(
+    redis_url: str, place: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentinels, "warn", Seldom(sentinels.log, 0.0))
+    async with sentinel(place, odd={WHERE: b":7\r\n"}) as odd, sentinel(place) as well:
+        client = open_redis(url_of(redis_url, [odd, well]), 1)
+        with capture_logs() as lines:
+            assert await client.ping()
+        await client.aclose()
+    (line,) = lines
+    assert (line["event"], line["sentinel"]) == ("a sentinel says what is no answer", f"127.0.0.1:{odd.port}")
+    assert str(urlsplit(redis_url).password) not in str(line)
 
 
 async def test_a_hundred_new_connections_cost_one_question(redis_url: str, place: Address) -> None:
