@@ -92,6 +92,7 @@ async def test_of_many_that_were_refused_the_latest_are_kept(redis: Redis, keys:
     assert await redis.execute_command("ZCARD", keys.limited) == SHOWN
 
 
+@pytest.mark.straight
 async def test_reads_of_limits_go_by_the_index_and_no_further_than_their_bound(
     database_url: str, pool: asyncpg.Pool
 ) -> None:

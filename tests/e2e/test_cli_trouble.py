@@ -10,6 +10,7 @@ import pytest
 from shared.settings import Settings
 from tests.e2e.command_line import Threadmill
 from tests.rows import Owner, add_batch, add_thread
+from tests.servers import on_database
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -72,7 +73,7 @@ async def test_what_goes_wrong_is_said_in_one_line(threadmill: Threadmill, argum
 
 
 async def test_a_database_that_lacks_the_schema_is_said_to(threadmill: Threadmill, settings: Settings) -> None:
-    empty = settings.database_url.rsplit("/", 1)[0] + "/postgres"
+    empty = on_database(settings.database_url, "postgres")
     for arguments in (["account", "list"], ["queue", "status"]):
         ended = await threadmill(*arguments, DATABASE_URL=empty)
         assert ended.code == 2
