@@ -37,9 +37,9 @@ async def pooler(tmp_path: Path, database_url: str) -> AsyncIterator[Pooler]:
 
 @pytest.mark.parametrize(("size", "least"), [(SMALL, 50), (SIZE, 200)], ids=["small", "load"])
 async def test_workers_and_the_pooler_are_killed_and_stopped_and_nothing_is_lost(
-    pooler: Pooler, redis_url: str, size: Size, least: int
+    pooler: Pooler, database_url: str, redis_url: str, size: Size, least: int
 ) -> None:
-    async with trial(pooler.url, redis_url, size) as run:
+    async with trial(pooler.url, redis_url, size, straight=database_url) as run:
         workers = run.stack.workers
 
         async def deed() -> None:

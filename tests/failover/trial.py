@@ -14,6 +14,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
+from shared.db.connect import connect
 from shared.keys import Keys
 from shared.queue import AWAY, open_redis
 from shared.tasks import end
@@ -45,6 +46,7 @@ class Size:
 class Trial:
     stack: Stack
     load: Load
+    straight: str | None = None  # where the checker reads, if it is not the way that the service goes
 
     async def during(self, deed: Callable[[], Awaitable[None]]) -> None:
         """The load goes on until the deed is done and what it took from the clients is settled."""
@@ -93,7 +95,8 @@ class Trial:
 
     async def violations(self) -> list[Violation]:
         """What the checker finds once all is quiet."""
-        db, redis, keys = await self.stack.database(), open_redis(self.stack.redis_url, 5), Keys()
+        db = await (self.stack.database() if self.straight is None else connect(self.straight))
+        redis, keys = open_redis(self.stack.redis_url, 5), Keys()
 
         async def quiet() -> bool:
             with suppress(*AWAY, *POSTGRES_AWAY, asyncpg.PostgresError):
@@ -130,7 +133,9 @@ class Trial:
 
 
 @asynccontextmanager
-async def trial(database_url: str, redis_url: str, size: Size = Size(), seed: int = 1) -> AsyncIterator[Trial]:
+async def trial(
+    database_url: str, redis_url: str, size: Size = Size(), seed: int = 1, straight: str | None = None
+) -> AsyncIterator[Trial]:
     """Once every process is ready. Leaving the context ends them all."""
     with tempfile.TemporaryDirectory(prefix="threadmill-failover-") as directory:
         async with Stack(Servers(Path(directory)), database_url, redis_url) as stack:
@@ -144,6 +149,6 @@ async def trial(database_url: str, redis_url: str, size: Size = Size(), seed: in
             threads = [await sender.create_thread(access.agent) for _ in range(size.threads)]
             load = Load(sender, threads, seed, 1_000_000, clients=size.clients, pace=size.pace, seconds=600.0)
             try:
-                yield Trial(stack, load)
+                yield Trial(stack, load, straight)
             finally:
                 sys.stdout.write(stack.last_words())  # pytest shows it where the test failed
