@@ -7,7 +7,7 @@ status, type, header or field that it does not describe, nothing wrong taken, no
 not asked for. Then the batches are counted: all applied, none parked; and the logs are read: nobody raised.
 
 Prints what schemathesis says as it goes, and then one line of JSON. Exit 1 where anything was found, an operation was
-left out, or fewer than `--cases` requests were made.
+left out or never answered 2xx, or fewer than `--cases` requests were made.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from api.dialects import operations
 from api.reference.files import DIALECTS
 from tests.documents.scene import SCENE
 from tests.documents.service import ROOT, Running, running
@@ -39,8 +40,13 @@ _REST = 30.0  # seconds until every batch is applied
 class Dialect:
     """What schemathesis found in one document."""
 
-    name: str
+    table: operations.Dialect
     report: dict[str, Any]
+    taken: frozenset[str]  # operations of which a request that is right was answered 2xx
+
+    @property
+    def name(self) -> str:
+        return self.table.name
 
     @property
     def cases(self) -> int:
@@ -52,11 +58,17 @@ class Dialect:
         return {word: sum(phase[word] for phase in phases) for word in ("accepted", "unreachable", "conflicts")}
 
     def faults(self) -> list[str]:
-        operations = self.report["operations"]
+        counts = self.report["operations"]
         found = [f"{one['title']}: {', '.join(one['operations'])}" for one in self.report["failures"]]
         found += [f"error: {one}" for one in self.report["errors"]]
-        if operations["tested"] != operations["total"] or not self.report["complete"]:
-            found.append(f"{operations['tested']} of {operations['total']} operations were asked")
+        if counts["tested"] != counts["total"] or not self.report["complete"]:
+            found.append(f"{counts['tested']} of {counts['total']} operations were asked")
+        labels = [
+            f"{one.method.upper()} {one.path}"
+            for one in self.table.operations
+            if self.table.root.rstrip("/") + one.path not in DIALECTS  # the document itself, with which a run begins
+        ]
+        found += [f"{one} was never answered 2xx" for one in labels if one not in self.taken]
         return [f"{self.name}: {fault}" for fault in found]
 
     def document(self) -> dict[str, Any]:
@@ -73,8 +85,10 @@ class Plan:
 
 def ask(service: Running, path: str, plan: Plan, directory: Path) -> Dialect:
     """Runs schemathesis over one document."""
+    report, taken = directory / "report.json", directory / "taken.txt"
+    taken.write_text("")
     scene = {"url": service.url, "token": service.token, "agents": service.agents, "document": path, "seed": plan.seed}
-    report = directory / "report.json"
+    scene["taken"] = str(taken)
     subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(_CONFIG), "run", service.url + path),
@@ -87,7 +101,7 @@ def ask(service: Running, path: str, plan: Plan, directory: Path) -> Dialect:
         env=os.environ | {SCENE: json.dumps(scene)},
         check=False,  # the report says more than the exit code
     )
-    return Dialect(DIALECTS[path].name, json.loads(report.read_bytes()))
+    return Dialect(DIALECTS[path], json.loads(report.read_bytes()), frozenset(taken.read_text().splitlines()))
 
 
 async def at_rest(service: Running) -> list[str]:

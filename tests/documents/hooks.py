@@ -6,6 +6,7 @@ Loaded by schemathesis.toml; `__main__` says in the environment which service an
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import schemathesis
@@ -17,6 +18,7 @@ from schemathesis.openapi.checks import RejectedPositiveData
 
 from api.reference.files import DIALECTS
 from tests.described import check
+from tests.documents.explained import is_explained
 from tests.documents.scene import SCENE
 from tests.documents.things import Things
 from tests.faults.clients import chance
@@ -27,6 +29,8 @@ _dialect = DIALECTS[_scene["document"]]
 _operations = {(one.method.upper(), one.path): one for one in _dialect.operations}
 _chance = chance(_scene["seed"])
 _things = Things(_scene["url"], _scene["token"], _scene["agents"])
+
+_taken: set[str] = set()
 
 _KEY, _KEY_LIMIT = "Idempotency-Key", 128
 # By the names that documents give them, what of `Things` they are.
@@ -40,29 +44,8 @@ _FIELDS = {
     "parent_message_id": "parent_message_id",
     "tool_call_id": "request",
     "tool_use_id": "request",
+    "output": "output",
 }
-# Reasons for a 400 that a document gives in words and no schema can give: the state of things, which the clients of
-# OpenAI want no 409 for, and what is true of several fields or of a text as a whole.
-_STATES = ("idempotency_conflict", "readiness_blocked", "agent_not_published")
-_TOLD = (
-    "is named twice",
-    "was not found",
-    "should be a valid integer",  # 1.0 is one to JSON Schema
-    "a `decision` is required",
-    "there is no such entry in this list",
-    "names no call that waits for its output",
-    "output must be",
-    "stands without text",
-    "stands in two tool_results",
-    "thread_id is required with",
-    "the joined text must be",
-    "16 bytes",
-    "has another agent",
-    "is attached already",
-    "must not be blank",
-    "is beyond 2^53",
-)
-_NO_SUCH_BYTES = 416
 
 
 @schemathesis.hook
@@ -70,7 +53,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     """Parts that are right get ids of things that exist, most of the time; what is wrong on purpose stays so."""
     if case.operation.path.endswith("openapi.json"):
         return
-    known = _things.at_hand()
+    known = _things.at_hand(case.method, case.operation.path)
     if _right(case, ParameterLocation.HEADER) and _KEY in case.headers and _chance.randrange(_REAL + 1):
         case.headers[_KEY] = f"{_things.asked} {case.headers[_KEY]}"[:_KEY_LIMIT].strip()
     for place, part, names in (
@@ -90,7 +73,7 @@ def _right(case: Case, place: ParameterLocation) -> bool:
 
 
 def _real(given: Any, known: Any) -> Any:
-    return given if known is None or _chance.randrange(_REAL + 1) == 0 else known
+    return given if known is None or (not _things.fits and _chance.randrange(_REAL + 1) == 0) else known
 
 
 def _furnished(value: Any, known: Mapping[str, Any], name: str = "") -> Any:
@@ -107,32 +90,46 @@ def _furnished(value: Any, known: Mapping[str, Any], name: str = "") -> Any:
 def as_its_models_say(ctx: CheckContext, response: Response, case: Case) -> None:
     """No field missing, none that is not described; of a stream, each event."""
     operation = _operations.get((case.method, case.operation.path))
+    _note(case, response)
     if operation is not None:
         media = response.headers.get("content-type", [""])[0].partition(";")[0]
         if not (media == "text/event-stream" and "event:" not in response.text):
             check(_dialect, operation, response.status_code, media, response.text)
 
 
+def _note(case: Case, response: Response) -> None:
+    """Which operations took a request that is right, each once, in a file of the run's."""
+    right = case.meta is None or case.meta.generation.mode.is_positive
+    label = f"{case.method} {case.operation.path}"
+    if right and 200 <= response.status_code < 300 and label not in _taken:
+        _taken.add(label)
+        with Path(_scene["taken"]).open("a", encoding="utf-8") as written:
+            written.write(f"{label}\n")
+
+
 @schemathesis.hook
 def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
     """Whether it is one: not where words of the document explain it, nor for a header or a parameter of no meaning."""
     if isinstance(failure, RejectedPositiveData):
-        said = response.text
-        return response.status_code != _NO_SUCH_BYTES and not any(reason in said for reason in (*_STATES, *_TOLD))
+        operation = f"{case.method} {case.operation.path}"
+        return not is_explained(operation, response.status_code, response.text, case.headers or {})
     return not (isinstance(failure, AcceptedNegativeData) and _right_all_the_same(case, response))
 
 
 def _right_all_the_same(case: Case, response: Response) -> bool:
-    """No body where none is needed; an empty parameter, which is as good as none, or one of no meaning; a form whose
-    field is sent as bytes, whatever it was.
+    """No body where none is needed; an empty parameter that it has, which is as good as none; a form whose
+    field is sent as bytes, whatever it was; a header or a parameter that nobody described, which nobody reads.
     """
-    if any(value in ("", []) for value in (case.query or {}).values()):
-        return True
     operation = _operations.get((case.method, case.operation.path))
-    if operation is not None and not operation.body_required and not response.request.body:
+    if operation is None or not 200 <= response.status_code < 300:
+        return False
+    described = {parameter["name"] for parameter in operation.parameters if parameter["in"] == "query"}
+    if any(name in described and value in ("", []) for name, value in (case.query or {}).items()):
         return True
-    if case.media_type == "multipart/form-data" and isinstance(case.body, dict):
-        return set(case.body) == {"file"}
+    if operation.body is not None and not operation.body_required and not response.request.body:
+        return True
+    if operation.upload:
+        return isinstance(case.body, dict) and set(case.body) == {"file"}
     told = case.meta.phase.data if case.meta is not None else None
     scenario = getattr(told, "scenario", None)
     return (
