@@ -6,6 +6,7 @@ a turn, and what is small is written at once. A connection to a master that is n
 again wherever the address or the sentinels lead then. Refused here: what a command means.
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,9 @@ from redis.exceptions import ReadOnlyError, ResponseError
 from shared.redis_urls import is_sentinel
 from shared.sentinel import Sentinels, sentinels_of
 
+# Seconds for a master to say that it is one: the kernel takes connections for who stands still, too, and who may wait
+# long for a wake-up would wait as long for this.
+_HANDSHAKE = 1.0
 _SMALL = 64 << 10  # bytes under way that nobody waits for; asyncio's own mark
 
 # What a demoted or lonely master answers; within a script's error, too.
@@ -72,9 +76,13 @@ class _Led(_Prompt, Connection):
         if not self.is_connected:
             self.host, self.port = await self._sentinels.find()
             try:
-                await super().connect()  # type: ignore[no-untyped-call]  # of redis 5
-            except Exception:
+                async with asyncio.timeout(_HANDSHAKE):
+                    await super().connect()  # type: ignore[no-untyped-call]  # of redis 5
+            except Exception as error:
                 self._sentinels.doubt((self.host, self.port))
+                if isinstance(error, TimeoutError):  # of redis-py's own there is another class
+                    await self.disconnect(nowait=True)
+                    raise Unreachable(f"{self.host}:{self.port} does not answer") from None
                 raise
 
     async def on_connect(self) -> None:

@@ -1,6 +1,7 @@
 """Connections by sentinels that say what a test wants; a real fail-over is in tests/failover."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -70,6 +71,13 @@ async def test_one_that_hangs_costs_those_who_wait_little(redis_url: str, place:
         assert await client.ping()
         assert time.monotonic() - began < 0.25, "a bell waits no longer than that"
         await client.aclose()
+
+
+async def test_a_master_that_takes_connections_and_says_nothing_costs_a_second(redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # as the kernel does for one that was stopped
+        async with sentinel(silent.getsockname()) as one, asyncio.timeout(4.5):
+            with pytest.raises(Unreachable, match="does not answer"):
+                await open_redis(url_of(redis_url, [one]), 10).ping()
 
 
 async def test_the_newest_word_counts(redis_url: str, place: Address) -> None:
