@@ -101,6 +101,8 @@ async def _check_schema(database_url: str) -> None:
             await connection.close()
     except SchemaTooOld as error:
         log.warning("the database is not ready", error=str(error))
+    except Misconfigured:  # it is in AWAY as well
+        raise
     except AWAY as error:
         log.warning("the database is away", error=repr(error))
 

@@ -15,7 +15,6 @@ import structlog
 from shared import __version__
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
-from shared.db.way import Misconfigured
 from shared.ids import Ulid
 from shared.metrics import OF_POSTGRES, OLDEST_AGE, POSTGRES_ERRORS, WORKERS, forget
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
@@ -92,7 +91,7 @@ class Heartbeat:
                     connection = await self._line.get()
                     await self._samples.add(connection)
                     await connection.execute(SQL["leave"], self.id)
-            except (*AWAY, asyncpg.PostgresError, Misconfigured) as error:
+            except (*AWAY, asyncpg.PostgresError) as error:
                 log.debug("left without a word", error=repr(error))
                 await self._line.drop()
         await self._line.close()

@@ -19,6 +19,7 @@ from deploy.session import document
 from shared import inspect
 from shared.db.connect import AWAY, open_pool
 from shared.db.migrate import check
+from shared.db.way import Misconfigured
 from shared.inspect import fleet, partitions
 from shared.inspect.doctor import Doctor
 from shared.inspect.fleet import WorkerView
@@ -62,7 +63,7 @@ class Watch:
     _checked: bool = field(default=False)
 
     async def look(self) -> Frame:
-        """Raises SchemaTooOld, SchemaTooNew: a database of another version can't be read."""
+        """Raises SchemaTooOld, SchemaTooNew: a database of another version can't be read. Misconfigured at first."""
         began = time.monotonic()
         async with self._connection() as db:
             seen = await overview(db, self.redis, self.keys, self.doctor.partitions)
@@ -86,7 +87,9 @@ class Watch:
         """None: Postgres gives none."""
         try:
             connection = await self.pool.acquire(timeout=PATIENCE)
-        except (*AWAY, asyncpg.PostgresError):
+        except (*AWAY, asyncpg.PostgresError) as error:
+            if isinstance(error, Misconfigured) and not self._checked:  # a start
+                raise
             yield None
             return
         try:

@@ -100,7 +100,7 @@ class Crew:
     async def start(self, *, bell: bool = True) -> None:
         """Starts the loops, as soon as Postgres is there. `bell` false: a stock arq worker rings for us.
 
-        Raises SchemaTooNew, NotDurable, StorageUnusable; waits for a database that is away or older.
+        Raises SchemaTooNew, NotDurable, Misconfigured, StorageUnusable; waits for a database that is away or older.
         """
         storage = open_storage(self.settings.files)
         self.files = Filekeeping(self.settings, storage)
@@ -234,7 +234,7 @@ class Crew:
                 await check(connection)
                 await durability.check(connection)
                 return int(await connection.fetchval(INBOX["partitions"]))
-            except (SchemaTooNew, NotDurable):
+            except (SchemaTooNew, NotDurable, Misconfigured):
                 raise
             except (*AWAY, asyncpg.PostgresError, SchemaTooOld) as error:
                 log.warning("waiting for the database", error=str(error) or repr(error))
@@ -247,7 +247,7 @@ class Crew:
             async with asyncio.timeout(LEAVE):
                 await self._samples.add(connection)
                 await connection.execute(SQL["leave"], self.id)
-        except (*AWAY, asyncpg.PostgresError, Misconfigured) as error:
+        except (*AWAY, asyncpg.PostgresError) as error:
             log.debug("left without a word", error=repr(error))
 
     async def _close(self) -> None:

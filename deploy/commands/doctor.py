@@ -1,7 +1,6 @@
 """`threadmill doctor`: what is wrong with the service, why, and what to do next."""
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from deploy import context
 from shared import inspect, words
 from shared.db.connect import AWAY, open_pool
+from shared.db.way import Misconfigured
 from shared.inspect.doctor import CONFIRM, Doctor
 from shared.inspect.problems import Problem, Severity
 from shared.keys import Keys
@@ -51,8 +51,11 @@ async def _look(settings: Settings) -> list[Problem]:
     redis = open_redis(settings.redis_url, _REDIS_TIMEOUT)
     doctor = Doctor(pool, redis, Keys(settings.redis_prefix), settings)
     try:
-        with suppress(*AWAY):  # which is then the first problem
+        try:
             await inspect.bound(pool)
+        except AWAY as error:  # which is then the first problem
+            if isinstance(error, Misconfigured):
+                raise
         found = await doctor.diagnose()
         if doctor.suspects:  # of what must last to be a problem one look says nothing
             await asyncio.sleep(CONFIRM)

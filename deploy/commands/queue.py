@@ -15,6 +15,7 @@ from deploy.session import AfterOption, LimitOption, OfAccountOption, account_id
 from shared import inspect
 from shared.db.connect import AWAY, open_pool
 from shared.db.migrate import check
+from shared.db.way import Misconfigured
 from shared.inspect import batches, threads
 from shared.inspect.batches import BatchView
 from shared.inspect.counts import Count
@@ -121,8 +122,9 @@ async def _prepare(pool: Any) -> None:
     try:
         await check(pool)
         await inspect.bound(pool)
-    except AWAY:
-        return
+    except AWAY as error:
+        if isinstance(error, Misconfigured):
+            raise
 
 
 async def _list(data: Path | None, which: Which, limit: int, after: str | None) -> Page[BatchView]:

@@ -85,9 +85,8 @@ async def durably(connection: asyncpg.Connection) -> None:
 
 def is_pooled(connection: asyncpg.Connection) -> bool:
     """Whether what is set for its session would be everybody's."""
-    return (
-        type(getattr(connection, "_con", connection)) is Pooled
-    )  # of a pool it is a proxy; all are instances to asyncpg
+    own = getattr(connection, "_con", connection)  # of a pool it is a proxy
+    return type(own) is Pooled  # asyncpg takes every connection for an instance of every such class
 
 
 async def _keep(connection: asyncpg.Connection) -> None:
@@ -128,7 +127,9 @@ class Line:
         self._connection: asyncpg.Connection | None = None
 
     async def get(self) -> asyncpg.Connection:
-        """The connection, open. Raises what is in `AWAY` where Postgres is away, or takes no connection of ours."""
+        """The connection, open. Where Postgres is away, or takes no connection of ours, raises what is in `AWAY`:
+        OSError mostly, of which Misconfigured is one. Only a start is to tell that one apart.
+        """
         if self._connection is None or self._connection.is_closed():
             try:
                 self._connection = await connect(self._url, command_timeout=COMMAND_TIMEOUT, **self._settings)

@@ -29,8 +29,10 @@ Address: TypeAlias = tuple[str, int]
 _serving: dict[str, Address] = {}  # the host of each URL that took the last connection: it is tried first
 
 
-class Misconfigured(ValueError):
-    """What DATABASE_URL asks for can't be done here, however often it is tried: the message says what."""
+class Misconfigured(ConnectionRefusedError):
+    """What DATABASE_URL asks for can't be done here: the message says what. No start goes on without it; to who runs
+    already, and was connected before, it is an outage as any other: a file that is exchanged is missing for a moment.
+    """
 
 
 class Pooled(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
@@ -90,13 +92,17 @@ def _host(text: str) -> Address:
 
 async def open_connection(url: str, timeout: float, settings: dict[str, str], **options: Any) -> asyncpg.Connection:
     """A connection, within `timeout` seconds; to the primary, where there are several hosts. `settings` of the session
-    are left out where it is not ours. Raises what asyncpg raises, OSError, TimeoutError, Misconfigured.
+    are left out where it is not ours. Raises what asyncpg raises, OSError (TimeoutError and Misconfigured are some).
     """
     try:
         return await _open(way_of(url), url, timeout, settings, options)
     except FileNotFoundError as error:  # a socket that is not there yet, or a file that is named
         if missing := _missing_files(url):
             raise Misconfigured(f"DATABASE_URL: there is no file {missing}") from error
+        raise
+    except OSError as error:
+        if isinstance(error, ValueError):  # SSLCertVerificationError is both: it is no value of anybody's batch
+            raise ConnectionRefusedError(_reason(url, error)) from error
         raise
     except asyncpg.PostgresError as error:
         if _UNTOLD in str(error):

@@ -15,23 +15,17 @@ from deploy import ports
 from shared.queue import AWAY, open_arq, open_redis
 from shared.redis_urls import Address, arq_settings
 from shared.sentinel import NoMasterError
+from tests.failover.certificates import OPENSSL, make_certificate
 from tests.faults.waiting import until
 from tests.sentinel_server import NAME, sentinel
 
-REDIS, OPENSSL = shutil.which("redis-server", path="/usr/bin"), shutil.which("openssl")
+REDIS = shutil.which("redis-server", path="/usr/bin")
 pytestmark = pytest.mark.skipif(not (REDIS and OPENSSL), reason="Debian's redis-server or openssl is missing")
 
 
 @pytest.fixture
 async def authority(tmp_path: Path) -> Path:
-    """A certificate that only those trust who are told to; its key stands beside it."""
-    names = ("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "ca.pem"))
-    words = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", *names)
-    process = await asyncio.create_subprocess_exec(
-        *(str(OPENSSL), *words, "-addext", "subjectAltName=IP:127.0.0.1"), stderr=asyncio.subprocess.DEVNULL
-    )
-    assert await process.wait() == 0
-    return tmp_path / "ca.pem"
+    return await make_certificate(tmp_path)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Trial:
 
     async def rung(self) -> float:
         """Batches applied because somebody rang, by all workers so far."""
-        return sum([await self._figure(worker, RUNG) for worker in self.stack.workers])
+        return sum([await self.figure(worker, RUNG) for worker in self.stack.workers])
 
     async def rings_again(self, within: float) -> float:
         """Waits until batches are rung for and every process listens at the Redis that is the master now; seconds."""
@@ -126,7 +126,7 @@ class Trial:
                 found[reply.status] = found.get(reply.status, 0) + 1
         return found
 
-    async def _figure(self, member: Member, name: str) -> float:
+    async def figure(self, member: Member, name: str) -> float:
         async with self.stack.session.get(f"{member.url}/metrics", timeout=aiohttp.ClientTimeout(total=3)) as response:
             lines = (line.rpartition(" ") for line in (await response.text()).splitlines())
             return next((float(value) for line, _, value in lines if line == name), 0.0)

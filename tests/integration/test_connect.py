@@ -14,6 +14,7 @@ from shared.db.way import Misconfigured
 from shared.settings import Settings
 from tests.servers import execute
 from tests.watch import until
+from worker.poison import is_state
 
 ROOT = Path(__file__).parents[2]
 SOON = 20.0  # seconds for a process to read its settings and to give up, on a busy machine
@@ -67,7 +68,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("asked", "told"), WRONG)
-async def test_what_no_retry_mends_is_no_outage(
+async def test_what_no_retry_mends_is_told_as_what_it_is_and_an_outage_to_who_runs(
     settings: Settings, asked: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where asyncpg looks for certificates
@@ -78,7 +79,8 @@ async def test_what_no_retry_mends_is_no_outage(
             await attempt
         assert told in str(caught.value)
         assert asked.partition("&")[0] in str(caught.value) or "sslrootcert" in asked
-        assert not isinstance(caught.value, AWAY)
+        assert isinstance(caught.value, AWAY)
+        assert is_state(caught.value), "no batch is to blame"
     pool.terminate()
 
 
@@ -87,12 +89,15 @@ async def test_a_socket_that_is_not_there_yet_is_an_outage(tmp_path: Path) -> No
         await connect(f"postgresql://somebody@/threadmill?host={tmp_path}")
 
 
-@pytest.mark.parametrize("program", ["-m api", "-m worker", "-m deploy.cli migrate", "-m deploy.cli doctor"])
+PROGRAMS = ["api", "worker", *(f"deploy.cli {one}" for one in ("migrate", "doctor", "queue status", "top --json"))]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 async def test_a_process_ends_with_a_word_about_it(settings: Settings, program: str, tmp_path: Path) -> None:
     url = f"{settings.database_url.partition('?')[0]}?sslmode=verify-full"
     given = {"DATABASE_URL": url, "REDIS_URL": settings.redis_url, "THREADMILL_REDIS_PREFIX": settings.redis_prefix}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *program.split()),
+        *(sys.executable, "-m", *program.split()),
         cwd=ROOT,
         env={
             **given,
