@@ -33,8 +33,13 @@ async def add_owner(db: Database, name: str = "acme") -> Owner:
     return Owner(account.id, token.token.id)
 
 
-async def add_thread(db: Database, owner: Owner, *, held: bool = False, agent: str | None = None) -> Row:
+async def add_thread(
+    db: Database, owner: Owner, *, held: bool = False, agent: str | None = None, partition: int | None = None
+) -> Row:
+    """One of the owner's, in the partition that is asked for."""
     thread = ThreadId(ids.mint())
+    while partition not in {None, ids.partition_of(thread, PARTITIONS)}:
+        thread = ThreadId(ids.mint())
     partition = ids.partition_of(thread, PARTITIONS)
     await db.execute(
         "insert into threads (partition, id, account, agent, created_by, created_by_kind, held)"

@@ -50,14 +50,14 @@ class Reader:
         rows = await self._fetch(connection, partitions, per_account, (), light=light)
         if rows and rows[0]["some"]:
             return self._few(partitions, rows, per_account), rows[0]["now"]
-        batches = [batch_of(row) for row in rows if not row["cut"]]
-        cut = len(batches) < len(rows)
-        if not cut:
-            batches += await self._look_past(connection, batches, per_account)
+        seen = [batch_of(row) for row in rows]
+        batches = [batch for batch, row in zip(seen, rows, strict=True) if not row["cut"]]
+        cut = len(batches) < len(seen)
+        batches += await self._look_past(connection, seen, batches, per_account)
         choice = choose(batches, per_account, self.pace.most())
         if cut:
             choice = Choice(choice.batches, True)
-        return self._turn(batches, choice), rows[0]["now"] if rows else None
+        return self._turn([*seen, *batches], choice), rows[0]["now"] if rows else None
 
     def _few(self, partitions: Sequence[int], rows: Sequence[asyncpg.Record], per_account: int) -> Choice:
         """Who has little waiting beside somebody who has much, and only those: the rest is left to a longer drain.
@@ -92,21 +92,25 @@ class Reader:
         return rows
 
     async def _look_past(
-        self, connection: asyncpg.Connection, batches: Sequence[Batch], per_account: int
+        self, connection: asyncpg.Connection, seen: Sequence[Batch], batches: Sequence[Batch], per_account: int
     ) -> Sequence[Batch]:
-        """What other threads of the account have waiting, where a hot one fills its share.
+        """What other threads of the account have waiting, where a hot one fills its share of what was `seen`; and some
+        of what was cut, where what was not (`batches`) is of threads that somebody else has.
 
-        The read goes past all that the hot thread has, so it may take a tenth of the time at most.
+        The read goes past all that these threads have, so it may take a tenth of the time at most.
         """
-        partitions, hot = hot_threads(batches, per_account)
+        partitions, hot = hot_threads(seen, per_account)
+        if len(batches) < len(seen) and (taken := taken_threads(batches)):
+            hot |= taken
+            partitions = {batch.partition for batch in seen}
         time = asyncio.get_running_loop().time
         started = time()
         if not hot or started < self._look_past_at:
             return ()
         rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
         self._look_past_at = time() + 10 * (time() - started)
-        seen = {batch.id for batch in batches}
-        return [batch for row in rows if not row["cut"] and (batch := batch_of(row)).id not in seen]
+        known = {batch.id for batch in batches}
+        return [batch for row in rows if not row["cut"] and (batch := batch_of(row)).id not in known]
 
     def _turn(self, batches: Sequence[Batch], choice: Choice) -> Choice:
         """Where the round of accounts stopped at its limit, the next drain goes on behind it.

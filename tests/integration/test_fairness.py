@@ -9,7 +9,6 @@ from api.submission import Applied
 from shared import ids
 from shared.db.connect import connect
 from shared.events import UserInterrupt, dump
-from shared.ids import ThreadId
 from shared.settings import Settings
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message, new_caller, running_crew, running_inbox
@@ -23,12 +22,7 @@ HERE = 7  # the partition that all of it happens in
 
 async def thread_of(driver: Driver, owner: Owner) -> Row:
     """A thread in the partition HERE."""
-    thread = ThreadId(ids.mint())
-    while ids.partition_of(thread, PARTITIONS) != HERE:
-        thread = ThreadId(ids.mint())
-    row = await add_thread(driver.pool, owner)
-    await driver.pool.execute("update threads set partition = $1, id = $2 where id = $3", HERE, thread, row.id)
-    return Row(HERE, thread)
+    return await add_thread(driver.pool, owner, partition=HERE)
 
 
 async def owners(driver: Driver, count: int) -> list[tuple[Owner, Row]]:

@@ -8,9 +8,13 @@ from shared.settings import Settings
 from tests.driver import Driver
 from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
 from worker.apply import Drainer
-from worker.batch import MOST_BYTES
+from worker.batch import ACCOUNTS, MOST_BYTES, PER_ACCOUNT
 
 LARGE = token_urlsafe(750_000)  # a million characters that do not compress
+HALF = "".join(
+    token_urlsafe(45) + "word " * 8 for _ in range(10_400)
+)  # which is stored as 0.7 of it, and taken for 5.8 MB
+MEDIUM = token_urlsafe(60_000)
 FIT = MOST_BYTES // len(LARGE)  # in one drain
 
 
@@ -59,11 +63,12 @@ async def test_a_batch_larger_than_a_drain_goes_alone(driver: Driver, owner: Own
 
 
 async def test_a_thread_in_other_hands_leaves_room_for_the_rest(driver: Driver, owner: Owner) -> None:
-    taken, free = await in_line(driver, owner, 2 * FIT), await in_line(driver, owner, 1)
+    taken = [await in_line(driver, owner, 1) for _ in range(FIT + 1)]
+    free = await in_line(driver, owner, 1)
     async with driver.pool.acquire() as connection, connection.transaction():
-        await connection.execute("select from threads where id = $1 for update", taken.id)
-        await driver.drainer.drain(sorted({taken.partition, free.partition}))
-        assert await applied(driver, taken, free) == [0, 1]
+        await connection.execute("select from threads where id = any($1::uuid[]) for update", [one.id for one in taken])
+        await driver.drainer.drain(sorted({thread.partition for thread in (*taken, free)}))
+        assert await applied(driver, free) == [1]
 
 
 async def test_who_has_little_goes_first_and_within_the_bytes(settings: Settings, driver: Driver, owner: Owner) -> None:
@@ -82,6 +87,39 @@ async def test_who_has_little_goes_first_and_within_the_bytes(settings: Settings
         await drainer.close()
     order = await driver.pool.fetch("select id from batches where thread = $1 order by applied_at, id", few.id)
     assert [row["id"] for row in order] == sorted(row["id"] for row in order)
+
+
+@pytest.mark.parametrize(("text", "accounts"), [(HALF, 1), (LARGE, 5)], ids=["compressed", "of many accounts"])
+async def test_a_small_batch_waits_for_no_large_ones(driver: Driver, text: str, accounts: int) -> None:
+    loud = [await in_line(driver, await add_owner(driver.pool, f"loud {n}"), 8, text) for n in range(accounts)]
+    quiet = await add_owner(driver.pool, "quiet")
+    small = await in_line(driver, quiet, 1, "small")
+    drained = await driver.drainer.drain(sorted({thread.partition for thread in (*loud, small)}))
+    assert await applied(driver, small) == [1]
+    assert len(drained.outcomes) > 1, "and a large one has its turn as well"
+    assert drained.more
+
+
+async def test_a_hot_thread_of_large_batches_leaves_room_for_its_neighbours(driver: Driver, owner: Owner) -> None:
+    hot = await in_line(driver, owner, 2 * PER_ACCOUNT, MEDIUM)
+    quiet = await add_thread(driver.pool, owner, partition=hot.partition)
+    await add_batch(driver.pool, owner, quiet)
+    await driver.drainer.drain([hot.partition])
+    assert await applied(driver, quiet) == [1]
+
+
+async def test_accounts_behind_those_that_are_cut_are_visited(driver: Driver) -> None:
+    owners = [await add_owner(driver.pool, f"account {n}") for n in range(ACCOUNTS + 2)]
+    *loud, last = sorted(owners, key=lambda owner: owner.account)
+    quiet = await add_thread(driver.pool, last, partition=7)
+    await add_batch(driver.pool, last, quiet)
+    for owner in loud:
+        thread = await add_thread(driver.pool, owner, partition=7)
+        for _ in range(4):
+            await add_batch(driver.pool, owner, thread, a_message(MEDIUM))
+    for _ in range(2):
+        await driver.drainer.drain([7])
+    assert await applied(driver, quiet) == [1]
 
 
 async def test_what_is_stored_compressed_is_bounded_as_well(driver: Driver, owner: Owner) -> None:

@@ -23,9 +23,10 @@ select p from (select p from unnest($1::int[]) as p order by p) as sorted where 
 -- With $7, where an account has more than $9 (of a single account: a thread), only those are wanted that have at most $10, or
 -- a quarter of that. With $8 such ones were about lately: where much is read, only they are wanted, and nothing where there
 -- are none. What is not wanted is told, without its events, and not locked. `some`: only some are wanted.
--- The events come up to $11 bytes in all, those of the first batch in any case: of each account one batch, then each one's
--- second, going round its threads. What is `cut` is told without them, and not locked. What is stored compressed is taken
--- for eight times as long, and not looked at: a text of one letter alone has up to 90 times its stored bytes.
+-- The events of what is wanted come up to $11 bytes in all: of each account one batch, the smallest of these first, then each
+-- one's second, going round its threads; those of the oldest batch in any case, so that a large one has its turn. What is
+-- `cut` is told without them, and not locked. What is stored compressed is taken for eight times as long, and not looked at:
+-- a text of one letter alone has up to 90 times its stored bytes.
 with recursive retrying as materialized (
     select b.partition, b.thread
     from unnest($1::int[]) as wanted (id)
@@ -83,24 +84,28 @@ few as materialized (
     where n <= greatest($10::int, most / 4)
       and (most > $9::int or ($8::bool and total > $9::int and (several or most > $10::int)))
 ),
-sized as materialized (
-    select partition, id, account, thread,
-           pg_column_size(events)::bigint * case when pg_column_compression(events) is null then 1 else 8 end as bytes
-    from seen
-),
-heavy as materialized (  -- where all of it is within the bytes, a sum is the whole cost
-    select partition, id
-    from (select partition, id, bytes, sum(bytes) over (order by turn, id, partition) as so_far
-          from (select *, row_number() over (partition by account order by nth, id, partition) as turn
-                from (select *, row_number() over (partition by thread order by id) as nth from sized) t) a) as b
-    where so_far > greatest(bytes, $11::bigint) and (select sum(bytes) from sized) > $11::bigint
-),
-sorted as (
-    select s.*, (s.partition, s.id) in (select partition, id from heavy) as cut,
+judged as materialized (
+    select s.*,
            case when exists (select from few) then s.account in (select who from few) or s.thread in (select who from few)
                 else not ($7::bool and $8::bool and (select count(*) from seen) > $9::int)
            end as wanted
     from seen s
+),
+sized as materialized (
+    select partition, id, account, thread,
+           pg_column_size(events)::bigint * case when pg_column_compression(events) is null then 1 else 8 end as bytes
+    from judged where wanted
+),
+heavy as materialized (  -- where all of it is within the bytes, a sum is the whole cost
+    select partition, id
+    from (select partition, id, sum(bytes) over (order by turn, bytes, id) as so_far
+          from (select *, row_number() over (partition by account order by nth, id) as turn
+                from (select *, row_number() over (partition by thread order by id) as nth from sized) t) a) as b
+    where so_far > $11::bigint and id > (select min(id) from sized) and (select sum(bytes) from sized) > $11::bigint
+),
+sorted as (
+    select j.*, (j.partition, j.id) in (select partition, id from heavy) as cut
+    from judged j
 )
 select b.partition, b.id, b.ref, b.thread, b.account, b.token, case when b.wanted and not b.cut then b.events end as events,
        b.reply_to, b.accepted_at, b.attempts,
