@@ -27,7 +27,7 @@ test: install ## all tests that take seconds, on embedded Postgres and Redis
 
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
 	@$(BIN)/pytest -m alone
-	@$(BIN)/pytest -n 3 -m "slow and not browser and not alone" $(ARGS)
+	@$(BIN)/pytest -n 3 --dist loadgroup -m "slow and not browser and not alone" $(ARGS)
 
 test-pooler: install ## tests of the service through a PgBouncer in transaction mode, of Debian's (minutes)
 	@$(BIN)/python -m tests.elsewhere --pooler -- $(BIN)/pytest -n 2 --dist loadgroup \

@@ -12,15 +12,10 @@ from tests.faults.servers import Servers
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker of xdist runs them all: each has processes of its own, and two cores are soon too few.
-
-    Those that start servers are slow.
-    """
+    """Those that start servers are slow."""
     for item in items:
-        if "tests/faults" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("faults"))
-            if "servers" in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.slow)
+        if "tests/faults" in item.nodeid and "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""As the tests of faults have it: servers of their own, and one worker of xdist for all of these, but another one."""
+"""As the tests of faults have it: servers of their own; and one worker of xdist for all of these."""
 
 import pytest
 

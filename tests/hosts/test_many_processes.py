@@ -18,7 +18,7 @@ HOSTS = 3
 WORKERS = 2  # of each host
 BATCHES = 900
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 async def test_a_host_less_is_nothing_lost(servers: Servers) -> None:

@@ -10,7 +10,7 @@ from tests.faults.processes import Member, Stack
 from tests.faults.servers import Servers
 from tests.soak.run import Plan, Soak, soak
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(240)]
 
 SHORT = Plan(60.0, faults=False)
 
