@@ -19,6 +19,7 @@ import structlog
 from api import verdicts
 from api.columns import asked, columns_of_keys
 from api.precedence import Precedence
+from api.standby import WARNED, Standby
 from api.submission import Fresh, Submission, Verdict
 from api.tracing import Tracing
 from shared.crashpoints import armed, crash
@@ -67,9 +68,10 @@ class Flusher:
     _waiting: list[_Entry] = field(default_factory=list)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _precedence: Precedence = field(default_factory=Precedence)
+    _standby: Standby = field(default_factory=lambda: Standby(STATEMENT_TIMEOUT))
 
     def __post_init__(self) -> None:
-        self._line = Line(self.database_url, **BY_INDEX, **DURABLE, lock_timeout=str(LOCK_TIMEOUT_MS))
+        self._line = Line(self.database_url, **BY_INDEX, **DURABLE, **WARNED, lock_timeout=str(LOCK_TIMEOUT_MS))
 
     async def accept(self, submission: Submission) -> Verdict:
         """The verdict on one submission, committed where it is Fresh. Raises ServiceInactive."""
@@ -155,8 +157,10 @@ class Flusher:
         if armed("ack_before_commit") and submissions[0].new is None:
             await _answer_too_soon(entries)
         crash("api.before_commit")
+        self._standby.listen(connection)
         rows = await connection.fetch(SQL[statement], *arguments, timeout=STATEMENT_TIMEOUT)
         crash("api.after_commit")
+        await self._standby.confirm_if_warned(connection)
         await self._settle(entries, rows, began)
 
     async def _settle(self, entries: Sequence[_Entry], rows: Sequence[asyncpg.Record], began: int) -> None:
@@ -199,7 +203,7 @@ class Flusher:
         )
         found = {row["n"]: row for row in rows}
         if found:
-            await self._confirm(connection)
+            await self._standby.confirm(connection)
         for n, (entry, refusal) in enumerate(unclear, start=1):
             row = found.get(n)
             if row is None:
@@ -247,16 +251,12 @@ class Flusher:
         where = ([entry.submission.partition], [entry.submission.ref])
         rows = await connection.fetch(SQL["find"], *where, timeout=STATEMENT_TIMEOUT)
         if rows:
-            await self._confirm(connection)
+            await self._standby.confirm(connection)
         for row in rows:
             verdict = verdicts.fresh(row)
             self._tell([(entry.submission, verdict)])
             _answer(entry, verdict)
         return bool(rows)
-
-    async def _confirm(self, connection: asyncpg.Connection) -> None:
-        """What was read back may be told once a commit behind it is as durable as ours are."""
-        await connection.execute(SQL["confirm"], timeout=STATEMENT_TIMEOUT)
 
 
 def _measure(entries: Sequence[_Entry], began: float) -> None:

@@ -104,6 +104,31 @@ async def test_a_commit_that_the_standby_lacks_is_not_told_though_it_can_be_read
         assert await run.violations() == []
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])
+async def test_a_commit_whose_wait_is_broken_off_is_not_told_to_who_waits_for_it(
+    tmp_path: Path, redis_url: str, again: bool
+) -> None:
+    """It succeeds, with a warning; so does the commit behind it that is to confirm it, where it meets the same."""
+    async with Pair(tmp_path) as pair, trial(await _migrated(pair), redis_url, Size(apis=1, workers=1)) as run:
+        first = Request(run.load.threads[0], "m1-1", ({"type": "user_message", "text": "say m1-1"},), "key m1-1")
+        run.load.history.append(first)
+        pair.stop_sending()
+        db = await connect(pair.primary.url)
+        sending = asyncio.create_task(run.load.sender.send(first))
+        await until("its wait is broken off, so it can be read", lambda: _broken_off(db), BACK)
+        while again and not sending.done():
+            await _broken_off(db)
+            await asyncio.sleep(0.02)
+        assert (await sending).status in {None, 503}, "nobody knows"
+        await db.close()
+        await pair.kill_primary()
+        await pair.promote()
+        await run.stack.ready(within=BACK)
+        await run.load.sender.settle(first)
+        assert first.acknowledged
+        assert await run.violations() == []
+
+
 async def _broken_off(db: asyncpg.Connection) -> bool:
     """Ends waits for the standby, as whoever restarts or cancels does."""
     await db.execute("select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'")
