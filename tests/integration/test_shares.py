@@ -9,13 +9,14 @@ from api.submission import Applied
 from shared import ids
 from shared.ids import BatchId
 from shared.keys import Keys
-from shared.queue import Queue, Waiting
+from shared.queue import APPLY, Queue, Waiting
 from shared.settings import Settings
 from shared.tasks import end
 from tests.pipeline import message, new_caller, running_crew, running_inbox
 from tests.watch import until
 
 THREADS = 12  # in partitions of either, as it comes
+LOOKED_AT = 1000  # wake-ups, by one claim
 LATEST = 0.7  # seconds: 0.2 until it is anybody's, and what a busy machine may need for claims and drains
 
 
@@ -32,6 +33,38 @@ async def test_a_partition_that_was_rung_for_several_times_counts_once(redis: Re
     await queue.ring([at(2), at(3)])
     assert [wake_up.partition for wake_up in await queue.claim(2)] == [1, 1, 1, 2]
     assert [wake_up.partition for wake_up in await queue.claim(2)] == [3]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_what_waits_behind_all_that_a_claim_looked_at_is_woken_for(
+    redis: Redis, redis_prefix: str, workers: int
+) -> None:
+    """A thousand wake-ups of one partition, and one behind them: for the same worker when it is done, or another."""
+    keys = Keys(redis_prefix)
+    queue = Queue(redis, keys)
+    stamp = ids.mint()
+    await redis.zadd(keys.queue(APPLY), {f"{APPLY}:1:{stamp[:-4]}{n:04}": 1 for n in range(LOOKED_AT)})
+    await queue.ring([at(2)])
+    while await redis.rpop(keys.wake(APPLY)):  # type: ignore[misc]  # awaitable, whatever redis says
+        pass
+    first = await queue.claim(64)
+    assert len(first) == LOOKED_AT
+    assert await queue.wait(APPLY, 0.1), "somebody is woken"
+    if workers == 1:
+        await queue.tell({}, first, {})
+    assert [wake_up.partition for wake_up in await queue.claim(64)] == [2]
+    assert not await queue.wait(APPLY, 0.1), "nothing is left to be woken for"
+
+
+async def test_a_thousand_in_progress_wake_nobody(redis: Redis, redis_prefix: str) -> None:
+    """Who found nothing to take would be woken for it again and again."""
+    keys = Keys(redis_prefix)
+    queue = Queue(redis, keys)
+    stamp = ids.mint()
+    await redis.zadd(keys.queue(APPLY), {f"{APPLY}:1:{stamp[:-4]}{n:04}": 1 for n in range(LOOKED_AT)})
+    await queue.claim(64)
+    assert await queue.claim(64) == []
+    assert not await queue.wait(APPLY, 0.1)
 
 
 @pytest.mark.parametrize(
