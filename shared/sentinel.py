@@ -7,6 +7,7 @@ that are silent.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ FRESH = 1.0  # seconds that their answer holds for new connections, unless one t
 EVERY = 5.0  # seconds after which a connection that hears nothing asks who the master is now
 
 _LONGEST = 200  # characters of what a sentinel says of an error
+_QUOTED = re.compile(r",? with args\b")
+_LOGIN = ("username", "password")
 
 
 class NoMasterError(Unreachable):
@@ -127,24 +130,39 @@ class Sentinels:
             return Word(told, error=f"says what is no answer ({type(error).__name__})")
 
     async def _hear(self, place: Address) -> Word:
-        """Raises anything, where it answers as no sentinel does."""
+        """In one round trip behind the connection's own, with AUTH: one that is far off has `PATIENCE` for all of it.
+        Raises anything, where it answers as no sentinel does.
+        """
         kind = SSLConnection if self.led.secure else Connection
-        connection = kind(host=place[0], port=place[1], lib_name=None, lib_version=None, **self.led.own)
+        own = {name: value for name, value in self.led.own.items() if name not in _LOGIN}
+        connection = kind(host=place[0], port=place[1], lib_name=None, lib_version=None, **own)
+        questions = [("SENTINEL", word, self.led.name) for word in ("GET-MASTER-ADDR-BY-NAME", "MASTER")]
         try:
             await connection.connect()
-            await connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.led.name)
+            if login := self._login():
+                await connection.send_packed_command(connection.pack_commands([("AUTH", *login), *questions]))
+                await connection.read_response()
+            else:
+                await connection.send_packed_command(connection.pack_commands(questions))
             address = await connection.read_response()
             if address is None:
                 return Word(_told(place), error=f"knows no {self.led.name!r}")
-            await connection.send_command("SENTINEL", "MASTER", self.led.name)
             flat = await connection.read_response()
         finally:
             await connection.disconnect(nowait=True)
         return _word(place, address, dict(zip(flat[::2], flat[1::2], strict=True)))
 
+    def _login(self) -> tuple[str, ...]:
+        """What AUTH is to say."""
+        username, password = (self.led.own.get(name, "") for name in _LOGIN)
+        if username:
+            return username, password
+        return (password,) if password else ()
+
     def _without_passwords(self, error: str) -> str:
-        """An error of a server may quote the command that it did not know: AUTH, too."""
-        for name in ("password", "username"):
+        """An error of a server may quote a command that it did not know, AUTH too: Redis does, and cuts it short."""
+        error = _QUOTED.split(error, maxsplit=1)[0]
+        for name in _LOGIN:
             if secret := self.led.own.get(name):
                 error = error.replace(secret, "***")
         return error[:_LONGEST]

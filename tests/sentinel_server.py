@@ -2,9 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from shared.redis_urls import Address
 
@@ -13,7 +14,7 @@ NAME = "mymaster"
 
 @dataclass(slots=True)
 class Answers:
-    """What it says; `mute`: nothing; `odd`: these bytes to such a question."""
+    """What it says; `mute`: nothing; `odd`: these bytes to such a question; `late`: seconds behind each read."""
 
     master: Address | None
     epoch: int = 1
@@ -23,18 +24,23 @@ class Answers:
     password: str = ""
     asked: int = 0
     port: int = 0
+    late: float = 0.0
     odd: Mapping[str, bytes] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         allowed = not self.password
+        came = asyncio.StreamReader()
+        passing = asyncio.create_task(self._pass_on(reader, came))
         try:
-            while words := await _command(reader):
+            while words := await _command(came):
                 self.asked += 1
                 if self.mute:
-                    await reader.read()  # until the other end gives up
+                    await came.read()  # until the other end gives up
                     break
-                if words[0] == "AUTH":
+                if words[0] in self.odd:
+                    writer.write(self.odd[words[0]])
+                elif words[0] == "AUTH":
                     allowed = words[-1] == self.password
                     writer.write(b"+OK\r\n" if allowed else b"-WRONGPASS no\r\n")
                 elif not allowed:
@@ -42,7 +48,16 @@ class Answers:
                 else:
                     writer.write(self.odd.get(words[1]) or self._answer(words))
         finally:
+            passing.cancel()
             writer.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, came: asyncio.StreamReader) -> None:
+        """What was read, `late`: as a sentinel hears it that is far off."""
+        with suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                await asyncio.sleep(self.late)
+                came.feed_data(data)
+        came.feed_eof()
 
     def _answer(self, words: list[str]) -> bytes:
         if self.master is None or words[2] != NAME:
@@ -64,6 +79,21 @@ async def sentinel(
         yield answers
     finally:
         server.close()
+
+
+def place_of(redis_url: str) -> Address:
+    """The tests' Redis."""
+    parts = urlsplit(redis_url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def url_of(redis_url: str, answers: Sequence[Answers], more: str = "") -> str:
+    """Of a client that asks them."""
+    login = urlsplit(redis_url).netloc.rpartition("@")[0]
+    hosts = ",".join(f"127.0.0.1:{one.port}" for one in answers)
+    return f"redis+sentinel://{login}@{hosts}/{NAME}/0{more}"
 
 
 async def _command(reader: asyncio.StreamReader) -> list[str]:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from urllib.parse import urlsplit
 
@@ -12,29 +12,22 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as Silence
-from structlog.testing import capture_logs
 
 from deploy import children, embedded, ports
 from shared import sentinel as sentinels
 from shared.inspect.doctor import diagnose
 from shared.inspect.servers import redis_health
 from shared.keys import Keys
-from shared.logs import Seldom
 from shared.queue import APPLY, Queue, open_arq, open_redis
 from shared.redis_urls import Address
-from shared.sentinel import NoMasterError
 from shared.settings import Settings
 from shared.subscription import Subscription
-from tests.sentinel_server import Answers, sentinel
+from tests.sentinel_server import place_of, sentinel, url_of
 
 
 @pytest.fixture
 def place(redis_url: str) -> Address:
-    """The tests' Redis."""
-    parts = urlsplit(redis_url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    return parts.hostname, parts.port
+    return place_of(redis_url)
 
 
 @pytest.fixture
@@ -51,12 +44,6 @@ async def replica(tmp_path: object) -> AsyncIterator[embedded.Server]:
         await client.replicaof("127.0.0.1", "1")
     yield server
     await children.end(server.process, server.command)
-
-
-def url_of(redis_url: str, answers: Sequence[Answers], more: str = "") -> str:
-    login = urlsplit(redis_url).netloc.rpartition("@")[0]
-    hosts = ",".join(f"127.0.0.1:{one.port}" for one in answers)
-    return f"redis+sentinel://{login}@{hosts}/mymaster/0{more}"
 
 
 async def _hear(subscription: Subscription, looks: int) -> None:
@@ -93,66 +80,6 @@ async def test_a_replica_is_no_master_whatever_a_sentinel_says(replica: embedded
         with pytest.raises(Unreachable, match="is no master yet"):
             await client.ping()
         await client.aclose()
-
-
-async def test_without_a_master_it_says_what_each_sentinel_said(redis_url: str) -> None:
-    async with sentinel(None) as ignorant, sentinel(None, password="secret") as closed:
-        client = open_redis(url_of(redis_url, [ignorant, closed]), 1)
-        with pytest.raises(NoMasterError, match=r"knows no 'mymaster'; 127\.0\.0\.1:\d+: Authentication required"):
-            await client.ping()
-        await client.aclose()
-
-
-WHERE, STATE = "GET-MASTER-ADDR-BY-NAME", "MASTER"
-
-
-@pytest.mark.parametrize(
-    ("question", "answer"),
-    [
-        (STATE, b"*2\r\n$5\r\nflags\r\n$6\r\nmaster\r\n"),
-        (STATE, b"*1\r\n$5\r\nflags\r\n"),
-        (STATE, b"*2\r\n*0\r\n$1\r\nx\r\n"),
-        (STATE, b":7\r\n"),
-        (STATE, b"$-1\r\n"),
-        (STATE, b"-ERR unknown command `AUTH`, with args beginning with: `guard`\r\n"),
-        (WHERE, b":7\r\n"),
-        (WHERE, b"+guard\r\n"),
-        (WHERE, b"*1\r\n$1\r\nh\r\n"),
-        (WHERE, b"*2\r\n:1\r\n:2\r\n"),
-        (WHERE, b"*2\r\n$2\r\n\xff\xff\r\n$1\r\n1\r\n"),
-        (WHERE, b"*2\r\n$1\r\nh\r\n$5\r\n99999\r\n"),
-        (WHERE, b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-    ],
-)
-async def test_one_that_answers_as_no_sentinel_does_is_as_good_as_away(
-    redis_url: str, place: Address, question: str, answer: bytes
-) -> None:
-    async with (
-        sentinel(place, odd={question: answer}, epoch=9, password="guard") as odd,
-        sentinel(place, password="guard") as well,
-    ):
-        client = open_redis(url_of(redis_url, [odd, well], "?sentinel_password=guard"), 1)
-        assert await client.ping()
-        await client.aclose()
-        client = open_redis(url_of(redis_url, [odd], "?sentinel_password=guard"), 1)
-        with pytest.raises(NoMasterError, match=f"127.0.0.1:{odd.port}: ") as told:
-            await client.ping()
-        assert "guard" not in str(told.value)
-        await client.aclose()
-
-
-async def test_one_that_answers_as_no_sentinel_does_is_logged_with_its_place(
-    redis_url: str, place: Address, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sentinels, "warn", Seldom(sentinels.log, 0.0))
-    async with sentinel(place, odd={WHERE: b":7\r\n"}) as odd, sentinel(place) as well:
-        client = open_redis(url_of(redis_url, [odd, well]), 1)
-        with capture_logs() as lines:
-            assert await client.ping()
-        await client.aclose()
-    (line,) = lines
-    assert (line["event"], line["sentinel"]) == ("a sentinel says what is no answer", f"127.0.0.1:{odd.port}")
-    assert str(urlsplit(redis_url).password) not in str(line)
 
 
 async def test_a_hundred_new_connections_cost_one_question(redis_url: str, place: Address) -> None:
