@@ -12,6 +12,7 @@ import asyncpg
 from api import broken, verdicts
 from api.backlog import Backlog
 from api.bell import TIMEOUT, Bell
+from api.confirmation import Confirmation
 from api.flush import SQL, Flusher
 from api.outcomes import LISTEN_TIMEOUT, Outcomes
 from api.postgres import Postgres
@@ -55,11 +56,12 @@ class Inbox:
     _outcomes: Outcomes = field(init=False)
     _backlog: Backlog = field(init=False)
     _reads: Postgres = field(init=False)
+    _confirmation: Confirmation = field(init=False)  # of what they find
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         settings, keys = self.settings, Keys(self.settings.redis_prefix)
-        self._reads = Postgres(self.pool)
+        self._reads, self._confirmation = Postgres(self.pool), Confirmation(settings.database_url)
         queue = Queue(open_redis(settings.redis_url, TIMEOUT), keys)
         self._bell = Bell(queue)
         self._backlog = Backlog(queue, settings.database_url, settings.backlog_limit)
@@ -92,6 +94,7 @@ class Inbox:
         await end(self._tasks)
         await self._flusher.close()
         await self._claiming.close()
+        await self._confirmation.close()
         await self._backlog.close()
         await self._outcomes.close()
         await self._outcomes.redis.aclose()
@@ -154,10 +157,15 @@ class Inbox:
         return pending
 
     async def recall(self, token: TokenId, idempotency: Idempotency) -> Applied | Mismatch | InFlight | Parked | None:
-        """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive."""
+        """What the key stands for, where it was used before; nothing is accepted. Raises ServiceInactive, also where it
+        can be read and a standby may lack it.
+        """
         key = idempotency
         row = await self._reads.fetchrow(SQL["judge"], [token], [key.key], [key.route], [key.digest])
-        verdict = None if row is None else verdicts.judged(row)
+        if row is None:
+            return None
+        await self._confirmation.confirm()
+        verdict = verdicts.judged(row)
         return _replayed(verdict) if isinstance(verdict, Replay) else verdict
 
     async def _refuse(self, submission: Submission) -> Answer:
