@@ -4,7 +4,7 @@ A batch belongs to a request by its key, else by the marker in its events; the b
 the thread. Refused here: what a batch did.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -45,7 +45,10 @@ def check_batches(
             asked.add(batch.id)
             if batch.thread != request.thread:
                 yield Violation(Kind.UNASKED, batch.thread, f"{request.marker} is stored for another thread")
-            elif _gist(request.events) != _gist(from_json(batch.events)):
+            elif batch.key != request.key:
+                what = f"{request.marker} is stored under key {batch.key}, and was sent with {request.key}"
+                yield Violation(Kind.UNASKED, batch.thread, what)
+            elif [_gist(event) for event in request.events] != [_gist(event) for event in from_json(batch.events)]:
                 yield Violation(Kind.UNASKED, batch.thread, f"{request.marker} is stored with other events")
     known, first = _known(history, tables.batches, creations), dict[str, int]()
     for batch in tables.batches:
@@ -57,13 +60,18 @@ def check_batches(
 
 
 def check_threads(history: Sequence[Request], tables: Tables, creations: Sequence[Creation]) -> Iterator[Violation]:
-    """Each answered creation made one thread, any other at most one, and nothing else made any."""
+    """Each answered creation made one thread, any other at most one, and nothing else made any. What was answered for
+    or holds a batch is there.
+    """
     there = {thread.id for thread in tables.threads}
     for creation, made in zip(creations, _made(tables.batches, creations), strict=True):
         if len(made) > 1:
             yield Violation(Kind.DUPLICATED, min(made), f"creation {creation.key} made {', '.join(sorted(made))}")
         for thread in creation.threads - there:
             yield Violation(Kind.LOST, thread, "was answered for and is not there")
+    answered = {request.thread for request in history if request.acknowledged}
+    for thread in sorted((answered | {batch.thread for batch in tables.batches}) - there):
+        yield Violation(Kind.LOST, thread, "has batches, and is not there")
     for thread in sorted(there - _known(history, tables.batches, creations)):
         yield Violation(Kind.UNASKED, thread, "nobody made this thread")
 
@@ -82,9 +90,18 @@ def _made(batches: Sequence[Batch], creations: Sequence[Creation]) -> list[set[s
     return [{*creation.threads, *by_key.get(creation.key, ())} for creation in creations]
 
 
-def _gist(events: Sequence[Document]) -> Counter[tuple[str, Any]]:
-    """What is written in the same words where it is sent and where it is stored."""
-    return Counter((event["type"], event.get("text")) for event in events)
+def _gist(event: Document) -> tuple[Any, ...]:
+    """What it says, in the words in which it is sent as in those in which it is stored. The run that was minted for a
+    message is nobody's wish.
+    """
+    kind = event["type"]
+    if kind == "user_interrupt":
+        return kind, event.get("runId") or event.get("run")
+    if kind == "permission_decision":
+        allow = event["allow"] if "allow" in event else event["decision"] == "allow_once"
+        return kind, event["request"] if "request" in event else event["requestId"], allow, event.get("note")
+    name = event.get("client_request_id") or event.get("clientRequestId")
+    return kind, event.get("text"), name, event.get("on_busy")
 
 
 def _unique(batches: Iterable[Batch]) -> list[Batch]:

@@ -2,8 +2,8 @@
 
 What must hold: every acknowledged batch is stored once and applied once, every other at most once; a batch answered
 before another of its thread was sent has its effects before it; whoever asks again with the key hears the same; what
-an outcome says happened stands in the tables, and nothing else does; what it says it met was there (`replay`); each
-thread and each batch was asked for (`asked`). Refused here: reading a clock or a table.
+an outcome says happened stands in the tables, and nothing else does; what it says it met may be met (`warned`) and was
+there (`replay`); each thread and each batch was asked for (`asked`). Refused here: reading a clock or a table.
 """
 
 from collections import Counter, defaultdict
@@ -19,6 +19,7 @@ from tests.faults.invariants import check_states
 from tests.faults.replay import check_replay
 from tests.faults.tables import Batch, Event, Tables
 from tests.faults.violations import Kind, Violation
+from tests.faults.warned import check_warnings
 
 Row = TypeVar("Row")
 
@@ -28,7 +29,6 @@ class Effects:
     """What a stored batch says that it did: runs by the message that began them, runs that it cancelled."""
 
     started: dict[str, str]  # text -> run
-    dropped: tuple[str, ...]  # texts that began no run, without a warning
     cancelled: tuple[str, ...]
 
 
@@ -37,9 +37,11 @@ def check(
     tables: Tables,
     others: frozenset[str] = frozenset(),
     creations: Sequence[Creation] = (),
+    closed: frozenset[str] = frozenset(),
 ) -> list[Violation]:
     """Every violation that can be seen. `others`: threads that other clients speak to as well, in other dialects.
-    `creations`: where threads come from; those of the history are known without."""
+    `creations`: where threads come from; those of the history are known without. `closed`: threads that somebody
+    archived or deleted, or a batch of which was discarded."""
     found = match(history, tables.batches)
     return [
         *check_answers(history),
@@ -47,6 +49,7 @@ def check(
         *check_equal(history, found),
         *check_effects(tables, others),
         *check_order(history, found, tables.events),
+        *check_warnings(tables, closed),
         *check_replay(history, found, tables, others),
         *check_batches(history, found, tables, others, creations),
         *check_threads(history, tables, creations),
@@ -71,6 +74,8 @@ def check_stored(history: Sequence[Request], found: Sequence[Sequence[Batch]]) -
             yield Violation(Kind.DUPLICATED, request.thread, f"{request.marker} is stored {len(batches)} times")
         if request.acknowledged and not batches:
             yield Violation(Kind.LOST, request.thread, f"{request.marker} was acknowledged and is not stored")
+        elif request.under_way and not batches:
+            yield Violation(Kind.LOST, request.thread, f"{request.marker} was said to be under way and is not stored")
         if request.refused and batches:
             yield Violation(Kind.UNASKED, request.thread, f"{request.marker} was refused and is stored")
 
@@ -80,6 +85,8 @@ def check_equal(history: Sequence[Request], found: Sequence[Sequence[Batch]]) ->
     for request, batches in zip(history, found, strict=True):
         if len({reply.body["acceptedAt"] for reply in request.replies if reply.acknowledged}) > 1:
             yield Violation(Kind.UNEQUAL, request.thread, f"{request.marker} was accepted at two times")
+        for told in sorted(set(_contradicted(request, batches))):
+            yield Violation(Kind.UNEQUAL, request.thread, f"{request.marker} was answered with another {told}")
         stored = [batch.outcome for batch in batches]
         for outcome in request.outcomes:
             if outcome not in stored:
@@ -87,6 +94,16 @@ def check_equal(history: Sequence[Request], found: Sequence[Sequence[Batch]]) ->
         for promised, kept in _promised(request.replies, batches):
             what = f"{request.marker}: run {promised} was promised, it is {kept}"
             yield Violation(Kind.UNEQUAL, request.thread, what)
+
+
+def _contradicted(request: Request, batches: Sequence[Batch]) -> Iterator[str]:
+    """What every answer says, also one that is pending."""
+    times = {batch.accepted_at for batch in batches}
+    for reply in request.replies:
+        if reply.acknowledged and (reply.body["thread"] or {}).get("id") != request.thread:
+            yield "thread than it was sent to"
+        if reply.acknowledged and times and reply.body["acceptedAt"] not in times:
+            yield "time than is stored"
 
 
 def _promised(replies: Iterable[Reply], batches: Sequence[Batch]) -> Iterator[tuple[str, str]]:
@@ -110,8 +127,6 @@ def check_effects(tables: Tables, others: frozenset[str] = frozenset()) -> Itera
     completed = {run.id for run in tables.runs if run.status == "completed"}
     for thread in {*batches, *runs, *events} - others:
         told = [effects(batch) for batch in batches.get(thread, ())]
-        for text in (text for one in told for text in one.dropped):
-            yield Violation(Kind.LOST, thread, f"message {text} began no run, and no warning says why")
         started = [(text, run) for one in told for text, run in one.started.items()]
         cancelled = [run for one in told for run in one.cancelled]
         said = [e for e in events.get(thread, ()) if e.type == "user.message"]
@@ -127,20 +142,17 @@ def check_effects(tables: Tables, others: frozenset[str] = frozenset()) -> Itera
 def effects(batch: Batch) -> Effects:
     """What the outcome of a batch of user messages, interrupts and decisions says."""
     if batch.outcome is None:
-        return Effects({}, (), ())
+        return Effects({}, ())
     warned = {(w["eventIndex"], w["code"]) for w in batch.outcome["warnings"]}
     started: dict[str, str] = {}
-    dropped: list[str] = []
     cancelled: list[str] = []
     for n, (event, result) in enumerate(zip(_events(batch.events), batch.outcome["events"], strict=True)):
         run = result["run"]
         if event["type"] == "user_message" and run is not None:
             started[event["text"]] = run["id"]
-        elif event["type"] == "user_message" and n not in {index for index, _ in warned}:
-            dropped.append(event["text"])
         elif event["type"] == "user_interrupt" and run is not None and (n, "run_already_finished") not in warned:
             cancelled.append(run["id"])
-    return Effects(started, tuple(dropped), tuple(cancelled))
+    return Effects(started, tuple(cancelled))
 
 
 def check_order(

@@ -66,6 +66,11 @@ class Answered:
         return self.answered < inf
 
     @property
+    def under_way(self) -> bool:
+        """It was answered in the contract's words that it is accepted and not applied yet."""
+        return any(reply.status == 409 and reply.is_not_now for reply in self.replies)
+
+    @property
     def refused(self) -> bool:
         """Every answer said that nothing was stored. 503 and 409 leave it open, and so does silence."""
         return all(reply.status is not None and reply.status < 500 and reply.status not in (200, 201, 409)

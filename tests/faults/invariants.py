@@ -1,10 +1,10 @@
-"""What the rows of a thread say about each other, whoever asked for what: counts, states, times, last ids."""
+"""What the rows of a thread say about each other, whoever asked for what: counts, states, times, last ids, ends."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from tests.faults.tables import EXECUTING, TERMINAL, Event, Run, Tables, Thread
+from tests.faults.tables import ENDS, EXECUTING, TERMINAL, Event, Run, Tables, Thread
 from tests.faults.violations import Kind, Violation
 
 
@@ -18,8 +18,9 @@ def check_states(tables: Tables) -> Iterator[Violation]:
     for thread in tables.threads:
         for what in (*_wrong_thread(thread, runs[thread.id]), *_wrong_log(thread, events[thread.id])):
             yield Violation(Kind.INCONSISTENT, thread.id, what)
+    ends = Counter((event.thread, event.run) for event in tables.events if event.type in ENDS)
     for run in tables.runs:
-        for what in _wrong_run(run):
+        for what in _wrong_run(run, ends[run.thread, run.id]):
             yield Violation(Kind.INCONSISTENT, run.thread, f"run {run.id} {what}")
 
 
@@ -46,7 +47,10 @@ def _wrong_log(thread: Thread, events: Sequence[Event]) -> Iterator[str]:
         yield "has a log whose times run backwards"
 
 
-def _wrong_run(run: Run) -> Iterator[str]:
+def _wrong_run(run: Run, ends: int) -> Iterator[str]:
+    """`ends`: how often the log says that it is over."""
+    if ends != (run.status in TERMINAL):
+        yield f"is {run.status} and has {ends} ends in the log"
     if (run.status in TERMINAL) != (run.completed_at is not None):
         yield "is terminal without an end, or has an end without being terminal"
     if (run.status == "queued") == (run.started_at is not None):

@@ -10,16 +10,16 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from pydantic_core import from_json
 
 from tests.faults.history import Request
-from tests.faults.tables import Batch, Event, Run, Tables
+from tests.faults.tables import ENDS, Batch, Event, Run, Tables
 from tests.faults.violations import Kind, Violation
 
-ENDS = frozenset({"run.completed", "run.failed"})
+QUEUE = 100  # runs of a thread that may wait behind the one that executes: the service's number
 # An interrupt that met one of these says nothing about the thread's runs.
 CLOSED = frozenset({"thread_archived", "thread_deleted", "batch_discarded"})
 
@@ -46,6 +46,16 @@ class Step:
         """An interrupt without effect, of a thread that was open."""
         return self.type == "user_interrupt" and not self.cancels and not CLOSED & self.warnings.keys()
 
+    @property
+    def met_queue(self) -> bool:
+        """A message for which there was no room."""
+        return self.type == "user_message" and self.run is None and "queue_full" in self.warnings
+
+    @property
+    def is_judged(self) -> bool:
+        """It did nothing, and the log says whether it was right in that."""
+        return self.met_nothing or self.met_queue
+
 
 @dataclass(slots=True)
 class Log:
@@ -54,13 +64,23 @@ class Log:
     began: dict[str, int] = field(default_factory=dict)  # run -> its entry
     ended: dict[str, int] = field(default_factory=dict)
     current: list[str | None] = field(default_factory=list)  # at each moment
+    active: list[int] = field(default_factory=list)  # the same: how many
+
+    def add(self, active: Mapping[str, None]) -> None:
+        """One more moment, with these runs in their order."""
+        self.current.append(next(iter(active), None))
+        self.active.append(len(active))
 
     def moment(self, step: Step) -> int | None:
         """Of what it did; None where the log does not have it, which others report."""
         return (self.began if step.starts else self.ended if step.cancels else {}).get(step.run or "")
 
     def is_true(self, step: Step, moment: int) -> bool:
-        """Whether an interrupt that did nothing was right in that, there."""
+        """Whether what did nothing was right in that, there. A queue may be full with one run that executes or without,
+        which the log doesn't say: what is short of both was room.
+        """
+        if step.met_queue:
+            return self.active[moment] >= QUEUE
         if step.named is None:
             return self.current[moment] is None
         if step.run is None:
@@ -114,14 +134,14 @@ def log_of(events: Sequence[Event]) -> Log:
     log, active = Log(), dict[str, None]()
     ordered = sorted(events, key=lambda event: event.id)
     for moment, event in enumerate(ordered):
-        log.current.append(next(iter(active), None))
+        log.add(active)
         if event.run is not None and event.type == "user.message":
             log.began.setdefault(event.run, moment)
             active[event.run] = None
         elif event.run is not None and event.type in ENDS:
             log.ended.setdefault(event.run, moment)
             active.pop(event.run, None)
-    log.current.append(next(iter(active), None))
+    log.add(active)
     return log
 
 
@@ -139,17 +159,20 @@ def _check_thread(thread: str, batches: Sequence[tuple[Request, list[Step]]], lo
     for request, steps in batches:
         moments = [log.moment(step) for step in steps]
         known = [moment for moment in moments if moment is not None]
+        if any(a >= b for a, b in pairwise(known)):
+            what = f"{request.marker} has its effects in another order than its events"
+            yield Violation(Kind.REORDERED, thread, what)
         if known:
             spans.append(Span(request, min(known), max(known) + 1))
-        elif any(step.met_nothing for step in steps):
+        elif any(step.is_judged for step in steps):
             idle.append((request, steps))
         for n, (step, moment) in enumerate(zip(steps, moments, strict=True)):
             if moment is not None:
                 yield from _check_effect(thread, request, step, log.current[moment])
-            elif known and step.met_nothing:
+            elif known and step.is_judged:
                 before = next((place + 1 for place in reversed(moments[:n]) if place is not None), min(known))
                 if not log.is_true(step, before):
-                    yield _untrue(thread, request)
+                    yield _untrue(thread, request, step)
     yield from _check_idle(thread, idle, spans, log)
 
 
@@ -177,12 +200,14 @@ def _check_idle(
     for request, steps in idle:
         after = earliest[bisect_left(times, request.began)]
         before = latest[bisect_right(starts, request.answered)]
-        told = [step for step in steps if step.met_nothing]
+        told = [step for step in steps if step.is_judged]
         if not any(all(log.is_true(step, moment) for step in told) for moment in range(after, before + 1)):
-            yield _untrue(thread, request)
+            yield _untrue(thread, request, *told)
 
 
-def _untrue(thread: str, request: Request) -> Violation:
+def _untrue(thread: str, request: Request, *told: Step) -> Violation:
+    if any(step.met_queue for step in told):
+        return Violation(Kind.LOST, thread, f"{request.marker} found no room, and there was room whenever it came")
     what = f"{request.marker} found nothing to interrupt, and there was something whenever it can have been applied"
     return Violation(Kind.REORDERED, thread, what)
 

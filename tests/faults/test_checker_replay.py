@@ -53,7 +53,10 @@ def test_an_interrupt_is_not_applied_before_one_that_was_answered_before_it() ->
 
 
 def test_an_interrupt_that_closed_doors_kept_out_says_nothing_about_runs() -> None:
-    assert with_one_more(idle(6, 7, code="thread_archived")) == set()
+    request = idle(6, 7, code="thread_archived")
+    found = replace(tables(), batches=(*tables().batches, stored(request, 3)))
+    assert check([*HISTORY, request], found, closed=frozenset({THREAD})) == []
+    assert kinds([*HISTORY, request], found) == {Kind.LOST}, "nobody closed them"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +96,7 @@ def test_an_interrupt_batch_that_is_stored_twice_is_unasked() -> None:
 
 
 def test_a_batch_that_nobody_sent_is_unasked_and_the_one_that_made_its_thread_is_not() -> None:
-    made = Batch(THREAD, -1, None, "[]", outcome(), parked=False)
+    made = Batch(THREAD, -1, None, "[]", outcome(), parked=False, accepted_at="now")
     assert kinds(HISTORY, replace(tables(), batches=(made, *tables().batches))) == set()
     assert kinds(HISTORY, replace(tables(), batches=(made, replace(made, id=8), *tables().batches))) == {Kind.UNASKED}
     decision = replace(made, id=8, events='[{"type":"permission_decision","request":"x","allow":true}]')
@@ -172,13 +175,6 @@ def test_a_pending_answer_promises_the_run_that_comes(promised: str | None, expe
     assert kinds([first, SECOND, THIRD], tables()) == expected
 
 
-def test_a_run_that_was_promised_and_did_not_fit_is_not_promised_wrongly() -> None:
-    pending = outcome("R9", warnings=[{"code": "apply_pending", "message": "", "eventIndex": 0}])
-    full = outcome(None, warnings=[{"code": "queue_full", "message": "", "eventIndex": 0}])
-    message = {"type": "user_message", "text": "say m1-9"}
-    assert with_one_more(Request(THREAD, "m1-9", (message,), "z", [answer(6, 7, pending), answer(8, 9, full)])) == set()
-
-
 def test_a_thread_that_nobody_made_is_unasked_and_one_that_was_answered_for_is_there() -> None:
     found = replace(tables(), threads=(*tables().threads, Thread(OTHER, "IDLE", 0, None, None, held=False)))
     assert kinds(HISTORY, found) == {Kind.UNASKED}
@@ -188,7 +184,8 @@ def test_a_thread_that_nobody_made_is_unasked_and_one_that_was_answered_for_is_t
 
 def test_a_creation_that_was_asked_for_again_makes_one_thread() -> None:
     one, two = (Thread(name, "IDLE", 0, None, None, held=False) for name in (OTHER, "TWICE"))
-    by_key = [Batch(thread.id, n, "key", "[]", outcome(), parked=False) for n, thread in enumerate((one, two), 10)]
+    made = Batch(OTHER, 10, "key", "[]", outcome(), parked=False, accepted_at="now")
+    by_key = [made, replace(made, thread="TWICE", id=11)]
     found = replace(tables(), threads=(*tables().threads, one), batches=(*tables().batches, by_key[0]))
     answered, unknown = Creation("key", frozenset({OTHER})), Creation("key")
     for creation in (answered, unknown):
