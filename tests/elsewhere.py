@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy import children, embedded, ports
 from deploy.embedded import Server
 from tests import scratch
-from tests.pooler import Pooler, start_pooler
+from tests.pooler import MISSING, PROGRAM, Pooler, start_pooler
 
 
 def main() -> int:
@@ -27,6 +27,8 @@ def main() -> int:
     parser.add_argument("--pooler", action="store_true", help="a PgBouncer in between, in transaction mode")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
+    if options.pooler and PROGRAM is None:
+        parser.error(MISSING)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     scratch.choose()
     with tempfile.TemporaryDirectory(prefix="threadmill-elsewhere-") as directory:

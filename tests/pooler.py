@@ -18,6 +18,7 @@ from tests.servers import on_database
 
 HOST = "127.0.0.1"
 PROGRAM = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
+MISSING = "pgbouncer is missing: apt-get install pgbouncer"
 
 
 @dataclass(slots=True)
@@ -50,7 +51,8 @@ class Pooler:
 
 async def start_pooler(directory: Path, database_url: str, *, every_database: bool = False) -> Pooler:
     """In front of the server of `database_url`. `directory` is its own."""
-    assert PROGRAM is not None
+    if PROGRAM is None:
+        raise FileNotFoundError(MISSING)
     server, port = urlsplit(database_url), ports.pick()
     assert server.username
     assert server.password
@@ -70,5 +72,9 @@ async def start_pooler(directory: Path, database_url: str, *, every_database: bo
     command = Command("pgbouncer", argv, log=directory / "pgbouncer.log", become=become)
     url = server._replace(netloc=f"{server.username}:{server.password}@{HOST}:{port}", query="pgbouncer=true").geturl()
     pooler = Pooler(url, command, children.spawn(command))
-    await until("PgBouncer answers", pooler._answers)
+    try:
+        await until("PgBouncer answers", pooler._answers)
+    except BaseException:  # nobody else would end it
+        await pooler.stop()
+        raise
     return pooler

@@ -51,6 +51,14 @@ class Group:
     sentinels: list[One] = field(default_factory=list)
 
     async def __aenter__(self) -> "Group":
+        try:
+            await self._begin()
+        except BaseException:  # nobody else would end what was started
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         first = ports.pick()
         self.servers.append(self._server(first))
         for _ in range(self.replicas):
@@ -61,7 +69,6 @@ class Group:
         await until("replicas are in step", self._in_step)
         self.sentinels += [self._sentinel(ports.pick(), first) for _ in range(3)]
         await until("sentinels know each other", self._met, 30)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         for one in (*self.sentinels, *self.servers):

@@ -38,6 +38,14 @@ class Pair:
     _standby: Server | None = None
 
     async def __aenter__(self) -> "Pair":
+        try:
+            await self._begin()
+        except BaseException:  # nobody else would end what was started
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         own = settings_of("postgresql.conf of the primary")
         waited_for = own.pop("synchronous_standby_names")  # once it follows: until then each commit would wait for it
         self._primary = await self._start("a", own)
@@ -48,7 +56,6 @@ class Pair:
             await execute(self.primary.url, f"alter system set synchronous_standby_names = '{waited_for}'")
             await execute(self.primary.url, "select pg_reload_conf()")
         await until("the standby is in step", self._in_step)
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         for server in (self._primary, self._standby):
@@ -123,7 +130,10 @@ class Pair:
         log = self.directory / "basebackup.log"
         command = Command("pg_basebackup", ("/bin/sh", "-c", line), log=log, become=who.become)
         process = children.spawn(command)
-        assert await children.exited(process, COPIED)
+        try:
+            assert await children.exited(process, COPIED)
+        finally:
+            await children.end(process, command)
         assert process.returncode == 0, log.read_text()
         return await self._start(name, settings_of("postgresql.conf of the standby"))
 
