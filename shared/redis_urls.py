@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 from arq.connections import RedisSettings
 from redis.asyncio.connection import parse_url
 
-from shared.urls import ESCAPE, Parts, check, is_port, split
+from shared.urls import ESCAPE, Parts, address, check, split
 
 SENTINELS = ("redis+sentinel://", "rediss+sentinel://")  # the second: TLS to Redis and to the sentinels
 SCHEMES = ("redis://", "rediss://", "unix://", *SENTINELS)
@@ -112,14 +112,13 @@ def arq_settings(url: str) -> RedisSettings:
 
 
 def _place(text: str) -> Address:
-    """`host`, `host:port`, `[::1]:port`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(PORT)
-    host = unquote(host.removeprefix("[").removesuffix("]"))
-    if not host or not is_port(port):
+    try:
+        host, port = address(text, PORT)
+    except ValueError:
+        host, port = "", 0
+    if not host:
         raise ValueError(f"it has what is no address of a sentinel: host:26379,host:26379; {ESCAPE}")
-    return host, int(port)
+    return host, port
 
 
 def _is_whole(text: str) -> bool:

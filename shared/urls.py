@@ -6,7 +6,7 @@ never quoted, and neither is an error of whoever tried to read it.
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 ESCAPE = "`/`, `?`, `#` and `@` of a user or a password must be percent-encoded"
 _URL = re.compile(r"[^:/?#]*://(?P<netloc>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?", re.DOTALL)
@@ -39,13 +39,19 @@ def check(url: str) -> None:
     """Raises ValueError where hosts, ports or options of a URL can't be read."""
     parts = split(url)
     for host in parts.hosts:
-        found = _HOST.fullmatch(host)
-        if found is None or (found["port"] and not is_port(found["port"])):
-            raise ValueError(f"it must name host:port, the port a number from 1 to 65535; {ESCAPE}")
+        address(host, 0)
     try:
         parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         raise ValueError(f"its options can't be read: {ESCAPE}") from None
+
+
+def address(text: str, port: int) -> tuple[str, int]:
+    """Of `host`, `host:port`, `[::1]:port`; with that `port` where it names none. Raises ValueError."""
+    found = _HOST.fullmatch(text)
+    if found is None or (found["port"] and not is_port(found["port"])):
+        raise ValueError(f"it must name host:port, the port a number from 1 to 65535; {ESCAPE}")
+    return unquote(found["host"].removeprefix("[").removesuffix("]")), int(found["port"] or port)
 
 
 def place(url: str) -> str:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
 
 from shared.tasks import end
+from shared.urls import address
 
 POOLER = "pgbouncer"  # the parameter's name is the one that others use
 HEAD_START = 0.2  # seconds until the next host is tried beside one that has not answered
@@ -77,17 +78,10 @@ def _hosts(rest: str, query: dict[str, str]) -> Sequence[Address]:
     """`host[:port][,host[:port]…]` before the path, or `host=` and `port=` of the query."""
     netloc = rest.partition("://")[2].partition("/")[0].rpartition("@")[2]
     if netloc:
-        return [_host(one) for one in netloc.split(",")]
+        return [address(one, PORT) for one in netloc.split(",")]
     hosts, ports = query.get("host", "").split(","), query.get("port", str(PORT)).split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return [(host, int(port or PORT)) for host, port in zip(hosts, ports, strict=True)]
-
-
-def _host(text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(PORT)
-    return unquote(host.removeprefix("[").removesuffix("]")), int(port or PORT)
 
 
 async def open_connection(url: str, timeout: float, settings: dict[str, str], **options: Any) -> asyncpg.Connection:

@@ -33,7 +33,7 @@ _CODES: Mapping[str, tuple[str, ...]] = {
         f"POST {_RUN}",
         f"POST {_RUN}/{{runId}}/cancel",
         _SUBMIT,
-        *(f"{verb} {path}" for path in _MESSAGES for verb in ("POST",)),
+        *(f"POST {path}" for path in _MESSAGES),
         *(f"{verb} {path}/{{messageId}}" for path in _MESSAGES for verb in ("POST", "DELETE")),
     ),
     "readiness_blocked": (

@@ -43,9 +43,7 @@ class Injector:
     rng: random.Random
     weights: Sequence[int] = WEIGHTS
     hits: list[Hit] = field(default_factory=list)
-    missed: Counter[str] = field(
-        default_factory=Counter
-    )  # kinds that nobody saw: nothing to hit, no time, an idle link
+    missed: Counter[str] = field(default_factory=Counter)  # that nobody saw: nothing to hit, no time, an idle link
     under_way: dict[int, Fault] = field(default_factory=dict)
     _began: dict[int, float] = field(default_factory=dict)  # number of the fault -> when
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
