@@ -42,6 +42,10 @@ class Size:
     pace: float = 60.0  # batches a second; what is looked for is not how many
 
 
+SMALL = Size(apis=1, workers=2, threads=10, clients=4, pace=20)  # what a machine that does other things can do as well
+SERVED = 0.98  # of the batches while nothing is wrong
+
+
 @dataclass(slots=True)
 class Trial:
     stack: Stack
@@ -112,6 +116,24 @@ class Trial:
         finally:
             await db.close()
             await redis.aclose()
+
+    async def serves(self, batches: int, within: float) -> tuple[float, float]:
+        """Waits until so many more are acknowledged; when that began and ended."""
+        began, goal = time.monotonic(), self.acknowledged + batches
+
+        async def enough() -> bool:
+            return self.acknowledged >= goal
+
+        await until(f"{batches} batches are acknowledged", enough, within)
+        return began, time.monotonic()
+
+    def share(self, span: tuple[float, float]) -> float:
+        """Of batches that were told 200 at once, among those whose first answer came then. (One that is repeated on
+        purpose is told 409 as well.)
+        """
+        first = [request.replies[0] for request in self.load.history if request.replies]
+        came = [reply.status for reply in first if span[0] <= reply.ended < span[1]]
+        return came.count(200) / max(1, len(came))
 
     @property
     def acknowledged(self) -> int:
