@@ -129,10 +129,14 @@ def check_effects(tables: Tables, others: frozenset[str] = frozenset()) -> Itera
         told = [effects(batch) for batch in batches.get(thread, ())]
         started = [(text, run) for one in told for text, run in one.started.items()]
         cancelled = [run for one in told for run in one.cancelled]
-        said = [e for e in events.get(thread, ()) if e.type == "user.message"]
+        said = sorted((e for e in events.get(thread, ()) if e.type == "user.message"), key=lambda e: e.id)
+        logged = [(e.content, e.run) for e in said]
+        kept = [(m.text, m.run) for m in messages.get(thread, ())]
         ended = [e.run for e in events.get(thread, ()) if e.type == "run.completed" and e.run not in completed]
-        yield from _compare(thread, "message in the log", started, [(e.content, e.run) for e in said])
-        yield from _compare(thread, "message", started, [(m.text, m.run) for m in messages.get(thread, ())])
+        yield from _compare(thread, "message in the log", started, logged)
+        yield from _compare(thread, "message", started, kept)
+        if kept != logged and Counter(kept) == Counter(logged):
+            yield Violation(Kind.REORDERED, thread, "has messages in another order than its log")
         yield from _compare(thread, "run", [run for _, run in started], [r.id for r in runs.get(thread, ())])
         yield from _compare(thread, "run.completed", cancelled, ended)
         gone = [r.id for r in runs.get(thread, ()) if r.status == "cancelled"]

@@ -60,7 +60,7 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A user's."""
+    """A user's. A thread's are in the order of their numbers."""
 
     thread: str
     run: str | None
@@ -96,7 +96,7 @@ async def _read(db: asyncpg.Connection, waiting: int) -> Tables:
         runs=tuple([Run(**row) for row in await db.fetch(
             "select thread, id, seq, status, created_at, started_at, updated_at, completed_at from runs")]),
         messages=tuple([Message(**row) for row in await db.fetch(
-            "select thread, run, parts->0->>'text' as text from messages where role = 'user'")]),
+            "select thread, run, parts->0->>'text' as text from messages where role = 'user' order by thread, num")]),
         waiting=waiting,
     )  # fmt: skip
 

@@ -137,6 +137,7 @@ def the_other_way(first: list[Reply]) -> set[Kind]:
             event("E3", "run.completed", "R1", "R1", at=3),
         ),
         runs=(run("R1", 1, "cancelled"), run("R0", 2)),
+        messages=tables().messages[::-1],
         threads=(Thread(THREAD, "RUNNING", 1, "R0", "E3", held=False),),
     )
 

@@ -105,6 +105,7 @@ def with_two(request: Request = TWO, first: int = 2, *, kept_reversed: bool = Fa
     if kept_reversed:
         batch = replace(batch, events=to_json(request.events[::-1]).decode())
     second = 5 - first
+    own = (Message(THREAD, "R1", "say m1-1"), Message(THREAD, "R2", "say more m1-1"))
     found = Tables(
         threads=(Thread(THREAD, "RUNNING", 3, "R2" if second == 3 else "R1", "E3", held=False),),
         batches=(stored(FIRST, 0), batch),
@@ -114,11 +115,7 @@ def with_two(request: Request = TWO, first: int = 2, *, kept_reversed: bool = Fa
             event(f"E{second}", "user.message", "R2", "say more m1-1", at=second),
         ),
         runs=(run("R0", 1), run("R1", first), run("R2", second)),
-        messages=(
-            Message(THREAD, "R0", "say m1-0"),
-            Message(THREAD, "R1", "say m1-1"),
-            Message(THREAD, "R2", "say more m1-1"),
-        ),
+        messages=(Message(THREAD, "R0", "say m1-0"), *own[:: 1 if first < second else -1]),
     )
     return kinds([FIRST, request], found)
 
@@ -269,6 +266,10 @@ def test_a_batch_is_stored_under_the_key_that_it_was_sent_with() -> None:
     second = replace(tables().batches[1], key="of nobody")
     found = replace(tables(), batches=(tables().batches[0], second, tables().batches[2]))
     assert kinds(HISTORY, found) == {Kind.UNASKED}
+
+
+def test_messages_that_are_numbered_in_another_order_than_they_stand_in_the_log_are_reordered() -> None:
+    assert kinds(HISTORY, replace(tables(), messages=tables().messages[::-1])) == {Kind.REORDERED}
 
 
 def test_the_thread_of_a_batch_is_there() -> None:
