@@ -5,6 +5,7 @@ It joins the nouns, and turns every end into one line and an exit code.
 
 import sys
 
+import asyncpg
 import typer
 
 from deploy.commands import (
@@ -34,6 +35,10 @@ from shared.db.way import Misconfigured
 from shared.errors import InvalidRequest, ThreadmillError
 
 _INTERRUPTED = 130  # as a shell has it
+_READ_ONLY = (
+    "Postgres is read-only: a standby perhaps, or default_transaction_read_only is on."
+    " DATABASE_URL is to lead to the primary"
+)
 
 app = typer.Typer(
     name="threadmill",
@@ -102,10 +107,16 @@ def run(arguments: list[str]) -> int:
     except TableInUse as error:
         return _fail(str(error), 1)
     except AWAY as error:
-        return _fail(f"the connection was lost: {error or type(error).__name__}", 1)
+        return _fail(_away(error), 1)
     if result == _INTERRUPTED:  # typer's own end of Ctrl-C, which says nothing
         return _fail("interrupted", _INTERRUPTED)
     return result if isinstance(result, int) else 0
+
+
+def _away(error: BaseException) -> str:
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return f"{_READ_ONLY} ({error})"
+    return f"the connection was lost: {error or type(error).__name__}"
 
 
 def _is_unicode(argument: str) -> bool:

@@ -49,8 +49,8 @@ class Pooler:
         return False
 
 
-async def start_pooler(directory: Path, database_url: str, *, every_database: bool = False) -> Pooler:
-    """In front of the server of `database_url`. `directory` is its own."""
+async def start_pooler(directory: Path, database_url: str, *, every_database: bool = False, mode: str = "") -> Pooler:
+    """In front of the server of `database_url`. `directory` is its own. `mode`: another one than the page has."""
     if PROGRAM is None:
         raise FileNotFoundError(MISSING)
     server, port = urlsplit(database_url), ports.pick()
@@ -62,6 +62,8 @@ async def start_pooler(directory: Path, database_url: str, *, every_database: bo
     name = server.path.removeprefix("/")
     named = ("* =", " ") if every_database else (f"{name} =", f" dbname={name} ")
     text = text.replace("threadmill =", named[0]).replace(" dbname=threadmill ", named[1])
+    if mode:
+        text = text.replace("pool_mode = transaction", f"pool_mode = {mode}")
     (directory / "pgbouncer.ini").write_text(text)
     users = documented("userlist.txt", {"threadmill": server.username, "PASSWORD": server.password})
     (directory / "userlist.txt").write_text(users)

@@ -8,6 +8,7 @@ not of its machine: that is told, loudly, and is the operator's to decide.
 import asyncpg
 import structlog
 
+from shared.db import transactions
 from shared.db.statements import statements
 
 log = structlog.get_logger()
@@ -21,7 +22,10 @@ class NotDurable(Exception):
 
 
 async def check(connection: asyncpg.Connection) -> None:
-    """Raises NotDurable; logs what else would lose an acknowledged batch when the machine fails."""
+    """Raises NotDurable, and Misconfigured where there are no transactions; logs what else would lose an acknowledged
+    batch when the machine fails.
+    """
+    await transactions.check(connection)
     row = await connection.fetchrow(SQL["settings"])
     if row["synchronous_commit"] not in COMMITS:
         raise NotDurable((NotDurable.__doc__ or "").strip())

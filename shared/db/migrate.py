@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from shared.db import transactions
 from shared.db.connect import is_pooled
 from shared.db.partitioned import index_each
 
@@ -97,8 +98,9 @@ async def migrate(connection: asyncpg.Connection) -> list[Migration]:
     """Brings the database to this version; returns what was applied. Safe when two processes start at once: the second
     one waits for as long as the first one's session lives.
 
-    Raises SchemaTooNew, TableInUse, NotThroughPooler.
+    Raises SchemaTooNew, TableInUse, NotThroughPooler, Misconfigured.
     """
+    await transactions.check(connection)
     if is_pooled(connection):
         return await _by_transactions(connection)
     await _lock(connection)

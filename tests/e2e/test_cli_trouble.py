@@ -46,6 +46,16 @@ async def test_the_doctor_names_each_problem_and_exits_1(threadmill: Threadmill)
     assert "  do next: Start it or mend the way." in ended.out
 
 
+async def test_a_postgres_that_takes_no_writes_is_told_as_what_it_is(
+    threadmill: Threadmill, settings: Settings
+) -> None:
+    ended = await threadmill("migrate", DATABASE_URL=f"{settings.database_url}?default_transaction_read_only=on")
+    assert ended.code == 1
+    assert ended.err.startswith("threadmill: Postgres is read-only: a standby perhaps,")
+    assert ended.err.count("\n") == 1
+    assert "lost" not in ended.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

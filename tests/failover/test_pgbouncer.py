@@ -22,6 +22,7 @@ from tests.servers import execute, on_database
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="Debian's pgbouncer is missing")
 
 BACK = 10.0  # seconds in which the service serves again
+ENDED = 20.0  # seconds in which a process that can't start has ended, on a busy machine
 SET = ("lock_timeout", "enable_seqscan", "statement_timeout", "idle_in_transaction_session_timeout")
 SIZE = Size(workers=3, pace=100)
 SERVES = 60.0  # seconds for half of the batches that a run is to have, where the machine does other things as well
@@ -106,6 +107,30 @@ async def test_who_does_not_say_that_a_pooler_is_in_between_is_told_so_at_once(p
         with pytest.raises(Misconfigured, match=r"^DATABASE_URL: .*pgbouncer=true \(unsupported startup parameter"):
             await attempt
     pool.terminate()
+
+
+async def test_a_pooler_in_statement_mode_ends_whoever_starts_behind_it(
+    tmp_path: Path, database_url: str, redis_url: str
+) -> None:
+    pooler = await start_pooler(tmp_path / "pooler", database_url, mode="statement")
+    env = {**os.environ, "DATABASE_URL": pooler.url, "REDIS_URL": redis_url, "THREADMILL_PORT": "0"}
+    for program in ("deploy.cli migrate", "api", "worker"):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *program.split()),
+            cwd=ROOT,
+            env=env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(ENDED):
+                told, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 2, told
+        assert b"the pooler is in statement mode, transaction mode is needed: pool_mode = transaction" in told
+    await pooler.stop()
 
 
 async def test_what_one_sets_for_its_session_is_nobodys_setting(pooler: Pooler) -> None:
