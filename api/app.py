@@ -33,11 +33,12 @@ from api.handlers.threads import Threads
 from api.heartbeat import Heartbeat
 from api.inbox import Inbox
 from api.operator import Operator
-from api.postgres import Postgres
+from api.postgres import Postgres, Writes
 from api.reference.files import documents
 from api.routes import console_routes, cortex_routes, document_routes, file_routes, openai_routes, routes
+from api.standby import heard
 from api.tracing import Tracing
-from shared.db.connect import durably, open_pool
+from shared.db.connect import open_pool
 from shared.files.keeping import Keeping
 from shared.files.opening import open_storage
 from shared.files.pace import Pace
@@ -56,8 +57,8 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
     pool = await open_pool(settings.database_url)
     postgres = Postgres(pool)
     storage = open_storage(settings.files)
-    writes = await open_pool(settings.database_url, bound=durably)
-    keeping = Keeping(settings, Postgres(writes), storage, Pace(settings.file_rate))
+    writes = await open_pool(settings.database_url, bound=heard)
+    keeping = Keeping(settings, Writes(writes), storage, Pace(settings.file_rate))
     inbox, hub, gate = Inbox(settings, pool, tracing), Hub(settings), Gate(settings, postgres)
     redis = open_redis(settings.redis_url, _HEALTH_TIMEOUT)
     health = Health(pool, redis)

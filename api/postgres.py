@@ -1,9 +1,12 @@
-"""The api's reads: bounded statements, and how many partitions there are."""
+"""The api's reads and its rare writes: bounded statements, and how many partitions there are."""
+
+from typing import Any
 
 import asyncpg
 
+from api.standby import Standby
 from shared import ids
-from shared.db.bounded import Bounded
+from shared.db.bounded import TIMEOUT, Bounded
 from shared.db.statements import statements
 from shared.errors import InternalError
 from shared.ids import ThreadId
@@ -22,3 +25,19 @@ class Postgres(Bounded):
                 raise InternalError
             self._partitions = int(row[0])
         return ids.partition_of(thread, self._partitions)
+
+
+class Writes(Postgres):
+    """Over a pool whose sessions are those of `api.standby.heard`: what a statement commits is told where a promoted
+    standby has it, too.
+    """
+
+    async def _ask(self, connection: asyncpg.Connection, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        standby = Standby(TIMEOUT)
+        standby.listen(connection)
+        try:
+            found = await super()._ask(connection, statement, *arguments)
+            await standby.confirm_if_warned(connection)
+            return found
+        finally:
+            standby.forget(connection)

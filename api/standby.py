@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from shared.db.connect import durably, is_pooled
 from shared.db.statements import statements
 
 CONFIRM = statements("inbox")["confirm"]
@@ -32,6 +33,10 @@ class Standby:
         self._warned = False
         connection.add_log_listener(self._hear)  # once, however often it is said
 
+    def forget(self, connection: asyncpg.Connection) -> None:
+        """A pool takes back nobody who is still listened to."""
+        connection.remove_log_listener(self._hear)
+
     async def confirm_if_warned(self, connection: asyncpg.Connection) -> None:
         """Raises as `confirm`."""
         if self._warned:
@@ -48,3 +53,11 @@ class Standby:
 
     def _hear(self, _: asyncpg.Connection, message: asyncpg.PostgresLogMessage) -> None:
         self._warned |= message.severity_en == "WARNING"
+
+
+async def heard(connection: asyncpg.Connection) -> None:
+    """For a pool whose statements commit what a client is told of."""
+    await durably(connection)
+    if not is_pooled(connection):
+        for name, value in WARNED.items():
+            await connection.execute(f"set {name} to {value}")

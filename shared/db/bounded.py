@@ -11,7 +11,7 @@ from shared.db.connect import AWAY
 from shared.errors import ServiceInactive
 from shared.metrics import POSTGRES_ERRORS
 
-_TIMEOUT = 5.0  # seconds for a connection, and again for the statement; they take milliseconds
+TIMEOUT = 5.0  # seconds for a connection, and again for the statement; they take milliseconds
 _CANCEL_TIMEOUT = 1.0  # seconds for Postgres to end a statement that was given up; then its connection goes too
 _RETRY_AFTER = 1  # seconds
 
@@ -23,14 +23,17 @@ class Bounded:
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """All rows. Raises ServiceInactive where Postgres is away or too slow."""
         try:
-            connection = await self._pool.acquire(timeout=_TIMEOUT)
+            connection = await self._pool.acquire(timeout=TIMEOUT)
             try:
-                return list(await connection.fetch(statement, *arguments, timeout=_TIMEOUT))
+                return await self._ask(connection, statement, *arguments)
             finally:
                 await self._pool.release(connection, timeout=_CANCEL_TIMEOUT)
         except AWAY as error:
             POSTGRES_ERRORS.labels("read").inc()
             raise away() from error
+
+    async def _ask(self, connection: asyncpg.Connection, statement: str, *arguments: Any) -> list[asyncpg.Record]:
+        return list(await connection.fetch(statement, *arguments, timeout=TIMEOUT))
 
     async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
         """The first row, if any. Raises ServiceInactive where Postgres is away or too slow."""

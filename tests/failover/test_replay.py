@@ -1,15 +1,25 @@
-"""What a key stands for is told only where a synchronous standby has it: also by who reads it from a pool."""
+"""What pools read and write is told as accepted only where a synchronous standby has it: replays, files."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from api.postgres import Writes
+from api.standby import heard
 from api.submission import Idempotency, InFlight
-from shared.db.connect import connect
+from shared import ids
+from shared.db.connect import connect, open_pool
 from shared.db.migrate import migrate
 from shared.errors import ServiceInactive
+from shared.files.directory import Directory
+from shared.files.keeping import Keeping
+from shared.files.pace import Pace
+from shared.files.rows import NewFile
+from shared.ids import FileId
 from shared.settings import Settings
 from shared.tasks import end
 from tests.failover.standby import Pair
@@ -66,3 +76,36 @@ async def test_a_replay_of_what_the_standby_lacks_is_not_told_though_it_can_be_r
             await until("the new primary, which lacks it, is asked", unknown, BACK)
             await inbox.submit(sent, 0)
             assert isinstance(await inbox.recall(caller.token, KEY), InFlight), "it is told where it is kept"
+
+
+async def test_a_file_that_the_standby_lacks_is_not_told_though_it_is_ready(
+    tmp_path: Path, redis_url: str, settings: Settings
+) -> None:
+    """Its wait is broken off, and so is that of the commit behind it."""
+    async with Pair(tmp_path) as pair:
+        db = await connect(pair.url)
+        await migrate(db)
+        settings = settings.model_copy(update={"database_url": pair.url, "redis_url": redis_url})
+        writes = await open_pool(pair.url, bound=heard)
+        async with running_inbox(settings) as inbox:
+            caller = await new_caller(inbox)
+        keeping = Keeping(settings, Writes(writes), Directory(Path(settings.files)), Pace(1 << 40))
+        new = NewFile(FileId(ids.mint()), caller.account, caller.agent, caller.token, "a.txt", "text/plain", 5)
+        assert (await keeping.keep(replace(new, id=FileId(ids.mint())), _pieces())).size == 5, "while all is well"
+        breaking = []
+
+        async def late() -> AsyncIterator[bytes]:
+            pair.stop_sending()
+            breaking.append(asyncio.create_task(_again_and_again(db)))
+            yield b"01234"
+
+        with pytest.raises(ServiceInactive):
+            await keeping.keep(new, late())
+        await end(breaking)
+        assert await db.fetchval("select ready from files where id = $1", new.id), "it can be read"
+        db.terminate()
+        writes.terminate()
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    yield b"01234"
