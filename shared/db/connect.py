@@ -96,7 +96,9 @@ async def _keep(connection: asyncpg.Connection) -> None:
 async def open_pool(
     url: str, size: int = 4, bound: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
 ) -> asyncpg.Pool:
-    """A pool for reads and rare writes; opens its first connection when it is first used. `bound` is done to each."""
+    """A pool for reads and rare writes; opens its first connection when it is first used. `bound` is done to each.
+    Where it opens none, whoever asks for one gets what is in `AWAY`, as of a `Line`.
+    """
 
     async def prepare(connection: asyncpg.Connection) -> None:
         await _prepare(connection)
@@ -104,7 +106,11 @@ async def open_pool(
             await bound(connection)
 
     async def opened(dsn: str, **options: Any) -> asyncpg.Connection:
-        return await open_connection(dsn, CONNECT_TIMEOUT, {"application_name": "threadmill", **ALIVE}, **options)
+        settings = {"application_name": "threadmill", **ALIVE}
+        try:
+            return await open_connection(dsn, CONNECT_TIMEOUT, settings, **options)
+        except asyncpg.PostgresError as error:  # that it takes no connection of ours says nothing about a statement
+            raise ConnectionRefusedError(str(error)) from error
 
     return await asyncpg.create_pool(
         url,

@@ -84,6 +84,17 @@ async def test_what_no_retry_mends_is_told_as_what_it_is_and_an_outage_to_who_ru
     pool.terminate()
 
 
+async def test_who_is_not_let_in_any_more_meets_an_outage(settings: Settings) -> None:
+    """A password that was changed, say: whoever reads or writes meanwhile is told to come again."""
+    url = urlsplit(settings.database_url)
+    wrong = url._replace(netloc=f"{url.username}:wrong@{url.hostname}:{url.port}").geturl()
+    pool, line = await open_pool(wrong), Line(wrong)
+    for attempt in (pool.fetchval("select 1"), line.get()):
+        with pytest.raises(ConnectionRefusedError):
+            await attempt
+    pool.terminate()
+
+
 async def test_a_socket_that_is_not_there_yet_is_an_outage(tmp_path: Path) -> None:
     with pytest.raises(AWAY):
         await connect(f"postgresql://somebody@/threadmill?host={tmp_path}")
