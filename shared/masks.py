@@ -20,7 +20,8 @@ _SECRET = re.compile(
     r"(?:(?:bearer|basic|snowflake)\s+)?[^\s\"',;&]+"
     r"|(?P<scheme>\b(?:bearer|basic)\s+|\btoken=\"?)[^\s\"',;&]{8,}"
     r"|(?P<user>://[^\s/:@]*:)[^\s/]+(?=@)"
-    r"|(?P<alone>\b(?:rediss?(?:\+sentinel)?|https?)://)(?![^\s/@?]*:[^\s/?]*@)[^\s/?]+(?=@)",  # where a user belongs
+    r"|(?P<alone>\b(?:rediss?(?:\+sentinel)?|https?)://)(?![^\s/@?]*:[^\s/?]*@)[^\s/?]+(?=@)"  # where a user belongs
+    r"|(?P<quoted>\bwith args beginning with:\s*).+",  # a Redis without AUTH quotes what it was told
     re.IGNORECASE,
 )
 _PARAMETER = re.compile(r"(?P<name>[?&][^\s=&\"]+=)(?P<value>[^\s&\"]+)")
@@ -32,7 +33,7 @@ def masked(text: str) -> str:
 
 
 def _shown(found: re.Match[str]) -> str:
-    return (found["token"] or found["named"] or found["scheme"] or found["user"] or found["alone"]) + MASK
+    return next(shown for shown in found.groups() if shown) + MASK
 
 
 def _parameter(found: re.Match[str]) -> str:

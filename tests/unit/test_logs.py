@@ -163,6 +163,10 @@ SECRET = "mst_" + "Ab12cdEf" * 5 + "xyz"  # the same in each process: names of t
         ("redis+sentinel://h/m?sentinel%5Fpassw%6Frd=S3cr3t", "redis+sentinel://h/m?sentinel%5Fpassw%6Frd=***"),
         ("redis://S3cr3t@h:1/0, rediss+sentinel://S3cr3t@h,i/m", "redis://***@h:1/0, rediss+sentinel://***@h,i/m"),
         ("sslpassword: S3cr3t", "sslpassword: ***"),
+        (
+            "ResponseError(\"unknown command 'AUTH', with args beginning with: 'S3cr3t' \")",
+            "ResponseError(\"unknown command 'AUTH', with args beginning with: ***",
+        ),
         ("https://h/files?name=a&filter%5Bx%5D=b", "https://h/files?name=a&filter%5Bx%5D=b"),
         ("night shift (mst_Ab12cd)", "night shift (mst_Ab12cd)"),
         ("the token is missing, a bearer of bad news", "the token is missing, a bearer of bad news"),
