@@ -24,7 +24,7 @@ _SECRET = re.compile(
     r"|(?P<quoted>\bwith args beginning with:\s*).+",  # a Redis without AUTH quotes what it was told
     re.IGNORECASE,
 )
-_PARAMETER = re.compile(r"(?P<name>[?&][^\s=&\"]+=)(?P<value>[^\s&\"]+)")
+_PARAMETER = re.compile(r"(?P<name>[?&][^\s=&?\"]+=)(?P<value>[^\s&\"]+)")
 
 
 def masked(text: str) -> str:

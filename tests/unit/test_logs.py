@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -174,6 +175,15 @@ SECRET = "mst_" + "Ab12cdEf" * 5 + "xyz"  # the same in each process: names of t
 )
 def test_what_has_the_shape_of_a_secret_is_masked(text: str, shown: str) -> None:
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["?", "&", "?a=", "a", "://", "https://a", ":", "@", "http://a@", "with args "])
+def test_what_is_masked_costs_time_in_proportion_to_the_text(piece: str) -> None:
+    """A user's text may be in a line: none of 200,000 characters is to hold the process up."""
+    text = piece * (200_000 // len(piece))
+    began = time.process_time()
+    masked(text)
+    assert time.process_time() - began < 2.0
 
 
 def test_secrets_are_masked_wherever_they_stand_in_a_line(lines: Lines) -> None:
