@@ -6,5 +6,8 @@ import pytest
 
 
 def one_of(first: Any, *others: Any) -> list[Any]:
-    """Values of a parameter: the first one always, the others where there is time for what is `long`."""
-    return [first, *(pytest.param(other, marks=pytest.mark.long) for other in others)]
+    """Values of a parameter (tuples: of several): the first one always, the others where there is time for what is
+    `long`.
+    """
+    whole = (other if isinstance(other, tuple) else (other,) for other in others)
+    return [first, *(pytest.param(*values, marks=pytest.mark.long) for values in whole)]

@@ -18,6 +18,7 @@ from shared.db.way import Misconfigured
 from tests.failover.trial import SERVED, SMALL, Size, trial
 from tests.pooler import PROGRAM, Pooler, start_pooler
 from tests.servers import execute, on_database
+from tests.variants import one_of
 
 pytestmark = pytest.mark.skipif(not PROGRAM, reason="Debian's pgbouncer is missing")
 
@@ -37,7 +38,7 @@ async def pooler(tmp_path: Path, database_url: str) -> AsyncIterator[Pooler]:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("size", "half"), [(SMALL, 50), (SIZE, 500)], ids=["small", "load"])
+@pytest.mark.parametrize(("size", "half"), one_of((SMALL, 50), (SIZE, 500)), ids=["small", "load"])
 async def test_workers_and_the_pooler_are_killed_and_stopped_and_nothing_is_lost(
     pooler: Pooler, database_url: str, redis_url: str, size: Size, half: int
 ) -> None:

@@ -17,6 +17,7 @@ from tests.failover.trial import SERVED, SMALL, Size, Trial, trial
 from tests.faults.history import Request
 from tests.faults.violations import Kind
 from tests.faults.waiting import until
+from tests.variants import one_of
 
 BACK = 15.0  # seconds from the promotion until batches are accepted and applied again
 SIZE = Size(workers=2, pace=80)
@@ -54,7 +55,7 @@ async def _lose_the_primary(pair: Pair, run: Trial) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("size", "half"), [(SMALL, 50), (SIZE, 500)], ids=["small", "load"])
+@pytest.mark.parametrize(("size", "half"), one_of((SMALL, 50), (SIZE, 500)), ids=["small", "load"])
 async def test_a_synchronous_standby_is_promoted_and_nothing_is_lost(
     tmp_path: Path, redis_url: str, size: Size, half: int
 ) -> None:
@@ -74,7 +75,8 @@ async def test_a_synchronous_standby_is_promoted_and_nothing_is_lost(
         assert min(shares) >= SERVED
 
 
-@pytest.mark.parametrize("size", [SMALL, pytest.param(SIZE, marks=pytest.mark.long)], ids=["small", "load"])
+@pytest.mark.long
+@pytest.mark.parametrize("size", [SMALL, SIZE], ids=["small", "load"])
 async def test_an_asynchronous_one_loses_what_it_lacks_and_the_checker_sees_it(
     tmp_path: Path, redis_url: str, size: Size
 ) -> None:
@@ -108,7 +110,7 @@ async def test_a_commit_that_the_standby_lacks_is_not_told_though_it_can_be_read
         assert await run.violations() == []
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "again and again"])
+@pytest.mark.parametrize("again", one_of(True, False), ids=["again and again", "once"])
 async def test_a_commit_whose_wait_is_broken_off_is_not_told_to_who_waits_for_it(
     tmp_path: Path, redis_url: str, again: bool
 ) -> None:

@@ -18,6 +18,7 @@ from tests.faults.test_crashed_runs import EXECUTING, EXPIRING, INTERRUPTED, LEA
 from tests.faults.test_files import DELETING, UPLOADING
 from tests.faults.test_webhooks import TELLING
 from tests.faults.waiting import until
+from tests.variants import one_of
 
 COMMITTED = ("api.after_commit", "api.before_ring", "api.after_ring", "api.after_outcome")
 AGAIN = ("api.before_find", "api.before_rewrite", "api.after_rewrite")
@@ -114,7 +115,7 @@ async def test_an_api_that_is_killed_before_it_judges_a_repeat_changes_nothing(s
         assert await s.violations() == []
 
 
-@pytest.mark.parametrize("role", [pytest.param("apply", marks=pytest.mark.long), "all"])  # `all` leases runs, too
+@pytest.mark.parametrize("role", one_of("all", "apply"))  # `all` leases runs, too
 async def test_what_a_worker_had_in_hand_when_it_was_killed_is_applied_once(stack: Stack, role: str) -> None:
     """At one point after the other, by one worker after the other."""
     stack.api()

@@ -16,6 +16,7 @@ async def test_runs_whose_workers_are_killed_go_on_with_their_exact_text(servers
     assert len(report.recoveries) >= 5
 
 
+@pytest.mark.long
 async def test_interrupted_runs_end_once_and_say_nothing_more_whatever_they_were_doing(servers: Servers) -> None:
     report = await cancel_run(Interrupts(seed=11, interrupts=100), servers)
     assert report.faults == [], report.line()

@@ -124,6 +124,7 @@ async def test_every_output_has_its_event(stage: Stage) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_a_flood_is_written_whole_and_holds_nobody_up(stage: Stage) -> None:
     await stage.become("flood")
     thread, run = await stage.start()

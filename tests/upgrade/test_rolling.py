@@ -14,6 +14,7 @@ __all__ = ["all_servers", "servers"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+@pytest.mark.long
 async def test_from_the_last_older_schema_to_this_one(servers: Servers, tmp_path: Path) -> None:
     try:
         assert older(tmp_path).schema < present().schema
