@@ -11,6 +11,7 @@ from tests.faults.executions.stage import Document, Stage, stage
 from tests.faults.executions.talks import Talk
 from tests.faults.processes import Stack
 from tests.faults.waiting import until
+from tests.variants import one_of
 
 QUICK, SLOW, CHECKED = "to the end", "/slow 1 to the end", "/slow 2 to the end"  # the last one comes to a checkpoint
 LEASING = "worker.before_lease"
@@ -58,6 +59,7 @@ async def faults(s: Stage) -> list[str]:
     return rows.check(await rows.read(s.db))
 
 
+@pytest.mark.long
 async def test_a_run_whose_worker_was_killed_completes_elsewhere_once_with_its_exact_text(stack: Stack) -> None:
     """At one point after the other, by one worker after the other."""
     stack.api()
@@ -138,7 +140,7 @@ async def test_a_worker_that_is_killed_while_it_takes_a_lost_run_over_leaves_it_
         assert await faults(s) == []
 
 
-@pytest.mark.parametrize("point", EXPIRING)
+@pytest.mark.parametrize("point", one_of(*EXPIRING))
 async def test_a_request_whose_time_was_up_when_the_sweep_was_killed_expires_once(stack: Stack, point: str) -> None:
     stack.api()
     async with stage(stack) as s:

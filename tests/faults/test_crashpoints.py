@@ -62,7 +62,7 @@ async def test_an_api_that_is_killed_before_the_commit_stores_nothing_and_a_retr
         assert await s.violations() == []
 
 
-@pytest.mark.parametrize("point", COMMITTED)
+@pytest.mark.parametrize("point", one_of(*COMMITTED))
 async def test_what_an_api_committed_before_it_was_killed_is_applied_and_replayed(stack: Stack, point: str) -> None:
     healthy, broken, _ = stack.api(), stack.api(testing=f"crash:{point}"), stack.worker()
     async with scene(stack) as s:
@@ -77,7 +77,7 @@ async def test_what_an_api_committed_before_it_was_killed_is_applied_and_replaye
         assert await s.violations() == []
 
 
-@pytest.mark.parametrize("point", AGAIN)
+@pytest.mark.parametrize("point", one_of(*AGAIN))
 async def test_a_flush_that_is_taken_again_row_by_row_ends_in_rows_that_are_whole(stack: Stack, point: str) -> None:
     """The test has the table of batches locked until the flush has failed of it: each row is then tried by itself."""
     healthy, broken = stack.api(), stack.api(testing=f"crash:{point}")
@@ -157,7 +157,7 @@ async def test_a_try_that_was_not_counted_when_its_worker_was_killed_is_counted_
         assert await s.violations() == []
 
 
-@pytest.mark.parametrize("point", PARKING)
+@pytest.mark.parametrize("point", one_of(*PARKING))
 async def test_a_batch_is_parked_once_whoever_is_killed_around_it(stack: Stack, point: str) -> None:
     """Its fifth try counts, and its thread is held, with the batch that is parked: both or neither."""
     stack.api()

@@ -14,6 +14,7 @@ from tests.faults.processes import Member, Stack
 from tests.faults.scene import ASYNC, Scene, scene
 from tests.faults.waiting import until
 from tests.pipeline import PARTITIONS
+from tests.variants import one_of
 
 BACK = 20.0  # seconds in which a process serves again
 LATEST = 2.0  # seconds in which what may be applied is applied
@@ -81,7 +82,7 @@ Fault = Callable[[Stack], AbstractAsyncContextManager[None]]
 FAULTS: tuple[Fault, ...] = (killed, shut_down, read_only, full)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", one_of(*FAULTS), ids=lambda fault: fault.__name__)
 async def test_without_postgres_clients_are_told_to_come_again_and_are_served_when_it_is_back(
     stack: Stack, fault: Fault
 ) -> None:

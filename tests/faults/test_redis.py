@@ -11,6 +11,7 @@ from tests.faults.processes import Stack
 from tests.faults.scene import ASYNC, scene
 from tests.faults.servers import Servers
 from tests.faults.waiting import until
+from tests.variants import one_of
 
 LATEST = 2.0  # seconds from accepted to applied
 BACK = 15.0  # seconds in which the bell must work again
@@ -70,7 +71,7 @@ FAULTS: tuple[Callable[[Servers], AbstractAsyncContextManager[None]], ...] = (
 SEEN = {killed, stopped, loading}  # by a ping: the others still answer one
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", one_of(*FAULTS), ids=lambda fault: fault.__name__)
 async def test_whatever_becomes_of_redis_batches_are_accepted_and_applied_in_time(
     stack: Stack, fault: Callable[[Servers], AbstractAsyncContextManager[None]]
 ) -> None:
