@@ -37,6 +37,7 @@ async def count(service: Service, client: Client, status: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_an_account_with_many_runs_keeps_another_one_waiting_for_one_of_them(settings: Settings) -> None:
     few = settings.model_copy(update={"concurrency": 2})
     async with running_service(few) as service:  # nobody executes
