@@ -15,7 +15,7 @@ import pytest
 from shared.db.connect import AWAY, Line, connect, open_pool
 from shared.db.migrate import Migration, NotThroughPooler, migrate, migrations
 from shared.db.way import Misconfigured
-from tests.failover.trial import SERVED, SMALL, Size, trial
+from tests.failover.trial import SMALL, Size, trial
 from tests.pooler import PROGRAM, Pooler, start_pooler
 from tests.servers import execute, on_database
 from tests.variants import one_of
@@ -61,11 +61,7 @@ async def test_workers_and_the_pooler_are_killed_and_stopped_and_nothing_is_lost
             spans.append(await run.serves(half, SERVES))
 
         await run.during(deed)
-        shares = [round(run.share(span), 3) for span in spans]
-        sys.stdout.write(f"{run.acknowledged} acknowledged, answers {dict(run.statuses)}, told 200 at once {shares}\n")
-        assert await run.violations() == []
-        assert set(run.statuses) <= {200, 409, 503, None}
-        assert min(shares) >= SERVED
+        await run.hold(spans)
 
 
 async def test_migrations_go_through_it_too_and_two_at_once_wait_for_each_other(
@@ -129,6 +125,7 @@ async def test_a_pooler_in_statement_mode_ends_whoever_starts_behind_it(
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
         assert process.returncode == 2, told
         assert b"the pooler is in statement mode, transaction mode is needed: pool_mode = transaction" in told
     await pooler.stop()

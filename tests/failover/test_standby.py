@@ -13,7 +13,7 @@ import pytest
 from shared.db.connect import connect
 from shared.db.migrate import migrate
 from tests.failover.standby import Pair
-from tests.failover.trial import SERVED, SMALL, Size, Trial, trial
+from tests.failover.trial import SMALL, Size, Trial, trial
 from tests.faults.history import Request
 from tests.faults.violations import Kind
 from tests.faults.waiting import until
@@ -68,11 +68,7 @@ async def test_a_synchronous_standby_is_promoted_and_nothing_is_lost(
             spans.append(await run.serves(half, SERVES))
 
         await run.during(deed)
-        shares = [round(run.share(span), 3) for span in spans]
-        sys.stdout.write(f"{run.acknowledged} acknowledged, answers {dict(run.statuses)}, told 200 at once {shares}\n")
-        assert await run.violations() == []
-        assert set(run.statuses) <= {200, 409, 503, None}
-        assert min(shares) >= SERVED
+        await run.hold(spans)
 
 
 @pytest.mark.long

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,18 @@ class Trial:
         first = [request.replies[0] for request in self.load.history if request.replies]
         came = [reply.status for reply in first if span[0] <= reply.ended < span[1]]
         return came.count(200) / max(1, len(came))
+
+    async def hold(self, spans: Sequence[tuple[float, float]]) -> None:
+        """Fails unless nothing is lost, and nearly all batches of these spans, in which nothing was wrong, were told so
+        at once.
+        """
+        shares = [round(self.share(span), 3) for span in spans]
+        sys.stdout.write(
+            f"{self.acknowledged} acknowledged, answers {dict(self.statuses)}, told 200 at once {shares}\n"
+        )
+        assert await self.violations() == []
+        assert set(self.statuses) <= {200, 409, 503, None}
+        assert min(shares) >= SERVED
 
     @property
     def acknowledged(self) -> int:
