@@ -16,18 +16,17 @@ from shared import __version__
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
 from shared.ids import Ulid
-from shared.metrics import OF_POSTGRES, OLDEST_AGE, POSTGRES_ERRORS, WORKERS, forget
+from shared.metrics import OF_POSTGRES, POSTGRES_ERRORS, WORKERS, forget
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import about, end, stop_process
-from shared.vitals import LIVES, Clock, memory
+from shared.vitals import LIVES, Clock, OldestAge, memory
 
 log = structlog.get_logger()
 SQL = statements("heartbeats")
 
 INTERVAL = 2.0  # seconds
 LEAVE = 1.0  # seconds for the last word
-ACCOUNTS = 20  # looked at in each partition for the oldest age: every process asks, every two seconds
 
 
 @dataclass(slots=True)
@@ -39,6 +38,7 @@ class Heartbeat:
     _port: int | None = None
     _listens: asyncio.Event = field(default_factory=asyncio.Event)
     _samples: Samples = field(default_factory=lambda: Samples(Side.API))
+    _oldest: OldestAge = field(default_factory=OldestAge)
     _line: Line = field(init=False)
     _task: asyncio.Task[None] | None = None
 
@@ -65,6 +65,7 @@ class Heartbeat:
                 POSTGRES_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat", error=repr(error))
                 forget(OF_POSTGRES)
+                self._oldest.forget()
                 await self._line.drop()
             await asyncio.sleep(about(INTERVAL, 0.1))
 
@@ -79,7 +80,7 @@ class Heartbeat:
         row = await connection.fetchrow(SQL["api"], *me, memory(), self.clock.skew, self.streams(), LIVES)
         self.clock.learn(row["now"])
         WORKERS.set(row["workers"])
-        OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)
+        await self._oldest.ask(connection)
         await self._samples.add_if_due(self._line)
 
     async def close(self) -> None:

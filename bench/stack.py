@@ -1,7 +1,7 @@
 """The servers of a bench run, and the programs under test: started here, ended by their pid whatever happens.
 
-Postgres and Redis are the embedded ones with durable settings, everything listens on 127.0.0.1, logs and data lie
-in one directory that goes away at the end.
+Postgres and Redis are the embedded ones with the settings of a deployment, everything listens on 127.0.0.1, logs and
+data lie in one directory that goes away at the end.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from deploy.children import Command, Process
 from deploy.embedded import Server
 from shared.db.connect import connect
 
+# As deploy/compose.yaml has them (tests/deploy/test_compose.py).
+AS_DEPLOYED = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
 READY = 20.0  # seconds for a program to answer `/readyz`
 
 
@@ -77,7 +79,7 @@ class Stack:
         directory = Path(tempfile.mkdtemp(prefix="threadmill-bench-"))
         postgres = None
         try:
-            durable = {**embedded.DURABLE, "fsync": "on", "full_page_writes": "on", **(settings or {})}
+            durable = {**embedded.DURABLE, **AS_DEPLOYED, **(settings or {})}
             postgres = await embedded.start_postgres(
                 directory / "postgres",
                 ports.pick(),

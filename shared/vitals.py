@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from shared.metrics import CLOCK_SKEW
+import asyncpg
+
+from shared.db.statements import statements
+from shared.metrics import CLOCK_SKEW, OLDEST_AGE
+
+SQL = statements("heartbeats")
 
 _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 LIVES = 15.0  # seconds of silence after which a process counts as gone: it tells of itself every two
+ACCOUNTS = 20  # looked at in each partition for the oldest age
+REST = (
+    100  # times what a look at the oldest age took: a backlog has it go past all that was applied and not vacuumed yet
+)
 ROUND_TRIP = 0.5  # seconds; a longer one says too little about the moment in which Postgres looked at its clock
 
 
@@ -47,3 +56,22 @@ class Clock:
     def now(self) -> float:
         """Postgres' clock, as far as it is known: seconds since 1970."""
         return time.time() - (self.skew or 0.0)
+
+
+@dataclass(slots=True)
+class OldestAge:
+    """How long the oldest batch has waited, for the metric: every process asks with its heartbeat, where it is due."""
+
+    _due: float = float("-inf")  # of the monotonic clock
+
+    async def ask(self, connection: asyncpg.Connection) -> None:
+        began = time.monotonic()
+        if began < self._due:
+            return
+        OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)
+        ended = time.monotonic()
+        self._due = ended + REST * (ended - began)
+
+    def forget(self) -> None:
+        """The metric was taken back: the next heartbeat asks."""
+        self._due = float("-inf")

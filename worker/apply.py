@@ -138,7 +138,8 @@ class Drainer:
         choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
-        alone = [batch for batch in choice.batches if batch.thread in wary - taken_threads(choice.batches)]
+        ours = wary - taken_threads(choice.batches)
+        alone = [batch for batch in choice.batches if batch.thread in ours]
         if alone:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
             drained = await self._after_a_death(alone)

@@ -25,7 +25,6 @@ from shared.files.opening import open_storage
 from shared.keys import Keys
 from shared.metrics import (
     OF_POSTGRES,
-    OLDEST_AGE,
     POSTGRES_ERRORS,
     READY_AGE,
     READY_RUNS,
@@ -38,7 +37,7 @@ from shared.queue import Queue, open_redis
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
 from shared.tasks import end
-from shared.vitals import LIVES, Clock, memory
+from shared.vitals import LIVES, Clock, OldestAge, memory
 from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
 from worker.duty import Duty
@@ -60,7 +59,6 @@ BEAT = 2.0  # seconds between heartbeats
 BEAT_LIFE_MS = 10_000  # of the heartbeat in Redis
 REDIS_TIMEOUT = 1.0  # seconds; claims and finishes are small
 COUNTED = 1_000  # runs that wait, counted in a heartbeat; a backlog of them is never read to its end
-ACCOUNTS = 20  # looked at in each partition for the oldest age: every process asks, every two seconds
 LEAVE = 1.0  # seconds for the last word
 RETRY = 0.5  # seconds between tries to reach Postgres at the start
 
@@ -87,6 +85,7 @@ class Crew:
     _line: Line = field(init=False)
     _clock: Clock = field(default_factory=Clock)
     _samples: Samples = field(default_factory=lambda: Samples(Side.WORKER))
+    _oldest: OldestAge = field(default_factory=OldestAge)
     _workers: list[asyncio.Task[Any]] = field(default_factory=list)
     _others: list[asyncio.Task[Any]] = field(default_factory=list)
 
@@ -191,6 +190,7 @@ class Crew:
                 POSTGRES_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat", error=repr(error))
                 forget(OF_POSTGRES)
+                self._oldest.forget()
                 await self._line.drop()
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("heartbeat").inc()
@@ -216,7 +216,7 @@ class Crew:
             self.doorbell.workers, self.doorbell.place = row["at_work"], row["place"]
         self._obey(row["asked"])
         WORKERS.set(row["alive"])
-        OLDEST_AGE.set(await connection.fetchval(HEARTBEATS["oldest_age"], ACCOUNTS) or 0.0)
+        await self._oldest.ask(connection)
         await self._samples.add_if_due(self._line)
         record = {"host": host, "pid": pid, "roles": self.roles, "applied": applied, "executing": executing}
         record["doing"] = self.duty.doing

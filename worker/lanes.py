@@ -6,6 +6,7 @@ looked at behind each drain of the first lane, however long the backlog is.
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,16 +16,16 @@ from shared.settings import Settings
 from shared.tasks import end
 from worker.aftermath import Aftermath
 from worker.apply import Drainer
+from worker.batch import PER_ACCOUNT
 from worker.duty import Duty
 from worker.execute.leases import Starter
-from worker.pace import Pace
+from worker.pace import LONG, Pace
 from worker.tracing import Tracing
 
 log = structlog.get_logger()
 
 LOOK = 0.01  # seconds between looks at what rings, while only the second lane has work
 FEW = 8  # of the partitions one in so many is in hand for the backlog, while somebody with little waiting is about
-LONG = 1.0  # seconds of a drain after which the sweep looks at its partitions, and the first lane at the backlog
 SLOW = 1.0  # seconds of a drain, the wait for its locks among them, that are told
 DRIVEN = 0.2  # seconds; whoever drains asks for the next drain sooner
 
@@ -49,11 +50,13 @@ class Lanes:
     _owed: set[int] = field(default_factory=set)  # those that rang while the second lane had them: the first one's now
     _begun_at: float = float("-inf")  # of the loop's clock: when the second lane began its drain
     _asked_at: float = float("-inf")  # of the loop's clock: when a drain was last asked for, or ended
+    _breadth: int = 0  # partitions of the next drain of a backlog; set by how full the last one was
     _mine: Sequence[int] = ()  # partitions of the first lane
     _in_hand: Sequence[int] = ()  # partitions of the second lane
     _beside: asyncio.Task[int] | None = None  # the second lane's work, as long as there is a backlog
 
     def __post_init__(self) -> None:
+        self._breadth = self.partitions
         self.pace = Pace(self.settings.drain_limit) if self.beside is None else self.beside.pace
         self.first, self.second = (
             Drainer(self.settings, self.pace, tracing=self.tracing, starter=self.starter) for _ in range(2)
@@ -141,18 +144,27 @@ class Lanes:
         return await beside
 
     def _turn(self) -> list[int]:
-        """Takes the partitions whose turn it is: half of those with a backlog, or a few."""
+        """Takes the partitions whose turn it is: half of those with a backlog, or as few as fill a drain."""
         free = [partition for partition in self._left if partition not in self._mine and partition not in self._owed]
-        most = max(1, self.partitions // FEW) if self.pace.short else (len(free) + 1) // 2
+        most = max(1, self.partitions // FEW) if self.pace.short else min((len(free) + 1) // 2, self._breadth)
         turn = free[:most]
         for partition in turn:
             del self._left[partition]
         return sorted(turn)
 
+    def _fit(self, applied: int) -> None:
+        """Fewer partitions while they fill a drain: in each it goes past all that was applied and not vacuumed yet."""
+        limit = self.pace.limit
+        if 4 * applied > 3 * limit:
+            self._breadth = max(self._breadth // 2, -(-limit // PER_ACCOUNT))
+        elif 2 * applied < limit:
+            self._breadth = min(2 * self._breadth, self.partitions)
+
     async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
         clock = asyncio.get_running_loop().time
-        began = clock()
-        drained = await drainer.drain(partitions, wait=self.wait, light=light)
+        async with nullcontext() if light else self.pace.turn():
+            began = clock()
+            drained = await drainer.drain(partitions, wait=self.wait, light=light)
         seconds = clock() - began
         if drained.outcomes:
             DRAIN_SECONDS.observe(seconds)
@@ -161,6 +173,8 @@ class Lanes:
         if self.settings.log_level == "debug" and drained.outcomes:
             log.debug("a drain applied", batches=[outcome.batch for outcome in drained.outcomes], via=self.via)
         self.aftermath.add(drained, self.via)
+        if not light and not self.pace.short:
+            self._fit(len(drained.outcomes))
         if drained.left is not None:  # of the others nothing was taken: their turn comes when it would have come
             self._left.update(dict.fromkeys(drained.left))
         else:

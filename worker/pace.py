@@ -4,12 +4,15 @@ A drain of hundreds costs the least, and whoever comes next waits for all of it.
 one met an account, or a thread, with little waiting beside one with much.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
 SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-shares-its-worker.md)
 SHORT_FOR = 1.0  # seconds
+LONG = 1.0  # seconds of a drain after which nobody waits for it, neither the sweep nor other drains of the backlog
 
 ENOUGH = 64  # batches of a drain; what it costs besides them is a fifth then
 LONGEST = 0.03  # seconds between two drains, however many workers there are
@@ -20,6 +23,8 @@ WORTH = 8  # batches that must be expected to come in a pause
 class Pace:
     limit: int  # batches of a drain at most
     clock: Callable[[], float] = time.monotonic
+    _in_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _taken_at: float = float("-inf")  # of the loop's clock: when somebody's turn began
     _short_until: float = float("-inf")
 
     @property
@@ -29,6 +34,23 @@ class Pace:
     def hurry(self) -> None:
         """Somebody with little waiting was met."""
         self._short_until = self.clock() + SHORT_FOR
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Of a drain of the backlog: while somebody with little waiting is about, a worker has one at a time. Each more
+        takes processor time from who accepts what that one sends, and from the drain that applies it.
+        """
+        mine, time = False, asyncio.get_running_loop().time
+        if self.short:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(max(time(), self._taken_at + LONG) if self._in_turn.locked() else None):
+                    mine = await self._in_turn.acquire()
+                self._taken_at = time()
+        try:
+            yield
+        finally:
+            if mine:
+                self._in_turn.release()
 
     def most(self) -> int:
         """Batches of the next drain."""

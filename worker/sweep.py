@@ -38,6 +38,7 @@ class Sweep:
     rung: Lanes | None = None  # those of the same worker that take what rings: what they have is not late
     duty: Duty = field(default_factory=Duty)
     _rest: Rest = field(default_factory=Rest)
+    _looked_at: float = float("-inf")  # of the loop's clock: when it last looked for what is late
     _line: Line = field(init=False)
     _expiry: Line = field(init=False)
 
@@ -68,14 +69,24 @@ class Sweep:
 
     async def run_once(self) -> int:
         """One sweep; returns how many batches it applied."""
-        connection = await self._line.get()
-        rows = await connection.fetch(SQL["late"], LATE, timeout=STATEMENT_TIMEOUT)
-        known = self.lanes.known.union(self.rung.known if self.rung else ())
-        partitions = {row["id"] for row in rows} - known
+        since = asyncio.get_running_loop().time() - self._looked_at
+        # beside a backlog not behind each drain: a look goes past all that was applied and not vacuumed yet
+        partitions = await self._late() if since >= INTERVAL or not self.lanes.busy else set()
         if not partitions and not self.lanes.busy:
             return 0
         crash("worker.after_look")
         return await self.lanes.drain(partitions)
+
+    async def _late(self) -> set[int]:
+        """Partitions with work that nobody in this worker knows of."""
+        connection = await self._line.get()
+        rows = await connection.fetch(SQL["late"], LATE, sorted(self._known), timeout=STATEMENT_TIMEOUT)
+        self._looked_at = asyncio.get_running_loop().time()
+        return {row["id"] for row in rows} - self._known
+
+    @property
+    def _known(self) -> set[int]:
+        return self.lanes.known.union(self.rung.known if self.rung else ())
 
     async def expire(self) -> None:
         """Settles permission requests past their time until it is cancelled: a backlog must not keep them open."""

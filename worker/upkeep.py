@@ -36,6 +36,8 @@ LETTERS = statements("letters")
 FILES = statements("files")
 
 RECONCILE_INTERVAL = 2.0  # seconds
+REST = 20  # times what reconciling took: with a backlog it looks at thousands of batches each time
+LONGEST_REST = 5.0  # seconds
 FORGET_INTERVAL = 10.0  # seconds
 SETTLED = 2.0  # seconds; younger members may still be on their way
 PAGE = 1_000  # members or rows looked at in one step
@@ -66,10 +68,13 @@ class Upkeep:
 
     async def reconcile(self) -> None:
         """Reconciles until it is cancelled."""
+        time, took = asyncio.get_running_loop().time, 0.0
         while True:
-            await asyncio.sleep(about(RECONCILE_INTERVAL))
+            await asyncio.sleep(about(max(RECONCILE_INTERVAL, min(REST * took, LONGEST_REST))))
+            began, took = time(), 0.0
             try:
                 await self.reconcile_once()
+                took = time() - began
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("reconcile").inc()
                 log.debug("waiting sets not reconciled", error=repr(error))
@@ -87,7 +92,7 @@ class Upkeep:
                 await self._complain("forget", self._slow, error)
 
     async def reconcile_once(self) -> None:
-        """Both ways: what no longer waits goes out, page by page while they hold any; what waits unrung goes in."""
+        """Both ways: what no longer waits goes out, page by page while most of one does; what waits unrung goes in."""
         connection = await self._line.get()
         now: datetime = await connection.fetchval(SQL["clock"])
         for _ in range(PAGES):
@@ -95,7 +100,8 @@ class Upkeep:
                 break
         await self._put_in(connection)
 
-    async def _take_out(self, connection: asyncpg.Connection, limit: float) -> int:
+    async def _take_out(self, connection: asyncpg.Connection, limit: float) -> bool:
+        """One page of each set. Whether most of it went: a drain takes some out while it is looked at."""
         pages = await self._each(
             lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=SHARE)
         )
@@ -103,7 +109,7 @@ class Upkeep:
         await self._throw_out(pages)
         if not asked:
             self._offsets.clear()
-            return 0
+            return False
         gone: dict[int, list[int]] = defaultdict(list)
         for row in await connection.fetch(SQL["gone"], *zip(*asked, strict=True)):
             gone[row["partition"]].append(row["id"])
@@ -112,7 +118,7 @@ class Upkeep:
                 await self.redis.zrem(self._keys.waiting(partition), *gone[partition])
             right = self._offsets.get(partition, 0) + len(page) - len(gone[partition])
             self._offsets[partition] = right if len(page) == SHARE else 0
-        return sum(map(len, gone.values()))
+        return 2 * sum(map(len, gone.values())) > len(asked)
 
     async def _throw_out(self, pages: Sequence[Sequence[bytes]]) -> None:
         """Members that are no batch ids: nobody of ours wrote them."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.stack import AS_DEPLOYED
 from shared.settings import Settings
 from tests.deploy.places import DEPLOY, said
 
@@ -79,6 +80,7 @@ def test_all_that_runs_is_looked_at_and_waits_for_its_database(services: dict[st
 def test_postgres_keeps_the_promises(services: dict[str, Any]) -> None:
     command = services["postgres"]["command"]
     assert {"--fsync=on", "--full_page_writes=on", "--synchronous_commit=on"} <= set(command)
+    assert {f"--{name}={value}" for name, value in AS_DEPLOYED.items()} <= set(command)  # what the bench measures with
     (volume,) = services["postgres"]["volumes"]
     assert volume.startswith("postgres:")
 

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 import structlog
 from redis.asyncio import Redis
 
 from shared import webhooks
+from shared.db.connect import BY_INDEX, connect
 from shared.settings import Settings
 from tests.agents import running_stage
 from tests.desk import Desk
@@ -21,6 +23,14 @@ from worker.webhooks import Webhooks
 async def driver(settings: Settings) -> AsyncIterator[Driver]:
     async with running_driver(settings) as driver:
         yield driver
+
+
+@pytest.fixture
+async def by_index(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    """As the loops of the workers connect."""
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

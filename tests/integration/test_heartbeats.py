@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from api.heartbeat import ACCOUNTS, Heartbeat
-from shared import __version__, ids
+from api.heartbeat import Heartbeat
+from shared import __version__, ids, vitals
 from shared.db.connect import BY_INDEX, connect
 from shared.db.statements import statements
 from shared.metrics import WORKERS
@@ -57,7 +57,7 @@ async def test_the_oldest_age_is_measured_over_accounts_and_reads_no_backlog(
     assert REGISTRY.get_sample_value("threadmill_oldest_batch_seconds") == pytest.approx(300, abs=30)
     connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     await prepare(connection, "heartbeats")
-    found = await execute(connection, "heartbeats", "oldest_age", ACCOUNTS)
+    found = await execute(connection, "heartbeats", "oldest_age", vitals.ACCOUNTS)
     await connection.close()
     assert found.looked_at < 64 + 10
     assert {scan.index for scan in found.scans if scan.table == "batches"} == {"batches_waiting"}

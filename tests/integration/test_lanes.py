@@ -24,7 +24,8 @@ from worker import standby
 from worker.aftermath import Aftermath
 from worker.apply import TRIES
 from worker.doorbell import Doorbell
-from worker.lanes import FEW, LONG, Lanes
+from worker.lanes import FEW, Lanes
+from worker.pace import LONG
 from worker.sweep import INTERVAL, Sweep
 
 SMALL = 4  # batches of a drain: a backlog of few
@@ -85,6 +86,24 @@ async def test_what_is_left_of_a_backlog_is_gone_on_with_until_nothing_is(driver
     assert applied == len(refs)
     assert lanes.known == set()
     assert all([await is_applied(driver, ref) for ref in refs])
+
+
+async def test_a_backlog_that_fills_its_drains_is_taken_from_fewer_partitions(driver: Driver, lanes: Lanes) -> None:
+    owner = await add_owner(driver.pool, "many")
+    rows = {row.partition: row for row in [await add_thread(driver.pool, owner) for _ in range(60)]}
+    for row in rows.values():
+        await add_batches(driver.pool, row, owner, 6)
+    broadest = lanes._breadth
+    applied, narrowest = await lanes.drain(rows), broadest
+    while lanes.busy:
+        applied += await lanes.drain(())
+        narrowest = min(narrowest, lanes._breadth)
+    assert (broadest, narrowest) == (PARTITIONS, 1)
+    assert applied == 6 * len(rows)
+    for _ in range(12):  # nothing is left: the next backlog begins with all of them
+        lanes._left.update(dict.fromkeys(rows))
+        await lanes.drain(())
+    assert lanes._breadth == broadest
 
 
 async def test_what_rings_does_not_wait_for_the_backlog_in_hand(

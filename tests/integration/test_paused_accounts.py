@@ -1,7 +1,6 @@
 """Accounts that are paused (`accounts.held`): their batches wait unmarked, cost nobody anything, and go on in order."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 
 import asyncpg
@@ -9,7 +8,6 @@ import pytest
 
 from api.submission import Applied, Pending
 from shared import ids, inspect
-from shared.db.connect import BY_INDEX, connect
 from shared.events import MessageAdded, PermissionDecision, ThreadArchived, ThreadDeleted
 from shared.inspect import batches
 from shared.inspect.batches import BatchState
@@ -30,14 +28,6 @@ from worker.sweep import Sweep
 
 PAUSE, RESUME = "update accounts set held = true where id = $1", "update accounts set held = false where id = $1"
 BACKLOG = 20_000
-
-
-@pytest.fixture
-async def by_index(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """As the loops of the workers connect."""
-    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
-    yield connection
-    await connection.close()
 
 
 async def neighbours(pool: asyncpg.Pool, count: int, age: float = 60) -> list[tuple[Owner, Row]]:
@@ -153,14 +143,16 @@ async def test_a_paused_backlog_is_late_for_nobody_and_is_not_read(
         await pool.execute(PAUSE, owner.account)
     for noun in ("sweep", "drain"):
         await prepare(by_index, noun)
-    late = await execute(by_index, "sweep", "late", 0.5)
+    late = await execute(by_index, "sweep", "late", 0.5, [])
     assert late.rows == 1
+    known = await execute(by_index, "sweep", "late", 0.5, [7])
+    assert known.rows == sum(scan.read + scan.removed for scan in known.scans if scan.table == "batches") == 0
     await pool.execute(
         "update batches set applied_at = now(), outcome = '' where account <> all($1::uuid[])",
         [owner.account for owner, _ in made[1::2]],
     )
     for plan in (
-        await execute(by_index, "sweep", "late", 0.5),
+        await execute(by_index, "sweep", "late", 0.5, []),
         await execute(by_index, "drain", "read", [7], 100, "0" * 26, 64, ids.mint(), [], False, False, 16, 4, 4 << 20),
     ):
         assert plan.rows == 0

@@ -19,7 +19,7 @@ from tests.pipeline import PARTITIONS, message
 from tests.watch import until
 from worker.aftermath import Aftermath
 from worker.lanes import Lanes
-from worker.sweep import Sweep
+from worker.sweep import INTERVAL, Sweep
 
 
 @pytest.fixture
@@ -68,6 +68,28 @@ async def test_what_the_lanes_of_the_bell_have_in_turn_is_left_to_them(
         await sweep.rung.drain(())
     await sweep.rung.close()
     assert all([await is_applied(driver, ref) for ref in refs])
+
+
+async def test_beside_a_backlog_it_looks_for_what_is_late_once_in_a_while(driver: Driver, sweep: Sweep) -> None:
+    threads = [await driver.create() for _ in range(4)]
+    refs = [await age(driver, await driver.accept(thread, message())) for thread in threads for _ in range(30)]
+    sweep.lanes.pace.limit = 1
+    time = asyncio.get_running_loop().time
+    spared = 0
+    while not all([await is_applied(driver, ref) for ref in refs]):
+        looked, busy = sweep._looked_at, sweep.lanes.busy
+        await sweep.run_once()
+        if busy and time() < looked + INTERVAL:
+            assert sweep._looked_at == looked
+            spared += 1
+        elif not busy:
+            assert sweep._looked_at > looked
+    assert spared
+    await asyncio.sleep(INTERVAL)
+    looked = sweep._looked_at
+    sweep.lanes._left[PARTITIONS - 1] = None
+    await sweep.run_once()
+    assert sweep._looked_at > looked
 
 
 async def test_a_batch_is_not_tried_again_before_its_time(driver: Driver, sweep: Sweep) -> None:

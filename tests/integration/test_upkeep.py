@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -15,6 +16,7 @@ from shared.queue import open_redis
 from shared.settings import Settings
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS, message
+from tests.prepared import execute, prepare
 from tests.rows import add_batch, add_owner, add_thread
 from worker import upkeep as module
 from worker.upkeep import Upkeep
@@ -107,14 +109,15 @@ async def test_members_younger_than_two_seconds_are_left_alone(
 
 
 async def keyed_batches(driver: Driver, ages: list[float]) -> list[BatchId]:
-    """Applied batches with a key each, applied so many hours ago."""
+    """Batches with a key each, accepted long ago and applied so many hours ago."""
     owner = await add_owner(driver.pool, "old")
     thread = await add_thread(driver.pool, owner)
     made = []
     for hours in ages:
         batch = await add_batch(driver.pool, owner, thread)
         await driver.pool.execute(
-            "update batches set applied_at = clock_timestamp() - $2::interval, outcome = '{}' where id = $1",
+            "update batches set accepted_at = clock_timestamp() - interval '200 hours',"
+            " applied_at = clock_timestamp() - $2::interval, outcome = '{}' where id = $1",
             batch,
             timedelta(hours=hours),
         )
@@ -148,6 +151,18 @@ async def test_old_batches_are_found_behind_those_that_must_stay(
     for _ in range(4):
         await upkeep.forget_once()
     assert await ids_in(driver, "id", "batches") == [*made[:4], made[6]]
+
+
+async def test_where_the_oldest_came_today_no_other_is_looked_at(
+    driver: Driver, upkeep: Upkeep, by_index: asyncpg.Connection
+) -> None:
+    await keyed_batches(driver, [25, 25, 25])
+    await driver.pool.execute("update batches set accepted_at = clock_timestamp() - interval '23 hours'")
+    await prepare(by_index, "sweep")
+    partition = await driver.pool.fetchval("select distinct partition from batches")
+    plan = await execute(by_index, "sweep", "forget_batches", partition, 24.0, 100, 0)
+    assert sum(scan.read + scan.removed for scan in plan.scans if scan.table == "batches") == 1
+    assert await upkeep.forget_once() == 0
 
 
 async def test_a_deleted_thread_is_purged_page_by_page_and_leaves_its_batches_and_keys(

@@ -14,7 +14,7 @@ from api import body
 from api.dialects.cortex import decode as cortex
 from api.dialects.mosoo import decode as mosoo
 from api.dialects.openai import decode as openai
-from shared.errors import InvalidJson, InvalidRequest
+from shared.errors import InvalidJson, InvalidRequest, NotFound
 from shared.events import Event, dump, load
 from shared.ids import AgentId
 from shared.models import BusyPolicy
@@ -54,6 +54,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS)
 @budget(max_examples=40)
 @given(given_body=ANYTHING)
+@example(given_body={"assistant_id": ""})  # an assistant that nobody has: 404
 def test_whatever_json_says_is_taken_or_refused_in_a_sentence(read: Callable[[Any], Any], given_body: Any) -> None:
     words = said_of(read, given_body)
     assert words == "" or (words.endswith(".") and len(words) < 500)
@@ -120,7 +121,7 @@ def said_of(read: Callable[[Any], object], body: Any) -> str:
     """The message of a refusal; empty where the body is taken."""
     try:
         read(body)
-    except InvalidRequest as refusal:
+    except (InvalidRequest, NotFound) as refusal:
         return refusal.message
     return ""
 

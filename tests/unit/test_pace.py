@@ -1,11 +1,12 @@
 """Who goes first in a drain, and how long drains are while somebody waits for them."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from shared import ids
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId, Ulid
 from worker.batch import Batch, choose
-from worker.pace import ENOUGH, LONGEST, SHORT, SHORT_FOR, Pace, pause
+from worker.pace import ENOUGH, LONG, LONGEST, SHORT, SHORT_FOR, Pace, pause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -88,3 +89,49 @@ def test_a_pause_is_short_however_many_workers_there_are() -> None:
 def test_nobody_pauses_for_a_batch_or_two() -> None:
     assert pause(0.004, 1, 2) == 0
     assert pause(0.004, 0, 64) == 0
+
+
+async def backlogs(pace: Pace, count: int, seconds: float) -> int:
+    """How many drains of the backlog were at work at once, of so many of so many seconds."""
+    working = most = 0
+
+    async def drain() -> None:
+        nonlocal working, most
+        async with pace.turn():
+            working += 1
+            most = max(most, working)
+            await asyncio.sleep(seconds)
+            working -= 1
+
+    await asyncio.gather(*(drain() for _ in range(count)))
+    return most
+
+
+async def test_while_somebody_with_little_is_about_a_backlog_has_one_drain_at_a_time() -> None:
+    pace = Pace(500)
+    assert await backlogs(pace, 3, 0.01) == 3
+    pace.hurry()
+    assert await backlogs(pace, 3, 0.01) == 1
+
+
+async def test_a_drain_that_hangs_is_waited_for_a_second_and_gives_nobody_else_s_turn_away() -> None:
+    pace = Pace(500, clock=lambda: 0.0)
+    pace.hurry()
+    time = asyncio.get_running_loop().time
+    async with pace.turn():
+        began = time()
+        async with pace.turn():
+            assert LONG <= time() - began < 5 * LONG
+        assert pace._in_turn.locked()
+    assert not pace._in_turn.locked()
+
+
+async def test_who_is_cancelled_in_the_queue_leaves_the_turn_to_others() -> None:
+    pace = Pace(500, clock=lambda: 0.0)
+    pace.hurry()
+    async with pace.turn():
+        waiting_one = asyncio.create_task(backlogs(pace, 1, 0))
+        await asyncio.sleep(0.01)
+        waiting_one.cancel()
+        await asyncio.wait([waiting_one])
+    assert await backlogs(pace, 2, 0.01) == 1

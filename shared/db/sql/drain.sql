@@ -35,23 +35,23 @@ with recursive retrying as materialized (
         where partition = wanted.id and applied_at is null and next_try_at > now() offset 0
     ) as b
 ),
-working (partition, account, held, visited) as (
-    select p.id, f.account, o.held, case when o.held then 0 else 1 end
+working (partition, account, first, held, visited) as (
+    select p.id, f.account, f.id, o.held, case when o.held then 0 else 1 end
     from unnest($1::int[]) as wanted (id)
     join partitions p on p.id = wanted.id and not p.paused
     cross join lateral (
-        select b.account from batches b
+        select b.account, b.id from batches b
         where b.partition = p.id and b.applied_at is null and not b.blocked and b.account >= $3::uuid
-        order by b.account limit 1
+        order by b.account, b.id limit 1
     ) as f
     join accounts o on o.id = f.account
     union all
-    select a.partition, f.account, o.held, a.visited + case when o.held then 0 else 1 end
+    select a.partition, f.account, f.id, o.held, a.visited + case when o.held then 0 else 1 end
     from working a
     cross join lateral (
-        select b.account from batches b
+        select b.account, b.id from batches b
         where b.partition = a.partition and b.applied_at is null and not b.blocked and b.account > a.account
-        order by b.account limit 1
+        order by b.account, b.id limit 1
     ) as f
     join accounts o on o.id = f.account
     where a.visited < $4::int
@@ -65,6 +65,7 @@ seen as materialized (
         -- The account is a range of one, and leads the order: an equality would let the primary key serve the order as
         -- well, and that index holds every batch of the last day.
         where w.partition = a.partition and w.account >= a.account and w.account <= a.account
+          and w.id >= a.first  -- what was applied and not vacuumed yet is gone past once, by the look for the account
           and w.applied_at is null and not w.blocked
           and not exists (select from retrying r where r.partition = w.partition and r.thread = w.thread)
           and w.thread <> all($6::uuid[])

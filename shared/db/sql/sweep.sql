@@ -1,6 +1,6 @@
 -- name: late
--- Partitions with a batch that has waited longer than $1 seconds and may be tried now. It looks between the accounts that
--- are held: what those have waiting costs nothing, however much it is.
+-- Partitions but $2 with a batch that has waited longer than $1 seconds and may be tried now. It looks between the accounts
+-- that are held: what those have waiting costs nothing, however much it is.
 with gaps as materialized (
     select above, coalesce(lead(above) over (order by above), 'ffffffff-ffff-ffff-ffff-ffffffffffff') as below
     from (select '00000000-0000-0000-0000-000000000000'::uuid as above union all select id from accounts where held) held
@@ -8,6 +8,7 @@ with gaps as materialized (
 select p.id
 from partitions p
 where not p.paused
+  and p.id <> all($2::smallint[])
   and exists (
     select
     from gaps g
@@ -60,10 +61,14 @@ and not exists (
 );
 
 -- name: forget_batches
--- Batches of one partition that applied more than $2 hours ago, with their keys; looks at the oldest $3 after id $4.
--- Returns how far it looked, and how many it removed.
+-- Batches of one partition that applied more than $2 hours ago, with their keys; looks at the oldest $3 after id $4, and at
+-- one alone where that was accepted since. Returns how far it looked, and how many it removed.
 with oldest as (
-    select partition, id, applied_at from batches where partition = $1 and id > $4 order by id limit $3
+    select partition, id, applied_at from batches
+    where partition = $1 and id > $4
+      and (select accepted_at from batches where partition = $1 and id > $4 order by id limit 1)
+          < now() - $2::float8 * interval '1 hour'  -- not clock_timestamp(), which would be asked for each row
+    order by id limit $3
 ),
 removed as (
     delete from batches b using oldest o
