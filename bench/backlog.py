@@ -1,8 +1,9 @@
 """How fast a backlog drains, what it costs the workers' memory, and what somebody who comes meanwhile feels of it.
 
 The backlog is made by one set-based insert while no worker runs, and told to Redis as accepts would have: a million of
-them would take minutes and end in the same rows. Live peak and drain are of as many workers. While it drains somebody
-else sends 100 batches/s for a while; the rate of the drain is that of the time before and behind.
+them would take minutes and end in like rows, on the disk: there is a checkpoint behind the insert. Live peak and drain
+are of as many workers. While it drains somebody else sends 100 batches/s for a while; the rate of the drain is that of
+the time before and behind.
 """
 
 from collections.abc import Sequence
@@ -123,6 +124,7 @@ async def _fill(fleet: Fleet, batches: int) -> None:
     await fleet.stack.empty_redis()
     await fleet.db.execute(fleet.tables["add_backlog"], fleet.owner.account, fleet.owner.token_id, batches)
     await fleet.db.execute("vacuum analyze batches")
+    await fleet.db.execute("checkpoint")  # accepts take minutes: their pages are on the disk by then
     async with Redis.from_url(fleet.stack.redis.url) as redis:
         await ring(fleet.db, redis, Keys(""))
 

@@ -1,7 +1,7 @@
 """The servers of a bench run, and the programs under test: started here, ended by their pid whatever happens.
 
-Postgres and Redis are the embedded ones with the settings of a deployment, everything listens on 127.0.0.1, logs and
-data lie in one directory that goes away at the end.
+Postgres and Redis are the embedded ones; Postgres has the settings of a deployment that matter for speed, Redis keeps
+no file. Everything listens on 127.0.0.1, logs and data lie in one directory that goes away at the end.
 """
 
 import asyncio
@@ -79,12 +79,12 @@ class Stack:
         directory = Path(tempfile.mkdtemp(prefix="threadmill-bench-"))
         postgres = None
         try:
-            durable = {**embedded.DURABLE, **AS_DEPLOYED, **(settings or {})}
+            chosen = {**embedded.DURABLE, **AS_DEPLOYED, **(settings or {})}
             postgres = await embedded.start_postgres(
                 directory / "postgres",
                 ports.pick(),
                 secrets.token_hex(16),
-                settings=durable,
+                settings=chosen,
                 binaries=binaries,
             )
             redis = await embedded.start_redis(directory, ports.pick(), secrets.token_hex(16))

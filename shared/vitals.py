@@ -1,4 +1,5 @@
-"""What a process says of itself with its heartbeat: that it lives, its memory, and how far its clock is from Postgres'.
+"""What a process says with its heartbeat: that it lives, its memory, how far its clock is from Postgres'; for how long
+the oldest batch of all has waited.
 
 Nothing here corrects a clock: every age and every expiry is of Postgres' clock anyway.
 """
@@ -21,9 +22,9 @@ _STATM = Path("/proc/self/statm")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 LIVES = 15.0  # seconds of silence after which a process counts as gone: it tells of itself every two
 ACCOUNTS = 20  # looked at in each partition for the oldest age
-REST = (
-    100  # times what a look at the oldest age took: a backlog has it go past all that was applied and not vacuumed yet
-)
+# A look at the oldest age goes past all that was applied and not vacuumed yet: the next one rests for so many times
+# what it took, in seconds at most.
+AGE_REST, LONGEST_AGE_REST = 100, 10.0
 ROUND_TRIP = 0.5  # seconds; a longer one says too little about the moment in which Postgres looked at its clock
 
 
@@ -60,7 +61,7 @@ class Clock:
 
 @dataclass(slots=True)
 class OldestAge:
-    """How long the oldest batch has waited, for the metric: every process asks with its heartbeat, where it is due."""
+    """For how long the oldest batch has waited, as the metric tells it: at most ten seconds and a heartbeat ago."""
 
     _due: float = float("-inf")  # of the monotonic clock
 
@@ -70,7 +71,7 @@ class OldestAge:
             return
         OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)
         ended = time.monotonic()
-        self._due = ended + REST * (ended - began)
+        self._due = ended + min(AGE_REST * (ended - began), LONGEST_AGE_REST)
 
     def forget(self) -> None:
         """The metric was taken back: the next heartbeat asks."""

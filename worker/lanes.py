@@ -48,7 +48,7 @@ class Lanes:
     _rang: set[int] = field(default_factory=set)  # partitions to look at, as soon as the second lane has not them
     _left: dict[int, None] = field(default_factory=dict)  # partitions with a backlog, in the order of their turns
     _owed: set[int] = field(default_factory=set)  # those that rang while the second lane had them: the first one's now
-    _begun_at: float = float("-inf")  # of the loop's clock: when the second lane began its drain
+    _begun_at: float = float("-inf")  # of the loop's clock: when the second lane began to wait for its turn
     _asked_at: float = float("-inf")  # of the loop's clock: when a drain was last asked for, or ended
     _breadth: int = 0  # partitions of the next drain of a backlog; set by how full the last one was
     _mine: Sequence[int] = ()  # partitions of the first lane
@@ -144,7 +144,9 @@ class Lanes:
         return await beside
 
     def _turn(self) -> list[int]:
-        """Takes the partitions whose turn it is: half of those with a backlog, or as few as fill a drain."""
+        """Takes the partitions whose turn it is: half of those with a backlog, as many as fill a drain at most; one in
+        `FEW` of all while somebody with little waiting is about.
+        """
         free = [partition for partition in self._left if partition not in self._mine and partition not in self._owed]
         most = max(1, self.partitions // FEW) if self.pace.short else min((len(free) + 1) // 2, self._breadth)
         turn = free[:most]
@@ -153,7 +155,9 @@ class Lanes:
         return sorted(turn)
 
     def _fit(self, applied: int) -> None:
-        """Fewer partitions while they fill a drain: in each it goes past all that was applied and not vacuumed yet."""
+        """Fewer partitions while the number of their batches fills a drain: in each of them it goes past all that was
+        applied and not vacuumed yet. Large batches, which end a drain by their bytes, leave it at more.
+        """
         limit = self.pace.limit
         if 4 * applied > 3 * limit:
             self._breadth = max(self._breadth // 2, -(-limit // PER_ACCOUNT))

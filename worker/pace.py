@@ -1,4 +1,5 @@
-"""How many batches a drain takes: many, or few while somebody with little waiting is about. When the next one begins.
+"""How many batches a drain takes: many, or few while somebody with little waiting is about. When the next one begins,
+and whether another one is at work meanwhile.
 
 A drain of hundreds costs the least, and whoever comes next waits for all of it. So drains stay short for a while after
 one met an account, or a thread, with little waiting beside one with much.
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-shares-its-worker.md)
 SHORT_FOR = 1.0  # seconds
-LONG = 1.0  # seconds of a drain after which nobody waits for it, neither the sweep nor other drains of the backlog
+LONG = 1.0  # seconds of a drain, after which it hangs: sweep, first lane and the backlog's other drains go on beside it
 
 ENOUGH = 64  # batches of a drain; what it costs besides them is a fifth then
 LONGEST = 0.03  # seconds between two drains, however many workers there are
@@ -37,15 +38,16 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Of a drain of the backlog: while somebody with little waiting is about, a worker has one at a time. Each more
-        takes processor time from who accepts what that one sends, and from the drain that applies it.
+        """Of a drain of the backlog: while somebody with little waiting is about, a worker begins one at a time, but
+        beside one that hangs. Each more takes processor time from who accepts what that one sends, and from its drain.
         """
-        mine, time = False, asyncio.get_running_loop().time
+        mine, loop = False, asyncio.get_running_loop()
         if self.short:
+            began = self._taken_at if self._in_turn.locked() else loop.time()
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(max(time(), self._taken_at + LONG) if self._in_turn.locked() else None):
+                async with asyncio.timeout_at(max(loop.time(), began + LONG)):
                     mine = await self._in_turn.acquire()
-                self._taken_at = time()
+                self._taken_at = loop.time()
         try:
             yield
         finally:

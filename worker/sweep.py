@@ -78,7 +78,7 @@ class Sweep:
         return await self.lanes.drain(partitions)
 
     async def _late(self) -> set[int]:
-        """Partitions with work that nobody in this worker knows of."""
+        """Partitions with late work that nobody in this worker knows of."""
         connection = await self._line.get()
         rows = await connection.fetch(SQL["late"], LATE, sorted(self._known), timeout=STATEMENT_TIMEOUT)
         self._looked_at = asyncio.get_running_loop().time()

@@ -37,7 +37,7 @@ FILES = statements("files")
 
 RECONCILE_INTERVAL = 2.0  # seconds
 REST = 20  # times what reconciling took: with a backlog it looks at thousands of batches each time
-LONGEST_REST = 5.0  # seconds
+LONGEST_REST = 3.0  # seconds; the doctor waits for two turns (`shared/inspect/doctor.py`)
 FORGET_INTERVAL = 10.0  # seconds
 SETTLED = 2.0  # seconds; younger members may still be on their way
 PAGE = 1_000  # members or rows looked at in one step
@@ -68,13 +68,13 @@ class Upkeep:
 
     async def reconcile(self) -> None:
         """Reconciles until it is cancelled."""
-        time, took = asyncio.get_running_loop().time, 0.0
+        clock, took = asyncio.get_running_loop().time, 0.0
         while True:
             await asyncio.sleep(about(max(RECONCILE_INTERVAL, min(REST * took, LONGEST_REST))))
-            began, took = time(), 0.0
+            began, took = clock(), 0.0
             try:
                 await self.reconcile_once()
-                took = time() - began
+                took = clock() - began
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("reconcile").inc()
                 log.debug("waiting sets not reconciled", error=repr(error))

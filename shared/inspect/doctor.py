@@ -19,8 +19,8 @@ from shared.inspect.symptoms import problems_of
 from shared.keys import Keys
 from shared.settings import Settings
 
-SETTLED = 10.0  # seconds; the workers reconcile every two
-CONFIRM = 6.0  # seconds between looks that find the same difference: three turns of the workers' upkeep
+SETTLED = 10.0  # seconds; the workers reconcile every two, with a long backlog every three
+CONFIRM = 6.0  # seconds between looks that find the same difference: two turns of the workers' upkeep, or three
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import time
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -16,7 +17,7 @@ from shared.db.statements import statements
 from shared.metrics import WORKERS
 from shared.settings import Settings
 from shared.tasks import end
-from shared.vitals import LIVES, Clock
+from shared.vitals import LIVES, LONGEST_AGE_REST, Clock, OldestAge
 from tests.prepared import execute, prepare
 from tests.proxy import wire_to
 from tests.rows import add_batch, add_owner, add_thread, fill
@@ -61,6 +62,26 @@ async def test_the_oldest_age_is_measured_over_accounts_and_reads_no_backlog(
     await connection.close()
     assert found.looked_at < 64 + 10
     assert {scan.index for scan in found.scans if scan.table == "batches"} == {"batches_waiting"}
+
+
+async def test_a_look_at_the_oldest_age_that_took_long_is_not_made_again_at_once(pool: asyncpg.Pool) -> None:
+    owner = await add_owner(pool, "first")
+    thread = await add_thread(pool, owner)
+    oldest = OldestAge()
+
+    async def told(age: float) -> float:
+        await add_batch(pool, owner, thread, age=age)
+        await pool.execute("update batches set id = -id where id > 0")  # the last one made is the first
+        async with pool.acquire() as connection:
+            await oldest.ask(connection)
+        return REGISTRY.get_sample_value("threadmill_oldest_batch_seconds") or 0.0
+
+    assert await told(100) == pytest.approx(100, abs=30)
+    assert oldest._due <= time.monotonic() + LONGEST_AGE_REST
+    oldest._due = time.monotonic() + 60
+    assert await told(1_000) == pytest.approx(100, abs=30)
+    oldest.forget()
+    assert await told(2_000) == pytest.approx(2_000, abs=30)
 
 
 async def test_workers_on_batches_learn_their_places_among_each_other(pool: asyncpg.Pool) -> None:

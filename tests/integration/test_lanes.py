@@ -94,16 +94,32 @@ async def test_a_backlog_that_fills_its_drains_is_taken_from_fewer_partitions(dr
     for row in rows.values():
         await add_batches(driver.pool, row, owner, 6)
     broadest = lanes._breadth
-    applied, narrowest = await lanes.drain(rows), broadest
+    applied, widths = await lanes.drain(rows), []
     while lanes.busy:
         applied += await lanes.drain(())
-        narrowest = min(narrowest, lanes._breadth)
-    assert (broadest, narrowest) == (PARTITIONS, 1)
+        widths.append(len(lanes._in_hand))
+    assert broadest == PARTITIONS
+    assert widths[0] > 1
+    assert 1 in widths[: len(widths) // 2]
     assert applied == 6 * len(rows)
     for _ in range(12):  # nothing is left: the next backlog begins with all of them
         lanes._left.update(dict.fromkeys(rows))
         await lanes.drain(())
     assert lanes._breadth == broadest
+
+
+async def test_while_somebody_with_little_is_about_a_drain_of_the_backlog_waits_for_the_one_before(
+    driver: Driver, lanes: Lanes
+) -> None:
+    long, short = await two_places(driver)
+    first, second = await driver.accept(long, message()), await driver.accept(short, message())
+    lanes.pace.hurry()
+    async with lanes.pace.turn():
+        waiting = asyncio.create_task(lanes._once(lanes.second, [place(long)]))
+        await lanes._once(lanes.first, [place(short)], light=True)
+        assert [await is_applied(driver, ref) for ref in (first, second)] == [False, True]
+    await waiting
+    assert await is_applied(driver, first)
 
 
 async def test_what_rings_does_not_wait_for_the_backlog_in_hand(

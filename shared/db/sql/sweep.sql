@@ -61,8 +61,8 @@ and not exists (
 );
 
 -- name: forget_batches
--- Batches of one partition that applied more than $2 hours ago, with their keys; looks at the oldest $3 after id $4, and at
--- one alone where that was accepted since. Returns how far it looked, and how many it removed.
+-- Batches of one partition that applied more than $2 hours ago, with their keys; looks at the oldest $3 after id $4; where
+-- the first of these was accepted since, at that one alone. Returns how far it looked (null then), and how many it removed.
 with oldest as (
     select partition, id, applied_at from batches
     where partition = $1 and id > $4
