@@ -148,11 +148,16 @@ class Lanes:
         `FEW` of all while somebody with little waiting is about.
         """
         free = [partition for partition in self._left if partition not in self._mine and partition not in self._owed]
-        most = max(1, self.partitions // FEW) if self.pace.short else min((len(free) + 1) // 2, self._breadth)
+        most = self._few if self.pace.short else min((len(free) + 1) // 2, self._breadth)
         turn = free[:most]
         for partition in turn:
             del self._left[partition]
         return sorted(turn)
+
+    @property
+    def _few(self) -> int:
+        """Partitions of a drain at least: in so many drains each has had its turn."""
+        return max(1, self.partitions // FEW)
 
     def _fit(self, applied: int) -> None:
         """Fewer partitions while the number of their batches fills a drain: in each of them it goes past all that was
@@ -160,7 +165,7 @@ class Lanes:
         """
         limit = self.pace.limit
         if 4 * applied > 3 * limit:
-            self._breadth = max(self._breadth // 2, -(-limit // PER_ACCOUNT))
+            self._breadth = max(self._breadth // 2, self._few, -(-limit // PER_ACCOUNT))
         elif 2 * applied < limit:
             self._breadth = min(2 * self._breadth, self.partitions)
 

@@ -6,7 +6,7 @@ time; deleted threads are purged. Any number of workers may do it at once.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -95,34 +95,34 @@ class Upkeep:
         """Both ways: what no longer waits goes out, page by page while most of one does; what waits unrung goes in."""
         connection = await self._line.get()
         now: datetime = await connection.fetchval(SQL["clock"])
+        partitions: Sequence[int] = range(self.partitions)
         for _ in range(PAGES):
-            if not await self._take_out(connection, (now.timestamp() - SETTLED) * 1000):
+            partitions = await self._take_out(connection, (now.timestamp() - SETTLED) * 1000, partitions)
+            if not partitions:
                 break
         await self._put_in(connection)
 
-    async def _take_out(self, connection: asyncpg.Connection, limit: float) -> bool:
-        """One page of each set. Whether most of it went: a drain takes some out while it is looked at."""
+    async def _take_out(self, connection: asyncpg.Connection, limit: float, partitions: Sequence[int]) -> Sequence[int]:
+        """One page of each of these sets. Returns those where most of it went: a drain takes some meanwhile."""
         pages = await self._each(
-            lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=SHARE)
+            partitions,
+            lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=SHARE),
         )
-        asked = [(p, batch) for p, page in enumerate(pages) for member in page if (batch := _batch(member))]
+        asked = [(p, batch) for p, page in pages.items() for member in page if (batch := _batch(member))]
         await self._throw_out(pages)
-        if not asked:
-            self._offsets.clear()
-            return False
         gone: dict[int, list[int]] = defaultdict(list)
-        for row in await connection.fetch(SQL["gone"], *zip(*asked, strict=True)):
+        for row in await connection.fetch(SQL["gone"], *zip(*asked, strict=True)) if asked else ():
             gone[row["partition"]].append(row["id"])
-        for partition, page in enumerate(pages):
+        for partition, page in pages.items():
             if gone[partition]:
                 await self.redis.zrem(self._keys.waiting(partition), *gone[partition])
             right = self._offsets.get(partition, 0) + len(page) - len(gone[partition])
             self._offsets[partition] = right if len(page) == SHARE else 0
-        return 2 * sum(map(len, gone.values())) > len(asked)
+        return [partition for partition, page in pages.items() if 2 * len(gone[partition]) > len(page)]
 
-    async def _throw_out(self, pages: Sequence[Sequence[bytes]]) -> None:
+    async def _throw_out(self, pages: Mapping[int, Sequence[bytes]]) -> None:
         """Members that are no batch ids: nobody of ours wrote them."""
-        for partition, page in enumerate(pages):
+        for partition, page in pages.items():
             foreign = [member for member in page if _batch(member) is None]
             if foreign:
                 log.error("a waiting set held what is no batch", partition=partition, members=len(foreign))
@@ -141,13 +141,13 @@ class Upkeep:
             if len(found[partition]) < SHARE:
                 self._places.pop(partition, None)
 
-    async def _each(self, command: Callable[[Pipeline, str, int], object]) -> list[Any]:
-        """The answers to one command for each waiting set, in one round trip; a key that is no set is removed."""
+    async def _each(self, partitions: Sequence[int], command: Callable[[Pipeline, str, int], object]) -> dict[int, Any]:
+        """The answers to one command for each of these sets, in one round trip; a key that is no set is removed."""
         pipeline = self.redis.pipeline(transaction=False)
-        for partition in range(self.partitions):
+        for partition in partitions:
             command(pipeline, self._keys.waiting(partition), partition)
-        answers: list[Any] = await pipeline.execute(raise_on_error=False)
-        for partition, answer in enumerate(answers):
+        answers: dict[int, Any] = dict(zip(partitions, await pipeline.execute(raise_on_error=False), strict=True))
+        for partition, answer in answers.items():
             if isinstance(answer, Exception):
                 if not str(answer).startswith("WRONGTYPE"):
                     raise answer

@@ -99,8 +99,8 @@ async def test_a_backlog_that_fills_its_drains_is_taken_from_fewer_partitions(dr
         applied += await lanes.drain(())
         widths.append(len(lanes._in_hand))
     assert broadest == PARTITIONS
-    assert widths[0] > 1
-    assert 1 in widths[: len(widths) // 2]
+    assert widths[0] > PARTITIONS // FEW
+    assert PARTITIONS // FEW in widths[: len(widths) // 2]
     assert applied == 6 * len(rows)
     for _ in range(12):  # nothing is left: the next backlog begins with all of them
         lanes._left.update(dict.fromkeys(rows))

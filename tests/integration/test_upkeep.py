@@ -88,6 +88,20 @@ async def test_members_that_no_longer_wait_go_and_those_that_do_stay(
     assert await members(redis, keys) == waiting
 
 
+async def test_what_no_longer_waits_in_one_set_goes_in_one_go_however_much_waits_in_others(
+    driver: Driver, upkeep: Upkeep, redis: Redis, keys: Keys, small_pages: None
+) -> None:
+    owner = await add_owner(driver.pool, "right")
+    for _ in range(6):
+        thread = await add_thread(driver.pool, owner)
+        right = {str(await add_batch(driver.pool, owner, thread, age=10)): 1_000 for _ in range(3)}
+        await redis.zadd(keys.waiting(thread.partition), right)
+    stale = min({*range(PARTITIONS)} - (await members(redis, keys)).keys())
+    await redis.zadd(keys.waiting(stale), {str(10_000 + n): 1_000 + n for n in range(30)})
+    await upkeep.reconcile_once()
+    assert await redis.zcard(keys.waiting(stale)) == 0
+
+
 @pytest.mark.parametrize("change", ["blocked = true", "applied_at = now(), outcome = '{}'"])
 async def test_a_batch_that_stopped_waiting_leaves_its_set(
     driver: Driver, upkeep: Upkeep, redis: Redis, keys: Keys, change: str
@@ -163,6 +177,14 @@ async def test_where_the_oldest_came_today_no_other_is_looked_at(
     plan = await execute(by_index, "sweep", "forget_batches", partition, 24.0, 100, 0)
     assert sum(scan.read + scan.removed for scan in plan.scans if scan.table == "batches") == 1
     assert await upkeep.forget_once() == 0
+
+
+async def test_a_batch_that_a_clock_ahead_accepted_keeps_those_behind_it_no_longer(
+    driver: Driver, upkeep: Upkeep
+) -> None:
+    made = await keyed_batches(driver, [25, 25])
+    await driver.pool.execute("update batches set accepted_at = now() + interval '1 day' where id = $1", made[0])
+    assert await upkeep.forget_once() == 2
 
 
 async def test_a_deleted_thread_is_purged_page_by_page_and_leaves_its_batches_and_keys(

@@ -126,6 +126,25 @@ async def test_a_drain_that_hangs_is_waited_for_a_second_and_gives_nobody_else_s
     assert not pace._in_turn.locked()
 
 
+async def test_who_comes_back_at_once_waits_for_the_next_one_s_drain_a_second_at_most() -> None:
+    pace = Pace(500, clock=lambda: 0.0)
+    pace.hurry()
+    ended = asyncio.Event()
+
+    async def hang() -> None:
+        async with pace.turn():
+            await ended.wait()
+
+    async with pace.turn():
+        hanging = asyncio.create_task(hang())
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5 * LONG):
+        async with pace.turn():  # the lock is free, and the other one's already
+            assert not hanging.done()
+    ended.set()
+    await hanging
+
+
 async def test_who_is_cancelled_in_the_queue_leaves_the_turn_to_others() -> None:
     pace = Pace(500, clock=lambda: 0.0)
     pace.hurry()
