@@ -25,7 +25,7 @@ from shared.metrics import FAILED_DRAINS
 from shared.settings import Settings
 from shared.tasks import about
 from worker import poison
-from worker.batch import ALONE, Batch, taken_threads
+from worker.batch import ALONE, Batch, of_threads, taken_threads
 from worker.changes import Changes, news_of, ready_of
 from worker.counts import count_runs
 from worker.execute.leases import Lease, Starter, lease
@@ -138,8 +138,7 @@ class Drainer:
         choice, now = await self._reader.read(connection, held, light=light)
         seen += choice.batches
         wary = {batch.thread for batch in choice.batches if batch.suspect or batch.attempts}
-        ours = wary - taken_threads(choice.batches)
-        alone = [batch for batch in choice.batches if batch.thread in ours]
+        alone = of_threads(choice.batches, wary - taken_threads(choice.batches))
         if alone:  # whole threads: what is not suspect itself must not be overtaken
             await connection.execute("rollback")
             drained = await self._after_a_death(alone)

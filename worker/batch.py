@@ -96,6 +96,10 @@ def taken_threads(batches: Iterable[Batch]) -> set[ThreadId]:
     return {batch.thread for batch in batches if not batch.free}
 
 
+def of_threads(batches: Iterable[Batch], threads: Collection[ThreadId]) -> list[Batch]:
+    return [batch for batch in batches if batch.thread in threads]
+
+
 def hot_threads(batches: Iterable[Batch], per_account: int) -> tuple[set[int], set[ThreadId]]:
     """Threads that fill more than half of their account's share, where that share is full, and their partitions."""
     accounts: dict[tuple[int, str], list[Batch]] = defaultdict(list)

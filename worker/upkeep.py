@@ -6,7 +6,7 @@ time; deleted threads are purged. Any number of workers may do it at once.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -109,24 +109,15 @@ class Upkeep:
             lambda pipe, key, p: pipe.zrangebyscore(key, "-inf", limit, start=self._offsets.get(p, 0), num=SHARE),
         )
         asked = [(p, batch) for p, page in pages.items() for member in page if (batch := _batch(member))]
-        await self._throw_out(pages)
-        gone: dict[int, list[int]] = defaultdict(list)
+        out = {partition: _foreign(partition, page) for partition, page in pages.items()}
         for row in await connection.fetch(SQL["gone"], *zip(*asked, strict=True)) if asked else ():
-            gone[row["partition"]].append(row["id"])
+            out[row["partition"]].append(b"%d" % row["id"])
         for partition, page in pages.items():
-            if gone[partition]:
-                await self.redis.zrem(self._keys.waiting(partition), *gone[partition])
-            right = self._offsets.get(partition, 0) + len(page) - len(gone[partition])
+            if out[partition]:
+                await self.redis.zrem(self._keys.waiting(partition), *out[partition])
+            right = self._offsets.get(partition, 0) + len(page) - len(out[partition])
             self._offsets[partition] = right if len(page) == SHARE else 0
-        return [partition for partition, page in pages.items() if 2 * len(gone[partition]) > len(page)]
-
-    async def _throw_out(self, pages: Mapping[int, Sequence[bytes]]) -> None:
-        """Members that are no batch ids: nobody of ours wrote them."""
-        for partition, page in pages.items():
-            foreign = [member for member in page if _batch(member) is None]
-            if foreign:
-                log.error("a waiting set held what is no batch", partition=partition, members=len(foreign))
-                await self.redis.zrem(self._keys.waiting(partition), *foreign)
+        return [partition for partition, page in pages.items() if 2 * len(out[partition]) > len(page)]
 
     async def _put_in(self, connection: asyncpg.Connection) -> None:
         places = [(p, *self._places.get(p, FIRST)) for p in range(self.partitions)]
@@ -225,6 +216,14 @@ class Upkeep:
 def _batch(member: bytes) -> int | None:
     """The batch id that a member of a waiting set spells; None where it spells none."""
     return int(member) if member.isdigit() and len(member) <= _LONGEST_ID else None
+
+
+def _foreign(partition: int, page: Sequence[bytes]) -> list[bytes]:
+    """Members that are no batch ids: nobody of ours wrote them."""
+    foreign = [member for member in page if _batch(member) is None]
+    if foreign:
+        log.error("a waiting set held what is no batch", partition=partition, members=len(foreign))
+    return foreign
 
 
 def _count(tag: str) -> int:

@@ -10,12 +10,18 @@ from redis.asyncio import Redis
 
 from shared import webhooks
 from shared.db.connect import BY_INDEX, connect
+from shared.keys import Keys
+from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from tests.agents import running_stage
 from tests.desk import Desk
 from tests.driver import Driver, running_driver
+from tests.lanes import SMALL
+from tests.pipeline import PARTITIONS
 from tests.practice import Practice, practising
 from tests.receiver import Receiver, receiving
+from worker.aftermath import Aftermath
+from worker.lanes import Lanes
 from worker.webhooks import Webhooks
 
 
@@ -79,3 +85,21 @@ def plain_logs() -> None:
     """Exceptions that a test provokes are logged as plain text: drawing them takes longer than the test."""
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[structlog.processors.add_log_level, plain])
+
+
+@pytest.fixture
+async def lanes(settings: Settings) -> AsyncIterator[Lanes]:
+    queue = Queue(open_redis(settings.redis_url, 1), Keys(settings.redis_prefix))
+    small = settings.model_copy(update={"drain_limit": SMALL})
+    lanes = Lanes(small, Aftermath(queue), PARTITIONS, via="arq", wait=True)
+    yield lanes
+    await lanes.close()
+    await queue.close()
+
+
+@pytest.fixture
+async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    """Another worker's connection."""
+    connection = await connect(settings.database_url)
+    yield connection
+    await connection.close()

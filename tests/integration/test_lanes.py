@@ -1,78 +1,23 @@
 """Two lanes: what rings is drained beside a backlog, and nothing that rang or was left is forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 
 import asyncpg
-import pytest
-from prometheus_client import Counter
 
-from shared import ids
-from shared.db.connect import connect
-from shared.ids import BatchRef, ThreadId
 from shared.keys import Keys
-from shared.metrics import POSTGRES_ERRORS
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from shared.tasks import end
 from tests.driver import Driver
+from tests.lanes import SMALL, add_batches, is_applied, place, two_places
 from tests.pipeline import PARTITIONS, message
-from tests.rows import Owner, Row, a_message, add_owner, add_thread
+from tests.rows import add_owner, add_thread
 from tests.watch import until
-from worker import standby
 from worker.aftermath import Aftermath
-from worker.apply import TRIES
 from worker.doorbell import Doorbell
 from worker.lanes import FEW, Lanes
-from worker.pace import LONG
-from worker.sweep import INTERVAL, Sweep
-
-SMALL = 4  # batches of a drain: a backlog of few
-
-
-@pytest.fixture
-async def lanes(settings: Settings) -> AsyncIterator[Lanes]:
-    queue = Queue(open_redis(settings.redis_url, 1), Keys(settings.redis_prefix))
-    small = settings.model_copy(update={"drain_limit": SMALL})
-    lanes = Lanes(small, Aftermath(queue), PARTITIONS, via="arq", wait=True)
-    yield lanes
-    await lanes.close()
-    await queue.close()
-
-
-@pytest.fixture
-async def other(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
-    """Another worker's connection."""
-    connection = await connect(settings.database_url)
-    yield connection
-    await connection.close()
-
-
-async def add_batches(pool: asyncpg.Pool, thread: Row, owner: Owner, count: int) -> None:
-    """So many batches of one message each wait in the thread."""
-    await pool.executemany(
-        "insert into batches (partition, id, ref, thread, account, token, events)"
-        " values ($1, nextval('batch_ids'), gen_random_uuid(), $2, $3, $4, $5)",
-        [(thread.partition, thread.id, owner.account, owner.token, a_message()) for _ in range(count)],
-    )
-
-
-def place(thread: ThreadId) -> int:
-    return ids.partition_of(thread, PARTITIONS)
-
-
-async def two_places(driver: Driver) -> tuple[ThreadId, ThreadId]:
-    """Two threads that share no partition."""
-    one, two = await driver.create(), await driver.create()
-    while place(one) == place(two):
-        two = await driver.create()
-    await driver.drain()
-    return one, two
-
-
-async def is_applied(driver: Driver, ref: BatchRef) -> bool:
-    return (await driver.batch(ref))["applied_at"] is not None
+from worker.sweep import Sweep
 
 
 async def test_what_is_left_of_a_backlog_is_gone_on_with_until_nothing_is(driver: Driver, lanes: Lanes) -> None:
@@ -163,42 +108,6 @@ async def test_a_drain_for_those_with_little_waiting_takes_no_partition_its_turn
     assert {row["partition"] for row in moved} == places
 
 
-async def test_a_second_lane_that_has_just_begun_does_not_count_as_one_that_hangs(
-    driver: Driver, lanes: Lanes, other: asyncpg.Connection
-) -> None:
-    noisy = await add_owner(driver.pool, "noisy")
-    rows = {row.partition: row for row in [await add_thread(driver.pool, noisy) for _ in range(40)]}
-    for row in rows.values():
-        await add_batches(driver.pool, row, noisy, 2)
-    await lanes.drain(rows)
-    async with other.transaction():
-        await other.execute("select pg_advisory_xact_lock(1, $1)", next(iter(lanes._left)))
-        lanes.pace.hurry()
-        assert await lanes.drain(()) == 0
-
-
-@pytest.mark.slow  # it hangs for a second
-async def test_a_second_lane_that_hangs_keeps_no_backlog_waiting_while_those_with_little_are_about(
-    driver: Driver, lanes: Lanes, other: asyncpg.Connection
-) -> None:
-    noisy, quiet = await add_owner(driver.pool, "noisy"), await add_owner(driver.pool, "quiet")
-    rows = {row.partition: row for row in [await add_thread(driver.pool, noisy) for _ in range(40)]}
-    for row in rows.values():
-        await add_batches(driver.pool, row, noisy, 2 * SMALL)
-    await lanes.drain(rows)
-    first = next(iter(lanes._left))  # the second lane's turn begins with it
-    waiting = "select count(distinct partition) from batches where applied_at is null"
-    async with other.transaction(), asyncio.timeout(4 * LONG):
-        await other.execute("select pg_advisory_xact_lock(1, $1)", first)
-        while await other.fetchval(waiting) > PARTITIONS // FEW:
-            lanes.pace.hurry()
-            ringing = await add_thread(driver.pool, quiet)  # something rings all the time
-            if ringing.partition != first:
-                await add_batches(driver.pool, ringing, quiet, 1)
-                await lanes.drain([ringing.partition])
-    await finished(lanes)
-
-
 async def test_redis_goes_while_there_is_a_backlog_and_the_sweep_takes_it(driver: Driver, settings: Settings) -> None:
     gone = settings.model_copy(update={"drain_limit": SMALL, "redis_url": "redis://127.0.0.1:1/0"})
     queue = Queue(open_redis(gone.redis_url, 1), Keys(gone.redis_prefix))
@@ -217,105 +126,6 @@ async def test_redis_goes_while_there_is_a_backlog_and_the_sweep_takes_it(driver
     await sweep.close()
     await bell.close()
     await queue.close()
-
-
-async def test_a_drain_that_hangs_hides_its_partitions_from_the_sweep_for_a_second(
-    driver: Driver, lanes: Lanes, other: asyncpg.Connection
-) -> None:
-    thread = await driver.create()
-    async with other.transaction():
-        await other.execute("select pg_advisory_xact_lock(1, $1)", place(thread))
-        draining = asyncio.create_task(lanes.drain([place(thread)]))
-        await until(lambda: waits(other))
-        assert place(thread) in lanes.known
-        started = asyncio.get_running_loop().time()
-        await until(partial(unknown, lanes, place(thread)))
-        assert asyncio.get_running_loop().time() - started < 2 * LONG
-    await draining
-
-
-async def test_lanes_do_not_spin_around_a_thread_that_somebody_holds_for_long(
-    driver: Driver, lanes: Lanes, other: asyncpg.Connection
-) -> None:
-    thread = await driver.create()
-    await driver.drain()
-    refs = [await driver.accept(thread, message()) for _ in range(3 * SMALL)]
-    async with other.transaction():
-        await other.execute("select from threads where id = $1 for update", thread)
-        drains = 1
-        await lanes.drain([place(thread)])
-        while lanes.busy:
-            await lanes.drain(())
-            drains += 1
-            assert drains < 5 * standby.MOST
-    await lanes.drain([place(thread)])
-    await finished(lanes)
-    assert all([await is_applied(driver, ref) for ref in refs])
-
-
-async def waits(other: asyncpg.Connection) -> bool:
-    return bool(await other.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
-
-
-async def unknown(lanes: Lanes, partition: int) -> bool:
-    return partition not in lanes.known
-
-
-async def test_a_sweep_that_meets_no_postgres_pauses_although_there_is_a_backlog(
-    driver: Driver, lanes: Lanes, settings: Settings
-) -> None:
-    long, _ = await two_places(driver)
-    for _ in range(2 * SMALL):
-        await driver.accept(long, message())
-    await lanes.drain([place(long)])
-    errors = POSTGRES_ERRORS.labels("sweep")
-    sweep, before = Sweep("postgresql://127.0.0.1:1/nothing", lanes), errors._value.get()
-    loop = asyncio.create_task(sweep.run())
-    await until(partial(counted, errors, before + 2))
-    started = asyncio.get_running_loop().time()
-    await until(partial(counted, errors, before + 4))
-    assert asyncio.get_running_loop().time() - started > INTERVAL
-    await end([loop])
-
-
-async def counted(counter: Counter, most: float) -> bool:
-    return bool(counter._value.get() >= most)
-
-
-async def test_an_error_of_the_second_lane_is_told_by_the_next_drain_and_its_partitions_are_the_sweeps(
-    driver: Driver, lanes: Lanes, other: asyncpg.Connection
-) -> None:
-    long, short = await two_places(driver)
-    for _ in range(3 * SMALL):
-        await driver.accept(long, message())
-    await lanes.drain([place(long)])
-    async with other.transaction():
-        await other.execute("select pg_advisory_xact_lock(1, $1)", place(long))
-        await lanes.drain([place(short)])  # begins the second lane, which waits
-        gone: set[int] = set()
-        while len(gone) < TRIES:
-            await until(lambda: ended(other, gone))
-        with pytest.raises(asyncpg.PostgresConnectionError):
-            await finished(lanes)
-    assert place(long) not in lanes.known
-
-
-async def ended(other: asyncpg.Connection, gone: set[int]) -> bool:
-    """Ends who waits for a partition and was not ended before; whether there was one."""
-    rows = await other.fetch(
-        "select pid from pg_locks join pg_database d on d.oid = database"
-        " where locktype = 'advisory' and not granted and datname = current_database()"
-    )
-    found = {row["pid"] for row in rows} - gone
-    gone |= found
-    for pid in found:
-        await other.execute("select pg_terminate_backend($1)", pid)
-    return bool(found)
-
-
-async def finished(lanes: Lanes) -> None:
-    while lanes.busy:
-        await lanes.drain(())
 
 
 async def test_a_worker_that_stops_ends_what_the_second_lane_has_in_hand(

@@ -15,6 +15,7 @@ from shared.queue import Queue, open_redis
 from shared.reports import Ask
 from shared.settings import Settings
 from tests.driver import Driver, codes
+from tests.lanes import is_applied
 from tests.pipeline import PARTITIONS, message
 from tests.watch import until
 from worker.aftermath import Aftermath
@@ -37,10 +38,6 @@ async def age(driver: Driver, ref: BatchRef, seconds: float = 1) -> BatchRef:
         "update batches set accepted_at = accepted_at - $2::interval where ref = $1", ref, timedelta(seconds=seconds)
     )
     return ref
-
-
-async def is_applied(driver: Driver, ref: BatchRef) -> bool:
-    return (await driver.batch(ref))["applied_at"] is not None
 
 
 async def test_a_batch_that_nobody_rang_for_is_applied_once_it_is_late(driver: Driver, sweep: Sweep) -> None:

@@ -1,0 +1,43 @@
+"""Lanes of a worker by hand: small drains, batches that wait, and what became of them."""
+
+import asyncpg
+
+from shared import ids
+from shared.ids import BatchRef, ThreadId
+from tests.driver import Driver
+from tests.pipeline import PARTITIONS
+from tests.rows import Owner, Row, a_message
+from worker.lanes import Lanes
+
+SMALL = 4  # batches of a drain: a backlog of few
+
+
+async def add_batches(pool: asyncpg.Pool, thread: Row, owner: Owner, count: int) -> None:
+    """So many batches of one message each wait in the thread."""
+    await pool.executemany(
+        "insert into batches (partition, id, ref, thread, account, token, events)"
+        " values ($1, nextval('batch_ids'), gen_random_uuid(), $2, $3, $4, $5)",
+        [(thread.partition, thread.id, owner.account, owner.token, a_message()) for _ in range(count)],
+    )
+
+
+def place(thread: ThreadId) -> int:
+    return ids.partition_of(thread, PARTITIONS)
+
+
+async def two_places(driver: Driver) -> tuple[ThreadId, ThreadId]:
+    """Two threads that share no partition."""
+    one, two = await driver.create(), await driver.create()
+    while place(one) == place(two):
+        two = await driver.create()
+    await driver.drain()
+    return one, two
+
+
+async def is_applied(driver: Driver, ref: BatchRef) -> bool:
+    return (await driver.batch(ref))["applied_at"] is not None
+
+
+async def finished(lanes: Lanes) -> None:
+    while lanes.busy:
+        await lanes.drain(())
