@@ -65,7 +65,7 @@ class Heartbeat:
                 POSTGRES_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat", error=repr(error))
                 forget(OF_POSTGRES)
-                self._oldest.forget()
+                self._oldest.sparing.forget()
                 await self._line.drop()
             await asyncio.sleep(about(INTERVAL, 0.1))
 

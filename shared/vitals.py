@@ -7,7 +7,7 @@ Nothing here corrects a clock: every age and every expiry is of Postgres' clock 
 import os
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import asyncpg
 
 from shared.db.statements import statements
 from shared.metrics import CLOCK_SKEW, OLDEST_AGE
+from shared.sparing import Sparing
 
 SQL = statements("heartbeats")
 
@@ -63,16 +64,10 @@ class Clock:
 class OldestAge:
     """For how long the oldest batch has waited, as the metric tells it: at most ten seconds and a heartbeat ago."""
 
-    _due: float = float("-inf")  # of the monotonic clock
+    sparing: Sparing = field(default_factory=lambda: Sparing(AGE_REST, LONGEST_AGE_REST))
 
     async def ask(self, connection: asyncpg.Connection) -> None:
-        began = time.monotonic()
-        if began < self._due:
-            return
-        OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)
-        ended = time.monotonic()
-        self._due = ended + min(AGE_REST * (ended - began), LONGEST_AGE_REST)
-
-    def forget(self) -> None:
-        """The metric was taken back: the next heartbeat asks."""
-        self._due = float("-inf")
+        """Where it is due. A metric that was taken back is asked for again behind `sparing.forget()`."""
+        if not self.sparing.rest:
+            with self.sparing.spent():
+                OLDEST_AGE.set(await connection.fetchval(SQL["oldest_age"], ACCOUNTS) or 0.0)

@@ -190,7 +190,7 @@ class Crew:
                 POSTGRES_ERRORS.labels("heartbeat").inc()
                 log.debug("no heartbeat", error=repr(error))
                 forget(OF_POSTGRES)
-                self._oldest.forget()
+                self._oldest.sparing.forget()
                 await self._line.drop()
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("heartbeat").inc()

@@ -3,15 +3,15 @@
 It remembers where its round of accounts stopped. Refused here: any lock; the caller holds the partitions.
 """
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import asyncpg
 
 from shared.ids import ThreadId, Ulid
+from shared.sparing import Sparing
 from worker import broken
 from worker.batch import (
     ACCOUNTS,
@@ -38,7 +38,7 @@ class Reader:
     pace: Pace
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
     _found: bool = False  # whether this round of accounts found anything to apply
-    _look_past_at: float = 0.0  # of the loop's clock: when the next look past hot threads may be
+    _past: Sparing = field(default_factory=lambda: Sparing(10))  # looks past hot threads: a tenth of the time at most
 
     async def read(
         self, connection: asyncpg.Connection, partitions: Sequence[int], *, light: bool = False
@@ -103,12 +103,10 @@ class Reader:
         if len(batches) < len(seen) and (taken := taken_threads(batches)):
             hot |= taken
             partitions = {batch.partition for batch in seen}
-        time = asyncio.get_running_loop().time
-        started = time()
-        if not hot or started < self._look_past_at:
+        if not hot or self._past.rest:
             return ()
-        rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
-        self._look_past_at = time() + 10 * (time() - started)
+        with self._past.spent():
+            rows = await self._fetch(connection, sorted(partitions), per_account, sorted(hot))
         known = {batch.id for batch in batches}
         return [batch for row in rows if not row["cut"] and (batch := batch_of(row)).id not in known]
 

@@ -25,6 +25,7 @@ from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import AWAY as REDIS_AWAY
 from shared.samples import KEPT_HOURS
 from shared.settings import Settings
+from shared.sparing import Sparing
 from shared.tasks import about
 
 log = structlog.get_logger()
@@ -68,13 +69,12 @@ class Upkeep:
 
     async def reconcile(self) -> None:
         """Reconciles until it is cancelled."""
-        clock, took = asyncio.get_running_loop().time, 0.0
+        sparing = Sparing(REST, LONGEST_REST)
         while True:
-            await asyncio.sleep(about(max(RECONCILE_INTERVAL, min(REST * took, LONGEST_REST))))
-            began, took = clock(), 0.0
+            await asyncio.sleep(about(max(RECONCILE_INTERVAL, sparing.rest)))
             try:
-                await self.reconcile_once()
-                took = clock() - began
+                with sparing.spent():
+                    await self.reconcile_once()
             except REDIS_AWAY as error:
                 REDIS_ERRORS.labels("reconcile").inc()
                 log.debug("waiting sets not reconciled", error=repr(error))

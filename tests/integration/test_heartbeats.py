@@ -77,10 +77,10 @@ async def test_a_look_at_the_oldest_age_that_took_long_is_not_made_again_at_once
         return REGISTRY.get_sample_value("threadmill_oldest_batch_seconds") or 0.0
 
     assert await told(100) == pytest.approx(100, abs=30)
-    assert oldest._due <= time.monotonic() + LONGEST_AGE_REST
-    oldest._due = time.monotonic() + 60
+    assert oldest.sparing.rest <= LONGEST_AGE_REST
+    oldest.sparing._until = time.monotonic() + 60
     assert await told(1_000) == pytest.approx(100, abs=30)
-    oldest.forget()
+    oldest.sparing.forget()
     assert await told(2_000) == pytest.approx(2_000, abs=30)
 
 
