@@ -38,6 +38,11 @@ async def is_applied(driver: Driver, ref: BatchRef) -> bool:
     return (await driver.batch(ref))["applied_at"] is not None
 
 
+async def waits(other: asyncpg.Connection) -> bool:
+    """Whether a drain stands before a partition that somebody has."""
+    return bool(await other.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
+
+
 async def finished(lanes: Lanes) -> None:
     while lanes.busy:
         await lanes.drain(())

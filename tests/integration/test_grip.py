@@ -13,7 +13,7 @@ from shared.keys import Keys
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from tests.driver import Driver
-from tests.integration.test_lanes import is_applied, place, two_places, waits
+from tests.lanes import is_applied, place, two_places, waits
 from tests.pipeline import PARTITIONS, message
 from tests.watch import LOOK_EVERY, until
 from worker import grip

@@ -11,7 +11,7 @@ from shared.metrics import POSTGRES_ERRORS
 from shared.settings import Settings
 from shared.tasks import end
 from tests.driver import Driver
-from tests.lanes import SMALL, add_batches, finished, is_applied, place, two_places
+from tests.lanes import SMALL, add_batches, finished, is_applied, place, two_places, waits
 from tests.pipeline import PARTITIONS, message
 from tests.rows import add_owner, add_thread
 from tests.watch import until
@@ -90,10 +90,6 @@ async def test_lanes_do_not_spin_around_a_thread_that_somebody_holds_for_long(
     await lanes.drain([place(thread)])
     await finished(lanes)
     assert all([await is_applied(driver, ref) for ref in refs])
-
-
-async def waits(other: asyncpg.Connection) -> bool:
-    return bool(await other.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
 
 
 async def unknown(lanes: Lanes, partition: int) -> bool:

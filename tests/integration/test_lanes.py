@@ -39,14 +39,16 @@ async def test_a_backlog_that_fills_its_drains_is_taken_from_fewer_partitions(dr
     for row in rows.values():
         await add_batches(driver.pool, row, owner, 6)
     broadest = lanes._breadth
-    applied, widths = await lanes.drain(rows), []
+    applied, breadths = await lanes.drain(rows), []
     while lanes.busy:
         applied += await lanes.drain(())
-        widths.append(len(lanes._in_hand))
+        breadths.append(lanes._breadth)
     assert broadest == PARTITIONS
-    assert widths[0] > PARTITIONS // FEW
-    assert PARTITIONS // FEW in widths[: len(widths) // 2]
+    assert PARTITIONS // FEW in breadths[: len(breadths) // 2]
     assert applied == 6 * len(rows)
+    lanes._left.update(dict.fromkeys(rows))
+    lanes._breadth = PARTITIONS // FEW
+    assert len(lanes._turn()) == PARTITIONS // FEW
     for _ in range(12):  # nothing is left: the next backlog begins with all of them
         lanes._left.update(dict.fromkeys(rows))
         await lanes.drain(())
