@@ -56,12 +56,12 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The others' figures beside one kind of trouble; `noise`: batches/s of the trouble that were accepted."""
+    """The others' figures beside one kind of trouble, and `noise`, what the trouble was."""
 
     name: str  # alone | account | limited | thread | held
     answers: Answers
     rows: Tally
-    noise: float
+    noise: Noise
     strangers: float  # cores that neither the service nor its clients used
 
 

@@ -7,6 +7,7 @@ Paced: a tenth of that, where idle processes and wake-ups would show.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -50,8 +51,8 @@ class Scale:
 
     def line(self) -> str:
         """A row for each size and load."""
-        names = (("apis", 6), ("workers", 9), ("load", 7), ("applied/s", 11), ("p50/p99 ms", 16))
-        names += (("CPU-µs a batch", 16), ("over 1+1", 10))
+        names = [("apis", 6), ("workers", 9), ("load", 7), ("applied/s", 11), ("p50/p99 ms", 16)]
+        names += [("CPU-µs a batch", 16), ("over 1+1", 10)]
         head = "".join(name.rjust(width) for name, width in names) + "   of which"
         rows = [f"With more apis and workers, medians of {len(self.runs) // len(SIZES) // 2}:", head]
         return "\n".join([*rows, *(self._row(size, load) for load in (FULL, PACED) for size in SIZES)])
@@ -61,7 +62,7 @@ class Scale:
             return self.middle(size, load, figure)
 
         times = f"{of(lambda run: run.rows.p50_ms):.1f}/{of(lambda run: run.rows.p99_ms):.1f}"
-        parts = ", ".join(f"{kind} {of(lambda run, kind=kind: run.cpu_us[kind]):.0f}" for kind in KINDS)
+        parts = ", ".join(f"{kind} {of(partial(_spent, kind)):.0f}" for kind in KINDS)
         ratio = self.ratio(size, load, lambda run: run.cpu_a_batch)
         return (
             f"{size[0]:>6}{size[1]:>9}{load:>7}{of(lambda run: run.applied_per_second):>11,.0f}{times:>16}"
@@ -83,6 +84,10 @@ class Scale:
             }
             for one in self.runs
         ]
+
+
+def _spent(kind: str, run: Run) -> float:
+    return run.cpu_us[kind]
 
 
 async def measure_scale(service: Service, seconds: float, rounds: int, say: Say) -> Scale:

@@ -11,6 +11,16 @@ from api.reference.files import DIALECTS
 
 MIB = 1 << 20
 JSON = "Content-Type: application/json"
+# Texts that a statement made of them would run; each is a text and nothing else.
+SQL = [
+    "'; drop table batches; --",
+    "Robert'); delete from threads where ('1'='1",
+    "$1 $2 %s %(a)s {0} :name",
+    "\\'; select pg_sleep(10); --",
+    "' union select secret from tokens --",
+    "\\x00 \\0 \\u0041 E'\\\\' \"quoted\" `ticks`",
+    "\u202eright to left\u202c \U0001f600 \x7f \x01",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,3 +185,10 @@ async def running_stage(settings: Settings) -> AsyncIterator[Stage]:
         queue = Queue(open_redis(settings.redis_url, 1.0), Keys(settings.redis_prefix))
         stack.push_async_callback(queue.close)
         yield Stage(service, drainer, line, queue)
+
+
+async def until_said(follower: Follower, text: str) -> None:
+    """Reads until the deltas that came say all of a text."""
+    while len(heard := said([heard.data for heard in follower.heard])) < len(text):
+        await follower.event()
+    assert heard == text

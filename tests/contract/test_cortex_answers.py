@@ -11,8 +11,8 @@ from shared import answers
 from shared.ids import RunId, ThreadId, Ulid
 from shared.settings import Settings
 from tests.agents import Stage, partition, running_stage
+from tests.contract.cortex_agents import PLACE, blocking
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, deciding, frames, texts
-from tests.contract.test_cortex_clients import PLACE, blocking
 from tests.plans import rows_read
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own

@@ -1,22 +1,19 @@
 """A client of Cortex as it is published, against the real service: `snowflake-cortex-agents`."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
 import pytest
-from cortex_agents import AsyncCortexAgent, CortexAgent
+from cortex_agents import AsyncCortexAgent
 from cortex_agents.base import SnowflakeAPIError
 
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
+from tests.contract.cortex_agents import PLACE, SNOWFLAKE, blocking
 from tests.contract.cortex_client import RUN, Cortex, asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
-
-SNOWFLAKE = "https://acme.snowflakecomputing.com"  # its constructor takes no other address; set behind it, any is used
-PLACE: dict[str, Any] = {"agent_name": "echo", "database": "ANY", "schema": "PUBLIC"}
 
 
 @pytest.fixture(params=["documented", "live"])
@@ -25,17 +22,6 @@ async def stage(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
         await stage.become("worker.runners.demo:echo")
         await stage.service.pool.execute("update agents set name = 'echo' where id = $1", stage.client.agent)
         yield stage
-
-
-async def blocking(stage: Stage, use: Callable[[Any], Any]) -> Any:
-    """What the client that blocks comes to, in a thread of its own."""
-
-    def run() -> Any:
-        with CortexAgent(SNOWFLAKE, stage.client.token, enable_logging=False) as agent:
-            agent.account_url = stage.client.url
-            return use(agent)
-
-    return await asyncio.to_thread(run)
 
 
 async def test_the_five_calls_on_threads(stage: Stage) -> None:

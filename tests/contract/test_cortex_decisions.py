@@ -8,7 +8,7 @@ import pytest
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.contract.cortex_client import RUN, Cortex, asking, deciding, texts
-from tests.contract.test_mosoo_hostile import stored
+from tests.contract.storing import stored
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 

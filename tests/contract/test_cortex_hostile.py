@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.cortex_client import RUN, THREADS, Cortex, asking
 from tests.contract.storing import stored
-from tests.contract.test_mosoo_hostile import SQL
+from tests.hostile import SQL
 from tests.service import Client, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own

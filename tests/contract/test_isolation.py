@@ -246,6 +246,11 @@ async def test_an_account_s_token_opens_nothing_of_the_console(stage: Stage, the
     assert await rows_of(stage, theirs) == before
 
 
+def _addressed(path: str, names: Names, otherwise: str) -> str:
+    """With an id for each `{name}`, `otherwise` where none has that name."""
+    return re.sub(r"{(\w+)}", lambda found: names.get(found[1], otherwise), path)
+
+
 async def test_a_viewer_may_post_nothing_that_acts(stage: Stage, theirs: World) -> None:
     before = await rows_of(stage, theirs)
     staff = await staff_of(stage.service)
@@ -256,7 +261,7 @@ async def test_a_viewer_may_post_nothing_that_acts(stage: Stage, theirs: World) 
     acting = [route for route in deeds if route.path not in VIEWERS and "{rest}" not in route.path]
     for route in acting:
         id_ = names["agentId"] if "/agents/" in route.path else names["asking"]
-        path = re.sub(r"{(\w+)}", lambda found, id_=id_: {**names, "id": id_}.get(found[1], id_), route.path)
+        path = _addressed(route.path, names | {"id": id_}, id_)
         seen = await viewer.call("POST", path, {"csrf": csrf, "reason": "none", "token": id_})
         assert seen.status in ({404, 405} if route.path == "/console" else {403}), (route, seen.words)
     assert len(acting) > 20

@@ -117,7 +117,7 @@ async def test_another_account_s_run_is_unknown_in_one_s_own_thread(client: Clie
 async def test_another_account_s_agent_is_forbidden_and_a_random_one_unknown(client: Client, stranger: Client) -> None:
     path = f"/agents/{client.agent}/threads"
     for method in ("POST", "GET"):
-        sent = {} if method == "POST" else None
+        sent: dict[str, Any] | None = {} if method == "POST" else None
         assert (await stranger.call(method, path, sent)).error[:2] == (403, "forbidden")
         random = await stranger.call(method, f"/agents/{ids.mint()}/threads", sent)
         assert random.error == (404, "not_found", "There is no such agent.")

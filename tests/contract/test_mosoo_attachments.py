@@ -1,6 +1,7 @@
 """Files that threads and messages attach, over HTTP: every spelling, each refusal, retries, and how others see it."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,13 +15,13 @@ from tests.service import Client, Reply, Service, message, running_api, running_
 KEY = {"Idempotency_Key": "order-1"}
 SEEDS = "file_01KQX0V62MEXAMPLE7W6X3B2A"  # the example's, which is no id of ours
 # An id as a client may spell it, and where it stands in a message and in a create.
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": "{}".format,
     "in lower case": str.lower,
     "as the seed has it": "file_{}".format,
     "both": lambda file: f"file_{file.lower()}",
 }
-PLACES = {
+PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "attachmentIds": lambda name: {"attachmentIds": [name]},
     "resources": lambda name: {"resources": [{"type": "file", "file_id": name}]},
     "files": lambda name: {"files": [{"file_id": name}]},
@@ -29,7 +30,7 @@ NONE = [
     *(SEEDS, "file_x", "file_" + "-" * 64, "file_" + "Z" * 26, ids.Ulid("7" + "Z" * 25), "file_" + "0" * 26),
     *("file_file_01J00000000000000000000009"[:69], "file_8" + "0" * 25),
 ]
-MALFORMED = [
+MALFORMED: list[Any] = [
     *("", "file_", "file_" + "a" * 65, "photo.png", "01J0000000000000000000000I", "FILE_x", " file_x", "file_x\n"),
     *("file_a/../b", "file_é", "file_\u202ex", "file_%00", "file_'--", 1, None, {}, ["file_x"]),
 ]
@@ -50,12 +51,12 @@ async def files_of(client: Client, thread: str) -> list[dict[str, Any]]:
 
 async def is_draft(service: Service, *files: str) -> bool:
     left = "select count(*) from files where id = any($1::uuid[]) and thread is null and expires_at > now()"
-    return await service.pool.fetchval(left, files) == len(files)
+    return bool(await service.pool.fetchval(left, files) == len(files))
 
 
 async def nothing_happened(service: Service) -> bool:
     rows = "(select count(*) from batches) + (select count(*) from threads) + (select count(*) from idempotency_keys)"
-    return await service.pool.fetchval(f"select {rows}") == 0
+    return bool(await service.pool.fetchval(f"select {rows}") == 0)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -122,10 +123,10 @@ async def test_ids_that_name_no_file_are_unknown_and_those_that_are_none_are_ref
     for name in NONE:
         reply = await create(client, {"files": [{"file_id": name}]}, **KEY)
         assert reply.error == (400, "invalid_request", f"Attachment {name} was not found.")
-    for name in MALFORMED:
-        reply = await create(client, {"resources": [{"type": "file", "file_id": name}]}, **KEY)
-        assert reply.error[:2] == (400, "invalid_request"), name
-        assert reply.error[2].startswith("resources.0.file_id "), name
+    for malformed in MALFORMED:
+        reply = await create(client, {"resources": [{"type": "file", "file_id": malformed}]}, **KEY)
+        assert reply.error[:2] == (400, "invalid_request"), malformed
+        assert reply.error[2].startswith("resources.0.file_id "), malformed
     assert await nothing_happened(service)
 
 

@@ -85,7 +85,7 @@ async def nothing_is_kept(service: Service) -> None:
 
 
 async def _is_zero(service: Service, question: str) -> bool:
-    return await service.pool.fetchval(question) == 0
+    return bool(await service.pool.fetchval(question) == 0)
 
 
 def _stored(root: Path) -> Iterator[Path]:

@@ -14,19 +14,10 @@ from aiohttp import web
 from shared.settings import Settings
 from tests import hostile
 from tests.contract.storing import stored
-from tests.hostile import FINE, REQUESTS, Hostile
+from tests.hostile import FINE, REQUESTS, SQL, Hostile
 from tests.service import Client, Service, message, running_service, said
 
 RISE = 20 << 20  # bytes that 10,000 hostile requests may raise the memory by
-SQL = [
-    "'; drop table batches; --",
-    "Robert'); delete from threads where ('1'='1",
-    "$1 $2 %s %(a)s {0} :name",
-    "\\'; select pg_sleep(10); --",
-    "' union select secret from tokens --",
-    "\\x00 \\0 \\u0041 E'\\\\' \"quoted\" `ticks`",
-    "\u202eright to left\u202c \U0001f600 \x7f \x01",
-]
 
 
 async def test_a_refusal_of_a_body_names_its_place(service: Service, client: Client) -> None:

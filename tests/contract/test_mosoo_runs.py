@@ -16,6 +16,7 @@ from shared.ids import BatchId, RunId, ThreadId, Ulid
 from shared.inspect.actions import dead
 from shared.inspect.deadletters import Selection
 from shared.reports import RunLeased
+from tests.contract.queueing import queue
 from tests.contract.shapes import differences
 from tests.driver import report
 from tests.pipeline import PARTITIONS
@@ -29,13 +30,6 @@ GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "edit_ru
 
 async def edit(client: Client, thread: str, run: str, text: str = "edited", **headers: str) -> Reply:
     return await client.call("PATCH", f"/threads/{thread}/runs/{run}", {"text": text}, **headers)
-
-
-async def queue(client: Client, *texts: str) -> tuple[str, list[str]]:
-    """A thread with a queued run for each text; none of them is given to a worker."""
-    thread = await client.new_thread()
-    sent = (await client.send(thread, *[message(text) for text in texts])).json
-    return thread, [event["run"]["id"] for event in sent["events"]]
 
 
 async def said(client: Client, thread: str) -> list[tuple[str, str, str]]:

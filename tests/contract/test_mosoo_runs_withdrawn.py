@@ -1,6 +1,6 @@
 """Runs that are queued, over HTTP: withdrawn by an interrupt that names them."""
 
-from tests.contract.test_mosoo_runs import queue
+from tests.contract.queueing import queue
 from tests.service import Client
 
 

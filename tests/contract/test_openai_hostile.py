@@ -18,9 +18,10 @@ SQL = [
     "\\x00 \\0 \\u0041 E'\\\\' \"quoted\" `ticks`",
     "\u202eright to left\u202c \U0001f600 \x7f \x01",
 ]
+EMPTY: tuple[Any, ...] = ({}, "", 0, False)
 ODD: list[Any] = [None, [], "x", 7, True, [{}], {"role": []}, {"metadata": "x"}, {"messages": {"role": "user"}}]
 ODD += [{"messages": [None]}, {"messages": "x", "thread": 7, "tool_outputs": 7, "assistant_id": 7, "metadata": 7}]
-ODD += [{"role": "user", "content": "a", "attachments": odd} for odd in ({}, "", 0, False)]
+ODD += [{"role": "user", "content": "a", "attachments": odd} for odd in EMPTY]
 ODD += [{"assistant_id": {}, "thread": {"messages": 7}, "tool_outputs": [7], "metadata": {"a": {}}, "messages": 7}]
 
 

@@ -27,7 +27,7 @@ class Engine:
     runners: Path
     environment: dict[str, str]
 
-    def start(self, *command: str, init: bool = True, **streams: int) -> "Container":
+    def start(self, *command: str, init: bool = True, stdout: int | None = None) -> "Container":
         """A container of its own; without a command the image's. Without `init` the command is its first process."""
         stage = recipe.stages()[-1]
         told: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Engine:
             f'exec chroot {self.root} "$@"',
         )
         namespaces = ("unshare", "--mount", "--pid", "--fork")
-        process = subprocess.Popen((*namespaces, "sh", "-ec", "; ".join(mounts), "sh", *inside), **streams)
+        process = subprocess.Popen((*namespaces, "sh", "-ec", "; ".join(mounts), "sh", *inside), stdout=stdout)
         return Container(process)
 
     def run(self, *command: str) -> str:

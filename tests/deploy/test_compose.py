@@ -23,7 +23,7 @@ needs_client = pytest.mark.skipif(_CLIENT is None, reason="no docker-compose: De
 
 def configured(**passwords: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], **passwords}
-    command = [str(_CLIENT), "--file", _FILE, "config"]
+    command = [str(_CLIENT), "--file", str(_FILE), "config"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 

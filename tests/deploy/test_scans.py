@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.deploy.places import ROOT, said
-from tests.deploy.test_locks import packages
+from tests.deploy.places import ROOT, packages, said
 
 _SCAN = ROOT / ".ci" / "scan"
 _KEY = "".join(("AKIA", "Q3EGXJ7Y", "TNW2ZP5L"))  # the form of a key, and not in one piece: the scan reads this, too
@@ -34,7 +33,7 @@ def _git(directory: Path, *words: str) -> None:
 
 
 def scan(directory: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, _SCAN, *options]
+    command = [sys.executable, str(_SCAN), *options]
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=100, check=False)
 
 

@@ -60,10 +60,10 @@ class Tour:
         except aiohttp.ClientError:
             return None
 
-    async def started(self, *command: str, url: str, **options: Any) -> tuple[Container, float]:
+    async def started(self, *command: str, url: str, init: bool = True) -> tuple[Container, float]:
         """A container that is ready, and the seconds that this took."""
         began = time.monotonic()
-        container = self.engine.start(*command, **options)
+        container = self.engine.start(*command, init=init)
 
         async def ready() -> bool:
             return await self.status(f"{url}/readyz") == 200

@@ -7,14 +7,15 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.core.parameters import ParameterLocation
-from schemathesis.generation.meta import CoverageScenario
+from schemathesis.generation.meta import CoveragePhaseData, CoverageScenario
 from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.schemas import APIOperation
 
 from api.reference.files import DIALECTS
 from tests.described import check
@@ -22,6 +23,8 @@ from tests.documents.explained import is_explained
 from tests.documents.scene import SCENE
 from tests.documents.things import Things
 from tests.faults.clients import chance
+
+Called: TypeAlias = Case[APIOperation[Any, Any, Any, Any]]
 
 _REAL = 7  # of 8 ids that may be right
 _scene = json.loads(os.environ[SCENE])
@@ -49,7 +52,7 @@ _FIELDS = {
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Called, kwargs: dict[str, Any]) -> None:
     """Parts that are right get ids of things that exist, most of the time; what is wrong on purpose stays so."""
     if case.operation.path.endswith("openapi.json"):
         return
@@ -67,7 +70,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.body = _furnished(case.body, known)
 
 
-def _right(case: Case, place: ParameterLocation) -> bool:
+def _right(case: Called, place: ParameterLocation) -> bool:
     component = case.meta.components.get(place) if case.meta is not None else None
     return component is not None and component.mode.is_positive
 
@@ -87,7 +90,7 @@ def _furnished(value: Any, known: Mapping[str, Any], name: str = "") -> Any:
 
 
 @schemathesis.check
-def as_its_models_say(ctx: CheckContext, response: Response, case: Case) -> None:
+def as_its_models_say(ctx: CheckContext, response: Response, case: Called) -> None:
     """No field missing, none that is not described; of a stream, each event."""
     operation = _operations.get((case.method, case.operation.path))
     _note(case, response)
@@ -97,7 +100,7 @@ def as_its_models_say(ctx: CheckContext, response: Response, case: Case) -> None
             check(_dialect, operation, response.status_code, media, response.text)
 
 
-def _note(case: Case, response: Response) -> None:
+def _note(case: Called, response: Response) -> None:
     """Which operations took a request that is right, each once, in a file of the run's."""
     right = case.meta is None or case.meta.generation.mode.is_positive
     label = f"{case.method} {case.operation.path}"
@@ -108,7 +111,7 @@ def _note(case: Case, response: Response) -> None:
 
 
 @schemathesis.hook
-def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+def filter_failure(context: HookContext, failure: Failure, case: Called, response: Response) -> bool:
     """Whether it is one: not where words of the document explain it, nor for a header or a parameter of no meaning."""
     if isinstance(failure, RejectedPositiveData):
         operation = f"{case.method} {case.operation.path}"
@@ -116,7 +119,7 @@ def filter_failure(context: HookContext, failure: Failure, case: Case, response:
     return not (isinstance(failure, AcceptedNegativeData) and _right_all_the_same(case, response))
 
 
-def _right_all_the_same(case: Case, response: Response) -> bool:
+def _right_all_the_same(case: Called, response: Response) -> bool:
     """No body where none is needed; an empty parameter that it has, which is as good as none; a form whose
     field is sent as bytes, whatever it was; a header or a parameter that nobody described, which nobody reads.
     """
@@ -131,8 +134,8 @@ def _right_all_the_same(case: Case, response: Response) -> bool:
     if operation.upload:
         return isinstance(case.body, dict) and set(case.body) == {"file"}
     told = case.meta.phase.data if case.meta is not None else None
-    scenario = getattr(told, "scenario", None)
     return (
-        scenario is CoverageScenario.OBJECT_UNEXPECTED_PROPERTIES
+        isinstance(told, CoveragePhaseData)
+        and told.scenario is CoverageScenario.OBJECT_UNEXPECTED_PROPERTIES
         and told.parameter_location is not ParameterLocation.BODY
     )

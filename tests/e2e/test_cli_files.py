@@ -17,7 +17,8 @@ async def test_files_are_listed_page_by_page_of_all_of_an_account_or_of_a_thread
     its = [await add_file(pool, other)]
     thread = await add_thread(pool, owner)
     await attach(pool, thread.id, mine[1])
-    listed, after = [], []
+    listed: list[str] = []
+    after: list[str | None] = []
     while not listed or after[-1] is not None:
         arguments = ("--after", after[-1]) if after else ()
         page = (await threadmill("file", "list", "--limit", "2", *arguments, "--json")).document

@@ -11,7 +11,8 @@ import psutil
 
 from deploy import children, embedded, identity, ports
 from deploy.children import Command
-from deploy.embedded import HOST, Server
+from deploy.embedded import Server
+from deploy.ports import HOST
 from shared.db.connect import connect
 from tests.documented import documented
 from tests.faults.waiting import until

@@ -55,9 +55,8 @@ class Injector:
 
     async def run(self) -> None:
         """Injects until `end` is called; then all is undone, and every process goes on."""
-        faults = schedule(
-            self.rng, *([m.name for m in ms] for ms in (self.stack.apis, self.stack.workers)), self.weights
-        )
+        apis, workers = ([member.name for member in members] for members in (self.stack.apis, self.stack.workers))
+        faults = schedule(self.rng, apis, workers, self.weights)
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for fault in faults:

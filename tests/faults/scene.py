@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
-import psutil  # type: ignore[import-untyped]  # it ships no types
+import psutil
 from redis.asyncio import Redis
 
 from shared.keys import Keys

@@ -8,6 +8,7 @@ import pytest
 
 from shared.crashpoints import CRASHED
 from tests.faults.filing import Filing, filing
+from tests.faults.points import MAKING
 from tests.faults.processes import Member, Stack
 from tests.faults.waiting import until
 from tests.file_runners import MADE
@@ -16,7 +17,6 @@ from tests.variants import one_of
 pytestmark = pytest.mark.slow
 
 STORING = ("file.after_begin", "file.before_rename", "file.after_bytes")
-MAKING = ("file.after_hold",)
 TELLING = ("worker.before_append", "worker.after_append")
 
 

@@ -1,6 +1,6 @@
 """The checker reads each batch word by word: what was sent, is stored and was answered, and what each event was told.
 
-Each wrong history is found, and its right twin is not. The first one is `test_checker`'s: two messages, an interrupt.
+Each wrong history is found, and its right twin is not. The first one is `right_history`: two messages, an interrupt.
 """
 
 from dataclasses import replace
@@ -12,8 +12,7 @@ from pydantic_core import to_json
 from tests.faults.checker import check
 from tests.faults.history import Document, Reply, Request, created
 from tests.faults.replay import QUEUE
-from tests.faults.tables import Message, Run, Tables, Thread
-from tests.faults.test_checker import (
+from tests.faults.right_history import (
     FIRST,
     HISTORY,
     SECOND,
@@ -28,6 +27,7 @@ from tests.faults.test_checker import (
     stored,
     tables,
 )
+from tests.faults.tables import Message, Run, Tables, Thread
 from tests.faults.violations import Kind
 
 INTERRUPT: Document = {"type": "user_interrupt"}

@@ -1,6 +1,6 @@
 """The checker plays logs again and counts what was asked for: each wrong history is found, and its right twin is not.
 
-The first history is `test_checker`'s: two messages, and an interrupt of the first one's run.
+The first history is `right_history`: two messages, and an interrupt of the first one's run.
 """
 
 from dataclasses import replace
@@ -10,8 +10,8 @@ import pytest
 
 from tests.faults.checker import check
 from tests.faults.history import Creation, Document, Reply, Request, created
+from tests.faults.right_history import FIRST, HISTORY, SECOND, THIRD, THREAD, answer, outcome, run, stored, tables
 from tests.faults.tables import Batch, Run, Tables, Thread
-from tests.faults.test_checker import FIRST, HISTORY, SECOND, THIRD, THREAD, answer, outcome, run, stored, tables
 from tests.faults.violations import Kind
 
 INTERRUPT = {"type": "user_interrupt"}

@@ -9,28 +9,10 @@ from shared.crashpoints import CRASHED
 from tests.faults.executions import rows
 from tests.faults.executions.stage import Document, Stage, stage
 from tests.faults.executions.talks import Talk
+from tests.faults.points import EXECUTING, EXPIRING, INTERRUPTED, LEASING, QUICK, TAKING_OVER, WAITING
 from tests.faults.processes import Stack
 from tests.faults.waiting import until
 from tests.variants import one_of
-
-QUICK, SLOW, CHECKED = "to the end", "/slow 1 to the end", "/slow 2 to the end"  # the last one comes to a checkpoint
-LEASING = "worker.before_lease"
-# The text whose run is hit there, and how many workers it loses: none where it is over.
-EXECUTING = {
-    "worker.after_lease": (QUICK, 1),
-    "worker.after_start": (QUICK, 1),
-    "worker.after_beat": ("/slow 3 to the end", 1),
-    "worker.before_append": (SLOW, 1),
-    "worker.after_append": (SLOW, 1),
-    "worker.before_checkpoint": (CHECKED, 1),
-    "worker.after_checkpoint": (CHECKED, 1),
-    "worker.before_finish": (QUICK, 1),
-    "worker.after_finish": (QUICK, 0),
-}
-WAITING = ("worker.before_wait", "worker.after_wait")
-INTERRUPTED = ("worker.before_let_go", "worker.after_let_go")
-TAKING_OVER = ("worker.before_takeover", "worker.after_takeover")
-EXPIRING = ("worker.before_expiry", "worker.after_expiry")
 
 
 async def struck(s: Stage, point: str, agent: str, text: str) -> tuple[str, str]:

@@ -11,12 +11,20 @@ import pytest
 
 from shared.crashpoints import ACCEPT, APPLY, CRASHED, EXECUTE, POINTS
 from shared.deadletters import Decision, Fate, Letter, settle
+from tests.faults.points import (
+    DELETING,
+    EXECUTING,
+    EXPIRING,
+    INTERRUPTED,
+    LEASING,
+    MAKING,
+    TAKING_OVER,
+    TELLING,
+    UPLOADING,
+    WAITING,
+)
 from tests.faults.processes import ROOT, Stack
 from tests.faults.scene import ASYNC, scene
-from tests.faults.test_artifacts import MAKING
-from tests.faults.test_crashed_runs import EXECUTING, EXPIRING, INTERRUPTED, LEASING, TAKING_OVER, WAITING
-from tests.faults.test_files import DELETING, UPLOADING
-from tests.faults.test_webhooks import TELLING
 from tests.faults.waiting import until
 from tests.variants import one_of
 

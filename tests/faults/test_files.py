@@ -6,13 +6,11 @@ import pytest
 
 from shared.crashpoints import CRASHED
 from tests.faults.filing import DATA, filing
+from tests.faults.points import UPLOADING
 from tests.faults.processes import Stack
 from tests.variants import one_of
 
 pytestmark = pytest.mark.slow
-
-UPLOADING = ("file.after_begin", "file.before_rename", "file.after_bytes", "file.after_ready")
-DELETING = ("file.after_row_gone", "file.after_bytes_gone")
 
 
 @pytest.mark.parametrize("point", one_of(*UPLOADING))

@@ -10,13 +10,12 @@ from standardwebhooks import Webhook
 from shared import ids, webhooks
 from shared.crashpoints import CRASHED
 from shared.ids import AgentId, Ulid
+from tests.faults.points import TELLING
 from tests.faults.processes import Member, Stack
 from tests.faults.waiting import until
 from tests.receiver import Receiver, receiving
 
 HOUR = 3_600  # seconds
-# How often a receiver is told by a worker that is killed there, and the next one.
-TELLING = {"webhook.after_claim": 1, "webhook.before_mark": 2, "webhook.after_mark": 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ async def test_a_host_that_is_cut_off_loses_its_work_to_the_other_and_comes_back
     if reason := why_not():
         pytest.skip(reason)
     program = (sys.executable, "-m", "tests.hosts.outage", *arguments)
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(*program, cwd=ROOT, **pipes)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*program, cwd=ROOT, stdout=pipe, stderr=pipe)
     try:
         told, faults = await process.communicate()
     finally:

@@ -22,7 +22,7 @@ from shared.keys import Keys
 from shared.metrics import APPLIED
 from shared.queue import APPLY
 from shared.settings import Settings
-from tests.integration.test_queue import Booby
+from tests.integration.booby import Booby
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
 from tests.sentinel_server import NAME, sentinel
 from tests.watch import until

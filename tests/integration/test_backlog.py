@@ -16,7 +16,7 @@ from shared.ids import ThreadId
 from shared.keys import Keys
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
-from tests.integration.test_metrics import figure
+from tests.figures import figure
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
 from tests.proxy import wire_to
 from tests.watch import until

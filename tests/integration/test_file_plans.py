@@ -92,7 +92,7 @@ async def test_what_accounts_have_is_read_by_the_page(pool: asyncpg.Pool, settin
 
 
 async def test_a_sweep_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Settings) -> None:
-    connection = await connect(settings.database_url, **BY_INDEX)
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     await prepare(connection, "files")
     _, partition, thread = await fill(pool)
     asked: Asked = (  # each is found, and found again to be changed
@@ -107,7 +107,7 @@ async def test_a_sweep_reads_a_page_by_an_index(pool: asyncpg.Pool, settings: Se
 async def test_a_claim_reads_the_files_that_it_names_and_no_other(
     pool: asyncpg.Pool, settings: Settings, mode: str
 ) -> None:
-    connection = await connect(settings.database_url, **BY_INDEX)
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
     if mode == "planned before":
         await prepare(connection, "inbox")
     account, partition, thread = await fill(pool)

@@ -177,7 +177,8 @@ async def test_runs_of_a_thread_and_a_status_are_listed_page_by_page(
     wanted = await driver.pool.fetch("select id from runs where status = 'failed' order by id desc")
     for limit, looked in ((3, 2_000), (3, 4), (10, 2_000), (10, 7), (50, 31)):
         monkeypatch.setattr(running, "LOOKED", looked)
-        found, after = [], None
+        found: list[RunId] = []
+        after: str | None = None
         while not found or after is not None:
             page = await running.of_thread(driver.pool, *place, limit, after, RunStatus.FAILED)
             assert len(page.items) <= limit

@@ -4,22 +4,18 @@ import re
 from pathlib import Path
 
 import aiohttp
-from prometheus_client import REGISTRY
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from shared.settings import Settings
 from tests.agents import running_stage
+from tests.figures import figure
 from tests.service import message, running_service
 from worker.health import serve
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"^\| `(threadmill_\w+)` \|", REFERENCE, re.MULTILINE))
-
-
-def figure(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_api_and_worker_serve_every_figure_in_both_formats(settings: Settings) -> None:

@@ -54,7 +54,7 @@ async def _look_for_locked_threads(connection: asyncpg.Connection, settings: Set
     other = await connect(settings.database_url)
     async with other.transaction():
         await other.execute("select from threads for no key update")
-        where = (list(range(64)), 10, ACCOUNT, 64, ACCOUNT, [])
+        where: tuple[object, ...] = (list(range(64)), 10, ACCOUNT, 64, ACCOUNT, [])
         plan = await execute(connection, "drain", "read", *where, False, False, 16, 4, 4 << 20)
     await other.close()
     assert plan.rows > 0

@@ -1,7 +1,7 @@
 """Connections to Redis that write at once: what hung up meanwhile is opened again, what is large is waited for."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 import uvloop
@@ -32,7 +32,7 @@ async def test_a_connection_that_the_server_closed_is_opened_again(client: Redis
     assert await client.client_id() != mine
 
 
-async def test_what_is_written_is_in_the_same_turn_of_the_loop(client: Redis) -> None:
+async def test_what_is_written_is_in_the_same_turn_of_the_loop(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     await client.ping()  # connected
     turns = 0
 
@@ -46,11 +46,11 @@ async def test_what_is_written_is_in_the_same_turn_of_the_loop(client: Redis) ->
     written: list[int] = []
     send = connection.send_packed_command
 
-    async def sent(*arguments: object, **options: object) -> None:
-        await send(*arguments, **options)
+    async def sent(command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        await send(command, check_health)
         written.append(turns)
 
-    connection.send_packed_command = sent
+    monkeypatch.setattr(connection, "send_packed_command", sent)
     counting = asyncio.create_task(count())
     await client.ping()
     counting.cancel()

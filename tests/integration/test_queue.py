@@ -15,19 +15,10 @@ from shared.ids import BatchId, ThreadId
 from shared.keys import Keys
 from shared.queue import APPLY, LONG, MOST_WAKES, Queue, Waiting, load_job, open_arq
 from shared.settings import Settings
+from tests.integration.booby import Booby
 from tests.pipeline import running_crew
 from tests.watch import until
 from worker.main import ThreadmillWorker
-
-
-class Booby:
-    """A pickle of this makes a file when it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.touch, (self.path,)
 
 
 @pytest.fixture
@@ -268,7 +259,7 @@ async def test_no_job_that_somebody_puts_into_the_queue_ends_a_worker(settings: 
 
 
 async def _gone(redis: Redis, queue: str) -> bool:
-    return await redis.zcard(queue) == 0
+    return bool(await redis.zcard(queue) == 0)
 
 
 async def test_who_follows_a_thread_is_told_that_it_has_something_new(queue: Queue, redis: Redis, keys: Keys) -> None:

@@ -18,9 +18,8 @@ from api.app import create_app
 from api.server import Runner
 from shared.metrics import DROPPED_ANSWERS, DROPPED_STREAMS
 from shared.settings import Settings
-from tests.integration.test_streams import until_said
 from tests.service import Client
-from tests.stage import SOON, Stage, following, running_stage, said
+from tests.stage import SOON, Stage, following, running_stage, said, until_said
 from tests.watch import until
 
 

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from shared.settings import Settings
-from tests.integration.test_api_process import Process, an_api
+from tests.integration.api_process import Process, an_api
 from tests.rows import Owner, add_thread
 from tests.service import Client
 from tests.stage import Stage, running_stage

@@ -21,7 +21,7 @@ from shared.settings import Settings
 from tests.pipeline import PARTITIONS
 from tests.proxy import wire_to
 from tests.service import Client, message, running_api
-from tests.stage import Follower, Stage, following, running_stage, said
+from tests.stage import Stage, following, running_stage, said, until_said
 from tests.watch import until
 
 LIVE = 2.5  # seconds in which an event must come without Redis
@@ -43,13 +43,6 @@ async def another_api(settings: Settings, client: Client) -> AsyncIterator[Clien
     """The same client, of another process' api."""
     async with running_api(settings.model_copy(update={"ring": False})) as url:
         yield replace(client, url=url)
-
-
-async def until_said(follower: Follower, text: str) -> None:
-    """Reads until the deltas that came say all of a text."""
-    while len(heard := said([heard.data for heard in follower.heard])) < len(text):
-        await follower.event()
-    assert heard == text
 
 
 async def subscribed(settings: Settings, redis: Redis, thread: str) -> None:

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.slow
 async def worker(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
     """A session as drains have it, with a lock; without the bound of the whole, which older servers do not have."""
     assert "transaction_timeout" in BOUNDED
-    connection = await connect(settings.database_url, **BOUNDED | {"transaction_timeout": "0"})
+    bounds = BOUNDED | {"transaction_timeout": "0"}
+    connection = await connect(settings.database_url, command_timeout=None, **bounds)
     await connection.execute("begin")
     await connection.execute(LOCK)
     yield connection

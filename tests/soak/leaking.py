@@ -5,11 +5,12 @@ import runpy
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 
 import api.app
+from api.tracing import Tracing
+from shared.settings import Settings
 
 EVERY = 10  # requests
 BYTES = 50_000
@@ -31,8 +32,8 @@ leak.requests = 0  # type: ignore[attr-defined]  # as above
 _create = api.app.create_app
 
 
-async def _create_leaking(*arguments: Any) -> web.Application:
-    app = await _create(*arguments)
+async def _create_leaking(settings: Settings, tracing: Tracing | None = None) -> web.Application:
+    app = await _create(settings, tracing)
     app.middlewares.append(leak)
     return app
 

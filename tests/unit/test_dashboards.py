@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from shared import metrics
+from tests.figures import served
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -33,15 +34,6 @@ needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="no promtool: Debia
 
 def expressions() -> list[str]:
     return [*(rule["expr"] for rule in RULES), *DRAWN]
-
-
-def served() -> set[str]:
-    """The names of samples, as a scrape has them, also of series that are not there yet."""
-    found = {"up"}  # of the scrape itself
-    ends = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "info": ("_info",)}
-    for family in REGISTRY.collect():
-        found |= {family.name + end for end in ends.get(family.type, ("",))}
-    return found
 
 
 def bare(expression: str) -> str:

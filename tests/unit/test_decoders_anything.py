@@ -16,7 +16,7 @@ from api.dialects.mosoo import decode as mosoo
 from api.dialects.openai import decode as openai
 from shared.errors import InvalidJson, InvalidRequest, NotFound
 from shared.events import Event, dump, load
-from shared.ids import AgentId
+from shared.ids import AgentId, Ulid
 from shared.models import BusyPolicy
 from tests.spellings import spelt, storable
 
@@ -105,7 +105,7 @@ def taken(messages: list[Any], text: str) -> Iterator[list[Event]]:
         lambda: openai.opening({"messages": messages}).messages,
         lambda: openai.request({"assistant_id": ULID, "additional_messages": messages}).messages,
         lambda: [cortex.update({"thread_name": text[:1_000]}).event],
-        lambda: [asked(text).request(AgentId(ULID), "a request", 0)],
+        lambda: [asked(text).request(AgentId(Ulid(ULID)), "a request", 0)],
     ):
         try:
             yield list(read())

@@ -103,7 +103,7 @@ def test_the_tree_of_errors_is_drawn_as_it_grows() -> None:
 
 def _errors() -> list[type[ThreadmillError]]:
     """Those that are public: a module's own are never seen outside of it."""
-    found = [ThreadmillError, *_below(ThreadmillError)]
+    found: list[type[ThreadmillError]] = [ThreadmillError, *_below(ThreadmillError)]
     return [kind for kind in found if kind.__module__ == errors.__name__]
 
 

@@ -1,5 +1,7 @@
 """Errors by their kind, and stacks that quote nobody."""
 
+from typing import NoReturn
+
 import pytest
 
 from shared.failures import KIND_LIMIT, STACK_LIMIT, UNKNOWN, kind_of, mark_of, stack_of
@@ -63,7 +65,7 @@ def test_a_kind_is_bounded_whatever_the_error_is(error: str) -> None:
     assert 0 < len(kind_of(error)) <= KIND_LIMIT
 
 
-def raised(depth: int) -> None:
+def raised(depth: int) -> NoReturn:
     if depth:
         raised(depth - 1)
     raise ValueError("what somebody said")

@@ -286,7 +286,7 @@ LifeOfAThread.TestCase.settings = settings(
 )
 
 
-class TestLifeOfAThread(LifeOfAThread.TestCase):  # type: ignore[misc]  # hypothesis makes it, untyped
+class TestLifeOfAThread(LifeOfAThread.TestCase):  # type: ignore[misc, valid-type]  # hypothesis makes it, untyped
     def runTest(self) -> None:  # noqa: N802 - unittest's name
         before = Ledger.steps
         super().runTest()

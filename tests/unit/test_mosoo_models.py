@@ -9,7 +9,7 @@ from api.submission import Attachment
 from shared import ids
 from shared.errors import InvalidRequest
 from shared.events import PermissionDecision, UserInterrupt, UserMessage, dump, load
-from shared.ids import FileId, Ulid
+from shared.ids import FileId, RunId, Ulid
 from shared.models import BusyPolicy
 
 FILE = "file_01KQX0V62MEXAMPLE7W6X3B2A"
@@ -60,7 +60,7 @@ def test_a_decision_allows_or_rejects(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["user_interrupt", "interrupt"])
 def test_an_interrupt_names_a_run_in_either_case_or_none(kind: str) -> None:
     assert one(type=kind) == one(type=kind, runId=None) == UserInterrupt(None)
-    assert one(type=kind, runId=ULID.lower()) == UserInterrupt(ULID)
+    assert one(type=kind, runId=ULID.lower()) == UserInterrupt(RunId(Ulid(ULID)))
 
 
 @pytest.mark.parametrize("name", ["clientRequestId", "requestId", "attachmentIds", "resources", "on_busy"])

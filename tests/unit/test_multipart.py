@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiohttp.streams import EmptyStreamReader
 from aiohttp.test_utils import make_mocked_request
 
 from api.multipart import Form, Head
@@ -17,10 +18,11 @@ BODY = (
 )
 
 
-class Drip:
+class Drip(EmptyStreamReader):
     """A body that comes in pieces of `size` bytes, each after `pause` seconds."""
 
     def __init__(self, body: bytes, size: int, pause: float) -> None:
+        super().__init__()
         self._pieces = iter([body[at : at + size] for at in range(0, len(body), size)])
         self._pause = pause
 

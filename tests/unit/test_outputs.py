@@ -20,7 +20,7 @@ from worker.runners import (
     Usage,
 )
 from worker.runners.isolation import Arriving
-from worker.runners.outputs import LIMIT, OUTPUT, Output, checked
+from worker.runners.outputs import LIMIT, OUTPUT, Plain, checked
 from worker.runners.storable import DEPTH
 
 
@@ -32,7 +32,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-FINE: list[Output] = [
+FINE: list[Plain] = [
     TextDelta(""),
     TextDelta("Grüße 🌍"),
     TextDelta("x" * LIMIT),
@@ -115,7 +115,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize("output", FINE, ids=lambda output: str(output)[:40])
-def test_what_is_right_goes_through_as_it_is(output: Output) -> None:
+def test_what_is_right_goes_through_as_it_is(output: Plain) -> None:
     assert checked(output) == output
     assert OUTPUT.validate_json(OUTPUT.dump_json(output)) == output
 

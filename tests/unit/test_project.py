@@ -47,6 +47,18 @@ def test_the_lock_names_no_place_to_download_from() -> None:
     assert not re.search(r"https?:|file://|--index|--extra-index|--find-links|--trusted-host", LOCK)
 
 
+def test_types_are_checked_in_every_package() -> None:
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(PROJECT["tool"]["mypy"]["packages"])
+
+
+def test_what_tests_share_is_in_modules_without_tests() -> None:
+    """A test that takes something from another test's module breaks when that one is parted or moved."""
+    taken = re.compile(r"^\s*(?:from|import) tests(?:\.\w+)*(?:\.test_| import (?:.*\W)?test_)", re.MULTILINE)
+    modules = [path for part in ("tests", "bench") for path in (ROOT / part).rglob("*.py")]
+    assert len(modules) > 300
+    assert [path for path in modules if taken.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_make_without_a_target_lists_the_targets() -> None:
     shown = subprocess.run(["make", "-C", ROOT, "--no-print-directory"], capture_output=True, check=True, text=True)
     listed = re.findall(r"^  make (\S+)", shown.stdout, re.MULTILINE)

@@ -5,10 +5,11 @@ from hypothesis import strategies as st
 
 from shared import ids
 from shared.ids import EventId, RunId
-from shared.reports import Entry, RunOutput, Spoken
+from shared.reports import Entry, Made, RunOutput, Spoken
 from worker.execute.replay import RESTARTED, Logged, Replay
 from worker.execute.tape import TEXT, Tape
-from worker.runners import Checkpoint, MessageEnd, Output, TextDelta, ThinkingDelta, ToolCompleted, ToolStarted
+from worker.runners import Checkpoint, MessageEnd, TextDelta, ThinkingDelta, ToolCompleted, ToolStarted
+from worker.runners.outputs import Plain
 
 RUN = RunId(ids.mint())
 
@@ -60,13 +61,13 @@ class Log:
         return kinds
 
 
-def attempt(log: Log, said: list[Output], *, lost: int | None = None, every: int = 1) -> None:
+def attempt(log: Log, said: list[Plain], *, lost: int | None = None, every: int = 1) -> None:
     """One attempt, driven as an execution does; each `every` outputs are written, and those not written when its worker
     is lost, after `lost` outputs, never are.
     """
     tape, replay = Tape(RUN), log.replay() if log.entries else None
     for n, output in enumerate(said[:lost], 1):
-        left: Output | None = output
+        left: Plain | Made | None = output
         if replay is not None:
             left, same = replay.swallow(output)
             if not same and (cut := replay.differ()) is not None:
@@ -88,7 +89,7 @@ def attempt(log: Log, said: list[Output], *, lost: int | None = None, every: int
 
 
 @given(outputs, st.data())
-def test_an_attempt_that_repeats_itself_leaves_the_log_of_one_attempt(said: list[Output], data: st.DataObject) -> None:
+def test_an_attempt_that_repeats_itself_leaves_the_log_of_one_attempt(said: list[Plain], data: st.DataObject) -> None:
     alone, broken = Log(), Log()
     attempt(alone, said)
     for _ in range(data.draw(st.integers(0, 2))):
@@ -101,7 +102,7 @@ def test_an_attempt_that_repeats_itself_leaves_the_log_of_one_attempt(said: list
 
 @given(outputs, outputs, st.integers(0, 12), st.integers(1, 4))
 def test_every_message_of_the_log_is_kept_once_with_exactly_its_text(
-    first: list[Output], second: list[Output], lost: int, every: int
+    first: list[Plain], second: list[Plain], lost: int, every: int
 ) -> None:
     log = Log()
     attempt(log, first, lost=lost, every=every)
@@ -117,7 +118,7 @@ def test_every_message_of_the_log_is_kept_once_with_exactly_its_text(
 
 @given(outputs, outputs, st.integers(0, 12), st.integers(1, 4))
 def test_what_the_last_attempt_says_is_whole_in_the_log(
-    first: list[Output], second: list[Output], lost: int, every: int
+    first: list[Plain], second: list[Plain], lost: int, every: int
 ) -> None:
     """The part that repeats the first one stands there already, the rest behind all of that."""
     log = Log()

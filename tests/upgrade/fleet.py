@@ -52,8 +52,8 @@ class Fleet:
     def _start(self, stack: Stack, version: Version, role: str) -> list[Member]:
         stack.root = version.root
         settings = {"redis_prefix": "runs:"} if stack is self.runs else {}
-        workers = [stack.worker(role=role, **settings) for _ in range(EACH[role])]
-        return [*workers, *(stack.api(**settings) for _ in range(EACH[role]))]
+        workers = [stack.worker(clock=0, role=role, **settings) for _ in range(EACH[role])]
+        return [*workers, *(stack.api(clock=0, **settings) for _ in range(EACH[role]))]
 
     async def _end(self, member: Member) -> None:
         self._retired.append(member)
