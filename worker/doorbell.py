@@ -50,17 +50,18 @@ class Doorbell:
 
     async def run(self) -> None:
         """Works until it is told to stop, then ends what is in hand."""
+        began = float("-inf")
         while not self.lanes.stopping:
             if self.duty.quiet:
                 await self._rest.of(self.duty.working.wait)
                 continue
             try:
-                began = asyncio.get_running_loop().time()
+                before, began = began, asyncio.get_running_loop().time()
                 worked = await self.run_once()
                 if self.lanes.busy:
                     continue
                 if worked and self._crowded:
-                    await self._gather(began)
+                    await self._gather(began, began - before)
                 else:
                     await self._listen()
             except AWAY as error:
@@ -80,9 +81,10 @@ class Doorbell:
         rung = await self._rest.of(partial(self.bell.wait, APPLY, NAP))
         self._crowded = bool(rung) and time() - started < SOON
 
-    async def _gather(self, began: float) -> None:
+    async def _gather(self, began: float, cycle: float) -> None:
         """Lets batches come before the next drain, where other workers drain meanwhile."""
-        rest = pause(asyncio.get_running_loop().time() - began, self._applied, self.workers)
+        seconds = asyncio.get_running_loop().time() - began
+        rest = pause(seconds, self._applied, self.workers, cycle=cycle, awaited=self.lanes.awaited)
         if rest and not self.lanes.pace.short:
             await self._rest.of(partial(asyncio.sleep, rest))
 

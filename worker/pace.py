@@ -15,9 +15,13 @@ SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-
 SHORT_FOR = 1.0  # seconds
 LONG = 1.0  # seconds of a drain, after which it hangs: sweep, first lane and the backlog's other drains go on beside it
 
-ENOUGH = 64  # batches of a drain; what it costs besides them is a fifth then
-LONGEST = 0.03  # seconds between two drains, however many workers there are
-WORTH = 8  # batches that must be expected to come in a pause
+ENOUGH = 64  # batches of a drain whose outcomes somebody waits for; what it costs besides them is a fifth then
+ENOUGH_UNAWAITED = 192  # of one whose outcomes nobody waits for
+LONGEST = 0.03  # seconds between two drains, however many workers there are, where somebody waits
+LONGEST_UNAWAITED = (
+    0.1  # where nobody does: less than what makes a worker's wake-ups anybody's (`shared/lua/claim.lua`)
+)
+WORTH = 4  # batches that must be expected to come in a pause
 
 
 @dataclass(slots=True)
@@ -59,13 +63,16 @@ class Pace:
         return min(SHORT, self.limit) if self.short else self.limit
 
 
-def pause(seconds: float, applied: int, workers: int) -> float:
-    """Seconds that a worker lets batches come, behind a drain that took `seconds` for `applied` of them; 0: none.
+def pause(seconds: float, applied: int, workers: int, *, cycle: float, awaited: bool) -> float:
+    """Seconds that a worker lets batches come, behind a drain that took `seconds` for `applied` of them, which came in
+    the `cycle` since the drain before began; 0: none.
 
     As long as the other workers take to drain, until there are enough: so many workers that share what rings drain
-    together as often as one would that has all of it (docs/decisions/workers-drain-in-turns.md).
+    together as often as one would that has all of it (docs/decisions/workers-drain-in-turns.md). Who waits for an
+    outcome sends nothing meanwhile: where one was `awaited` the pause is short.
     """
+    enough, longest = (ENOUGH, LONGEST) if awaited else (ENOUGH_UNAWAITED, LONGEST_UNAWAITED)
     others = seconds * (workers - 1)
-    missing = seconds * (ENOUGH / applied - 1) if applied else 0.0
-    rest = min(LONGEST, others, missing)
-    return rest if rest > 0 and applied * rest >= WORTH * seconds else 0.0
+    missing = seconds * (enough / applied - 1) if applied else 0.0
+    rest = min(longest, others, missing)
+    return rest if rest > 0 and applied * rest >= WORTH * cycle else 0.0

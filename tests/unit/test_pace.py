@@ -3,10 +3,12 @@
 import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
 from shared import ids
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId, Ulid
 from worker.batch import Batch, choose
-from worker.pace import ENOUGH, LONG, LONGEST, SHORT, SHORT_FOR, Pace, pause
+from worker.pace import ENOUGH, ENOUGH_UNAWAITED, LONG, LONGEST, LONGEST_UNAWAITED, SHORT, SHORT_FOR, Pace, pause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -68,27 +70,33 @@ def test_a_drain_is_never_longer_than_its_limit() -> None:
     assert pace.most() == 10
 
 
-def test_one_worker_never_pauses() -> None:
-    assert not any(pause(0.01, applied, 1) for applied in (0, 1, 20, 500))
+@pytest.mark.parametrize("awaited", [True, False])
+def test_one_worker_never_pauses(awaited: bool) -> None:
+    assert not any(pause(0.01, applied, 1, cycle=0.01, awaited=awaited) for applied in (0, 1, 20, 500))
 
 
-def test_workers_pause_as_long_as_the_others_drain() -> None:
-    assert pause(0.01, 20, 2) == 0.01
-    assert pause(0.01, 20, 3) == 0.02
+@pytest.mark.parametrize("awaited", [True, False])
+def test_workers_pause_as_long_as_the_others_drain(awaited: bool) -> None:
+    assert pause(0.01, 20, 2, cycle=0.02, awaited=awaited) == 0.01
+    assert pause(0.01, 20, 3, cycle=0.02, awaited=awaited) == 0.02
 
 
-def test_a_pause_ends_when_a_drain_is_worth_its_cost() -> None:
-    assert pause(0.01, ENOUGH, 8) == 0
-    assert pause(0.01, ENOUGH // 2, 8) == 0.01
+@pytest.mark.parametrize(("awaited", "enough"), [(True, ENOUGH), (False, ENOUGH_UNAWAITED)])
+def test_a_pause_ends_when_a_drain_is_worth_its_cost(awaited: bool, enough: int) -> None:
+    assert pause(0.01, enough, 8, cycle=0.02, awaited=awaited) == 0
+    assert pause(0.01, enough // 2, 8, cycle=0.02, awaited=awaited) == 0.01
 
 
-def test_a_pause_is_short_however_many_workers_there_are() -> None:
-    assert pause(0.04, 40, 64) <= LONGEST
+def test_a_pause_is_short_however_many_workers_there_are_and_shorter_where_somebody_waits() -> None:
+    assert pause(0.04, 20, 64, cycle=0.04, awaited=True) == LONGEST
+    assert pause(0.04, 20, 64, cycle=0.04, awaited=False) == LONGEST_UNAWAITED
 
 
-def test_nobody_pauses_for_a_batch_or_two() -> None:
-    assert pause(0.004, 1, 2) == 0
-    assert pause(0.004, 0, 64) == 0
+@pytest.mark.parametrize("awaited", [True, False])
+def test_nobody_pauses_for_a_batch_or_two(awaited: bool) -> None:
+    assert pause(0.004, 1, 2, cycle=0.004, awaited=awaited) == 0
+    assert pause(0.004, 1, 64, cycle=0.04, awaited=awaited) == 0
+    assert pause(0.004, 0, 64, cycle=0.004, awaited=awaited) == 0
 
 
 async def backlogs(pace: Pace, count: int, seconds: float) -> int:
