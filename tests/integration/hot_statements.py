@@ -21,7 +21,7 @@ from generate_series(1, {many}) n;
 insert into batches (partition, id, ref, thread, account, token, events, accepted_at, applied_at, outcome)
 select n % 64, nextval('batch_ids'), gen_random_uuid(), lpad(to_hex(n), 32, '0')::uuid,
        '00000000-0000-0000-0000-000000000001', gen_random_uuid(), '[]', now() - interval '1 hour',
-       case when n % 200 = 0 then null else now() end, case when n % 200 = 0 then null else '{{}}' end
+       case when n % {every} = 0 then null else now() end, case when n % {every} = 0 then null else '{{}}' end
 from generate_series(1, {many}) n;
 insert into idempotency_keys (token, key, route, hash, partition, batch)
 select token, id::text, '', '', partition, id from batches;
@@ -66,9 +66,11 @@ NUM = 1_000_000_000
 Case = tuple[str, str, tuple[object, ...], set[str]]  # noun, name, arguments, indexes
 
 
-def fill(many: int = MANY) -> str:
-    """Statements that give each table so many rows, most of them of one thread in partition 1."""
-    return FILL.format(many=many)
+def fill(many: int = MANY, every: int = 200) -> str:
+    """Statements that give each table so many rows, most of them of one thread in partition 1; of the batches one in
+    `every` waits.
+    """
+    return FILL.format(many=many, every=every)
 
 
 def cases(many: int = MANY) -> list[Case]:
@@ -139,7 +141,7 @@ def cases(many: int = MANY) -> list[Case]:
             "sweep",
             "still_expired",
             ([THREAD], [THREAD], 1),
-            {"permission_requests_open", "threads_pkey", "batches_waiting", "batches_blocked"},
+            {"permission_requests_pkey", "threads_pkey", "batches_waiting", "batches_blocked"},
         ),
         ("sweep", "tombstones", (), {"threads_to_purge"}),
         (

@@ -32,7 +32,7 @@ with recursive retrying as materialized (
     from unnest($1::int[]) as wanted (id)
     cross join lateral (
         select partition, thread from batches
-        where partition = wanted.id and applied_at is null and next_try_at > now() offset 0
+        where partition = wanted.id and applied_at is null and next_try_at > now() order by next_try_at offset 0
     ) as b
 ),
 working (partition, account, first, held, visited) as (

@@ -237,7 +237,9 @@ select b.ref, b.id as batch, b.accepted_at,
        t.id, t.agent, t.kind, t.title, t.user_id, t.client_external_ref, t.attributed_user, t.created_by,
        t.created_by_kind, t.status, t.last_run_id, t.created_at, t.updated_at
 from unnest($1::smallint[], $2::uuid[]) as w (partition, ref)
-join batches b on b.partition = w.partition and b.ref = w.ref
+cross join lateral (  -- a range of one leads the order: by the index of refs
+    select * from batches where partition = w.partition and ref >= w.ref and ref <= w.ref order by ref limit 1
+) as b
 left join threads t on t.partition = b.partition and t.id = b.thread;
 
 -- name: confirm

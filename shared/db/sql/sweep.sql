@@ -29,10 +29,13 @@ select r.partition, r.thread, r.id
 from permission_requests r
 where r.state = 'pending'
   and r.expires_at < now() - interval '1 second'  -- not clock_timestamp(): an index can't be asked for what moves
-  and not exists (  -- each half has an index of its own
-    select from batches b
-    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
-      and b.accepted_at < r.expires_at
+  and not exists (  -- each half has an index of its own; the order is that of the one, which holds what waits alone
+    select from (
+        select from batches b
+        where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
+          and b.accepted_at < r.expires_at
+        order by b.account, b.id limit 1
+    ) waiting
   )
   and not exists (
     select from batches b
@@ -46,13 +49,20 @@ limit 100;
 -- The same, asked again under the lock of the partition.
 select r.thread, r.id, r.run, coalesce(a.on_expired, 'continue') as on_expired, clock_timestamp() as now
 from unnest($1::uuid[], $2::uuid[]) as w (thread, id)
-join permission_requests r on r.partition = $3 and r.thread = w.thread and r.id = w.id and r.state = 'pending'
+cross join lateral (  -- a range of one leads the order: by the primary key
+    select * from permission_requests
+    where partition = $3 and thread = w.thread and id >= w.id and id <= w.id and state = 'pending'
+    order by id limit 1
+) as r
 join threads t on t.partition = r.partition and t.id = r.thread
 left join agents a on a.id = t.agent
 where not exists (
-    select from batches b
-    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
-      and b.accepted_at < r.expires_at
+    select from (
+        select from batches b
+        where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
+          and b.accepted_at < r.expires_at
+        order by b.account, b.id limit 1
+    ) waiting
 )
 and not exists (
     select from batches b
