@@ -19,7 +19,8 @@ FEW = 230  # rows: numbers of so many fit into one page of an index, numbers wit
 # Not `truncate`, behind which a session plans anew.
 EMPTY = """
 delete from batches; delete from idempotency_keys; delete from runs; delete from thread_events; delete from messages;
-delete from permission_requests; delete from leases; delete from thread_numbers; delete from threads; delete from accounts;
+delete from permission_requests; delete from leases; delete from thread_numbers; delete from threads;
+delete from accounts;
 """
 
 
