@@ -23,6 +23,10 @@ select n % 64, nextval('batch_ids'), gen_random_uuid(), lpad(to_hex(n), 32, '0')
        '00000000-0000-0000-0000-000000000001', gen_random_uuid(), '[]', now() - interval '1 hour',
        case when n % {every} = 0 then null else now() end, case when n % {every} = 0 then null else '{{}}' end
 from generate_series(1, {many}) n;
+insert into batches (partition, id, ref, thread, account, token, events, accepted_at, blocked)
+select n % 64, nextval('batch_ids'), gen_random_uuid(), lpad(to_hex(n), 32, '0')::uuid,
+       '00000000-0000-0000-0000-000000000001', gen_random_uuid(), '[]', now() - interval '1 hour', true
+from generate_series({many} / 2, {many} * 3 / 4) n;
 insert into idempotency_keys (token, key, route, hash, partition, batch)
 select token, id::text, '', '', partition, id from batches;
 insert into runs (partition, thread, id, seq, status, trigger, created_at, started_at, updated_at, completed_at)
@@ -57,6 +61,8 @@ insert into thread_numbers (partition, thread) select partition, id from threads
 insert into accounts (id, name) values (lpad('2', 32, '0')::uuid, 'globex');
 insert into threads (partition, id, account, created_by, created_by_kind)
 select 2, gen_random_uuid(), lpad('2', 32, '0')::uuid, gen_random_uuid(), 'human_pat' from generate_series(1, 20) n;
+update permission_requests set expires_at = now() - interval '30 minutes'
+where thread in (select lpad(to_hex(n + {many} / 2), 32, '0')::uuid from generate_series(-50, 50) n);
 update threads set ready_at = now() where id <> lpad('1', 32, '0')::uuid;
 """
 

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from shared import ids
+from shared.db.connect import BY_INDEX, connect
 from shared.errors import InvalidRequest
 from shared.failures import kind_of
 from shared.ids import AccountId, BatchId, ThreadId
@@ -13,6 +14,7 @@ from shared.inspect.deadletters import Selection
 from shared.settings import Settings
 from tests.driver import Driver
 from tests.plans import explained, rows_read
+from tests.prepared import execute, prepare
 from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
 from worker.upkeep import Upkeep
 
@@ -136,6 +138,18 @@ async def test_a_page_of_many_dead_letters_reads_what_it_shows(pool: asyncpg.Poo
             pool, "letters", "holding", *([row[key] for row in places] for key in ("partition", "id"))
         )
         assert sum(rows_read(plan)) <= COUNTED, (state, plan)
+
+
+async def test_a_worker_that_looks_for_letters_without_a_kind_does_not_read_those_that_have_one(
+    pool: asyncpg.Pool, settings: Settings
+) -> None:
+    one, other = await add_owner(pool), await add_owner(pool, "globex")
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
+    await prepare(connection, "letters")  # as it stands from the first day
+    await connection.execute(FILL, MANY, one.account, other.account)
+    plan = await execute(connection, "letters", "to_sort", 100)
+    await connection.close()
+    assert (plan.rows, plan.looked_at) == (0, 0), plan
 
 
 MOST = {"of_thread": 300, "of_ids": 60}  # with a kind, a thread's letters are looked through; those named are few

@@ -10,7 +10,7 @@ from shared import ids
 from shared.db.connect import BY_INDEX, connect
 from shared.db.statements import statements
 from shared.settings import Settings
-from tests.prepared import nodes
+from tests.prepared import execute, nodes, prepare
 
 MANY = 20_000
 DEAD, ALIVE = (ids.from_bytes(number.to_bytes(16, "big")) for number in (1, 2))
@@ -75,3 +75,16 @@ async def test_a_summary_counts_up_to_its_bound(connection: asyncpg.Connection) 
 async def test_one_message_is_found_in_each_partition_by_its_key(connection: asyncpg.Connection) -> None:
     message = await connection.fetchval("select id from outbox limit 1")
     assert await rows_read(connection, "webhooks", "find", message) <= 1
+
+
+async def test_what_became_of_tries_is_written_row_by_row_also_where_it_was_planned_early(settings: Settings) -> None:
+    connection = await connect(settings.database_url, command_timeout=None, **BY_INDEX)
+    await prepare(connection, "outbox")  # on an empty table
+    await connection.execute(FILL.format(many=MANY), DEAD)
+    rows = await connection.fetch("select partition, id from outbox where delivered_at is null limit 20")
+    many = len(rows)
+    keys = [row["partition"] for row in rows], [row["id"] for row in rows]
+    became = [0] * many, [500] * many, ["away"] * many, [1.0] * many, [False] * many
+    plan = await execute(connection, "outbox", "settle", *keys, *became, 3600.0)
+    assert plan.looked_at <= many, plan
+    await connection.close()

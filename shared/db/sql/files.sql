@@ -90,8 +90,9 @@ with gone as (
     returning id, account, size
 ),
 accounts as materialized (
-    select u.account from file_usage u
-    where u.account in (select account from gone) order by u.account for update
+    select u.account
+    from (select distinct account from gone order by account) g
+    cross join lateral (select account from file_usage where account = g.account for update) u
 ),
 room as (
     update file_usage u set files = u.files - g.files, bytes = u.bytes - g.bytes

@@ -54,10 +54,10 @@ from (select parked_at from batches
       limit $1) c;
 
 -- name: to_sort
--- Dead letters without a kind. Argument: limit.
+-- Dead letters without a kind. The kind leads the order: by the index that has it. Argument: limit.
 select partition, id, error from batches
 where parked_at is not null and applied_at is null and error_kind is null
-order by parked_at, id
+order by error_kind, parked_at, id
 limit $1;
 
 -- name: sort

@@ -71,8 +71,8 @@ set delivered_at = case when w.delivered then clock_timestamp() end,
     status = w.status, error = w.error
 from unnest($1::smallint[], $2::uuid[], $3::int[], $4::int[], $5::text[], $6::float8[], $7::bool[])
      as w (partition, id, attempts, status, error, delay, delivered)
-where o.partition = w.partition and o.id = w.id and o.delivered_at is null and o.parked_at is null
-  and (w.delivered or o.attempts = w.attempts)
+where o.partition = w.partition and o.id = w.id and (w.delivered or o.attempts = w.attempts)
+  and coalesce(o.delivered_at, o.parked_at) is null  -- in the words of `outbox_due` it may be looked up there, row by row
 returning o.id, o.agent, o.parked_at is not null as parked;
 
 -- name: forget

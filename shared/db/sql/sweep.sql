@@ -29,7 +29,7 @@ select r.partition, r.thread, r.id
 from permission_requests r
 where r.state = 'pending'
   and r.expires_at < now() - interval '1 second'  -- not clock_timestamp(): an index can't be asked for what moves
-  and not exists (  -- each half has an index of its own; the order is that of the one, which holds what waits alone
+  and not exists (  -- each half has an index of its own, and says its order
     select from (
         select from batches b
         where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and not b.blocked
@@ -38,9 +38,12 @@ where r.state = 'pending'
     ) waiting
   )
   and not exists (
-    select from batches b
-    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.blocked
-      and b.accepted_at < r.expires_at
+    select from (
+        select from batches b
+        where b.partition = r.partition and b.thread >= r.thread and b.thread <= r.thread and b.applied_at is null
+          and b.blocked and b.accepted_at < r.expires_at
+        order by b.thread, b.id limit 1
+    ) behind
   )
 order by r.expires_at
 limit 100;
@@ -65,9 +68,12 @@ where not exists (
     ) waiting
 )
 and not exists (
-    select from batches b
-    where b.partition = r.partition and b.thread = r.thread and b.applied_at is null and b.blocked
-      and b.accepted_at < r.expires_at
+    select from (
+        select from batches b
+        where b.partition = r.partition and b.thread >= r.thread and b.thread <= r.thread and b.applied_at is null
+          and b.blocked and b.accepted_at < r.expires_at
+        order by b.thread, b.id limit 1
+    ) behind
 );
 
 -- name: forget_batches
