@@ -84,7 +84,7 @@ class Doorbell:
     async def _gather(self, began: float, cycle: float) -> None:
         """Lets batches come before the next drain, where other workers drain meanwhile."""
         seconds = asyncio.get_running_loop().time() - began
-        rest = pause(seconds, self._applied, self.workers, cycle=cycle, awaited=self.lanes.awaited)
+        rest = pause(seconds, self._applied, self.workers, cycle=cycle, awaited=self.lanes.pace.awaited)
         if rest and not self.lanes.pace.short:
             await self._rest.of(partial(asyncio.sleep, rest))
 

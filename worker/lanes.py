@@ -42,7 +42,6 @@ class Lanes:
     beside: "Lanes | None" = None  # others of this worker: who has little waiting there has it here, too
     duty: Duty = field(default_factory=Duty)
     stopping: bool = False
-    awaited: bool = False  # whether somebody waits for the outcome of something that was applied last
     pace: Pace = field(init=False)
     first: Drainer = field(init=False)
     second: Drainer = field(init=False)
@@ -182,7 +181,8 @@ class Lanes:
             log.warning("a drain was slow", seconds=round(seconds, 3), applied=len(drained.outcomes), via=self.via)
         if self.settings.log_level == "debug" and drained.outcomes:
             log.debug("a drain applied", batches=[outcome.batch for outcome in drained.outcomes], via=self.via)
-        self.awaited = any(outcome.reply_to is not None for outcome in drained.outcomes)
+        if any(outcome.reply_to is not None for outcome in drained.outcomes):
+            self.pace.answer()
         self.aftermath.add(drained, self.via)
         if not light and not self.pace.short:
             self._fit(len(drained.outcomes))

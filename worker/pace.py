@@ -17,11 +17,12 @@ LONG = 1.0  # seconds of a drain, after which it hangs: sweep, first lane and th
 
 ENOUGH = 64  # batches of a drain whose outcomes somebody waits for; what it costs besides them is a fifth then
 ENOUGH_UNAWAITED = 192  # of one whose outcomes nobody waits for
-LONGEST = 0.03  # seconds between two drains, however many workers there are, where somebody waits
-LONGEST_UNAWAITED = (
-    0.1  # where nobody does: less than what makes a worker's wake-ups anybody's (`shared/lua/claim.lua`)
+LONGEST = 0.03  # seconds between two drains, however many workers there are
+LONGEST_UNAWAITED = 0.1  # where nobody waits, and drains take as long as that by themselves
+LATEST = (
+    0.18  # seconds of a drain and its pause: wake-ups that wait for longer are anybody's soon (`shared.queue.LONG`)
 )
-WORTH = 4  # batches that must be expected to come in a pause
+WORTH = 8  # batches that must be expected to come in a pause
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class Pace:
     _in_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _taken_at: float = float("-inf")  # of the loop's clock: when somebody's turn began
     _short_until: float = float("-inf")
+    _awaited_until: float = float("-inf")
 
     @property
     def short(self) -> bool:
@@ -39,6 +41,15 @@ class Pace:
     def hurry(self) -> None:
         """Somebody with little waiting was met."""
         self._short_until = self.clock() + SHORT_FOR
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waited for an outcome lately, and so is likely to wait for the next one."""
+        return self.clock() < self._awaited_until
+
+    def answer(self) -> None:
+        """Somebody waited for an outcome of a drain."""
+        self._awaited_until = self.clock() + SHORT_FOR
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -69,10 +80,14 @@ def pause(seconds: float, applied: int, workers: int, *, cycle: float, awaited: 
 
     As long as the other workers take to drain, until there are enough: so many workers that share what rings drain
     together as often as one would that has all of it (docs/decisions/workers-drain-in-turns.md). Who waits for an
-    outcome sends nothing meanwhile: where one was `awaited` the pause is short.
+    outcome sends nothing meanwhile: where one was `awaited` the pause is short. So it is where drains are: with
+    processors to spare nobody's batches are to wait for many workers.
     """
-    enough, longest = (ENOUGH, LONGEST) if awaited else (ENOUGH_UNAWAITED, LONGEST_UNAWAITED)
+    enough, longest = ENOUGH, LONGEST
+    if not awaited:
+        enough, longest = ENOUGH_UNAWAITED, min(max(LONGEST, 2 * seconds), LONGEST_UNAWAITED)
     others = seconds * (workers - 1)
     missing = seconds * (enough / applied - 1) if applied else 0.0
-    rest = min(longest, others, missing)
-    return rest if rest > 0 and applied * rest >= WORTH * cycle else 0.0
+    rest = min(longest, others, missing, LATEST - seconds)
+    came_in = seconds if awaited else cycle  # who waits sends again when it is answered, however long ago that was
+    return rest if rest > 0 and applied * rest >= WORTH * came_in else 0.0

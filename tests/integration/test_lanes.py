@@ -33,14 +33,14 @@ async def test_what_is_left_of_a_backlog_is_gone_on_with_until_nothing_is(driver
     assert all([await is_applied(driver, ref) for ref in refs])
 
 
-async def test_a_drain_says_whether_somebody_waits_for_an_outcome_of_it(driver: Driver, lanes: Lanes) -> None:
+async def test_a_drain_tells_that_somebody_waits_for_an_outcome_of_it(driver: Driver, lanes: Lanes) -> None:
     thread = await driver.create()
-    for waits_for_it in (True, False):
+    for waits_for_it in (False, True):
         submission = driver.caller.submission(thread, [message()], reply=waits_for_it)
         await driver.caller.inbox.submit(submission, 0)
         await driver.accept(thread, message())
         await lanes.drain([place(thread)])
-        assert lanes.awaited == waits_for_it
+        assert lanes.pace.awaited == waits_for_it
 
 
 async def test_a_backlog_that_fills_its_drains_is_taken_from_fewer_partitions(driver: Driver, lanes: Lanes) -> None:

@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from api.operator import Came
 from deploy import cli
 from shared import errors, keys, metrics
+from shared.db.connect import BY_INDEX
 from shared.effects import WarningCode
 from shared.errors import ThreadmillError
 from shared.inspect.batches import BatchState
@@ -150,3 +151,9 @@ def _prose(page: Path) -> str:
 def _anchors(page: Path) -> set[str]:
     titles = re.findall(r"^#+ (.+)$", _prose(page), re.MULTILINE)
     return {re.sub(r"[^a-z0-9_ -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_a_pooler_is_told_to_set_what_sessions_set_for_their_plans() -> None:
+    text = (DOCS / "failover.md").read_text(encoding="utf-8")
+    for name, value in BY_INDEX.items():
+        assert f"set {name} to {value};" in text or f"set {name} to {value}'" in text, name

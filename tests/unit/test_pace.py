@@ -5,10 +5,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared import ids
+from shared import ids, queue
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId, Ulid
 from worker.batch import Batch, choose
-from worker.pace import ENOUGH, ENOUGH_UNAWAITED, LONG, LONGEST, LONGEST_UNAWAITED, SHORT, SHORT_FOR, Pace, pause
+from worker.pace import (
+    ENOUGH,
+    ENOUGH_UNAWAITED,
+    LATEST,
+    LONG,
+    LONGEST,
+    LONGEST_UNAWAITED,
+    SHORT,
+    SHORT_FOR,
+    Pace,
+    pause,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -87,9 +98,33 @@ def test_a_pause_ends_when_a_drain_is_worth_its_cost(awaited: bool, enough: int)
     assert pause(0.01, enough // 2, 8, cycle=0.02, awaited=awaited) == 0.01
 
 
-def test_a_pause_is_short_however_many_workers_there_are_and_shorter_where_somebody_waits() -> None:
+def test_a_pause_is_short_however_many_workers_there_are() -> None:
+    assert pause(0.0145, 20, 64, cycle=0.0145, awaited=True) == LONGEST
+    assert pause(0.0145, 20, 64, cycle=0.0145, awaited=False) == LONGEST
+
+
+def test_a_pause_is_longer_where_drains_are_and_nobody_waits() -> None:
     assert pause(0.04, 20, 64, cycle=0.04, awaited=True) == LONGEST
-    assert pause(0.04, 20, 64, cycle=0.04, awaited=False) == LONGEST_UNAWAITED
+    assert pause(0.04, 20, 64, cycle=0.04, awaited=False) == 0.08
+    assert pause(0.06, 20, 64, cycle=0.06, awaited=False) == LONGEST_UNAWAITED
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+def test_what_rang_in_a_pause_is_not_anybodys_when_it_is_over(awaited: bool) -> None:
+    for seconds in (0.01, 0.09, 0.12, 0.17, 0.19, 3.0):
+        rest = pause(seconds, 60, 4, cycle=seconds, awaited=awaited)
+        assert rest == 0 or seconds + rest <= LATEST < queue.LONG.total_seconds()
+
+
+async def test_somebody_who_waits_is_remembered_for_a_second() -> None:
+    now = 0.0
+    pace = Pace(500, clock=lambda: now)
+    assert not pace.awaited
+    pace.answer()
+    now = SHORT_FOR / 2
+    assert pace.awaited
+    now = SHORT_FOR
+    assert not pace.awaited
 
 
 @pytest.mark.parametrize("awaited", [True, False])
