@@ -34,8 +34,8 @@ BY_INDEX = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_bitmapscan": "off",  # it collects all that match before the first row; ours stop at the first ones
-    # While tables are small all indexes look as cheap; then the one that has the order is taken. A statement whose order no
-    # small index has is better without one: rather than sort, the planner walks a whole index that has it.
+    # While tables are small all indexes look as cheap; then the one that has the order is taken. A statement whose
+    # order no small index has is better without one: rather than sort, the planner walks a whole index that has it.
     "enable_sort": "off",
     "jit": "off",
 }
