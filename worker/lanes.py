@@ -148,7 +148,7 @@ class Lanes:
         `FEW` of all while somebody with little waiting is about.
         """
         free = [partition for partition in self._left if partition not in self._mine and partition not in self._owed]
-        most = self._few if self.pace.short else min((len(free) + 1) // 2, self._breadth)
+        most = self._few if self.pace.short else min((len(free) + 1) // 2, max(self._breadth, self._least))
         turn = free[:most]
         for partition in turn:
             del self._left[partition]
@@ -159,13 +159,20 @@ class Lanes:
         """Partitions of a drain at least: in so many drains each has had its turn."""
         return max(1, self.partitions // FEW)
 
+    @property
+    def _least(self) -> int:
+        """Partitions of a drain of the backlog at least. Where a single account has one nobody else waits for their
+        turn, and several batches of a thread cost less in one drain than in several.
+        """
+        return 1 if self.pace.lone else max(self._few, -(-self.pace.limit // PER_ACCOUNT))
+
     def _fit(self, applied: int) -> None:
         """Fewer partitions while the number of their batches fills a drain: in each of them it goes past all that was
         applied and not vacuumed yet. Large batches, which end a drain by their bytes, leave it at more.
         """
         limit = self.pace.limit
-        if 4 * applied > 3 * limit:
-            self._breadth = max(self._breadth // 2, self._few, -(-limit // PER_ACCOUNT))
+        if 8 * applied > 7 * limit:
+            self._breadth = max(self._breadth // 2, self._least)
         elif 2 * applied < limit:
             self._breadth = min(2 * self._breadth, self.partitions)
 

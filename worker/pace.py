@@ -7,12 +7,13 @@ one met an account, or a thread, with little waiting beside one with much.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-shares-its-worker.md)
 SHORT_FOR = 1.0  # seconds
+SEVERAL_FOR = 10.0  # seconds; a round of all partitions, each of which fills a drain, takes less
 LONG = 1.0  # seconds of a drain, after which it hangs: sweep, first lane and the backlog's other drains go on beside it
 
 ENOUGH = 64  # batches of a drain whose outcomes somebody waits for; what it costs besides them is a fifth then
@@ -33,6 +34,8 @@ class Pace:
     _taken_at: float = float("-inf")  # of the loop's clock: when somebody's turn began
     _short_until: float = float("-inf")
     _awaited_until: float = float("-inf")
+    _several_until: float = float("-inf")
+    _met: frozenset[str] = frozenset()  # accounts of the last read that had any
 
     @property
     def short(self) -> bool:
@@ -50,6 +53,18 @@ class Pace:
     def answer(self) -> None:
         """Somebody waited for an outcome of a drain."""
         self._awaited_until = self.clock() + SHORT_FOR
+
+    @property
+    def lone(self) -> bool:
+        """Whether all that waited lately was a single account's, who is the only one to wait for its own."""
+        return bool(self._met) and self.clock() >= self._several_until
+
+    def meet(self, accounts: Collection[str]) -> None:
+        """These accounts had batches waiting in what was read."""
+        if len(accounts) > 1 or not self._met.issuperset(accounts):
+            self._several_until = self.clock() + SEVERAL_FOR
+        if accounts:
+            self._met = frozenset(accounts)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

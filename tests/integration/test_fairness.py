@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -16,8 +17,28 @@ from tests.rows import Owner, Row, a_message, add_owner, add_thread
 from worker import poison
 from worker.apply import Drainer
 from worker.batch import ACCOUNTS, PER_ACCOUNT, PER_THREAD
+from worker.pace import SEVERAL_FOR, Pace
 
 HERE = 7  # the partition that all of it happens in
+
+
+@pytest.fixture
+def pace(settings: Settings) -> Pace:
+    return Pace(settings.drain_limit, clock=lambda: 0.0)
+
+
+@pytest.fixture
+async def alone(settings: Settings, pace: Pace) -> AsyncIterator[Drainer]:
+    drainer = Drainer(settings, pace)
+    yield drainer
+    await drainer.close()
+
+
+def is_alone(pace: Pace, owner: Owner) -> None:
+    """Nobody else has been met for long enough."""
+    pace.meet({owner.account})
+    pace.clock = lambda: SEVERAL_FOR
+    assert pace.lone
 
 
 async def thread_of(driver: Driver, owner: Owner) -> Row:
@@ -92,6 +113,37 @@ async def test_a_noisy_account_does_not_make_a_quiet_one_wait(driver: Driver) ->
     assert await driver.pool.fetchval("select applied_at is not null from batches where account = $1", quiet.account)
     await driver.drain([HERE])
     assert await left(driver) == 0
+
+
+async def test_a_lone_accounts_drains_grow_beyond_the_share_of_one_among_others(
+    driver: Driver, alone: Drainer, pace: Pace
+) -> None:
+    """By a quarter at a time, as long as all that was read is applied."""
+    (lone, _), (other, thread) = await owners(driver, 2)
+    for _ in range(20):
+        await wait_in_line(driver, lone, await thread_of(driver, lone), 40)
+    is_alone(pace, lone)
+    grown = [len((await alone.drain([HERE])).outcomes) for _ in range(3)]
+    assert grown == [PER_ACCOUNT, 5 * PER_ACCOUNT // 4, 25 * PER_ACCOUNT // 16]
+    await wait_in_line(driver, other, thread, 1)
+    await alone.drain([HERE])  # it finds out
+    assert await driver.pool.fetchval("select applied_at is not null from batches where account = $1", other.account)
+    assert len((await alone.drain([HERE])).outcomes) == PER_ACCOUNT
+
+
+@pytest.mark.parametrize("hot", [1, 2])
+async def test_what_is_read_of_hot_threads_alone_is_hardly_more_than_of_others(
+    driver: Driver, alone: Drainer, pace: Pace, hot: int
+) -> None:
+    """A drain takes so many of each: what else is read is read again by the next one."""
+    ((lone, _),) = await owners(driver, 1)
+    threads = [await thread_of(driver, lone) for _ in range(hot)]
+    for thread in 6 * PER_THREAD * threads:
+        await wait_in_line(driver, lone, thread, 1)
+    is_alone(pace, lone)
+    for _ in range(4):
+        assert len((await alone.drain([HERE])).outcomes) == hot * PER_THREAD
+        assert alone._reader._depth <= 5 * PER_ACCOUNT // 4
 
 
 @pytest.mark.parametrize("each", [1, 3])

@@ -1,6 +1,7 @@
 """Two lanes: what rings is drained beside a backlog, and nothing that rang or was left is forgotten."""
 
 import asyncio
+import time
 from functools import partial
 
 import asyncpg
@@ -17,6 +18,7 @@ from tests.watch import until
 from worker.aftermath import Aftermath
 from worker.doorbell import Doorbell
 from worker.lanes import FEW, Lanes
+from worker.pace import SEVERAL_FOR
 from worker.sweep import Sweep
 
 
@@ -63,6 +65,28 @@ async def test_a_backlog_that_fills_its_drains_is_taken_from_fewer_partitions(dr
         lanes._left.update(dict.fromkeys(rows))
         await lanes.drain(())
     assert lanes._breadth == broadest
+
+
+async def test_the_backlog_of_a_lone_account_is_taken_from_one_partition_at_a_time(
+    driver: Driver, lanes: Lanes
+) -> None:
+    """As long as nobody else has anything waiting."""
+    lone, other = await add_owner(driver.pool, "lone"), await add_owner(driver.pool, "other")
+    rows = {row.partition: row for row in [await add_thread(driver.pool, lone) for _ in range(60)]}
+    for row in rows.values():
+        await add_batches(driver.pool, row, lone, 6)
+    late = await add_thread(driver.pool, other, partition=next(n for n in range(PARTITIONS) if n not in rows))
+    applied = await lanes.drain(rows)
+    lanes.pace.clock = lambda: time.monotonic() + SEVERAL_FOR
+    while lanes._breadth > 1:
+        assert lanes.busy
+        applied += await lanes.drain(())
+    await add_batches(driver.pool, late, other, 6)
+    applied += await lanes.drain([late.partition])
+    assert lanes._least == PARTITIONS // FEW
+    while lanes.busy:
+        applied += await lanes.drain(())
+    assert applied == 6 * len(rows) + 6
 
 
 async def test_while_somebody_with_little_is_about_a_drain_of_the_backlog_waits_for_the_one_before(

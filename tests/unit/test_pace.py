@@ -15,6 +15,7 @@ from worker.pace import (
     LONG,
     LONGEST,
     LONGEST_UNAWAITED,
+    SEVERAL_FOR,
     SHORT,
     SHORT_FOR,
     Pace,
@@ -197,3 +198,23 @@ async def test_who_is_cancelled_in_the_queue_leaves_the_turn_to_others() -> None
         waiting_one.cancel()
         await asyncio.wait([waiting_one])
     assert await backlogs(pace, 2, 0.01) == 1
+
+
+def test_an_account_is_alone_once_no_other_one_was_met_for_a_while() -> None:
+    now = 0.0
+    pace = Pace(500, clock=lambda: now)
+    assert not pace.lone  # nobody was met
+    pace.meet({"one"})
+    assert not pace.lone
+    now += SEVERAL_FOR
+    assert pace.lone
+    pace.meet(())
+    pace.meet({"one"})
+    assert pace.lone
+    pace.meet({"one", "two"})
+    assert not pace.lone
+    now += SEVERAL_FOR
+    pace.meet({"two"})
+    assert pace.lone
+    pace.meet({"one"})
+    assert not pace.lone
