@@ -1,13 +1,16 @@
 """Lanes of a worker by hand: small drains, batches that wait, and what became of them."""
 
+from functools import partial
+
 import asyncpg
 
 from shared import ids
-from shared.ids import BatchRef, ThreadId
+from shared.ids import AccountId, BatchRef, ThreadId
 from tests.driver import Driver
 from tests.pipeline import PARTITIONS
 from tests.rows import Owner, Row, a_message
 from worker.lanes import Lanes
+from worker.pace import SEVERAL_FOR, Pace
 
 SMALL = 4  # batches of a drain: a backlog of few
 
@@ -36,6 +39,15 @@ async def two_places(driver: Driver) -> tuple[ThreadId, ThreadId]:
 
 async def is_applied(driver: Driver, ref: BatchRef) -> bool:
     return (await driver.batch(ref))["applied_at"] is not None
+
+
+def leave_alone(pace: Pace, account: AccountId) -> None:
+    """Nobody else has been met for long enough, and time stands still."""
+    began = pace.clock()
+    for later in (0.0, SEVERAL_FOR - 1, SEVERAL_FOR):
+        pace.clock = partial(float, began + later)
+        pace.meet({account})
+    assert pace.lone == account
 
 
 async def waits(other: asyncpg.Connection) -> bool:

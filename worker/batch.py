@@ -13,7 +13,7 @@ import asyncpg
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId
 
 PER_THREAD = 50  # batches of one thread in one drain: a hot thread leaves room for its neighbours
-PER_ACCOUNT = 100  # batches of one account in one partition and drain
+PER_ACCOUNT = 100  # batches of one account in one partition and drain, beside others
 ACCOUNTS = 64  # accounts with work that one drain visits in a partition; the next one goes on behind them
 MOST_BYTES = 4 << 20  # of events in one drain, as `drain.read` counts: a body may have a mebibyte
 MUCH = 16  # batches of one account, or one thread, beside which others have little

@@ -7,9 +7,12 @@ one met an account, or a thread, with little waiting beside one with much.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+
+from shared.ids import AccountId
+from worker.batch import PER_ACCOUNT
 
 SHORT = 24  # batches; fewer cost more than they save (docs/decisions/a-backlog-shares-its-worker.md)
 SHORT_FOR = 1.0  # seconds
@@ -34,8 +37,10 @@ class Pace:
     _taken_at: float = float("-inf")  # of the loop's clock: when somebody's turn began
     _short_until: float = float("-inf")
     _awaited_until: float = float("-inf")
+    depth: int = PER_ACCOUNT  # batches of a lone account in one partition and drain
     _several_until: float = float("-inf")
-    _met: frozenset[str] = frozenset()  # accounts of the last read that had any
+    _met: Set[AccountId] = frozenset()  # accounts of the last read that had any
+    _met_at: float = float("-inf")
 
     @property
     def short(self) -> bool:
@@ -55,16 +60,26 @@ class Pace:
         self._awaited_until = self.clock() + SHORT_FOR
 
     @property
-    def lone(self) -> bool:
-        """Whether all that waited lately was a single account's, who is the only one to wait for its own."""
-        return bool(self._met) and self.clock() >= self._several_until
+    def lone(self) -> AccountId | None:
+        """The account that all was of which this worker has met lately; None: several, or nobody."""
+        recently = self._met_at <= self.clock() < self._met_at + SEVERAL_FOR
+        return next(iter(self._met)) if recently and self.clock() >= self._several_until else None
 
-    def meet(self, accounts: Collection[str]) -> None:
+    def meet(self, accounts: Set[AccountId]) -> None:
         """These accounts had batches waiting in what was read."""
-        if len(accounts) > 1 or not self._met.issuperset(accounts):
-            self._several_until = self.clock() + SEVERAL_FOR
-        if accounts:
-            self._met = frozenset(accounts)
+        if not accounts:
+            return
+        now = self.clock()
+        if self._met != accounts or len(accounts) > 1 or now >= self._met_at + SEVERAL_FOR:
+            self._several_until = now + SEVERAL_FOR
+        self._met, self._met_at = frozenset(accounts), now
+
+    def went(self, read: int, taken: int, partitions: int) -> None:
+        """A drain of the lone account's took `taken` of the batches that it `read` in so many partitions."""
+        if 5 * taken < 4 * read:  # hot threads: what is left of them is read again
+            self.depth = max(PER_ACCOUNT, self.depth // 2)
+        else:
+            self.depth = max(self.depth, min(self.limit, 5 * taken // (4 * partitions)))
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

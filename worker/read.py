@@ -38,7 +38,6 @@ class Reader:
     pace: Pace
     _account: str = FIRST_ACCOUNT  # where the round of accounts goes on
     _found: bool = False  # whether this round of accounts found anything to apply
-    _depth: int = PER_ACCOUNT  # batches of a lone account in each partition, a quarter more than were applied last
     _past: Sparing = field(default_factory=lambda: Sparing(10))  # looks past hot threads: a tenth of the time at most
 
     async def read(
@@ -47,8 +46,8 @@ class Reader:
         """The batches to apply now, with Postgres' time; the caller holds the partitions' locks."""
         if not partitions:
             return Choice((), False), None
-        depth = self._depth if self.pace.lone and not light else PER_ACCOUNT
-        per_account = min(depth, max(2, self.pace.most() // len(partitions)))
+        lone = bool(self.pace.lone) and not light and not self.pace.short
+        per_account = min(self.pace.depth if lone else PER_ACCOUNT, max(2, self.pace.most() // len(partitions)))
         rows = await self._fetch(connection, partitions, per_account, (), light=light)
         self.pace.meet({row["account"] for row in rows})
         if rows and rows[0]["some"]:
@@ -60,8 +59,8 @@ class Reader:
         choice = choose(batches, per_account, self.pace.most())
         if cut:
             choice = Choice(choice.batches, True)
-        if not light:
-            self._depth = max(PER_ACCOUNT, 5 * len(choice.batches) // (4 * len(partitions)))
+        if lone and self.pace.lone:
+            self.pace.went(len(seen), len(choice.batches), len(partitions))
         return self._turn([*seen, *batches], choice), rows[0]["now"] if rows else None
 
     def _few(self, partitions: Sequence[int], rows: Sequence[asyncpg.Record], per_account: int) -> Choice:

@@ -5,6 +5,7 @@ are in hand elsewhere.
 """
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,6 +15,7 @@ import structlog
 from shared.crashpoints import crash
 from shared.db.connect import AWAY, BY_INDEX, Line
 from shared.db.statements import statements
+from shared.ids import AccountId
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
 from shared.tasks import Rest
@@ -78,11 +80,19 @@ class Sweep:
         return await self.lanes.drain(partitions)
 
     async def _late(self) -> set[int]:
-        """Partitions with late work that nobody in this worker knows of."""
-        connection = await self._line.get()
-        rows = await connection.fetch(SQL["late"], LATE, sorted(self._known), timeout=STATEMENT_TIMEOUT)
+        """Partitions with late work that nobody in this worker knows of; beside a lone account's backlog, whose
+        partitions have their turns seldom, also those with work of others.
+        """
+        late = await self._look(self._known, None) - self._known
+        if self._known and (lone := self.lanes.pace.lone):
+            late |= await self._look((), lone)
         self._looked_at = asyncio.get_running_loop().time()
-        return {row["id"] for row in rows} - self._known
+        return late
+
+    async def _look(self, but: Collection[int], passing: AccountId | None) -> set[int]:
+        connection = await self._line.get()
+        rows = await connection.fetch(SQL["late"], LATE, sorted(but), passing, timeout=STATEMENT_TIMEOUT)
+        return {row["id"] for row in rows}
 
     @property
     def _known(self) -> set[int]:

@@ -140,7 +140,8 @@ def cases(many: int = MANY) -> list[Case]:
             {"messages_pkey", "messages_by_number", "messages_following", "runs_pkey", "thread_events_pkey"},
         ),
         ("drain", "unblock", ([1], [THREAD]), {"batches_blocked", "batches_pkey"}),
-        ("sweep", "late", (0.5, [7]), {"batches_waiting"}),
+        ("sweep", "late", (0.5, [7], None), {"batches_waiting"}),
+        ("sweep", "late", (0.5, [7], ACCOUNT), {"batches_waiting"}),
         ("sweep", "forget_batches", (1, 24.0, 100, 0), {"batches_pkey", "idempotency_keys_by_batch"}),
         ("sweep", "expired_requests", (), {"permission_requests_due", "batches_waiting", "batches_blocked"}),
         (

@@ -12,19 +12,20 @@ from shared.db.connect import connect
 from shared.events import UserInterrupt, dump
 from shared.settings import Settings
 from tests.driver import Driver
+from tests.lanes import leave_alone
 from tests.pipeline import PARTITIONS, message, new_caller, running_crew, running_inbox
 from tests.rows import Owner, Row, a_message, add_owner, add_thread
 from worker import poison
 from worker.apply import Drainer
 from worker.batch import ACCOUNTS, PER_ACCOUNT, PER_THREAD
-from worker.pace import SEVERAL_FOR, Pace
+from worker.pace import Pace
 
 HERE = 7  # the partition that all of it happens in
 
 
 @pytest.fixture
 def pace(settings: Settings) -> Pace:
-    return Pace(settings.drain_limit, clock=lambda: 0.0)
+    return Pace(settings.drain_limit)
 
 
 @pytest.fixture
@@ -32,13 +33,6 @@ async def alone(settings: Settings, pace: Pace) -> AsyncIterator[Drainer]:
     drainer = Drainer(settings, pace)
     yield drainer
     await drainer.close()
-
-
-def is_alone(pace: Pace, owner: Owner) -> None:
-    """Nobody else has been met for long enough."""
-    pace.meet({owner.account})
-    pace.clock = lambda: SEVERAL_FOR
-    assert pace.lone
 
 
 async def thread_of(driver: Driver, owner: Owner) -> Row:
@@ -122,7 +116,7 @@ async def test_a_lone_accounts_drains_grow_beyond_the_share_of_one_among_others(
     (lone, _), (other, thread) = await owners(driver, 2)
     for _ in range(20):
         await wait_in_line(driver, lone, await thread_of(driver, lone), 40)
-    is_alone(pace, lone)
+    leave_alone(pace, lone.account)
     grown = [len((await alone.drain([HERE])).outcomes) for _ in range(3)]
     assert grown == [PER_ACCOUNT, 5 * PER_ACCOUNT // 4, 25 * PER_ACCOUNT // 16]
     await wait_in_line(driver, other, thread, 1)
@@ -140,10 +134,10 @@ async def test_what_is_read_of_hot_threads_alone_is_hardly_more_than_of_others(
     threads = [await thread_of(driver, lone) for _ in range(hot)]
     for thread in 6 * PER_THREAD * threads:
         await wait_in_line(driver, lone, thread, 1)
-    is_alone(pace, lone)
+    leave_alone(pace, lone.account)
     for _ in range(4):
         assert len((await alone.drain([HERE])).outcomes) == hot * PER_THREAD
-        assert alone._reader._depth <= 5 * PER_ACCOUNT // 4
+        assert pace.depth <= 5 * PER_ACCOUNT // 4
 
 
 @pytest.mark.parametrize("each", [1, 3])

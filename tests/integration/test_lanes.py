@@ -1,7 +1,6 @@
 """Two lanes: what rings is drained beside a backlog, and nothing that rang or was left is forgotten."""
 
 import asyncio
-import time
 from functools import partial
 
 import asyncpg
@@ -11,14 +10,14 @@ from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from shared.tasks import end
 from tests.driver import Driver
-from tests.lanes import SMALL, add_batches, is_applied, place, two_places
+from tests.lanes import SMALL, add_batches, finished, is_applied, leave_alone, place, two_places
 from tests.pipeline import PARTITIONS, message
 from tests.rows import add_owner, add_thread
 from tests.watch import until
 from worker.aftermath import Aftermath
+from worker.batch import PER_ACCOUNT
 from worker.doorbell import Doorbell
 from worker.lanes import FEW, Lanes
-from worker.pace import SEVERAL_FOR
 from worker.sweep import Sweep
 
 
@@ -77,7 +76,7 @@ async def test_the_backlog_of_a_lone_account_is_taken_from_one_partition_at_a_ti
         await add_batches(driver.pool, row, lone, 6)
     late = await add_thread(driver.pool, other, partition=next(n for n in range(PARTITIONS) if n not in rows))
     applied = await lanes.drain(rows)
-    lanes.pace.clock = lambda: time.monotonic() + SEVERAL_FOR
+    leave_alone(lanes.pace, lone.account)
     while lanes._breadth > 1:
         assert lanes.busy
         applied += await lanes.drain(())
@@ -87,6 +86,31 @@ async def test_the_backlog_of_a_lone_account_is_taken_from_one_partition_at_a_ti
     while lanes.busy:
         applied += await lanes.drain(())
     assert applied == 6 * len(rows) + 6
+
+
+async def test_drains_of_a_lone_accounts_backlog_come_to_one_full_partition_and_stay_there(
+    driver: Driver, settings: Settings
+) -> None:
+    """Both lanes learn together how deep a drain may go."""
+    limit = 3 * PER_ACCOUNT
+    queue = Queue(open_redis(settings.redis_url, 1), Keys(settings.redis_prefix))
+    deep = settings.model_copy(update={"drain_limit": limit})
+    lanes = Lanes(deep, Aftermath(queue), PARTITIONS, via="arq", wait=True)
+    lone = await add_owner(driver.pool, "lone")
+    rows = [await add_thread(driver.pool, lone, partition=partition) for partition in 8 * [*range(8)]]
+    for row in 15 * rows:  # those of a thread stand between those of others
+        await add_batches(driver.pool, row, lone, 10)
+    leave_alone(lanes.pace, lone.account)
+    await lanes.drain(range(8))
+    breadths = []
+    while await driver.pool.fetchval("select count(*) from batches where applied_at is null") > 3_000:
+        await lanes.drain(())
+        breadths.append(lanes._breadth)
+    assert lanes.pace.depth == limit
+    assert set(breadths[len(breadths) // 2 :]) == {1}, breadths
+    await finished(lanes)
+    await lanes.close()
+    await queue.close()
 
 
 async def test_while_somebody_with_little_is_about_a_drain_of_the_backlog_waits_for_the_one_before(

@@ -143,16 +143,16 @@ async def test_a_paused_backlog_is_late_for_nobody_and_is_not_read(
         await pool.execute(PAUSE, owner.account)
     for noun in ("sweep", "drain"):
         await prepare(by_index, noun)
-    late = await execute(by_index, "sweep", "late", 0.5, [])
+    late = await execute(by_index, "sweep", "late", 0.5, [], None)
     assert late.rows == 1
-    known = await execute(by_index, "sweep", "late", 0.5, [7])
+    known = await execute(by_index, "sweep", "late", 0.5, [7], None)
     assert known.rows == sum(scan.read + scan.removed for scan in known.scans if scan.table == "batches") == 0
     await pool.execute(
         "update batches set applied_at = now(), outcome = '' where account <> all($1::uuid[])",
         [owner.account for owner, _ in made[1::2]],
     )
     for plan in (
-        await execute(by_index, "sweep", "late", 0.5, []),
+        await execute(by_index, "sweep", "late", 0.5, [], None),
         await execute(by_index, "drain", "read", [7], 100, "0" * 26, 64, ids.mint(), [], False, False, 16, 4, 4 << 20),
     ):
         assert plan.rows == 0

@@ -15,8 +15,9 @@ from shared.queue import Queue, open_redis
 from shared.reports import Ask
 from shared.settings import Settings
 from tests.driver import Driver, codes
-from tests.lanes import is_applied
+from tests.lanes import add_batches, is_applied, leave_alone
 from tests.pipeline import PARTITIONS, message
+from tests.rows import add_owner, add_thread
 from tests.watch import until
 from worker.aftermath import Aftermath
 from worker.lanes import Lanes
@@ -87,6 +88,29 @@ async def test_beside_a_backlog_it_looks_for_what_is_late_once_in_a_while(driver
     sweep.lanes._left[PARTITIONS - 1] = None
     await sweep.run_once()
     assert sweep._looked_at > looked
+
+
+async def test_beside_a_lone_accounts_backlog_it_finds_what_others_have_though_nobody_rang(
+    driver: Driver, sweep: Sweep
+) -> None:
+    """A round of the backlog, a partition at a time, would take seconds."""
+    lone, other = await add_owner(driver.pool, "lone"), await add_owner(driver.pool, "other")
+    for partition in range(24):
+        await add_batches(driver.pool, await add_thread(driver.pool, lone, partition=partition), lone, 20)
+    await driver.pool.execute("update batches set accepted_at = accepted_at - interval '1 second'")
+    sweep.lanes.pace.limit, sweep.lanes._breadth = 4, 1
+    leave_alone(sweep.lanes.pace, lone.account)
+    await sweep.run_once()
+    late = await add_thread(driver.pool, other, partition=[*sweep.lanes._left][-1])
+    await add_batches(driver.pool, late, other, 1)
+    await driver.pool.execute("update batches set accepted_at = now() - interval '1 second' where thread = $1", late.id)
+    sweep._looked_at = float("-inf")
+    drains = 0
+    while await driver.pool.fetchval("select applied_at is null from batches where thread = $1", late.id):
+        await sweep.run_once()
+        drains += 1
+    assert drains <= 4
+    assert sweep.lanes.pace.lone is None
 
 
 async def test_a_batch_is_not_tried_again_before_its_time(driver: Driver, sweep: Sweep) -> None:

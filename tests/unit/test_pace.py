@@ -7,7 +7,7 @@ import pytest
 
 from shared import ids, queue
 from shared.ids import AccountId, BatchId, BatchRef, ThreadId, TokenId, Ulid
-from worker.batch import Batch, choose
+from worker.batch import PER_ACCOUNT, Batch, choose
 from worker.pace import (
     ENOUGH,
     ENOUGH_UNAWAITED,
@@ -200,21 +200,57 @@ async def test_who_is_cancelled_in_the_queue_leaves_the_turn_to_others() -> None
     assert await backlogs(pace, 2, 0.01) == 1
 
 
-def test_an_account_is_alone_once_no_other_one_was_met_for_a_while() -> None:
+ONE, TWO = AccountId(Ulid("one")), AccountId(Ulid("two"))
+
+
+def test_an_account_is_alone_while_no_other_one_was_met_lately() -> None:
     now = 0.0
     pace = Pace(500, clock=lambda: now)
-    assert not pace.lone  # nobody was met
-    pace.meet({"one"})
-    assert not pace.lone
+    assert pace.lone is None  # nobody was met
+    pace.meet({ONE})
+    assert pace.lone is None
+    now += SEVERAL_FOR - 1
+    pace.meet({ONE})
+    now += 1
+    assert pace.lone == ONE
+    pace.meet(set())
+    pace.meet({ONE})
+    assert pace.lone == ONE
+    pace.meet({ONE, TWO})
+    assert pace.lone is None
+    now += SEVERAL_FOR - 1
+    pace.meet({TWO})
+    now += SEVERAL_FOR - 1
+    pace.meet({TWO})
+    now += 1
+    assert pace.lone == TWO
+    pace.meet({ONE})
+    assert pace.lone is None
+
+
+def test_who_was_met_long_ago_is_not_known_to_be_alone() -> None:
+    now = 0.0
+    pace = Pace(500, clock=lambda: now)
+    for now in (0.0, SEVERAL_FOR - 1, SEVERAL_FOR):  # noqa: B007 - the clock reads it
+        pace.meet({ONE})
+    assert pace.lone == ONE
     now += SEVERAL_FOR
-    assert pace.lone
-    pace.meet(())
-    pace.meet({"one"})
-    assert pace.lone
-    pace.meet({"one", "two"})
-    assert not pace.lone
-    now += SEVERAL_FOR
-    pace.meet({"two"})
-    assert pace.lone
-    pace.meet({"one"})
-    assert not pace.lone
+    assert pace.lone is None
+    pace.meet({ONE})
+    assert pace.lone is None
+
+
+def test_drains_of_a_lone_account_go_deeper_as_long_as_all_that_they_read_is_taken() -> None:
+    pace = Pace(500)
+    pace.went(400, 400, 4)
+    assert pace.depth == 125
+    pace.went(500, 500, 1)
+    assert pace.depth == 500  # and no deeper than a drain is long
+    pace.went(500, 500, 8)
+    pace.went(30, 30, 2)
+    assert pace.depth == 500
+    pace.went(500, 50, 1)
+    assert pace.depth == 250
+    for _ in range(2):
+        pace.went(250, 50, 1)
+    assert pace.depth == PER_ACCOUNT

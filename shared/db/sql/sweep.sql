@@ -1,9 +1,11 @@
 -- name: late
 -- Partitions but $2 with a batch that has waited longer than $1 seconds and may be tried now. It looks between the accounts
--- that are held: what those have waiting costs nothing, however much it is.
+-- that are held, and $3: what those have waiting costs nothing, however much it is.
 with gaps as materialized (
     select above, coalesce(lead(above) over (order by above), 'ffffffff-ffff-ffff-ffff-ffffffffffff') as below
-    from (select '00000000-0000-0000-0000-000000000000'::uuid as above union all select id from accounts where held) held
+    from (select '00000000-0000-0000-0000-000000000000'::uuid as above
+          union all select id from accounts where held
+          union all select $3::uuid where $3 is not null) as stepped_over
 )
 select p.id
 from partitions p
