@@ -174,7 +174,7 @@ class Lanes:
         if 8 * applied > 7 * limit:
             self._breadth = max(self._breadth // 2, self._least)
         elif 2 * applied < limit:
-            self._breadth = min(2 * self._breadth, self.partitions)
+            self._breadth = min(2 * max(self._breadth, self._least), self.partitions)
 
     async def _once(self, drainer: Drainer, partitions: Sequence[int], *, light: bool = False) -> int:
         clock = asyncio.get_running_loop().time

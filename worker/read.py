@@ -59,8 +59,9 @@ class Reader:
         choice = choose(batches, per_account, self.pace.most())
         if cut:
             choice = Choice(choice.batches, True)
-        if lone and self.pace.lone:
-            self.pace.went(len(seen), len(choice.batches), len(partitions))
+        if lone and self.pace.lone and not self.pace.short:
+            read = {batch.id for batch in seen}
+            self.pace.went(len(read), sum(batch.id in read for batch in choice.batches), len(partitions))
         return self._turn([*seen, *batches], choice), rows[0]["now"] if rows else None
 
     def _few(self, partitions: Sequence[int], rows: Sequence[asyncpg.Record], per_account: int) -> Choice:

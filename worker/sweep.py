@@ -83,8 +83,9 @@ class Sweep:
         """Partitions with late work that nobody in this worker knows of; beside a lone account's backlog, whose
         partitions have their turns seldom, also those with work of others.
         """
-        late = await self._look(self._known, None) - self._known
-        if self._known and (lone := self.lanes.pace.lone):
+        known = self._known
+        late = await self._look(known, None) - self._known
+        if known and (lone := self.lanes.pace.lone):
             late |= await self._look((), lone)
         self._looked_at = asyncio.get_running_loop().time()
         return late

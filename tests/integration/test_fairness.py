@@ -112,7 +112,7 @@ async def test_a_noisy_account_does_not_make_a_quiet_one_wait(driver: Driver) ->
 async def test_a_lone_accounts_drains_grow_beyond_the_share_of_one_among_others(
     driver: Driver, alone: Drainer, pace: Pace
 ) -> None:
-    """By a quarter at a time, as long as all that was read is applied."""
+    """By a quarter at a time, as long as what was read is applied."""
     (lone, _), (other, thread) = await owners(driver, 2)
     for _ in range(20):
         await wait_in_line(driver, lone, await thread_of(driver, lone), 40)

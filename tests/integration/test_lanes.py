@@ -18,6 +18,7 @@ from worker.aftermath import Aftermath
 from worker.batch import PER_ACCOUNT
 from worker.doorbell import Doorbell
 from worker.lanes import FEW, Lanes
+from worker.pace import SHORT_FOR
 from worker.sweep import Sweep
 
 
@@ -82,10 +83,15 @@ async def test_the_backlog_of_a_lone_account_is_taken_from_one_partition_at_a_ti
         applied += await lanes.drain(())
     await add_batches(driver.pool, late, other, 6)
     applied += await lanes.drain([late.partition])
-    assert lanes._least == PARTITIONS // FEW
+    assert lanes.pace.lone is None
     while lanes.busy:
         applied += await lanes.drain(())
     assert applied == 6 * len(rows) + 6
+    lanes._breadth = 1
+    lanes._left.update(dict.fromkeys(rows))
+    lanes.pace.clock = partial(float, lanes.pace.clock() + SHORT_FOR)
+    assert not lanes.pace.short
+    assert len(lanes._turn()) == PARTITIONS // FEW
 
 
 async def test_drains_of_a_lone_accounts_backlog_come_to_one_full_partition_and_stay_there(

@@ -25,7 +25,7 @@ async def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def listen(seconds: float, applied: int, workers: int, *, cycle: float, awaited: bool) -> float:
         began = asyncio.get_running_loop().time() - seconds
-        asked.append({"began": began, "applied": applied, "cycle": cycle, "awaited": awaited})
+        asked.append({"began": began, "seconds": seconds, "applied": applied, "cycle": cycle, "awaited": awaited})
         return pause(seconds, applied, workers, cycle=cycle, awaited=awaited)
 
     monkeypatch.setattr("worker.doorbell.pause", listen)
@@ -33,7 +33,7 @@ async def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("waits", [True, False])
-async def test_a_pause_is_asked_for_by_what_its_drain_took_and_what_came_since_the_one_before(
+async def test_a_pause_is_asked_for_with_the_time_since_the_drain_before_and_whether_somebody_waits(
     settings: Settings, told: list[dict[str, Any]], waits: bool
 ) -> None:
     async with running_inbox(settings) as inbox:
@@ -55,12 +55,13 @@ async def test_a_pause_is_asked_for_by_what_its_drain_took_and_what_came_since_t
             threads = [thread for thread, _ in await asyncio.gather(*made)]
 
             async def send(thread: ThreadId) -> None:
-                while not any(one["applied"] for one in told):
+                while sum(one["applied"] > 0 for one in told) < 2:
                     await inbox.submit(caller.submission(thread, [message()], reply=waits), 5 if waits else 0)
                     await asyncio.sleep(BETWEEN)
 
             async with asyncio.timeout(20):
                 await asyncio.gather(*map(send, threads))
     assert {one["awaited"] for one in told if one["applied"]} == {waits}
+    assert all(one["seconds"] > 0 for one in told)
     for before, one in pairwise(told):  # there may be drains between them that nothing was asked about
         assert 0 < one["cycle"] < one["began"] - before["began"] + MOMENT, told

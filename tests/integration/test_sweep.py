@@ -104,6 +104,7 @@ async def test_beside_a_lone_accounts_backlog_it_finds_what_others_have_though_n
     late = await add_thread(driver.pool, other, partition=[*sweep.lanes._left][-1])
     await add_batches(driver.pool, late, other, 1)
     await driver.pool.execute("update batches set accepted_at = now() - interval '1 second' where thread = $1", late.id)
+    assert await sweep._look((), lone.account) == {late.partition}
     sweep._looked_at = float("-inf")
     drains = 0
     while await driver.pool.fetchval("select applied_at is null from batches where thread = $1", late.id):
