@@ -33,6 +33,16 @@ async def add_owner(db: Database, name: str = "acme") -> Owner:
     return Owner(account.id, token.token.id)
 
 
+async def add_cut_off_worker(pool: Database, roles: str = "all") -> None:
+    """One that is at work as far as Postgres knows, and claims nothing: its partitions are anybody's after 0.2 s."""
+    await pool.execute(
+        "insert into workers (id, host, pid, roles, version, seen_at)"
+        " values ($1, 'cut off', 1, $2, '1', clock_timestamp() + interval '1 minute')",
+        ids.from_bytes(bytes(16)),
+        roles,
+    )
+
+
 async def add_thread(
     db: Database, owner: Owner, *, held: bool = False, agent: str | None = None, partition: int | None = None
 ) -> Row:

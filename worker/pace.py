@@ -33,11 +33,11 @@ WORTH = 8  # batches that must be expected to come in a pause
 class Pace:
     limit: int  # batches of a drain at most
     clock: Callable[[], float] = time.monotonic
+    depth: int = PER_ACCOUNT  # batches of a lone account in one partition and drain
     _in_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _taken_at: float = float("-inf")  # of the loop's clock: when somebody's turn began
     _short_until: float = float("-inf")
     _awaited_until: float = float("-inf")
-    depth: int = PER_ACCOUNT  # batches of a lone account in one partition and drain
     _several_until: float = float("-inf")
     _met: Set[AccountId] = frozenset()  # accounts of the last read that had any
     _met_at: float = float("-inf")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from shared import ids
 from shared.ids import ThreadId
 from shared.settings import Settings
 from tests.pipeline import message, new_caller, running_crew, running_inbox
+from tests.rows import add_cut_off_worker
 from tests.watch import until
 from worker.pace import pause
 
@@ -37,11 +37,7 @@ async def test_a_pause_is_asked_for_with_the_time_since_the_drain_before_and_whe
     settings: Settings, told: list[dict[str, Any]], waits: bool
 ) -> None:
     async with running_inbox(settings) as inbox:
-        await inbox.pool.execute(  # it has half of the partitions, and claims nothing: they are anybody's after 0.2 s
-            "insert into workers (id, host, pid, roles, version, seen_at)"
-            " values ($1, 'cut off', 1, 'all', '1', clock_timestamp() + interval '1 minute')",
-            ids.from_bytes(bytes(16)),
-        )
+        await add_cut_off_worker(inbox.pool)
         caller = await new_caller(inbox)
         async with running_crew(settings) as crew:
             bell = crew.doorbell

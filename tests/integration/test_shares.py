@@ -13,6 +13,7 @@ from shared.queue import APPLY, Queue, Waiting
 from shared.settings import Settings
 from shared.tasks import end
 from tests.pipeline import message, new_caller, running_crew, running_inbox
+from tests.rows import add_cut_off_worker
 from tests.watch import until
 
 THREADS = 12  # in partitions of either, as it comes
@@ -76,12 +77,7 @@ async def test_a_worker_that_is_at_work_and_claims_nothing_costs_its_partitions_
     """What rings for it is taken after 0.2 s, however many others ring."""
     settings = settings.model_copy(update={"sweep": False})
     async with running_inbox(settings) as inbox:
-        await inbox.pool.execute(
-            "insert into workers (id, host, pid, roles, version, seen_at)"
-            " values ($1, 'cut off', 1, $2, '1', clock_timestamp() + interval '1 minute')",
-            ids.from_bytes(bytes(16)),
-            roles,
-        )
+        await add_cut_off_worker(inbox.pool, roles)
         async with running_crew(settings) as crew:
             bell = crew.doorbell
             assert bell is not None
