@@ -170,7 +170,9 @@ class User:
                 if rest is None or rest.state != "waiting_input":
                     break
                 rest = await self._decide(rest)
-            return rest is not None
+            # A run that asked says that it waits until a worker goes on with it, also behind the decision: where none
+            # comes for so long, the thread is left, as its next message would rightly be refused.
+            return rest is not None and rest.state != "waiting_input"
         finally:
             if stopping is not None:
                 await stopping
