@@ -74,6 +74,7 @@ TOLD = (
     Told(r"(after|before): there is no such entry in this list", (f"GET {_RUN}", *(f"GET {one}" for one in _MESSAGES))),
     Told(r"tool_outputs\.\d+\.tool_call_id names no call that waits for its output", (_SUBMIT,)),
     Told(r"tool_outputs\.\d+\.output must be ", (_SUBMIT,)),
+    Told(r"A tool call has two outputs\.", (_SUBMIT,)),
     Told(r"The run is \w+: it waits for no tool outputs\.", (_SUBMIT,)),
     Told(r"content must not be blank", tuple(f"POST {one}" for one in _MESSAGES)),
     Told(r"messages\.\d+\.content must not be blank", ("POST /v1/threads",)),

@@ -162,7 +162,7 @@ class NewThreadAndRun(TypedDict):
 
 @with_config(OPEN)
 class ToolOutput(TypedDict):
-    tool_call_id: Annotated[str, Field(description="As in `required_action`.")]
+    tool_call_id: Annotated[str, Field(description="As in `required_action`; each call once.")]
     output: Annotated[str, Field(description='`{"decision": "allow"}` or `{"decision": "deny"}`, or the word alone.')]
 
 
