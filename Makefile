@@ -26,7 +26,7 @@ test: install ## all tests that take seconds, on embedded Postgres and Redis
 	@$(BIN)/pytest -n 3 --dist loadgroup -m "not slow and not browser" $(ARGS)
 
 test-slow: install ## the tests that take minutes: one fault at a time, on processes of their own
-	@$(BIN)/pytest -m alone
+	@$(BIN)/pytest -m alone tests/integration/isolation
 	@$(BIN)/pytest -n 3 --dist loadgroup -m "slow and not browser and not alone" $(ARGS)
 
 test-pooler: install ## tests of the service through a PgBouncer in transaction mode, of Debian's (minutes)
@@ -34,7 +34,7 @@ test-pooler: install ## tests of the service through a PgBouncer in transaction 
 		-m "not slow and not browser and not straight" $(or $(ARGS),$(POOLED))
 
 test-browser: install ## the console in Chromium, with axe-core (SCREENSHOTS=DIR keeps pictures of each page)
-	@$(BIN)/pytest -n 2 -m browser $(ARGS)
+	@$(BIN)/pytest -n 2 -m browser tests/console $(ARGS)
 
 test-api: install ## made-up requests of all documents against a running service: 10,000 and more, minutes (SEED=1)
 	@$(BIN)/python -m tests.documents --seed $(SEED) $(ARGS)
