@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.hostile import P99, RISE
+from bench.neighbours import HUNDRED
 from bench.observability import LOADS
 from bench.results import Results
 from bench.scale import FULL, SIZES
@@ -13,6 +14,7 @@ TWICE = 2.0  # of what the others see alone; a bad neighbour may cost them that,
 BESIDE = 50.0  # ms
 TROUBLE = {
     "account": "a noisy account",
+    HUNDRED: "a noisy account at 100x",
     "limited": "a noisy account with a limit",
     "thread": "a hot thread",
     "held": "a held thread and poison",
@@ -126,6 +128,8 @@ def _neighbours(found: Results) -> Iterator[Bar]:
     for case in found.neighbours[1:]:
         limit = max(TWICE * found.neighbours[0].rows.p99_ms, BESIDE)
         yield Bar(f"others' accepted to applied beside {TROUBLE[case.name]}, p99", case.rows.p99_ms, limit, "ms", False)
+        if case.name == HUNDRED:
+            yield Bar("what that account sent, over the others", case.times, 100.0, "x", True)
 
 
 def _observability(found: Results) -> Iterator[Bar]:

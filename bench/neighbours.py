@@ -1,6 +1,7 @@
 """What others feel of a bad neighbour: 100 batches a second of one account, alone and beside each kind of trouble.
 
-`alone`; beside another `account` that sends as fast as 64 clients get answers; beside one that does the same and is
+`alone`; beside another `account` that sends as fast as 64 clients get answers; the same with 25 a second of the others,
+so that it sends a `hundred` times as much on a machine that takes 2,500 a second; beside one that does the same and is
 `limited` to ten times the others' rate, so that most of it is refused; beside a `thread` of the same account
 that gets the same load, in the partition of one of the others; beside a `held` thread with 200 batches waiting and
 batches that fail until they are parked, in such partitions too. Judged is accepted → applied of the others alone, from
@@ -23,10 +24,12 @@ from shared.inspect.actions.limits import limit_account
 
 OTHERS = 50  # threads: most share no partition with the trouble, some do
 RATE = 100.0  # batches a second of the others together
+QUARTER = RATE / 4  # the same, where the neighbour is to send a hundred times as much
 CLIENTS = 16  # so that a slow answer does not hold the next request back
 LONGER = 2  # times the usual length: at 100 batches/s a p99 is that of a few batches
 LEAD = 0.5  # seconds by which the trouble begins before the others, and ends after them
 
+HUNDRED = "hundred"
 NOISE = 64  # clients of the bad neighbour
 NOISY_THREADS = 1_000
 LIMIT = 10 * RATE  # requests a second that the limited one may send
@@ -58,11 +61,17 @@ class Noise:
 class Case:
     """The others' figures beside one kind of trouble, and `noise`, what the trouble was."""
 
-    name: str  # alone | account | limited | thread | held
+    name: str  # alone | account | hundred | limited | thread | held
+    rate: float  # batches a second of the others
     answers: Answers
     rows: Tally
     noise: Noise
     strangers: float  # cores that neither the service nor its clients used
+
+    @property
+    def times(self) -> float:
+        """How much the neighbour sent of what the others did."""
+        return self.noise.accepted / self.rate
 
 
 async def measure_neighbours(service: Service, seconds: float, say: Say) -> list[Case]:
@@ -73,7 +82,8 @@ async def measure_neighbours(service: Service, seconds: float, say: Say) -> list
     try:
         await warm_up(service)
         for name in TROUBLES:
-            cases.append(await _measure(service, name, LONGER * seconds))
+            rate = QUARTER if name == HUNDRED else RATE
+            cases.append(await _measure(service, name, rate, LONGER * seconds * RATE / rate))
             say(line(cases[-1]))
     finally:
         await service.stop()
@@ -87,16 +97,16 @@ def line(case: Case) -> str:
     return (
         f"others beside {case.name:>7}: {rows.rows} batches, applied {rows.p50_ms:.1f}/{rows.p99_ms:.1f} ms, slowest"
         f" {rows.max_ms:.1f} ms, answer p99 {case.answers.p99_ms:.1f} ms; the neighbour: {case.noise.accepted:.0f}/s"
-        f" and {case.noise.refused:.0f}/s refused"
+        f" ({case.times:.0f}x the others) and {case.noise.refused:.0f}/s refused"
     )
 
 
-async def _measure(service: Service, name: str, seconds: float) -> Case:
+async def _measure(service: Service, name: str, rate: float, seconds: float) -> Case:
     """One case, from an empty inbox, its rows verified."""
     await service.reset()
     owner = await service.add_owner("others")
     scene = Scene(service, owner, await service.add_threads(OTHERS, owner), seconds + 2 * LEAD)
-    load = Load(service.port, owner.token, scene.threads, CLIENTS, seconds, ASYNC, rate=RATE)
+    load = Load(service.port, owner.token, scene.threads, CLIENTS, seconds, ASYNC, rate=rate)
     before, started = _spent(service), time.monotonic()
     answers, noise = await asyncio.gather(_in_the_midst(load), TROUBLES[name](scene))
     await service.until_settled(PATIENCE)
@@ -104,7 +114,7 @@ async def _measure(service: Service, name: str, seconds: float) -> Case:
     await _verify_left(service, name)
     rows = await tally(service.db, scene.threads)
     verify_counts(rows, answers, load)
-    return Case(name, answers, rows, noise, max(0.0, strangers))
+    return Case(name, rate, answers, rows, noise, max(0.0, strangers))
 
 
 async def _in_the_midst(load: Load) -> Answers:
@@ -179,6 +189,7 @@ async def _beside(scene: Scene, count: int) -> list[str]:
 TROUBLES: dict[str, Callable[[Scene], Coroutine[None, None, Noise]]] = {
     "alone": _nobody,
     "account": _account,
+    HUNDRED: _account,
     "limited": _limited,
     "thread": _thread,
     "held": _held,

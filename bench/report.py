@@ -133,9 +133,11 @@ def _beside(case: Case) -> dict[str, float]:
         "applied p50": case.rows.p50_ms,
         "applied p99": case.rows.p99_ms,
         "slowest": case.rows.max_ms,
+        "others/s": case.rate,
         "answer p50": case.answers.p50_ms,
         "answer p99": case.answers.p99_ms,
         "neighbour/s": case.noise.accepted,
+        "times": case.times,
         "refused/s": case.noise.refused,
         "strangers": case.strangers,
     }
@@ -178,7 +180,7 @@ def _runs(title: str, runs: list[Run]) -> Table:
 
 
 def _neighbours(found: Results) -> Table:
-    table = _table("Others at 100 batches/s, beside a bad neighbour", ("beside", *_beside(found.neighbours[0])))
+    table = _table("Others, beside a bad neighbour", ("beside", *_beside(found.neighbours[0])))
     for case in found.neighbours:
         table.add_row(case.name, *map(_number, _beside(case).values()))
     return table

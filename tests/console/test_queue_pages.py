@@ -138,6 +138,7 @@ async def test_one_batch_is_shown_whole_and_one_that_is_gone_is_said_to_be(
         "&lt;i&gt;k&lt;/i&gt;",
         "user_message",
         "There is none until it is applied",
+        f"token {owner.token}",
     ):
         assert part in seen.words, part
     found = await operator.open(f"/console/queue/batches/find?batch={batch}")
