@@ -52,7 +52,7 @@ faults-hosts: install ## cut a host off in network namespaces, under load (ARGS=
 faults-upgrade: install ## exchange a version for the next one under load (ARGS="--to present" or "--to following --back")
 	@$(BIN)/python -m tests.upgrade.rolling $(ARGS)
 
-soak: install ## a mixed load with faults: what processes hold must stay flat (MINUTES=35 PACE=1 FAULTS=no)
+soak: install ## a mixed load with faults: what processes hold must stay flat (MINUTES=35 PACE=2 FAULTS=no)
 	@$(BIN)/python -m tests.soak.run
 
 check: install ## format, lint, types, layers

@@ -1,7 +1,8 @@
 """The soak: `python -m tests.soak.run`, or `make soak MINUTES=35`: a mixed load with faults; what processes hold then.
 
 Two apis and two workers are read every two seconds from beginning to end; a third of each is there to be killed.
-MINUTES (35): a seventh of it is warm-up, behind which growth counts. PACE (1.0): of the load. FAULTS=no: without them.
+MINUTES (35): a seventh of it is warm-up, behind which growth counts. PACE (2.0): of the load; slower, the caches
+take longer than the warm-up to fill. FAULTS=no: without faults.
 A table and a last line of JSON on standard output, how it goes on standard error. Exit 1 where something is not flat,
 or where the load hardly got through.
 """
@@ -194,7 +195,7 @@ def _say(line: str) -> None:
 
 
 async def main() -> int:
-    minutes, pace = float(os.environ.get("MINUTES", "35")), float(os.environ.get("PACE", "1"))
+    minutes, pace = float(os.environ.get("MINUTES", "35")), float(os.environ.get("PACE", "2"))
     plan, servers = Plan(minutes * 60, pace, os.environ.get("FAULTS", "yes") != "no"), Servers()
     try:
         await servers.start()
