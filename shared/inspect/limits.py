@@ -19,10 +19,12 @@ from shared.ids import AccountId, TokenId
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.keys import Keys
 from shared.limits import Defaults, Rate, number_of, rate_of
+from shared.models import OPERATORS, TokenKind
 
 SQL = statements("limits")
 
-TOKENS = 1_000  # of an account that are looked at for limits of their own
+KINDS = [kind for kind in TokenKind if kind not in OPERATORS]  # of tokens that belong to an account
+TOKENS = 1_000  # of an account that are looked at for limits of their own, the oldest that are not revoked
 LEASES = 10_000  # looked at for runs that execute
 SHOWN = 200  # callers that were refused; no more are kept
 
@@ -96,7 +98,7 @@ async def account_limits(
         await _rate(redis, keys.account_rate(account), "account_rate", rate, own=_own(row["rate"], row["burst"])),
         Limit("in_flight", in_flight, None, _own(row["in_flight"]), waiting),
         Limit("concurrency", concurrency, None, _own(row["concurrency"]), executing),
-        *[await _token(redis, keys, defaults, one) for one in await db.fetch(SQL["of_tokens"], account, TOKENS)],
+        *[await _token(redis, keys, defaults, one) for one in await db.fetch(SQL["of_tokens"], account, KINDS, TOKENS)],
     ]
 
 
