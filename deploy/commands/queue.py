@@ -20,6 +20,7 @@ from shared.inspect import batches, threads
 from shared.inspect.batches import BatchView
 from shared.inspect.counts import Count
 from shared.inspect.page import Page
+from shared.inspect.partitions import Holder
 from shared.inspect.queue import Depth, QueueStatus, Rung, Stored, queue_status
 from shared.inspect.webhooks import Summary
 from shared.inspect.work import Runs
@@ -175,7 +176,8 @@ def _show_status(found: QueueStatus, everything: bool) -> None:
     rung = found.rung or Rung({}, {}, (), ())
     rows = [_depth_row(d, rung) for d in depths if everything or _busy(d) or d.partition in rung.waiting]
     if rows:
-        context.print_table(["partition", "waiting", "held", "blocked", "oldest", "in Redis", "rung", "state"], rows)
+        columns = ["partition", "waiting", "held", "blocked", "oldest", "in Redis", "rung", "in hand of", "state"]
+        context.print_table(columns, rows)
     if found.stored and found.stored.workers:
         columns = ["worker", "host", "pid", "roles", "version", "applied", "executing", "heartbeat", "in Redis"]
         context.print_table(columns, _worker_rows(found.stored, rung))
@@ -239,7 +241,7 @@ def _dead_note(dead: Count, oldest: float | None, command: str) -> str:
 
 
 def _busy(depth: Depth) -> bool:
-    return bool(depth.paused or depth.waiting.value or depth.held.value or depth.blocked.value)
+    return bool(depth.paused or depth.waiting.value or depth.held.value or depth.blocked.value or depth.holder)
 
 
 def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
@@ -251,8 +253,19 @@ def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
         words.age(depth.oldest_age),
         rung.waiting.get(depth.partition, 0),
         "yes" if depth.partition in rung.rung else "",
+        _hand(depth.holder),
         "paused" if depth.paused else "",
     )
+
+
+def _hand(holder: Holder | None) -> str:
+    """Whose drain has a partition, and what it took, once it has said so."""
+    if holder is None or holder.name is None:
+        return "locked" if holder else ""
+    if holder.batches is None:
+        return holder.name
+    count = f"{holder.batches:,} {'batch' if holder.batches == 1 else 'batches'}"
+    return f"{holder.name}, {count} for {words.age(holder.age)}"
 
 
 def _worker_rows(stored: Stored, rung: Rung) -> Iterable[tuple[object, ...]]:

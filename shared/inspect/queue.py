@@ -20,6 +20,7 @@ from shared.inspect.bells import WakeUps, read_bells
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.fleet import WorkerView
 from shared.inspect.limits import Limited, limited
+from shared.inspect.partitions import Holder, holders
 from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.queue import AWAY as REDIS_AWAY
@@ -41,6 +42,7 @@ class Depth:
     blocked: Count
     oldest_age: float | None  # seconds, of what is waiting
     held_age: float | None  # the same of what is held
+    holder: Holder | None  # None: nobody has it in hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ async def read_stored(db: Database) -> Stored:
     sql = statements("inspect")
     depths = await db.fetch(sql["depths"], COUNTED + 1)
     ages = {row["partition"]: (row["age"], row["held_age"]) for row in await db.fetch(sql["oldest"], ACCOUNTS)}
+    who = await holders(db)
     dead = await db.fetchrow(sql["dead"], COUNTED + 1)
     workers = await fleet.workers(db, WORKERS)
     return Stored(
@@ -130,6 +133,7 @@ async def read_stored(db: Database) -> Stored:
                 counted(row["held"]),
                 counted(row["blocked"]),
                 *ages.get(row["partition"], (None, None)),
+                who.get(row["partition"]),
             )
             for row in depths
         ),
