@@ -112,7 +112,7 @@ async def _status(settings: Settings) -> QueueStatus:
     redis = open_redis(settings.redis_url, _REDIS_TIMEOUT)
     try:
         await _prepare(pool)
-        return await queue_status(pool, redis, Keys(settings.redis_prefix))
+        return await queue_status(pool, redis, Keys(settings.redis_prefix), settings)
     finally:
         await redis.aclose()
         await pool.close()
@@ -149,6 +149,7 @@ def status_document(found: QueueStatus) -> dict[str, Any]:
     return {
         "postgres": found.stored and _stored_document(found.stored),
         "redis": found.rung and document(found.rung),
+        "backlog": document(found.backlog),
         "limited": document(list(found.limited)),
         "errors": dict(found.errors),
     }
@@ -207,7 +208,7 @@ def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
     for role, wake_ups in found.rung.wake_ups.items():
         later = f", {wake_ups.deferred:,} deferred" if wake_ups.deferred else ""
         yield f"wake-ups, {role}", f"{wake_ups.queued:,}", f"and {wake_ups.in_progress:,} in progress{later}"
-    yield "waiting in Redis", f"{sum(found.rung.waiting.values()):,}", ""
+    yield "waiting in Redis", str(found.backlog.used), f"of {found.backlog.amount}: above that requests get 503"
 
 
 def _runs_summary(runs: Runs) -> Iterable[tuple[str, str, str]]:
