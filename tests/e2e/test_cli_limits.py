@@ -8,7 +8,7 @@ from deploy.commands import limits
 from deploy.errors import SetupError
 from shared import ids
 from shared.ids import BatchId, TokenId
-from shared.inspect.limits import NEAREST, SHOWN, TOKENS, limited
+from shared.inspect.limits import KINDS, NEAREST, SHOWN, TOKENS, limited
 from shared.keys import Keys
 from shared.queue import Queue, Waiting
 from tests.e2e.command_line import Threadmill
@@ -145,8 +145,11 @@ async def test_reads_of_limits_go_by_the_index_and_no_further_than_their_bound(
     owner, other = await add_owner(pool), await add_owner(pool, "other")
     await fill(pool, other, await add_thread(pool, other), 20_000)
     await fill(pool, owner, await add_thread(pool, owner), 2_000)
+    await tokens_of(pool, owner, 5_000)
     for mode in ("force_generic_plan", "force_custom_plan"):
         connection = await session(database_url, mode, "limits")
         plan = await execute(connection, "limits", "in_flight", owner.account, 50)
         assert sum(scan.read + scan.removed for scan in plan.scans if scan.table == "batches") <= 51
+        plan = await execute(connection, "limits", "of_tokens", owner.account, KINDS, 50)
+        assert (plan.rows, plan.looked_at <= 50 * len(KINDS)) == (50, True), plan
         await connection.close()

@@ -112,5 +112,6 @@ def cases(account: AccountId) -> list[tuple[str, str, tuple[object, ...], float]
         ("timeline", "said", (1, thread, thread, FIRST, LAST, 200, 500), 200),
         ("timeline", "said_before", (1, thread, thread, FIRST, LAST, 200), 200),
         ("timeline", "said_before", (1, thread, thread, FIRST, middle, 200), 200),
+        ("limits", "executing", (account, 10_000), 2 * 10_000),
         ("limits", "of_tokens", (account, ["human_pat", "service_token"], 1_001), 2_002),
     ]
