@@ -10,7 +10,7 @@ from shared.ids import AccountId
 from shared.inspect import files, limits
 from shared.inspect.batches import blocked_batches, find_batch, waiting_batches
 from shared.inspect.bells import Bells, read_bells
-from shared.inspect.limits import Limited, account_limits, limited
+from shared.inspect.limits import Limited, account_limits, backlog, limited
 from shared.inspect.partitions import accounts_with_work, paused_accounts, read_partitions, work_of
 from shared.keys import Keys
 from shared.queue import AWAY
@@ -29,6 +29,7 @@ async def load(look: Look) -> Values:
     refused = await _refused(look)
     return {
         "bells": bells,
+        "backlog": backlog(look.settings, sum(bells.waiting.values()) if bells else None),
         "busy": [one for one in found if one.busy or (bells and bells.waiting.get(one.id))],
         "size": size,
         "paused": sum(one.paused for one in found),
@@ -64,15 +65,22 @@ def _all_refused(look: Look) -> bool:
 
 async def load_account(look: Look) -> Values:
     account = (await accounts.find_account(look.db, look.text("account"))).id
-    keys, defaults = Keys(look.settings.redis_prefix), look.settings
+    keys = Keys(look.settings.redis_prefix)
     try:
         async with asyncio.timeout(_PATIENCE):
-            found = await account_limits(look.db, look.redis, keys, defaults, account)
+            found = await account_limits(look.db, look.redis, keys, look.settings, account)
     except AWAY:
-        found = await account_limits(look.db, None, keys, defaults, account)
+        found = await account_limits(look.db, None, keys, look.settings, account)
     work = await work_of(look.db, account)
     usage = await files.usage(look.db, account)
-    return {"work": work, "limits": found, "usage": usage, "quota": look.settings.file_quota, "title": work.name}
+    return {
+        "work": work,
+        "found": found,
+        "usage": usage,
+        "quota": look.settings.file_quota,
+        "looked": limits.TOKENS,
+        "title": work.name,
+    }
 
 
 def account_of(look: Look) -> AccountId:

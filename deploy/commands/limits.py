@@ -17,7 +17,7 @@ from shared.ids import TokenId
 from shared.inspect.actions import limits as actions
 from shared.inspect.actions.limits import Own, Word
 from shared.inspect.counts import Count
-from shared.inspect.limits import Limit, Limited, account_limits, limited
+from shared.inspect.limits import TOKENS, Limit, Limited, OfAccount, account_limits, limited
 from shared.keys import Keys
 from shared.limits import NO_LIMIT
 from shared.queue import AWAY, open_redis
@@ -28,7 +28,9 @@ _UNITS = {
     "token_rate": "requests a second",
     "in_flight": "batches in flight",
     "concurrency": "runs in one worker",
+    "backlog": "batches that wait",
 }
+_OF = {"token_rate": "each token", "backlog": "all accounts"}  # where no token is named; else the account
 _PLAIN = {
     int: re.compile("[0-9]{1,15}"),
     float: re.compile(r"[0-9]{1,15}(\.[0-9]{1,15})?"),
@@ -88,13 +90,17 @@ def show_account(
     account: AccountArgument, data: context.DataOption = None, as_json: context.JsonOption = False
 ) -> None:
     """Show an account: its limits, how much of each is used, and when it was refused lately."""
-    found, limits, refused = asyncio.run(_show_account(data, account))
+    found, of_account, refused = asyncio.run(_show_account(data, account))
     if as_json:
-        context.print_json({"account": document(found), "limits": document(limits), "limited": document(refused)})
+        context.print_json({"account": document(found), **document(of_account), "limited": document(refused)})
         return
     state = "paused" if found.held else "open"
     context.print_table(["id", "name", "state"], [(found.id, found.name, state)])
-    context.print_table(["limit", "of", "most", "burst", "used", "set by"], [_row(one) for one in limits])
+    context.print_table(["limit", "of", "most", "burst", "used", "set by"], [_row(one) for one in of_account.limits])
+    if of_account.unshown:
+        typer.echo(f"{of_account.unshown:,} more tokens have used their rate lately.", err=True)
+    if of_account.unlooked:
+        typer.echo(f"It has more tokens: only the oldest {TOKENS:,} were looked at.", err=True)
     show_limited(refused)
 
 
@@ -110,8 +116,15 @@ def show_limited(refused: list[Limited]) -> None:
 
 
 def _row(limit: Limit) -> tuple[object, ...]:
-    most = "none" if limit.most is None else f"{limit.most:g} {_UNITS[limit.name]}"
-    return (limit.name, limit.token_name or "account", most, limit.burst, _used(limit.used), limit.source)
+    most = f"{limit.amount} {_UNITS[limit.name]}" if limit.amount else "none"
+    return (
+        limit.name,
+        limit.token_name or _OF.get(limit.name, "account"),
+        most,
+        limit.burst,
+        _used(limit.used),
+        limit.source,
+    )
 
 
 def _used(used: Count | None) -> str:
@@ -150,7 +163,7 @@ async def _limit_token(data: Path | None, token: TokenId, given: dict[str, Any])
         return await actions.limit_token(connection, audit.command_line(), token, **given)
 
 
-async def _show_account(data: Path | None, named: str) -> tuple[Account, list[Limit], list[Limited]]:
+async def _show_account(data: Path | None, named: str) -> tuple[Account, OfAccount, list[Limited]]:
     """Without Redis nobody knows how much of a rate is used, nor who was refused."""
     settings = context.resolve(data)
     keys, redis = Keys(settings.redis_prefix), open_redis(settings.redis_url, _REDIS_TIMEOUT)

@@ -20,6 +20,7 @@ from shared.inspect import batches, threads
 from shared.inspect.batches import BatchView
 from shared.inspect.counts import Count
 from shared.inspect.page import Page
+from shared.inspect.partitions import Holder
 from shared.inspect.queue import Depth, QueueStatus, Rung, Stored, queue_status
 from shared.inspect.webhooks import Summary
 from shared.inspect.work import Runs
@@ -111,7 +112,7 @@ async def _status(settings: Settings) -> QueueStatus:
     redis = open_redis(settings.redis_url, _REDIS_TIMEOUT)
     try:
         await _prepare(pool)
-        return await queue_status(pool, redis, Keys(settings.redis_prefix))
+        return await queue_status(pool, redis, Keys(settings.redis_prefix), settings)
     finally:
         await redis.aclose()
         await pool.close()
@@ -148,6 +149,7 @@ def status_document(found: QueueStatus) -> dict[str, Any]:
     return {
         "postgres": found.stored and _stored_document(found.stored),
         "redis": found.rung and document(found.rung),
+        "backlog": document(found.backlog),
         "limited": document(list(found.limited)),
         "errors": dict(found.errors),
     }
@@ -175,7 +177,8 @@ def _show_status(found: QueueStatus, everything: bool) -> None:
     rung = found.rung or Rung({}, {}, (), ())
     rows = [_depth_row(d, rung) for d in depths if everything or _busy(d) or d.partition in rung.waiting]
     if rows:
-        context.print_table(["partition", "waiting", "held", "blocked", "oldest", "in Redis", "rung", "state"], rows)
+        columns = ["partition", "waiting", "held", "blocked", "oldest", "in Redis", "rung", "in hand of", "state"]
+        context.print_table(columns, rows)
     if found.stored and found.stored.workers:
         columns = ["worker", "host", "pid", "roles", "version", "applied", "executing", "heartbeat", "in Redis"]
         context.print_table(columns, _worker_rows(found.stored, rung))
@@ -205,7 +208,7 @@ def _summary(found: QueueStatus) -> Iterable[tuple[str, str, str]]:
     for role, wake_ups in found.rung.wake_ups.items():
         later = f", {wake_ups.deferred:,} deferred" if wake_ups.deferred else ""
         yield f"wake-ups, {role}", f"{wake_ups.queued:,}", f"and {wake_ups.in_progress:,} in progress{later}"
-    yield "waiting in Redis", f"{sum(found.rung.waiting.values()):,}", ""
+    yield "waiting in Redis", str(found.backlog.used), f"of {found.backlog.amount}: above that requests get 503"
 
 
 def _runs_summary(runs: Runs) -> Iterable[tuple[str, str, str]]:
@@ -239,7 +242,7 @@ def _dead_note(dead: Count, oldest: float | None, command: str) -> str:
 
 
 def _busy(depth: Depth) -> bool:
-    return bool(depth.paused or depth.waiting.value or depth.held.value or depth.blocked.value)
+    return bool(depth.paused or depth.waiting.value or depth.held.value or depth.blocked.value or depth.holder)
 
 
 def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
@@ -251,8 +254,19 @@ def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
         words.age(depth.oldest_age),
         rung.waiting.get(depth.partition, 0),
         "yes" if depth.partition in rung.rung else "",
+        _hand(depth.holder),
         "paused" if depth.paused else "",
     )
+
+
+def _hand(holder: Holder | None) -> str:
+    """Whose drain has a partition, and what it took, once it has said so."""
+    if holder is None or holder.name is None:
+        return "locked" if holder else ""
+    if holder.batches is None:
+        return holder.name
+    count = f"{holder.batches:,} {'batch' if holder.batches == 1 else 'batches'}"
+    return f"{holder.name}, {count} for {words.age(holder.age)}"
 
 
 def _worker_rows(stored: Stored, rung: Rung) -> Iterable[tuple[object, ...]]:

@@ -35,6 +35,13 @@ class Holder:
     batches: int | None  # in hand, of all its partitions
     age: float | None  # seconds
 
+    @property
+    def name(self) -> str | None:
+        """The process, as far as it is known; None where only the lock is."""
+        if self.owner is None:
+            return None
+        return "a worker that is gone" if self.pid is None else f"{self.pid} on {self.host}"
+
 
 @dataclass(frozen=True, slots=True)
 class Oldest:
@@ -83,8 +90,8 @@ async def read_partitions(db: Database, named: Named = ()) -> list[Partition]:
     """All of them, by number."""
     depths = await db.fetch(DEPTHS, COUNTED + 1)
     ages = await oldest(db, named)
-    holders = await _holders(db)
-    return [_partition(row, ages, holders) for row in depths]
+    who = await holders(db)
+    return [_partition(row, ages, who) for row in depths]
 
 
 async def accounts_with_work(db: Database, limit: int, after: str | None = None) -> Page[AccountWork]:
@@ -109,16 +116,17 @@ async def work_of(db: Database, account: AccountId) -> AccountWork:
     return _account(row)
 
 
-async def _holders(db: Database) -> dict[int, Holder]:
+async def holders(db: Database) -> dict[int, Holder]:
+    """Who has which partitions in hand, by partition."""
     rows = await db.fetch(SQL["in_hand"])
     return {row["partition"]: Holder(row["owner"], row["host"], row["pid"], row["batches"], row["age"]) for row in rows}
 
 
-def _partition(row: asyncpg.Record, ages: Mapping[int, Oldest], holders: Mapping[int, Holder]) -> Partition:
+def _partition(row: asyncpg.Record, ages: Mapping[int, Oldest], who: Mapping[int, Holder]) -> Partition:
     number = row["partition"]
     age = ages[number].age if number in ages else None
     counts = counted(row["waiting"]), counted(row["held"]), counted(row["blocked"])
-    return Partition(number, row["paused"], *counts, age, holders.get(number))
+    return Partition(number, row["paused"], *counts, age, who.get(number))
 
 
 def _account(row: asyncpg.Record, age: float | None = None) -> AccountWork:

@@ -19,10 +19,12 @@ from shared.inspect import fleet, webhooks
 from shared.inspect.bells import WakeUps, read_bells
 from shared.inspect.counts import COUNTED, Count, counted
 from shared.inspect.fleet import WorkerView
-from shared.inspect.limits import Limited, limited
+from shared.inspect.limits import Limit, Limited, backlog, limited
+from shared.inspect.partitions import Holder, holders
 from shared.inspect.work import Runs, read_runs
 from shared.keys import Keys
 from shared.queue import AWAY as REDIS_AWAY
+from shared.settings import Settings
 
 ACCOUNTS = 200  # accounts with work looked at in one partition for the age of the oldest batch
 LIMITED = 20  # callers shown that were refused lately
@@ -41,6 +43,7 @@ class Depth:
     blocked: Count
     oldest_age: float | None  # seconds, of what is waiting
     held_age: float | None  # the same of what is held
+    holder: Holder | None  # None: nobody has it in hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,11 @@ class QueueStatus:
     stored: Stored | None  # None: Postgres is away, `errors` says why
     rung: Rung | None  # None: Redis is away
     errors: Mapping[str, str]
+    backlog: Limit  # of what waits in Redis
     limited: tuple[Limited, ...] = ()  # who was refused by a limit lately, the latest first
 
 
-async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
+async def queue_status(db: Database, redis: Redis, keys: Keys, settings: Settings) -> QueueStatus:
     """Both halves; one that is away is None and stands in `errors` by the server's name."""
     errors: dict[str, str] = {}
     stored = rung = None
@@ -111,7 +115,8 @@ async def queue_status(db: Database, redis: Redis, keys: Keys) -> QueueStatus:
         errors["redis"] = _line(error)
     except (*POSTGRES_AWAY, asyncpg.PostgresError) as error:  # it went meanwhile: nobody has a name
         errors["postgres"] = _line(error)
-    return QueueStatus(stored, rung, errors, tuple(refused))
+    waiting = None if rung is None else sum(rung.waiting.values())
+    return QueueStatus(stored, rung, errors, backlog(settings, waiting), tuple(refused))
 
 
 async def read_stored(db: Database) -> Stored:
@@ -119,6 +124,7 @@ async def read_stored(db: Database) -> Stored:
     sql = statements("inspect")
     depths = await db.fetch(sql["depths"], COUNTED + 1)
     ages = {row["partition"]: (row["age"], row["held_age"]) for row in await db.fetch(sql["oldest"], ACCOUNTS)}
+    who = await holders(db)
     dead = await db.fetchrow(sql["dead"], COUNTED + 1)
     workers = await fleet.workers(db, WORKERS)
     return Stored(
@@ -130,6 +136,7 @@ async def read_stored(db: Database) -> Stored:
                 counted(row["held"]),
                 counted(row["blocked"]),
                 *ages.get(row["partition"], (None, None)),
+                who.get(row["partition"]),
             )
             for row in depths
         ),

@@ -106,6 +106,18 @@ async def test_all_that_were_refused_are_a_link_away_where_they_are_many(
     assert (everybody.text.count("<td>token rate</td>"), way in everybody.text) == (11, False)
 
 
+async def test_limits_of_the_settings_are_shown_with_how_much_of_them_is_used(
+    owner: Owner, operator: Browsing, settings: Settings, redis: Redis
+) -> None:
+    await redis.zadd(Keys(settings.redis_prefix).waiting(7), {"1": 1, "2": 2})
+    wait = "2 batches wait in Redis, of 5,000,000 that may: above that requests get 503."
+    assert wait in (await operator.open("/console/queue")).words
+    account = await operator.open(f"/console/queue/accounts/{owner.account}")
+    assert row(account, "batches that wait, of all accounts") == ["", "5,000,000", "", "2", "the settings"]
+    assert row(account, "requests a second, of a token")[:2] == ["each", "no limit"]
+    assert "were looked at" not in account.words
+
+
 async def test_a_list_of_batches_goes_on_behind_its_last_row(
     pool: asyncpg.Pool, owner: Owner, thread: Row, operator: Browsing
 ) -> None:

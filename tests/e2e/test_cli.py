@@ -1,16 +1,21 @@
 """`threadmill`, as an operator types it: against a real database and a real Redis."""
 
+from typing import Any
+from uuid import UUID
+
 import asyncpg
 import pytest
 from redis.asyncio import Redis
 
 from shared import accounts, ids
+from shared.db.connect import connect
 from shared.ids import BatchId
 from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
 from shared.keys import Keys
 from shared.models import TokenKind
 from shared.queue import Queue, Waiting
+from shared.settings import Settings
 from shared.tokens import Loan
 from tests.e2e.command_line import Threadmill
 from tests.e2e.terminal import at_terminal
@@ -69,6 +74,37 @@ async def test_a_token_issued_elsewhere_comes_in_over_standard_input(threadmill:
         refused = await threadmill("token", "import", stdin=stdin)
         assert refused.code != 0
         assert secret not in refused.out + refused.err
+
+
+async def test_the_queue_says_who_has_a_partition_in_hand(
+    threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool, settings: Settings
+) -> None:
+    worker, thread = ids.mint(), await add_thread(pool, owner)
+    batches = [await add_batch(pool, owner, thread) for _ in range(2)]
+    drain = await connect(
+        settings.database_url, application_name=f"threadmill drain {UUID(bytes=ids.to_bytes(worker))}"
+    )
+
+    async def look() -> tuple[Any, str]:
+        (found,) = (await threadmill("queue", "status", "--json")).document["postgres"]["partitions"]
+        table = (await threadmill("queue", "status")).out.split("in hand of")[1]
+        rows = (line.rstrip() for line in table.splitlines())
+        return found["holder"], next(row for row in rows if row.split()[:1] == [str(found["partition"])])
+
+    assert (await look())[0] is None
+    async with drain.transaction():
+        await drain.execute("select pg_advisory_xact_lock(1, $1::int)", thread.partition)
+        assert (await look())[1].endswith(" a worker that is gone")
+        await pool.execute(
+            "insert into workers (id, host, pid, roles, version) values ($1, 'h', 77, 'all', '0')", worker
+        )
+        await pool.execute("insert into drains values ($1, $2, $3)", worker, [thread.partition], batches)
+        holder, line = await look()
+        assert (holder["owner"], holder["host"], holder["pid"], holder["batches"]) == (worker, "h", 77, 2)
+        assert " 77 on h, 2 batches for " in line
+        await drain.execute("set application_name = 'somebody'")
+        assert (await look())[1].endswith(" locked")
+    await drain.close()
 
 
 async def test_a_token_is_revoked_only_with_a_yes(threadmill: Threadmill, owner: Owner) -> None:

@@ -6,9 +6,11 @@ from redis.asyncio import Redis
 
 from deploy.commands import limits
 from deploy.errors import SetupError
-from shared.inspect.limits import SHOWN, limited
+from shared import ids
+from shared.ids import BatchId, TokenId
+from shared.inspect.limits import KINDS, NEAREST, SHOWN, TOKENS, limited
 from shared.keys import Keys
-from shared.queue import Queue
+from shared.queue import Queue, Waiting
 from tests.e2e.command_line import Threadmill
 from tests.prepared import execute, session
 from tests.rows import Owner, add_owner, add_thread, fill
@@ -49,6 +51,50 @@ async def test_limits_are_set_shown_and_taken_back(
     log = await pool.fetch("select action, reason, result from audit order by id")
     assert tuple(log[0]) == ("account.limit", "rate 50.0, burst 100, in_flight 3", "done")
     assert [row["action"] for row in log] == ["account.limit", "account.limit", "token.limit"]
+
+
+async def test_limits_of_the_settings_are_shown_with_who_is_nearest_to_them(
+    threadmill: Threadmill, owner: Owner, pool: asyncpg.Pool, redis: Redis, keys: Keys
+) -> None:
+    own, _, *busy = await tokens_of(pool, owner, 23 + 2)
+    await threadmill("token", "limit", own, "--rate", "7")
+    rate = (1e6 / 0.01, 1e6 / 0.01 * 100)
+    await Queue(redis, keys).take([(n + 1, [(keys.token_rate(token), *rate)]) for n, token in enumerate(busy)])
+    await Queue(redis, keys).ring([Waiting(partition, BatchId(partition), 1) for partition in (1, 63)])
+    given = {"THREADMILL_TOKEN_RATE": "0.01", "THREADMILL_TOKEN_BURST": "100", "THREADMILL_BACKLOG_LIMIT": "4321"}
+    shown = (await threadmill("account", "show", "acme", "--json", **given)).document
+    each, first, *others = [one for one in shown["limits"] if one["name"] == "token_rate"]
+    assert (each["token"], each["most"], each["burst"], each["used"]["value"]) == (None, 0.01, 100, 23)
+    assert (first["token"], first["most"], first["source"]) == (own, 7.0, "own")
+    assert [one["token"] for one in others] == busy[: -NEAREST - 1 : -1]
+    assert [one["used"]["value"] for one in others] == list(range(23, 3, -1))
+    assert (shown["unshown"], shown["unlooked"]) == (3, False)
+    backlog = shown["limits"][-1]
+    assert (backlog["name"], backlog["most"], backlog["used"]["value"]) == ("backlog", 4321, 2)
+    status = (await threadmill("queue", "status", "--json", **given)).document
+    assert status["backlog"] == backlog
+    assert "of 4,321: above that requests get 503" in (await threadmill("queue", "status", **given)).out
+    await tokens_of(pool, owner, TOKENS)
+    table = await threadmill("account", "show", "acme", **given)
+    assert "4,321 batches that wait" in table.out
+    assert table.err.splitlines() == [
+        "3 more tokens have used their rate lately.",
+        "It has more tokens: only the oldest 1,000 were looked at.",
+    ]
+    away = (await threadmill("account", "show", "acme", "--json", REDIS_URL="redis://127.0.0.1:1/0", **given)).document
+    (each, first) = [one for one in away["limits"] if one["name"] == "token_rate"]
+    assert (each["most"], each["used"], first["token"], away["limits"][-1]["used"]) == (0.01, None, own, None)
+
+
+async def tokens_of(pool: asyncpg.Pool, owner: Owner, many: int) -> list[TokenId]:
+    """New ones, the oldest first."""
+    made = [TokenId(ids.mint()) for _ in range(many)]
+    await pool.execute(
+        "insert into tokens (id, account, kind, digest, prefix)"
+        " select id, $2, 'human_pat', sha256(id::text::bytea), 'mst_' from unnest($1::uuid[]) id",
+        *(made, owner.account),
+    )
+    return made
 
 
 async def test_a_limit_that_is_none_is_refused_by_its_name(
@@ -99,8 +145,11 @@ async def test_reads_of_limits_go_by_the_index_and_no_further_than_their_bound(
     owner, other = await add_owner(pool), await add_owner(pool, "other")
     await fill(pool, other, await add_thread(pool, other), 20_000)
     await fill(pool, owner, await add_thread(pool, owner), 2_000)
+    await tokens_of(pool, owner, 5_000)
     for mode in ("force_generic_plan", "force_custom_plan"):
         connection = await session(database_url, mode, "limits")
         plan = await execute(connection, "limits", "in_flight", owner.account, 50)
         assert sum(scan.read + scan.removed for scan in plan.scans if scan.table == "batches") <= 51
+        plan = await execute(connection, "limits", "of_tokens", owner.account, KINDS, 50)
+        assert (plan.rows, plan.looked_at <= 50 * len(KINDS)) == (50, True), plan
         await connection.close()

@@ -13,6 +13,7 @@ from shared.inspect.counts import COUNTED, Count
 from shared.inspect.queue import Depth, queue_status, read_stored
 from shared.keys import Keys
 from shared.queue import Queue, Waiting, open_redis
+from shared.settings import Settings
 from tests.plans import plan_of, rows_read
 from tests.rows import PARTITIONS, Owner, Row, add_batch, add_owner, add_thread, fill
 
@@ -36,8 +37,10 @@ async def depth_of(pool: asyncpg.Pool, partition: int) -> Depth:
     return (await read_stored(pool)).depths[partition]
 
 
-async def test_an_empty_queue_shows_zeros_and_all_partitions(pool: asyncpg.Pool, redis: Redis, keys: Keys) -> None:
-    found = await queue_status(pool, redis, keys)
+async def test_an_empty_queue_shows_zeros_and_all_partitions(
+    pool: asyncpg.Pool, redis: Redis, keys: Keys, settings: Settings
+) -> None:
+    found = await queue_status(pool, redis, keys, settings)
     assert found.stored is not None
     assert found.rung is not None
     assert (found.stored.waiting, found.stored.blocked, found.stored.dead) == (Count(0), Count(0), Count(0))
@@ -99,19 +102,23 @@ async def test_reads_of_a_backlog_take_no_longer_than_a_person_waits(
 
 
 async def test_wake_ups_are_told_apart_by_whether_a_worker_has_them(
-    pool: asyncpg.Pool, redis: Redis, keys: Keys
+    pool: asyncpg.Pool, redis: Redis, keys: Keys, settings: Settings
 ) -> None:
     queue = Queue(redis, keys)
     await queue.ring([Waiting(partition, ids.BatchId(partition), 1_000) for partition in (1, 2, 3)])
     await queue.claim(2)
-    rung = (await queue_status(pool, redis, keys)).rung
+    found = await queue_status(pool, redis, keys, settings)
+    assert (found.backlog.most, found.backlog.used) == (settings.backlog_limit, Count(3))
+    rung = found.rung
     assert rung is not None
     assert (rung.wake_ups["apply"].queued, rung.wake_ups["apply"].in_progress) == (1, 2)
     assert rung.waiting == {1: 1, 2: 1, 3: 1}
     assert len(rung.rung) == 1
 
 
-async def test_workers_are_listed_with_the_age_of_their_heartbeat(pool: asyncpg.Pool, redis: Redis, keys: Keys) -> None:
+async def test_workers_are_listed_with_the_age_of_their_heartbeat(
+    pool: asyncpg.Pool, redis: Redis, keys: Keys, settings: Settings
+) -> None:
     fresh, silent, gone = ids.mint(), ids.mint(), ids.mint()
     await pool.executemany(
         "insert into workers (id, host, pid, roles, version, seen_at)"
@@ -119,7 +126,7 @@ async def test_workers_are_listed_with_the_age_of_their_heartbeat(pool: asyncpg.
         [(fresh, 1.0), (silent, 90.0), (gone, 86_400.0)],
     )
     await redis.set(keys.worker(fresh), b"{}")
-    found = await queue_status(pool, redis, keys)
+    found = await queue_status(pool, redis, keys, settings)
     assert found.stored is not None
     assert found.rung is not None
     assert [worker.id for worker in found.stored.workers] == [silent, fresh]  # the latest started first
@@ -128,22 +135,24 @@ async def test_workers_are_listed_with_the_age_of_their_heartbeat(pool: asyncpg.
 
 
 async def test_without_redis_the_half_of_postgres_is_shown(
-    pool: asyncpg.Pool, owner: Owner, thread: Row, keys: Keys
+    pool: asyncpg.Pool, owner: Owner, thread: Row, keys: Keys, settings: Settings
 ) -> None:
     await add_batch(pool, owner, thread)
     nowhere = open_redis("redis://127.0.0.1:1/0", 0.5)
-    found = await queue_status(pool, nowhere, keys)
-    assert found.rung is None
+    found = await queue_status(pool, nowhere, keys, settings)
+    assert (found.rung, found.backlog.used) == (None, None)
     assert found.stored is not None
     assert found.stored.waiting == Count(1)
     assert list(found.errors) == ["redis"]
     await nowhere.aclose()
 
 
-async def test_without_postgres_the_half_of_redis_is_shown(redis: Redis, keys: Keys, pool: asyncpg.Pool) -> None:
+async def test_without_postgres_the_half_of_redis_is_shown(
+    redis: Redis, keys: Keys, settings: Settings, pool: asyncpg.Pool
+) -> None:
     await Queue(redis, keys).ring([Waiting(1, ids.BatchId(1), 1_000)])
     pool.terminate()
-    found = await queue_status(pool, redis, keys)
+    found = await queue_status(pool, redis, keys, settings)
     assert found.stored is None
     assert found.rung is not None
     assert found.rung.waiting == {1: 1}

@@ -1,15 +1,22 @@
-"""What `docs/operations.md` tells an operator to type into psql and redis-cli works as written."""
+"""What `docs/operations.md` tells an operator to type into psql and redis-cli works as written; what it says of
+`threadmill` is understood by it.
+"""
 
 import json
 import re
 import shlex
 import shutil
 import subprocess
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+import typer
 from redis.asyncio import Redis
+
+from deploy import cli
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -24,11 +31,38 @@ LINE = {"event": "a drain applied", "level": "error", "timestamp": "now", "batch
 REDIS_COMMANDS = [
     shlex.split(line, comments=True)[1:] for line in blocks("sh").splitlines() if line.startswith("redis-cli")
 ]
+TYPED = re.findall(r"^(?:\$ )?threadmill (.*)$", blocks("(?:sh|console)"), re.MULTILINE)
+NAMED = sorted(
+    set(re.findall(r"`threadmill\s([^`…]+)`", re.sub(r"^```.*?^```$", "", PAGE, flags=re.MULTILINE | re.DOTALL)))
+)
 
 
 def test_there_is_something_to_try() -> None:
     assert len(STATEMENTS) >= 8
     assert len(REDIS_COMMANDS) >= 8
+    assert (len(TYPED) >= 30, len(NAMED) >= 30) == (True, True)
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that these words name, and the words behind its name."""
+    found: Any = typer.main.get_group(cli.app)
+    while hasattr(found, "commands"):
+        found, words = found.commands[words[0]], words[1:]
+    return found, words
+
+
+@pytest.mark.parametrize("line", TYPED)
+def test_a_command_line_of_the_page_is_understood(line: str) -> None:
+    command, words = command_of(shlex.split(line, comments=True))
+    assert command.make_context(command.name, words).params
+
+
+@pytest.mark.parametrize("line", NAMED)
+def test_a_command_that_the_page_speaks_of_has_these_options(line: str) -> None:
+    for words in product(*(word.split("|") for word in re.sub(r"<.*?>", "", line).split())):
+        command, rest = command_of(list(words))
+        options = {option for param in command.params for option in param.opts}
+        assert {word for word in rest if word.startswith("-")} <= options
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)

@@ -1,8 +1,13 @@
-"""What stands in a log: one JSON object a line, with the ids of what it is about, and nothing that is a secret."""
+"""What stands in a log: one JSON object a line, or a line for a person, with the ids of what it is about, and nothing
+that is a secret.
+"""
 
 import io
 import json
 import logging
+import os
+import pty
+import re
 import sys
 import threading
 import time
@@ -66,6 +71,30 @@ def test_every_line_of_every_logger_is_one_json_object(lines: Lines) -> None:
         ("not with these arguments: %d", "warning", "arq.worker"),
         ("between two levels", "warning", "anything"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("format_", "terminal", "people"),
+    [("auto", True, True), ("auto", False, False), ("text", False, True), ("json", True, False)],
+)
+@pytest.mark.usefixtures("lines")
+def test_a_terminal_gets_lines_for_a_person_unless_a_setting_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, format_: str, terminal: bool, people: bool
+) -> None:
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    with os.fdopen(theirs, "w", encoding="utf-8") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.configure(Settings.model_validate({"log_format": format_}))
+        structlog.get_logger().warning("a drain is slow", batches=3, token=SECRET)
+        stderr.flush()
+        said = os.read(ours, 4_096).decode()
+    os.close(ours)
+    assert (said.count("\n"), SECRET in said) == (1, False)
+    if people:
+        assert re.search(r" \[warning *\] a drain is slow +batches=3 ", re.sub(r"\x1b\[[0-9;]*m", "", said))
+    else:
+        line = json.loads(said)
+        assert (line["level"], line["event"], line["batches"]) == ("warning", "a drain is slow", 3)
 
 
 def test_last_words_of_a_process_and_of_a_thread_are_lines_too(lines: Lines) -> None:

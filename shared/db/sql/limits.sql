@@ -35,10 +35,21 @@ returning rate, burst;
 select rate, burst, in_flight, concurrency from accounts where id = $1;
 
 -- name: of_tokens
--- The limits that tokens of an account have of their own. Arguments: account, most.
-select id, name, prefix, rate, burst
-from (select * from tokens where account = $1 order by created_at, id limit $2 offset 0) t
-where revoked_at is null and (rate is not null or burst is not null);
+-- Tokens of an account that are not revoked, the oldest first, with the limits that they have of their own: by a range of the
+-- index for each kind, as a list of tokens is read. Arguments: account, kinds, most.
+select t.*
+from unnest($2::text[]) k (kind)
+cross join lateral (
+    select id, name, prefix, rate, burst
+    from tokens
+    where (account, kind, (revoked_at is not null), id)
+          > ($1::uuid, k.kind, false, '00000000-0000-0000-0000-000000000000')
+      and (account, kind, (revoked_at is not null), id) <= ($1, k.kind, false, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    order by account, kind, (revoked_at is not null), id
+    limit $3
+) t
+order by t.id
+limit $3;
 
 -- name: executing
 -- How many of an account's runs execute, of at most $2 leases that are looked at. Arguments: account, most.
