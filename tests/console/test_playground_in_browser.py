@@ -115,9 +115,12 @@ async def test_keys_pressed_twice_send_once(play: Play) -> None:
 
 
 async def test_what_anybody_says_stays_text(play: Play) -> None:
-    page, agent = play.screen.page, play.approve
-    await play.staff.service.pool.execute("update agents set name = $1 where id = $2", "<i>\"'&", agent)
+    page, agent, pool = play.screen.page, play.approve, play.staff.service.pool
+    await pool.execute("update agents set name = $1 where id = $2", "<i>\"'&", agent)
+    await pool.execute("update accounts set name = $1", "<i>'\"&amp;")
     await play.open(agent)
+    for kind, name in (("account", "<i>'\"&amp;"), ("agent", "<i>\"'&")):
+        await page.locator(f"#{kind} option:checked", has_text=name).wait_for(state="attached")
     await play.say(HOSTILE)
     await page.get_by_role("button", name="Allow once").click()
     await play.sees("onerror", "user")
