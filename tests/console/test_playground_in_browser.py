@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Route
 
+from api import agents
 from tests.console.playing import Play
 
 pytestmark = pytest.mark.browser
@@ -132,7 +133,8 @@ async def test_what_anybody_says_stays_text(play: Play) -> None:
 
 
 @pytest.mark.slow
-async def test_errors_and_warnings_are_shown_as_they_come(play: Play) -> None:
+async def test_errors_and_warnings_are_shown_as_they_come(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "_KEEP", 0.0)  # seconds for which an agent that is closed would still take threads
     page, pool = play.screen.page, play.staff.service.pool
     await play.open(play.client.agent)
     await play.say("/slow 20")
