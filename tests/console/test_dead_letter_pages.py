@@ -1,34 +1,14 @@
 """Dead letters in the console: found by their errors, shown whole, settled one, several or all, and told of it."""
 
-import asyncpg
 import pytest
 
 from api.console import deadletters
-from shared.failures import kind_of, mark_of
-from shared.ids import BatchId
+from shared.failures import mark_of
 from shared.inspect.actions import dead
 from tests.console.browsing import Browsing
-from tests.console.hostile import HOSTILE, harmless
-from tests.console.screen import Screen
+from tests.console.letters import left, parked
 from tests.console.staff import Staff
-from tests.rows import Owner, a_message, add_batch, add_owner, add_thread
-
-
-async def parked(pool: asyncpg.Pool, owner: Owner, error: str, text: str = "hello") -> BatchId:
-    thread = await add_thread(pool, owner, held=True)
-    batch = await add_batch(pool, owner, thread, a_message(text), parked=True)
-    await pool.execute(
-        "update batches set error = $2, error_kind = $3, stack = $4 where id = $1",
-        *(batch, error, kind_of(error), 'File "worker/apply.py", line 7, in _apply\n    events = load(batch)'),
-    )
-    return batch
-
-
-async def left(pool: asyncpg.Pool) -> set[BatchId]:
-    return {
-        row["id"]
-        for row in await pool.fetch("select id from batches where parked_at is not null and applied_at is null")
-    }
+from tests.rows import add_owner
 
 
 async def test_dead_letters_are_settled_one_some_and_all_that_match(staff: Staff, operator: Browsing) -> None:
@@ -167,71 +147,6 @@ async def test_a_viewer_looks_and_does_not_act(staff: Staff, viewer: Browsing, o
     question = await operator.open(f"/console/dead/replay?id={letter}")
     assert (await viewer.submit(question, question.form())).status == 403
     assert await left(staff.service.pool) == {letter}
-
-
-@pytest.mark.browser
-async def test_dead_letters_in_a_browser(screen: Screen, staff: Staff) -> None:
-    pool = staff.service.pool
-    owner = await add_owner(pool, "acme <i>&</i>")
-    letters = [await parked(pool, owner, repr(ValueError(f"{HOSTILE} row {n}")), HOSTILE) for n in range(3)]
-    await parked(pool, owner, "KeyError('x')")
-    await screen.open("/console/dead")
-    await screen.page.get_by_role("link", name="KeyError", exact=True).wait_for()
-    await screen.presentable("dead")
-    await screen.page.get_by_role("link", name="ValueError: ").first.click()
-    await screen.page.get_by_label(f"Select batch {letters[0]}").check()
-    await screen.page.get_by_label(f"Select batch {letters[2]}").check()
-    await screen.presentable("letters")
-    await screen.page.get_by_role("button", name="Replay selected").click()
-    await screen.page.get_by_text("2 dead letters", exact=True).wait_for()
-    await screen.presentable("letters-question")
-    await screen.page.get_by_role("button", name="Replay").click()
-    await screen.page.get_by_text("2 dead letters were replayed.").wait_for()
-    await screen.open(f"/console/dead/{letters[1]}")
-    await screen.presentable("letter")
-    await harmless(screen)
-    await screen.page.get_by_role("link", name="Discard", exact=True).click()
-    await screen.page.get_by_label("Reason").fill("sent by a broken client")
-    await screen.page.get_by_role("button", name="Discard").click()
-    await screen.page.get_by_text("1 dead letter was discarded.").wait_for()
-
-
-@pytest.mark.browser
-async def test_every_way_to_settle_dead_letters_is_pressed(screen: Screen, staff: Staff) -> None:
-    pool, page = staff.service.pool, screen.page
-    owner = await add_owner(pool)
-    letters = [await parked(pool, owner, "KeyError('x')") for _ in range(5)]
-    for _ in range(3):
-        await parked(pool, owner, "ValueError('y')")
-    for word, letter in zip(("Replay", "Skip"), letters, strict=False):
-        await screen.open(f"/console/dead/{letter}")
-        await page.get_by_role("link", name=word, exact=True).click()
-        await confirm(screen, word, "1 dead letter")
-    await screen.open("/console/dead/list?error=KeyError")
-    for letter in letters[2:4]:
-        await page.get_by_label(f"Select batch {letter}").check()
-    await page.get_by_role("button", name="Discard selected").click()
-    await confirm(screen, "Discard", "2 dead letters")
-    for word, error, count in (("Replay", "KeyError", 2), ("Discard", "ValueError: y", 3)):
-        await screen.open(f"/console/dead/list?error={error}")
-        await page.get_by_role("link", name=f"{word} all {count}").click()
-        await confirm(screen, word, f"{count} dead letters")
-    assert await left(pool) == set()
-
-
-async def confirm(screen: Screen, word: str, count: str) -> None:
-    """Says yes to so many, and is told that it is done."""
-    page = screen.page
-    await page.get_by_text(f"This touches {count}.").wait_for()
-    if word == "Discard":
-        await page.get_by_label("Reason").fill("a broken client")
-    await page.get_by_role("button", name=word).click()
-    done = {"Replay": "replayed", "Discard": "discarded", "Skip": "skipped"}[word]
-    await (
-        page.get_by_role("status")
-        .get_by_text(f"{count} {'was' if count.startswith('1 ') else 'were'} {done}.")
-        .wait_for()
-    )
 
 
 @pytest.mark.parametrize("text", ["%00", "x" * 7_000], ids=["nul", "long"])

@@ -115,6 +115,21 @@ async def test_a_page_that_is_open_while_postgres_goes_says_so(chromium: str, ax
 
 
 @pytest.mark.slow
+async def test_the_overview_without_redis_says_so_and_is_presentable(
+    chromium: str, axe: Path, settings: Settings
+) -> None:
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    async with running_service(away, worker=False) as service:
+        staff = await staff_of(service)
+        async with connected(chromium) as browser, opened(browser, service.url, axe) as screen:
+            await screen.log_in(staff.admin)
+            await screen.page.get_by_role("alert").get_by_text("Redis is away.").wait_for()
+            await screen.page.get_by_role("heading", name="Redis away").wait_for()
+            await screen.page.get_by_role("heading", name="Postgres answers").wait_for()
+            await screen.presentable("overview-without-redis")
+
+
+@pytest.mark.slow
 async def test_a_tab_that_nobody_looks_at_is_paused_and_loads_again_when_it_is_looked_at(screen: Screen) -> None:
     page = screen.page
     await page.clock.install()

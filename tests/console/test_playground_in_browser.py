@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import Route
 
+from api import agents
 from tests.console.playing import Play
 
 pytestmark = pytest.mark.browser
@@ -115,9 +116,12 @@ async def test_keys_pressed_twice_send_once(play: Play) -> None:
 
 
 async def test_what_anybody_says_stays_text(play: Play) -> None:
-    page, agent = play.screen.page, play.approve
-    await play.staff.service.pool.execute("update agents set name = $1 where id = $2", "<i>\"'&", agent)
+    page, agent, pool = play.screen.page, play.approve, play.staff.service.pool
+    await pool.execute("update agents set name = $1 where id = $2", "<i>\"'&", agent)
+    await pool.execute("update accounts set name = $1", "<i>'\"&amp;")
     await play.open(agent)
+    for kind, name in (("account", "<i>'\"&amp;"), ("agent", "<i>\"'&")):
+        await page.locator(f"#{kind} option:checked", has_text=name).wait_for(state="attached")
     await play.say(HOSTILE)
     await page.get_by_role("button", name="Allow once").click()
     await play.sees("onerror", "user")
@@ -129,7 +133,8 @@ async def test_what_anybody_says_stays_text(play: Play) -> None:
 
 
 @pytest.mark.slow
-async def test_errors_and_warnings_are_shown_as_they_come(play: Play) -> None:
+async def test_errors_and_warnings_are_shown_as_they_come(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agents, "_KEEP", 0.0)  # seconds for which an agent that is closed would still take threads
     page, pool = play.screen.page, play.staff.service.pool
     await play.open(play.client.agent)
     await play.say("/slow 20")

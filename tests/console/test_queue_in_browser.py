@@ -4,6 +4,8 @@ import pytest
 
 from api.console import workers
 from shared import ids
+from shared.audit import Actor, Via
+from shared.inspect.actions import limits
 from tests.console.screen import Screen
 from tests.console.staff import Staff
 from tests.rows import Owner, add_batch, add_owner, add_thread
@@ -79,6 +81,27 @@ async def test_lists_of_accounts_and_of_what_is_held_are_presentable(
     await page.get_by_role("link", name="Behind a hold").click()
     await page.get_by_role("cell", name="parked", exact=True).wait_for()
     await screen.presentable("batches-blocked")
+
+
+@pytest.mark.slow
+async def test_the_limits_of_an_account_stand_on_its_page_with_their_numbers(
+    screen: Screen, owner: Owner, staff: Staff
+) -> None:
+    db, actor = staff.service.pool, Actor("anna@ops-1", Via.CLI)
+    await limits.limit_account(db, actor, owner.account, rate=12.5, burst=40, in_flight=7_000)
+    await limits.limit_token(db, actor, owner.token, rate=2.0)
+    await screen.open(f"/console/queue/accounts/{owner.account}")
+    table = screen.page.get_by_role("region", name="Limits").get_by_role("table")
+    await table.wait_for()
+    rows = [await row.locator("th, td").all_inner_texts() for row in await table.locator("tbody tr").all()]
+    name = await db.fetchval("select prefix from tokens where id = $1", owner.token)
+    assert rows == [
+        ["requests a second", "", "12.5", "40", "0", "this account"],
+        ["batches accepted and not applied", "", "7000", "", "3", "this account"],
+        ["runs in one worker", "", "no limit", "", "0", "the settings"],
+        ["requests a second, of a token", name, "2", "2", "0", "this token"],
+    ]
+    await screen.presentable("queue-account-limits")
 
 
 @pytest.mark.slow
