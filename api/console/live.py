@@ -39,6 +39,7 @@ class Viewer:
     outlet: Outlet
     has: str  # digest of the part that its browser shows
     owner: Hashable
+    joined: float = field(default_factory=time.monotonic)  # behind the page that it shows
     unsure: bool = False  # nobody knew at the last look whether its session goes on: it is sent that alone
     ousted: bool = False  # somebody who has fewer has its place
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -55,6 +56,7 @@ class Topic:
     viewers: set[Viewer] = field(default_factory=set)
     frame: bytes = b""
     digest: str = ""
+    begun: float = float("-inf")  # when the latest look at it began
     task: asyncio.Task[None] | None = None
 
 
@@ -108,7 +110,8 @@ class Live:
             viewer.wake.clear()
             if viewer.ousted:
                 raise TooManyWindows
-            if topic.digest and topic.digest != viewer.has and not viewer.unsure:
+            # An older look would set a page that was loaded behind a deed back to what was before it.
+            if topic.begun >= viewer.joined and topic.digest != viewer.has and not viewer.unsure:
                 viewer.has = topic.digest
                 await viewer.outlet.send(topic.frame)
                 spoke = time.monotonic()
@@ -133,9 +136,9 @@ class Live:
             async with self._looks:
                 begun = time.monotonic()
                 frame, digest = await self._look(topic)
-            if digest != topic.digest:
-                topic.frame, topic.digest = frame, digest
-                for viewer in topic.viewers:
+            topic.frame, topic.digest, topic.begun = frame, digest, begun
+            for viewer in topic.viewers:
+                if viewer.has != digest:
                     viewer.wake.set()
             took = time.monotonic() - begun
             await asyncio.sleep(max(EVERY - took, SHARE * took))
