@@ -16,8 +16,7 @@ from tests.faults.violations import Kind, Violation
 
 # What a minute of load must bring at least, on a machine that is slow or busy with other things, too.
 ACKNOWLEDGED_A_MINUTE = 2_500
-LONG, OF_THE_LONG_RUN = 20, 5_000  # so many minutes or more are the long run, which asks for so many a minute
-SEEDS_OF_THE_LONG_RUN = 20  # lists of faults that differ: one list for twenty minutes is no long run
+LONG, OF_THE_LONG_RUN = 20, 5_000  # so many minutes, and seeds, are the long run, which asks for so many a minute
 FAULTS_A_MINUTE = 50
 RETRIES_A_MINUTE = 600  # a machine with a load of 9 on two cores had 3,900
 ALL_KINDS = 1.5  # minutes in which every kind of fault must have come: more than one deal of them takes
@@ -124,7 +123,7 @@ class Summary:
     @property
     def too_quiet(self) -> list[str]:
         """What happened less often than it must, in proportion to the minutes of all seeds."""
-        long = self.minutes >= LONG
+        long = min(self.minutes, self.seeds) >= LONG
         wanted: tuple[tuple[str, int, float], ...] = (
             ("acknowledged", self._total("acknowledged"), OF_THE_LONG_RUN if long else ACKNOWLEDGED_A_MINUTE),
             ("faults", self.faults.total(), FAULTS_A_MINUTE),
@@ -133,8 +132,6 @@ class Summary:
         if any(report.users is not None for report in self.reports):
             wanted += tuple((name, self.users[name], rate) for name, rate in A_MINUTE.items())
         least = [(name, had, ceil(rate * self.minutes)) for name, had, rate in wanted]  # of a short run, one at least
-        if long:
-            least.append(("seeds", self.seeds, SEEDS_OF_THE_LONG_RUN))
         if self.minutes >= ALL_KINDS:
             least += [(kind, self.faults[kind], 1) for kind in KINDS if kind not in self.skipped]
         return [f"too quiet: {name}: {had} of {few}" for name, had, few in least if had < few]

@@ -79,19 +79,12 @@ def test_what_a_minute_must_bring_is_asked_in_proportion_to_the_minutes_of_all_s
     ]
 
 
-def test_twenty_minutes_ask_for_the_bar_of_the_long_run() -> None:
-    nothing = a_report(each=0, acknowledged=0, retries=0)
-    asked = Summary(reports=[nothing] * 20).too_quiet
+def test_twenty_minutes_of_twenty_seeds_ask_for_the_bar_of_the_long_run() -> None:
+    nothing = [a_report(seed=seed, each=0, acknowledged=0, retries=0) for seed in range(1, 21)]
+    asked = Summary(reports=nothing).too_quiet
     assert asked[:2] == ["too quiet: acknowledged: 0 of 100000", "too quiet: faults: 0 of 1000"]
-
-
-def test_twenty_minutes_are_of_twenty_seeds() -> None:
-    alone = a_report(wanted=1_200.0, each=63, acknowledged=100_000, retries=12_000)
-    assert Summary(reports=[alone]).too_quiet == ["too quiet: seeds: 1 of 20"]
-    long = [a_report(seed=seed) for seed in range(1, 21)]
-    assert Summary(reports=long).too_quiet == []
-    assert Summary(reports=long[:19] + long[:1]).too_quiet == ["too quiet: seeds: 19 of 20"]
-    assert Summary(reports=[a_report(wanted=120.0, each=7, acknowledged=5_000, retries=1_200)]).too_quiet == []
+    asked = Summary(reports=nothing[:19] + nothing[:1]).too_quiet  # no long run: a list of faults comes twice
+    assert asked[:2] == ["too quiet: acknowledged: 0 of 50000", "too quiet: faults: 0 of 1000"]
 
 
 def test_a_run_that_is_shorter_than_a_minute_must_bring_its_share_and_one_of_each_at_least() -> None:
