@@ -17,6 +17,7 @@ from tests.faults.violations import Kind, Violation
 # What a minute of load must bring at least, on a machine that is slow or busy with other things, too.
 ACKNOWLEDGED_A_MINUTE = 2_500
 LONG, OF_THE_LONG_RUN = 20, 5_000  # so many minutes or more are the long run, which asks for so many a minute
+SEEDS_OF_THE_LONG_RUN = 20  # lists of faults that differ: one list for twenty minutes is no long run
 FAULTS_A_MINUTE = 50
 RETRIES_A_MINUTE = 600  # a machine with a load of 9 on two cores had 3,900
 ALL_KINDS = 1.5  # minutes in which every kind of fault must have come: more than one deal of them takes
@@ -99,6 +100,10 @@ class Summary:
     reports: list[Report] = field(default_factory=list)
 
     @property
+    def seeds(self) -> int:
+        return len({report.seed for report in self.reports})
+
+    @property
     def minutes(self) -> float:
         return sum(report.wanted or 0.0 for report in self.reports) / 60
 
@@ -127,6 +132,8 @@ class Summary:
         if any(report.users is not None for report in self.reports):
             wanted += tuple((name, self.users[name], rate) for name, rate in A_MINUTE.items())
         least = [(name, had, ceil(rate * self.minutes)) for name, had, rate in wanted]  # of a short run, one at least
+        if long:
+            least.append(("seeds", self.seeds, SEEDS_OF_THE_LONG_RUN))
         if self.minutes >= ALL_KINDS:
             least += [(kind, self.faults[kind], 1) for kind in KINDS if kind not in self.skipped]
         return [f"too quiet: {name}: {had} of {few}" for name, had, few in least if had < few]
@@ -139,7 +146,7 @@ class Summary:
             if (seconds := list(chain(*(report.recovered(kind) for report in self.reports))))
         }
         totals: dict[str, Any] = {
-            "seeds": len({report.seed for report in self.reports}),
+            "seeds": self.seeds,
             "minutes": round(self.minutes, 2),
             **{name: self._total(name) for name in COUNTED},
             "faults": self.faults.total(),
