@@ -183,6 +183,11 @@ class Stack:
         )
 
 
+def clock_by() -> str:
+    """What turns clocks on this machine: libfaketime's is the whole process', that of `skewed.py` Python's alone."""
+    return "libfaketime" if FAKETIME.exists() else "skewed.py"
+
+
 def with_clock(command: Command, clock: int) -> Command:
     """The same `python -m …`, its clock `clock` seconds ahead: by libfaketime, else by `skewed.py`."""
     if not clock:

@@ -94,10 +94,11 @@ class Report:
 
 @dataclass(slots=True)
 class Summary:
-    """All runs of one command. `skipped`: kinds that this machine can't have, and why."""
+    """All runs of one command. `skipped`: kinds that this machine can't have, and why; `clock`: what turned clocks."""
 
     skipped: dict[str, str] = field(default_factory=dict)
     reports: list[Report] = field(default_factory=list)
+    clock: str = ""
 
     @property
     def seeds(self) -> int:
@@ -155,6 +156,7 @@ class Summary:
             "quiet_after": round(max((report.quiet_after for report in self.reports), default=0.0), 1),
             "recovery": recovery,
             "skipped": dict(self.skipped),
+            "clock": self.clock,
         }
         return json.dumps(totals)
 

@@ -28,7 +28,7 @@ from tests.faults.disk import CannotMountError
 from tests.faults.history import created
 from tests.faults.injector import WEIGHTS, Injector
 from tests.faults.links import Links
-from tests.faults.processes import Member, Stack
+from tests.faults.processes import Member, Stack, clock_by
 from tests.faults.recovery import Recoveries
 from tests.faults.report import Report, Summary
 from tests.faults.servers import Servers
@@ -244,7 +244,7 @@ def _mount_disk(servers: Servers, summary: Summary) -> None:
 
 async def main() -> int:
     seeds, seconds = read_seeds(os.environ.get("SEEDS", "1")), float(os.environ.get("MINUTES", "1")) * 60
-    servers, summary = Servers(), Summary()
+    servers, summary = Servers(), Summary(clock=clock_by())
     LOGS.mkdir(parents=True, exist_ok=True)
     _mount_disk(servers, summary)
     try:

@@ -8,7 +8,8 @@ import pytest
 
 from deploy import children
 from deploy.children import Command
-from tests.faults.processes import Member, with_clock
+from tests.faults import processes
+from tests.faults.processes import Member, clock_by, with_clock
 from tests.faults.run import ended
 from tests.faults.violations import Kind
 
@@ -39,3 +40,20 @@ def test_a_clock_that_is_right_changes_no_command() -> None:
     command = Command("api", (sys.executable, "-m", "api"), env={"A": "1"})
     assert with_clock(command, 0) is command
     assert with_clock(command, 3_600) != command
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "argv"),
+    [
+        ("libfaketime.so.1", "libfaketime", ("python", "-m", "api")),
+        ("none", "skewed.py", ("python", "-m", "tests.faults.skewed", "-3600", "api")),
+    ],
+)
+def test_what_turns_a_clock_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str, argv: tuple[str, ...]
+) -> None:
+    (tmp_path / "libfaketime.so.1").touch()
+    monkeypatch.setattr(processes, "FAKETIME", tmp_path / name)
+    turned = with_clock(Command("api", ("python", "-m", "api"), env={}), -3_600)
+    assert (clock_by(), turned.argv) == (told, argv)
+    assert (turned.env or {}).get("FAKETIME") == ("-3600s" if told == "libfaketime" else None)

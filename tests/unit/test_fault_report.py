@@ -129,8 +129,8 @@ def test_a_run_that_counts_batches_asks_for_nothing() -> None:
 
 
 def test_the_last_line_has_the_totals_of_all_seeds() -> None:
-    told = json.loads(Summary({"fill disk": "why"}, [a_report(), a_report(seed=2, lost=2)]).line())
+    told = json.loads(Summary({"fill disk": "why"}, [a_report(), a_report(seed=2, lost=2)], clock="a clock").line())
     assert (told["seeds"], told["minutes"], told["acknowledged"], told["faults"]) == (2, 2.0, 10_000, 128)
     assert (told["lost"], told["duplicated"], told["reordered"]) == (2, 0, 0)
     assert told["recovery"]["kill api"] == {"count": 4, "p50": 0.1, "p99": 0.3, "max": 0.3}
-    assert told["skipped"] == {"fill disk": "why"}
+    assert (told["skipped"], told["clock"]) == ({"fill disk": "why"}, "a clock")
