@@ -1,10 +1,12 @@
 """Hostile input in the Cortex dialect: each gets its refusal in this dialect's envelope, and nothing is stored."""
 
+import json
 from typing import Any
 
 import pytest
 
-from tests.contract.cortex_client import RUN, THREADS, Cortex, asking
+from tests.agents import Stage
+from tests.contract.cortex_client import RUN, THREADS, Cortex, asking, deciding, texts
 from tests.contract.storing import stored
 from tests.hostile import SQL
 from tests.service import Client, Service
@@ -136,11 +138,53 @@ async def test_unknown_routes_and_methods_answer_in_the_same_envelope(cortex: Co
         assert (path, reply.status, set(reply.json)) == (path, status, ENVELOPE)
 
 
-async def test_sql_in_every_string_is_text_and_reads_back_equal(cortex: Cortex) -> None:
+async def test_sql_in_every_string_is_text_and_reads_back_equal(stage: Stage) -> None:
+    """Of threads and of messages, which the agent says again."""
+    cortex = Cortex(stage.client)
     for text in SQL:
         application = text.encode()[:16].decode(errors="ignore")
         thread = await cortex.new(origin_application=application)
         assert (await cortex.call("POST", f"{THREADS}/{thread}", {"thread_name": text})).status == 200
         found = await cortex.metadata(thread)
         assert (found["thread_name"], found["origin_application"]) == (text, application)
+        assert texts(await cortex.ask(text, thread_id=thread, parent_message_id=0)) == [text]
+        answer, asked = (await cortex.describe(thread))["messages"]
+        assert (asked["message_payload"], answer["message_payload"]) == (text, text)
     assert len((await cortex.call("GET", THREADS)).json) == len(SQL)
+
+
+async def test_sql_in_a_tool_result_is_its_note_or_refused(stage: Stage) -> None:
+    cortex = Cortex(stage.client)
+    await stage.become("asks_two")
+    for text in SQL:
+        thread = await cortex.new()
+        first, second = opened(await cortex.ask("go", thread_id=thread))
+        before = await stored(stage.service)
+        for part in (
+            {"type": "text", "text": text},
+            {"type": "json", "json": {"decision": text}},
+            {"type": "text", "text": json.dumps({"decision": text})},
+        ):
+            reply = await cortex.call("POST", RUN, resulting(thread, {first: part}))
+            assert (text, reply.status) == (text, 400)
+            assert reply.json["message"].startswith("messages.0.content.0.tool_result.content: "), reply
+        assert await stored(stage.service) == before
+        assert (await cortex.call("POST", RUN, deciding(thread, (text, "allow")))).status == 404
+        given = {"decision": "deny", "note": text}
+        parts: dict[str, Any] = {first: {"type": "json", "json": given}}
+        parts |= {second: {"type": "text", "text": json.dumps(given)}}
+        assert (await cortex.call("POST", RUN, resulting(thread, parts, stream=False))).status == 200
+        notes = "select note from permission_requests where id = any($1)"
+        assert [row["note"] for row in await stage.service.pool.fetch(notes, [first, second])] == [text] * 2
+
+
+def opened(answer: dict[str, Any]) -> list[str]:
+    return [part["tool_use"]["tool_use_id"] for part in answer["content"] if part["type"] == "tool_use"]
+
+
+def resulting(thread: int, parts: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Decisions whose content is as it is, by the ids of requests."""
+    body = deciding(thread, *((request, "") for request in parts), **fields)
+    for one, part in zip(body["messages"][0]["content"], parts.values(), strict=True):
+        one["tool_result"]["content"] = [part]
+    return body

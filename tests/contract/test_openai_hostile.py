@@ -1,23 +1,19 @@
 """Hostile input to the AIML / OpenAI dialect: each gets its 4xx in the dialect's envelope, and stores nothing."""
 
+import json
 from typing import Any
 
 import pytest
 
 from shared import ids
+from tests.agents import Stage
 from tests.contract.openai_client import call, refusal
 from tests.contract.storing import stored
+from tests.hostile import SQL
 from tests.service import Client, Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.dialect]  # each with a service and a worker of its own
 
-SQL = [
-    "'; drop table batches; --",
-    "$1 $2 %s %(a)s {0} {key} :name",
-    "' union select secret from tokens --",
-    "\\x00 \\0 \\u0041 E'\\\\' \"quoted\" `ticks`",
-    "\u202eright to left\u202c \U0001f600 \x7f \x01",
-]
 EMPTY: tuple[Any, ...] = ({}, "", 0, False)
 ODD: list[Any] = [None, [], "x", 7, True, [{}], {"role": []}, {"metadata": "x"}, {"messages": {"role": "user"}}]
 ODD += [{"messages": [None]}, {"messages": "x", "thread": 7, "tool_outputs": 7, "assistant_id": 7, "metadata": 7}]
@@ -58,6 +54,41 @@ async def test_sql_in_every_string_is_text_and_reads_back_equal(client: Client) 
         assert (message["content"][0]["text"]["value"], message["metadata"]) == (text, metadata)
         for path in (f"/v1/threads/{thread['id']}", f"/v1/threads/{thread['id']}/messages/{message['id']}"):
             assert (await call(client, "POST", path, {"metadata": {text[:64]: None}})).json["metadata"] == {}
+
+
+async def test_sql_in_a_message_of_a_run_is_text_and_said_again(stage: Stage) -> None:
+    client, agent = stage.client, stage.client.agent
+    for text in SQL:
+        metadata, asked = {text[:64]: text}, [{"role": "user", "content": text}]
+        body: dict[str, Any] = {"assistant_id": agent, "thread": {"messages": asked}, "metadata": metadata}
+        first = (await call(client, "POST", "/v1/threads/runs", body)).json
+        thread = first["thread_id"]
+        await stage.until(thread, first["id"])
+        body = {"assistant_id": agent, "additional_messages": asked, "metadata": metadata}
+        run = (await call(client, "POST", f"/v1/threads/{thread}/runs", body)).json
+        await stage.until(thread, run["id"])
+        assert first["metadata"] == run["metadata"] == metadata
+        messages = (await call(client, "GET", f"/v1/threads/{thread}/messages")).json["data"]
+        assert [one["content"][0]["text"]["value"] for one in messages] == [text] * 4
+
+
+async def test_sql_in_a_tool_output_is_refused_and_decides_nothing(stage: Stage) -> None:
+    """An output is a word: its note is read and not kept."""
+    await stage.become("asks_two")
+    thread, run = await stage.start()
+    await stage.until(thread, run, "waiting_input")
+    requests = await stage.requests(thread)
+    path = f"/v1/threads/{thread}/runs/{run}/submit_tool_outputs"
+    before = await stored(stage.service)
+    for text in SQL:
+        for output in (text, json.dumps(text), json.dumps({"decision": text})):
+            body = {"tool_outputs": [{"tool_call_id": requests["First?"], "output": output}]}
+            assert refusal(await call(stage.client, "POST", path, body))[:2] == (400, "tool_outputs.0.output")
+        body = {"tool_outputs": [{"tool_call_id": text, "output": "allow"}]}
+        assert refusal(await call(stage.client, "POST", path, body))[:2] == (400, "tool_outputs.0.tool_call_id")
+    assert await stored(stage.service) == before
+    states = await stage.service.pool.fetch("select distinct state from permission_requests")
+    assert [row["state"] for row in states] == ["pending"]
 
 
 async def test_sql_in_paths_and_queries_is_refused(client: Client) -> None:
