@@ -73,7 +73,6 @@ async def test_sql_in_a_message_of_a_run_is_text_and_said_again(stage: Stage) ->
 
 
 async def test_sql_in_a_tool_output_is_refused_and_decides_nothing(stage: Stage) -> None:
-    """An output is a word: its note is read and not kept."""
     await stage.become("asks_two")
     thread, run = await stage.start()
     await stage.until(thread, run, "waiting_input")
@@ -89,6 +88,21 @@ async def test_sql_in_a_tool_output_is_refused_and_decides_nothing(stage: Stage)
     assert await stored(stage.service) == before
     states = await stage.service.pool.fetch("select distinct state from permission_requests")
     assert [row["state"] for row in states] == ["pending"]
+
+
+async def test_sql_beside_the_word_of_a_tool_output_is_kept_nowhere(stage: Stage) -> None:
+    """The word decides; this dialect has no note."""
+    await stage.become("asks_two")
+    for text in SQL:
+        thread, run = await stage.start()
+        await stage.until(thread, run, "waiting_input")
+        first = (await stage.requests(thread))["First?"]
+        given = {"tool_call_id": first, "output": json.dumps({"decision": "deny", "note": text})}
+        path = f"/v1/threads/{thread}/runs/{run}/submit_tool_outputs"
+        assert (await call(stage.client, "POST", path, {"tool_outputs": [given]})).status == 200
+        row = await stage.service.pool.fetchrow("select state, note from permission_requests where id = $1", first)
+        assert row is not None
+        assert tuple(row) == ("rejected", None)
 
 
 async def test_sql_in_paths_and_queries_is_refused(client: Client) -> None:
