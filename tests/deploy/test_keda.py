@@ -63,6 +63,7 @@ async def test_the_schemas_would_say_so(node: Node, rendered: dict[str, Document
         "/metadata/label: unknown": changed(scaled, "metadata", "label", {}),
         "/specs: unknown": changed(scaled, "specs", {}),
         f"/spec/maxReplicaCount: {integer}": changed(scaled, "spec", "maxReplicaCount", "8"),
+        '/spec/maxReplicaCount: format {"format":"int32"}': changed(scaled, "spec", "maxReplicaCount", 2**31),
         f"/spec/triggers/0/metadata/listLength: {string}": changed(
             scaled, "spec", "triggers", 0, "metadata", "listLength", 16
         ),
@@ -83,7 +84,7 @@ async def test_the_schemas_would_say_so(node: Node, rendered: dict[str, Document
 
 
 async def test_how_an_autoscaler_behaves_is_not_taken_for_looked_at(node: Node, rendered: dict[str, Documents]) -> None:
-    """Its schema is Kubernetes', of a package that is not installed for it."""
+    """Its schema is Kubernetes', of a package of 18 MB: another one stands in its place."""
     scaled = of_kind(rendered["overlays/production"], "ScaledObject")["threadmill-worker-apply"]
     advanced = {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}}
     ((trouble,),) = await troubles(node, changed(scaled, "spec", "advanced", advanced))
