@@ -87,15 +87,6 @@ def test_twenty_minutes_of_twenty_seeds_ask_for_the_bar_of_the_long_run() -> Non
     assert asked[:2] == ["too quiet: acknowledged: 0 of 50000", "too quiet: faults: 0 of 1000"]
 
 
-def test_twenty_minutes_are_of_twenty_seeds() -> None:
-    alone = a_report(wanted=1_200.0, each=63, acknowledged=100_000, retries=12_000)
-    assert Summary(reports=[alone]).too_quiet == ["too quiet: seeds: 1 of 20"]
-    long = [a_report(seed=seed) for seed in range(1, 21)]
-    assert Summary(reports=long).too_quiet == []
-    assert Summary(reports=long[:19] + long[:1]).too_quiet == ["too quiet: seeds: 19 of 20"]
-    assert Summary(reports=[a_report(wanted=120.0, each=7, acknowledged=5_000, retries=1_200)]).too_quiet == []
-
-
 def test_a_run_that_is_shorter_than_a_minute_must_bring_its_share_and_one_of_each_at_least() -> None:
     enough = {name: ceil(rate / 2) for name, rate in A_MINUTE.items()}
     assert Summary(reports=[a_report(wanted=30.0, users=enough)]).too_quiet == []
