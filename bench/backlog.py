@@ -8,7 +8,7 @@ the time before and behind.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
@@ -29,6 +29,7 @@ CLIENTS = 128  # of the live peak
 RATE = 100.0  # batches/s of somebody else
 OTHERS = 50  # their threads
 LONGER = 3  # times the usual length: at 100 batches/s a p99 is that of a few
+FIRST = timedelta(seconds=1)  # in which the workers meet the others
 REACHED = 0.15  # share of the backlog that is drained when they begin
 
 
@@ -45,6 +46,7 @@ class Backlog:
     cpu_us: dict[str, float]  # a batch
     answers: Answers  # of the others
     rows: Tally  # of the others
+    later: Tally  # the same without those that came in the `FIRST` second
 
     @property
     def ratio(self) -> float:
@@ -57,7 +59,8 @@ class Backlog:
             f"Backlog of {self.batches:,}, {self.workers} workers: drained at {self.drained:,.0f}/s, {self.ratio:.2f}x"
             f" the live peak of {self.live:,.0f}/s; a worker at most {self.worker_peak_mib:.0f} MiB; CPU-µs a batch"
             f" {parts}. Beside it somebody's {RATE:.0f}/s: answers {others.p50_ms:.1f} / {others.p99_ms:.1f} ms,"
-            f" applied {rows.p50_ms:.0f} / {rows.p99_ms:.0f} ms, and the drain goes at {self.beside:,.0f}/s"
+            f" applied {rows.p50_ms:.0f} / {rows.p99_ms:.0f} ms, at most {rows.max_ms:.0f}, and behind the first second"
+            f" {self.later.p50_ms:.0f} / {self.later.p99_ms:.0f} ms; the drain goes at {self.beside:,.0f}/s"
         )
 
     def document(self) -> dict[str, Any]:
@@ -107,11 +110,11 @@ async def _drain(service: Service, batches: int, workers: int, seconds: float, l
     finally:
         await fleet.stop()
     rates = await _rates(fleet, service.owner, window, batches)
-    rows = await tally(fleet.db, threads)
+    rows, later = await tally(fleet.db, threads), await tally(fleet.db, threads, window[0] + FIRST)
     if answers.refused or answers.broken or rows.applied != answers.answers:
         raise Unsound(f"beside the backlog: {answers}, {rows}")
     cost = {name: value / (batches + rows.rows) * 1e6 for name, value in together(spent.groups).items()}
-    return Backlog(batches, workers, live, *rates, peak, cost, answers, rows)
+    return Backlog(batches, workers, live, *rates, peak, cost, answers, rows, later)
 
 
 def _since(before: cpu.Snapshot, after: cpu.Snapshot) -> cpu.Snapshot:

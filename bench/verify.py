@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
@@ -27,9 +28,11 @@ class Tally:
     max_ms: float
 
 
-async def tally(db: asyncpg.Connection, threads: Sequence[str] | None = None) -> Tally:
-    """The batches of these threads, or of all."""
-    return Tally(**await db.fetchrow(SQL["tally"], threads))
+async def tally(
+    db: asyncpg.Connection, threads: Sequence[str] | None = None, since: datetime | None = None
+) -> Tally:
+    """The batches of these threads, or of all; accepted at `since` or later."""
+    return Tally(**await db.fetchrow(SQL["tally"], threads, since))
 
 
 async def verify(db: asyncpg.Connection, rows: Tally, answers: Answers, load: Load) -> None:

@@ -2,7 +2,7 @@
 
 -- name: tally
 -- Batches, how long they took from accepted to applied (ms), and the seconds from the first to the last: of these
--- threads, or of all ($1 null).
+-- threads, or of all ($1 null); accepted at $2 or later, or whenever ($2 null).
 select count(*) as rows, count(applied_at) as applied,
        extract(epoch from max(applied_at) - min(accepted_at))::float8 as seconds,
        (percentile_cont(0.5) within group (order by extract(epoch from applied_at - accepted_at)) * 1e3)::float8
@@ -10,7 +10,8 @@ select count(*) as rows, count(applied_at) as applied,
        (percentile_cont(0.99) within group (order by extract(epoch from applied_at - accepted_at)) * 1e3)::float8
            as p99_ms,
        extract(epoch from max(applied_at - accepted_at))::float8 * 1e3 as max_ms
-from batches where $1::uuid[] is null or thread = any($1::uuid[]);
+from batches
+where ($1::uuid[] is null or thread = any($1::uuid[])) and accepted_at >= coalesce($2::timestamptz, '-infinity');
 
 -- name: consistency
 -- Both sides of what must be equal: what the batches say that they did, and what stands in the tables.
