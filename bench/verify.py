@@ -28,9 +28,7 @@ class Tally:
     max_ms: float
 
 
-async def tally(
-    db: asyncpg.Connection, threads: Sequence[str] | None = None, since: datetime | None = None
-) -> Tally:
+async def tally(db: asyncpg.Connection, threads: Sequence[str] | None = None, since: datetime | None = None) -> Tally:
     """The batches of these threads, or of all; accepted at `since` or later."""
     return Tally(**await db.fetchrow(SQL["tally"], threads, since))
 
