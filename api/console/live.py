@@ -1,8 +1,8 @@
 """Live parts of pages: each is rendered once a second for all who watch it, and sent to them when it changed.
 
 What is sent is always the whole part, so a viewer that reads slowly misses pieces and never falls behind; one that does
-not read is cut off. A topic's loop begins with its first viewer and ends with its last one. Refused here: knowing who
-may watch.
+not read is cut off. The first piece is sent whatever it is: what a browser shows that comes back is not known here. A
+topic's loop begins with its first viewer and ends with its last one. Refused here: knowing who may watch.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ GoesOn = Callable[[], Awaitable[bool | None]]  # None: nobody can know at this m
 @dataclass(slots=True, eq=False)
 class Viewer:
     outlet: Outlet
-    has: str  # digest of the part that its browser shows
     owner: Hashable
+    has: str = ""  # digest of the part that it was sent
     joined: float = field(default_factory=time.monotonic)  # behind the page that it shows
     unsure: bool = False  # nobody knew at the last look whether its session goes on: it is sent that alone
     ousted: bool = False  # somebody who has fewer has its place
@@ -148,11 +148,11 @@ class Live:
         try:
             part = await topic.render()
         except ThreadmillError as error:
-            return _event("trouble", error.message), digest_of(f"trouble {error.message}")
+            return _event("trouble", error.message), _digest_of(f"trouble {error.message}")
         except Exception as error:  # whatever it is, the page says that it stands still, and the log why
             self._complain("a live part failed", exc_info=error)
-            return _event("trouble", InternalError().message), digest_of("trouble")
-        return _event("trouble", "") + _event("part", part), digest_of(part)
+            return _event("trouble", InternalError().message), _digest_of("trouble")
+        return _event("trouble", "") + _event("part", part), _digest_of(part)
 
 
 async def _over(viewer: Viewer, goes_on: GoesOn) -> bool:
@@ -167,7 +167,7 @@ async def _over(viewer: Viewer, goes_on: GoesOn) -> bool:
     return known is False
 
 
-def digest_of(part: str) -> str:
+def _digest_of(part: str) -> str:
     return hashlib.sha256(part.encode()).hexdigest()[:16]
 
 

@@ -16,7 +16,7 @@ from api.console.sessions import Operator
 SESSION = "threadmill_console"  # the cookie
 THEME = "threadmill_theme"
 THEMES = ("auto", "light", "dark")
-LIVE = "live"  # the parameter of the live stream of a page: the digest of what the browser has
+LIVE = "live"  # the parameter of the live stream of a page
 
 
 @dataclass(slots=True)

@@ -98,7 +98,9 @@ def show_account(
     context.print_table(["id", "name", "state"], [(found.id, found.name, state)])
     context.print_table(["limit", "of", "most", "burst", "used", "set by"], [_row(one) for one in of_account.limits])
     if of_account.unshown:
-        typer.echo(f"{of_account.unshown:,} more tokens have used their rate lately.", err=True)
+        one = of_account.unshown == 1
+        more = "1 more token has used its" if one else f"{of_account.unshown:,} more tokens have used their"
+        typer.echo(f"{more} rate lately.", err=True)
     if of_account.unlooked:
         typer.echo(f"It has more tokens: only the oldest {TOKENS:,} were looked at.", err=True)
     show_limited(refused)

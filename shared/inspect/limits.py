@@ -60,6 +60,8 @@ class Limit:
     @property
     def amount(self) -> str:
         """`most` in digits; empty where there is no limit."""
+        if isinstance(self.most, int):
+            return f"{self.most:,}"
         return "" if self.most is None else f"{self.most:,.15g}"
 
 
@@ -113,7 +115,7 @@ async def account_limits(
     executing = Count(await db.fetchval(SQL["executing"], account, LEASES))
     (used,) = await _used(redis, [(keys.account_rate(account), rate)])
     tokens = await db.fetch(SQL["of_tokens"], account, KINDS, TOKENS + 1)
-    each, unshown = await _of_tokens(redis, keys, settings, tokens[:TOKENS])
+    each, unshown = await _of_tokens(redis, keys, settings, [one for one in tokens[:TOKENS] if not one["over"]])
     size = await db.fetchval(statements("inspect")["partitions"])
     limits = (
         _rate("account_rate", rate, _own(row["rate"], row["burst"]), used),

@@ -74,6 +74,10 @@ async def test_limits_of_the_settings_are_shown_with_who_is_nearest_to_them(
     status = (await threadmill("queue", "status", "--json", **given)).document
     assert status["backlog"] == backlog
     assert "of 4,321: above that requests get 503" in (await threadmill("queue", "status", **given)).out
+    await pool.execute("update tokens set expires_at = now() where id = $1", busy[-1])
+    over = (await threadmill("account", "show", "acme", "--json", **given)).document
+    assert [one["token"] for one in over["limits"] if one["token"]] == [own, *busy[-2 : -NEAREST - 2 : -1]]
+    await pool.execute("update tokens set expires_at = null where id = $1", busy[-1])
     await tokens_of(pool, owner, TOKENS)
     table = await threadmill("account", "show", "acme", **given)
     assert "4,321 batches that wait" in table.out

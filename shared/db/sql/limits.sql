@@ -40,7 +40,7 @@ select rate, burst, in_flight, concurrency from accounts where id = $1;
 select t.*
 from unnest($2::text[]) k (kind)
 cross join lateral (
-    select id, name, prefix, rate, burst
+    select id, name, prefix, rate, burst, coalesce(expires_at <= clock_timestamp(), false) as over
     from tokens
     where (account, kind, (revoked_at is not null), id)
           > ($1::uuid, k.kind, false, '00000000-0000-0000-0000-000000000000')
