@@ -43,6 +43,7 @@ async def test_the_first_start_says_everything_in_one_line_and_sigterm_ends_it(u
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_a_second_start_keeps_the_data_and_every_value(me: User, start: Start) -> None:
     first = start(me, "--port", "0", "--json")
     told = first.ready()

@@ -79,6 +79,7 @@ async def test_a_replay_of_what_the_standby_lacks_is_not_told_though_it_can_be_r
             assert isinstance(await inbox.recall(caller.token, KEY), InFlight), "it is told where it is kept"
 
 
+@pytest.mark.long
 async def test_a_file_that_the_standby_lacks_is_not_told_though_it_is_ready(
     tmp_path: Path, redis_url: str, settings: Settings
 ) -> None:

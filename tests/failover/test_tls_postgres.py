@@ -18,7 +18,6 @@ from tests.faults.history import Request
 from tests.faults.processes import Member
 from tests.faults.waiting import until
 from tests.servers import execute
-from tests.variants import one_of
 from worker.poison import is_state
 
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)  # Debian's: the wheel's speaks no TLS
@@ -78,7 +77,8 @@ async def strangers(tmp_path: Path) -> Path:
     return await make_certificate(tmp_path / "strangers")
 
 
-@pytest.mark.parametrize("what", one_of("another", "none"))
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["another", "none"])
 async def test_who_runs_stays_up_while_the_certificate_can_not_be_verified(
     unverified: str, redis_url: str, authority: Path, strangers: Path, what: str
 ) -> None:

@@ -34,6 +34,7 @@ async def is_caught(servers: Servers, plan: Plan, switch: str, *kinds: Kind) -> 
     return False
 
 
+@pytest.mark.long
 async def test_a_build_that_is_right_is_not(servers: Servers) -> None:
     """The same load, with interrupts that find nothing, repeats, and answers that wait and that do not."""
     plan = replace(CROWDED, weights=NO_FAULTS, batches=600, repeated=0.2, prefer_async=0.5)

@@ -89,6 +89,7 @@ async def test_a_run_that_asked_when_its_worker_was_killed_asks_once_and_goes_on
         assert await faults(s) == []
 
 
+@pytest.mark.long
 async def test_a_run_that_was_interrupted_when_its_worker_was_killed_is_cancelled_and_the_next_one_runs(
     stack: Stack,
 ) -> None:
@@ -109,6 +110,7 @@ async def test_a_run_that_was_interrupted_when_its_worker_was_killed_is_cancelle
         assert await faults(s) == []
 
 
+@pytest.mark.long
 async def test_a_worker_that_is_killed_while_it_takes_a_lost_run_over_leaves_it_to_the_next_one(stack: Stack) -> None:
     stack.api()
     async with stage(stack) as s:

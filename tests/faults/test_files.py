@@ -47,6 +47,7 @@ async def test_a_delete_whose_api_was_killed_is_done_and_the_bytes_follow(stack:
         assert await s.nothing_is_left()
 
 
+@pytest.mark.long
 async def test_a_sweep_that_was_killed_behind_the_bytes_is_done_again(stack: Stack, tmp_path: Path) -> None:
     healthy = stack.api(files=str(tmp_path))
     await stack.ready(healthy)

@@ -19,7 +19,7 @@ from worker.runners.python import load
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 BY_NAME = {rule.name: rule for rule in RULES}
 
-SLOW = pytest.mark.slow  # it waits out the time that a runner has to stop in, twice
+SLOW = (pytest.mark.slow, pytest.mark.long)  # it waits out the time that a runner has to stop in, twice
 
 
 @pytest.fixture(autouse=True)
