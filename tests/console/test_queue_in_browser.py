@@ -97,9 +97,11 @@ async def test_the_limits_of_an_account_stand_on_its_page_with_their_numbers(
     name = await db.fetchval("select prefix from tokens where id = $1", owner.token)
     assert rows == [
         ["requests a second", "", "12.5", "40", "0", "this account"],
-        ["batches accepted and not applied", "", "7000", "", "3", "this account"],
+        ["batches accepted and not applied", "", "7,000", "", "3", "this account"],
         ["runs in one worker", "", "no limit", "", "0", "the settings"],
+        ["requests a second, of a token", "each", "no limit", "", "\N{EN DASH}", "the settings"],
         ["requests a second, of a token", name, "2", "2", "0", "this token"],
+        ["batches that wait, of all accounts", "", "5,000,000", "", "0", "the settings"],  # nobody rang
     ]
     await screen.presentable("queue-account-limits")
 
