@@ -162,7 +162,7 @@ def _workers(found: Sequence[WorkerView]) -> Table:
 def _partitions(found: Sequence[Partition]) -> Table:
     table = _table("partition", "waiting", "oldest", "of paused", "blocked", "in hand of", "state")
     for one in sorted(found, key=lambda one: -(one.oldest_age or 0)):
-        holder = f"{one.holder.host} {one.holder.pid}" if one.holder and one.holder.pid else ""
+        holder = one.holder.name if one.holder else ""
         counts = (str(one.waiting), words.age(one.oldest_age), str(one.held), str(one.blocked))
         cells = (str(one.id), *counts, holder, "paused" if one.paused else "")
         table.add_row(*(_plain(cell) for cell in cells), style="cyan" if one.paused else "")

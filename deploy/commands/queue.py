@@ -261,10 +261,8 @@ def _depth_row(depth: Depth, rung: Rung) -> tuple[object, ...]:
 
 def _hand(holder: Holder | None) -> str:
     """Whose drain has a partition, and what it took, once it has said so."""
-    if holder is None or holder.name is None:
-        return "locked" if holder else ""
-    if holder.batches is None:
-        return holder.name
+    if holder is None or holder.owner is None or holder.batches is None:  # a note is of who locked it, by name
+        return holder.name if holder else ""
     count = f"{holder.batches:,} {'batch' if holder.batches == 1 else 'batches'}"
     return f"{holder.name}, {count} for {words.age(holder.age)}"
 

@@ -36,10 +36,10 @@ class Holder:
     age: float | None  # seconds
 
     @property
-    def name(self) -> str | None:
-        """The process, as far as it is known; None where only the lock is."""
+    def name(self) -> str:
+        """The process, as far as it is known."""
         if self.owner is None:
-            return None
+            return "locked"
         return "a worker that is gone" if self.pid is None else f"{self.pid} on {self.host}"
 
 

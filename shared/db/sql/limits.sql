@@ -35,8 +35,8 @@ returning rate, burst;
 select rate, burst, in_flight, concurrency from accounts where id = $1;
 
 -- name: of_tokens
--- Tokens of an account that are not revoked, the oldest first, with the limits that they have of their own: by a range of the
--- index for each kind, as a list of tokens is read. Arguments: account, kinds, most.
+-- Tokens of an account that are not revoked, the oldest first, with the limits that they have of their own, and whether
+-- they are over: by a range of the index for each kind, as a list of tokens is read. Arguments: account, kinds, most.
 select t.*
 from unnest($2::text[]) k (kind)
 cross join lateral (
