@@ -4,29 +4,13 @@ It joins the nouns, and turns every end into one line and an exit code.
 """
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import asyncpg
 import typer
+from typer.core import TyperGroup
 
-from deploy.commands import (
-    account,
-    agent,
-    audit,
-    dead,
-    dev,
-    doctor,
-    file,
-    migrate,
-    pause,
-    queue,
-    thread,
-    token,
-    top,
-    webhook,
-    work,
-    worker,
-)
-from deploy.commands import run as run_commands
 from deploy.errors import CommandError
 from shared import __version__
 from shared.db.connect import AWAY
@@ -40,35 +24,34 @@ _READ_ONLY = (
     " DATABASE_URL is to lead to the primary"
 )
 
+# Each is a module of deploy.commands; the help page has them in this order.
+_VERBS = ("dev", "migrate", "top", "doctor")
+_NOUNS = ("account", "token", "agent", "queue", "thread", "run", "dead", "file", "webhook", "worker", "audit")
+_COMMANDS = _VERBS + _NOUNS
+
+
+class _Lazy(TyperGroup):
+    """Imports a command once it is asked for: together they take longer to import than most take to run. The types that
+    typer has for these are private.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """None where there is none; typer then looks through `commands` for what was meant, so all are there."""
+        for name in (cmd_name,) if cmd_name in _COMMANDS else _COMMANDS:
+            if name not in self.commands:
+                self.commands[name] = _command(name)
+        return self.commands.get(cmd_name)
+
+
 app = typer.Typer(
     name="threadmill",
+    cls=_Lazy,
     help="Durable, ordered, exactly-once event processing for agent threads.",
     add_completion=False,
     pretty_exceptions_enable=False,
-)
-app.command("dev")(dev.command)
-app.command("migrate")(migrate.command)
-app.command("top", epilog="Example:  threadmill top --interval 1")(top.command)
-app.command("doctor", epilog="Example:  threadmill doctor --json")(doctor.command)
-for noun, commands in (
-    ("account", account),
-    ("token", token),
-    ("agent", agent),
-    ("queue", queue),
-    ("thread", thread),
-    ("run", run_commands),
-    ("dead", dead),
-    ("file", file),
-    ("webhook", webhook),
-    ("worker", worker),
-    ("audit", audit),
-):
-    app.add_typer(commands.app, name=noun)
-for verb, command in (("pause", pause.pause), ("resume", pause.resume)):
-    queue.app.command(verb, epilog=f"Example:  threadmill queue {verb} --partition 7 --partition 9")(command)
-queue.app.command("accounts", epilog="Example:  threadmill queue accounts --paused --json")(work.accounts)
-agent.app.command("webhook", epilog="Example:  threadmill agent webhook echo --url https://example.com/hook")(
-    webhook.of_agent
 )
 
 
@@ -81,6 +64,13 @@ def root(
         typer.echo(__version__)
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+def _command(name: str) -> Any:
+    of = typer.main.get_command if name in _VERBS else typer.main.get_group
+    made = of(import_module(f"deploy.commands.{name}").app)
+    made.name = name
+    return made
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""The nouns of `threadmill <noun> <verb>`, one module each; every module holds a typer app called `app`."""
+"""The nouns and verbs of `threadmill`, one module each, which holds a typer app called `app`."""

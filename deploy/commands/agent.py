@@ -11,7 +11,7 @@ import asyncpg
 import typer
 
 from deploy import configs, context, tables, trial, words
-from deploy.commands.webhook import show_secret
+from deploy.commands.webhook import of_agent, show_secret
 from deploy.errors import SetupError
 from deploy.session import (
     AccountOption,
@@ -284,3 +284,6 @@ def _show(found: list[Agent], as_json: bool) -> None:
 def _state(agent: Agent) -> str:
     published = "published" if agent.published else "not published"
     return f"{published}, default" if agent.is_default else published
+
+
+app.command("webhook", epilog="Example:  threadmill agent webhook echo --url https://example.com/hook")(of_agent)

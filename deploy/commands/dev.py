@@ -9,6 +9,8 @@ import typer
 from deploy import context, dev
 from deploy.devfile import DEFAULT_DIRECTORY
 
+app = typer.Typer(add_completion=False)
+
 
 class CortexShapes(StrEnum):
     """Which published form of the Cortex answers is spoken."""
@@ -17,6 +19,7 @@ class CortexShapes(StrEnum):
     LIVE = "live"
 
 
+@app.command()
 def command(
     port: Annotated[
         int,

@@ -15,9 +15,12 @@ from shared.keys import Keys
 from shared.queue import open_redis
 from shared.settings import Settings
 
+app = typer.Typer(add_completion=False)
+
 _REDIS_TIMEOUT = 2.0  # seconds; a person waits for it
 
 
+@app.command(epilog="Example:  threadmill doctor --json")
 def command(data: context.DataOption = None, as_json: context.JsonOption = False) -> None:
     """Name each problem with its cause and its next step. Exit 1 where there is an error or a warning, else 0.
 

@@ -12,6 +12,8 @@ from shared.db.migrate import Migration, migrate
 from shared.db.partitioned import NotParted, Parted, part
 from shared.settings import Settings
 
+app = typer.Typer(add_completion=False)
+
 PartedOption = Annotated[
     int | None,
     typer.Option(
@@ -23,6 +25,7 @@ PartedOption = Annotated[
 ]
 
 
+@app.command()
 def command(
     data: context.DataOption = None, partitioned: PartedOption = None, as_json: context.JsonOption = False
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy import context, tables, words
+from deploy.commands import pause, work
 from deploy.commands.limits import show_limited
 from deploy.errors import CommandError
 from deploy.session import AfterOption, LimitOption, OfAccountOption, account_id, document, open_session
@@ -272,3 +273,8 @@ def _worker_rows(stored: Stored, rung: Rung) -> Iterable[tuple[object, ...]]:
         alive = "yes" if one.id in rung.workers else "no"
         heartbeat = f"{words.age(one.silent)} ago"
         yield one.id, one.host, one.pid, one.roles, one.version, f"{one.applied:,}", one.executing, heartbeat, alive
+
+
+app.command("pause", epilog="Example:  threadmill queue pause --partition 7 --partition 9")(pause.pause)
+app.command("resume", epilog="Example:  threadmill queue resume --partition 7 --partition 9")(pause.resume)
+app.command("accounts", epilog="Example:  threadmill queue accounts --paused --json")(work.accounts)

@@ -22,9 +22,12 @@ from deploy.frames import Frame, Watch, document_of_frame, watching
 from deploy.screen import draw
 from shared.settings import Settings
 
+app = typer.Typer(add_completion=False)
+
 _WIDE = 120  # columns where there is no terminal
 
 
+@app.command(epilog="Example:  threadmill top --interval 1")
 def command(
     interval: Annotated[float, typer.Option("--interval", min=0.2, max=3_600, help="Seconds between frames.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="One frame, and no keys.")] = False,

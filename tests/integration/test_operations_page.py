@@ -13,10 +13,9 @@ from typing import Any
 
 import asyncpg
 import pytest
-import typer
 from redis.asyncio import Redis
 
-from deploy import cli
+from tests.command_line import commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -45,7 +44,7 @@ def test_there_is_something_to_try() -> None:
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command that these words name, and the words behind its name."""
-    found: Any = typer.main.get_group(cli.app)
+    found, words = commands()[words[0]], words[1:]
     while hasattr(found, "commands"):
         found, words = found.commands[words[0]], words[1:]
     return found, words

@@ -1,9 +1,10 @@
 """The example server, started as its page says: a conversation with it, with its token and a permission."""
 
-import asyncio
 import os
+import re
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy import ports
 from tests.runners.conftest import NOON
-from tests.watch import until
 from worker.runners import (
     Checkpoint,
     Context,
@@ -35,30 +34,20 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TOKEN = "example-token-0123"
 
 
-@pytest.fixture
-async def url() -> AsyncIterator[str]:
-    port = ports.pick()
-    server = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(EXAMPLES / "agui_server.py"),
-        "--port",
-        str(port),
-        stdout=asyncio.subprocess.DEVNULL,
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = subprocess.Popen(
+        [sys.executable, "-u", str(EXAMPLES / "agui_server.py"), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "EXAMPLE_AGUI_TOKEN": TOKEN},
     )
-
-    async def listens() -> bool:
-        try:
-            _, writer = await asyncio.open_connection(ports.HOST, port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    await until(listens)
-    yield f"http://{ports.HOST}:{port}/"
-    server.terminate()
-    await server.wait()
+    assert server.stdout is not None
+    with server:
+        found = re.search(r"Running on (\S+)", server.stdout.readline())
+        assert found, "it did not start"
+        yield f"{found[1]}/"
+        server.terminate()
 
 
 def config(url: str) -> dict[str, Any]:

@@ -5,11 +5,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
-import typer
 from prometheus_client import REGISTRY
 
 from api.operator import Came
-from deploy import cli
 from shared import errors, keys, metrics
 from shared.db.connect import BY_INDEX
 from shared.effects import WarningCode
@@ -19,6 +17,7 @@ from shared.inspect.problems import ADVICE
 from shared.inspect.webhooks import MessageState
 from shared.models import RequestState, RunStatus, ThreadStatus
 from shared.settings import Settings
+from tests.command_line import commands
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")
@@ -128,8 +127,7 @@ def test_every_command_that_the_documentation_names_exists() -> None:
 
 
 def _commands() -> dict[str, set[str]]:
-    root = typer.main.get_group(cli.app)
-    return {name: set(getattr(command, "commands", {})) for name, command in root.commands.items()}
+    return {name: set(getattr(command, "commands", {})) for name, command in commands().items()}
 
 
 @pytest.mark.parametrize("page", [DOCS.parent / "README.md", *PAGES], ids=lambda page: page.name)

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import typer
 
-from deploy import cli
+from tests.command_line import commands
 from worker.runners import CONTRACT_VERSION, Context, Decision, Message, Verdict
 from worker.runners.conformance import RULES, check_rule
 from worker.runners.outputs import LIMIT, Output
@@ -51,7 +50,7 @@ def test_every_rule_and_every_key_of_ours_stands_in_the_page() -> None:
 
 
 def test_every_option_and_command_of_the_page_exists() -> None:
-    agent: Any = typer.main.get_group(cli.app).commands["agent"]
+    agent = commands()["agent"]
     options = {option for command in agent.commands.values() for one in command.params for option in one.opts}
     assert set(re.findall(r"threadmill agent (\w+)", PAGE)) <= set(agent.commands)
     assert set(re.findall(r"`(--[a-z-]+)", PAGE)) - {"--text"} <= options
