@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -23,20 +23,26 @@ _SERVERS = {5432, 6379, 26379}  # Postgres, Redis, sentinels
 _PRIVATE = {"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
 
 
+@pytest.fixture(scope="module")
+def schemas() -> Any:
+    """Imported here: it takes more than a second, in every process that looks for tests."""
+    return import_module("kubernetes_validate")
+
+
 @pytest.mark.parametrize("version", _VERSIONS)
-def test_the_schemas_of_kubernetes_take_it(overlay: Documents, version: str) -> None:
+def test_the_schemas_of_kubernetes_take_it(schemas: Any, overlay: Documents, version: str) -> None:
     elsewhere = of_keda(overlay)  # test_keda.py
     assert len(elsewhere) <= 3
     for one in overlay:
         if one not in elsewhere:
-            kubernetes_validate.validate(one, version, strict=True)
+            schemas.validate(one, version, strict=True)
 
 
-def test_the_schemas_would_say_so(rendered: dict[str, Documents]) -> None:
+def test_the_schemas_would_say_so(schemas: Any, rendered: dict[str, Documents]) -> None:
     deployment = of_kind(rendered["base"], "Deployment")["threadmill-api"]
     deployment = {**deployment, "spec": {**deployment["spec"], "replica": 3}}
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(deployment, _VERSIONS[0], strict=True)
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate(deployment, _VERSIONS[0], strict=True)
 
 
 def test_every_pod_is_restricted(overlay: Documents) -> None:
