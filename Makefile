@@ -10,7 +10,7 @@ POOLED := tests/contract tests/e2e tests/console tests/integration/test_accept.p
 	tests/integration/test_doctor.py tests/integration/test_doctor_servers.py tests/integration/test_rates.py \
 	tests/integration/test_servers.py tests/integration/test_sweep.py tests/integration/test_webhooks.py
 
-# Tests start hundreds of processes, and each would compile all that it imports: a third of their time.
+# Tests start hundreds of processes, and each would compile what it imports of the project: a quarter of their time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

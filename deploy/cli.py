@@ -31,8 +31,8 @@ _COMMANDS = _VERBS + _NOUNS
 
 
 class _Lazy(TyperGroup):
-    """Imports a command once it is asked for: together they take longer to import than most take to run. The types that
-    typer has for these are private.
+    """Imports a command once it is asked for: together they take longer to import than most take to run. `Any`: typer's
+    types of a context and a command are private.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -4,7 +4,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import asyncpg
 import pytest
@@ -28,14 +28,9 @@ hypothesis_settings.load_profile("shared machine")
 def pytest_configure(config: pytest.Config) -> None:
     scratch.choose()
     config.stash[_SESSION] = Session()
-    signal.signal(signal.SIGTERM, _interrupt)  # ends a session as Ctrl-C does: in order
-    # A script's background job ignores Ctrl-C, and so would every program that a test interrupts. Not Python's own
-    # handler: each loop would put its own in that one's place, and a fixture or a test is a loop or two.
-    signal.signal(signal.SIGINT, _interrupt)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a session as Ctrl-C does: in order
+    # A script's background job ignores Ctrl-C, and so would every program that a test interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

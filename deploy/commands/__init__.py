@@ -1,1 +1,1 @@
-"""The nouns and verbs of `threadmill`, one module each, which holds a typer app called `app`."""
+"""The nouns and verbs of `threadmill`: a module each, which holds a typer app called `app`, and parts of some."""

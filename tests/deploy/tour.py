@@ -84,6 +84,7 @@ class Tour:
         """What needs no service: the version, the migrations, who it is and where it may write."""
         run = self.engine.run
         self.seen["version"] = run("threadmill", "--version").strip()
+        run("threadmill", "--help")  # imports every command
         self.seen["migrated"] = [len(json.loads(run("threadmill", "migrate", "--json"))["applied"]) for _ in range(2)]
         self.seen["tried"] = run("sh", "-c", _TRIED).splitlines()
 

@@ -44,10 +44,12 @@ def url() -> Iterator[str]:
     )
     assert server.stdout is not None
     with server:
-        found = re.search(r"Running on (\S+)", server.stdout.readline())
-        assert found, "it did not start"
-        yield f"{found[1]}/"
-        server.terminate()
+        try:
+            found = re.search(r"Running on (\S+)", server.stdout.readline())
+            assert found, "it did not start"
+            yield f"{found[1]}/"
+        finally:
+            server.terminate()
 
 
 def config(url: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from shared.inspect.problems import ADVICE
 from shared.inspect.webhooks import MessageState
 from shared.models import RequestState, RunStatus, ThreadStatus
 from shared.settings import Settings
-from tests.command_line import commands
+from tests.commands import commands
 
 DOCS = Path(__file__).parents[2] / "docs"
 OPERATIONS = (DOCS / "operations.md").read_text(encoding="utf-8")

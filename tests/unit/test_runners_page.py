@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.command_line import commands
+from tests.commands import commands
 from worker.runners import CONTRACT_VERSION, Context, Decision, Message, Verdict
 from worker.runners.conformance import RULES, check_rule
 from worker.runners.outputs import LIMIT, Output
