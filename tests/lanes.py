@@ -7,6 +7,7 @@ import asyncpg
 from shared import ids
 from shared.ids import AccountId, BatchRef, ThreadId
 from tests.driver import Driver
+from tests.locks import waiters
 from tests.pipeline import PARTITIONS
 from tests.rows import Owner, Row, a_message
 from worker.lanes import Lanes
@@ -52,7 +53,7 @@ def leave_alone(pace: Pace, account: AccountId) -> None:
 
 async def waits(other: asyncpg.Connection) -> bool:
     """Whether a drain stands before a partition that somebody has."""
-    return bool(await other.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
+    return bool(await waiters(other))
 
 
 async def finished(lanes: Lanes) -> None:

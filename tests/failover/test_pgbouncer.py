@@ -16,6 +16,7 @@ from shared.db.connect import AWAY, Line, connect, open_pool
 from shared.db.migrate import Migration, NotThroughPooler, migrate, migrations
 from shared.db.way import Misconfigured
 from tests.failover.trial import SMALL, Size, trial
+from tests.locks import locks
 from tests.pooler import PROGRAM, Pooler, start_pooler
 from tests.servers import execute, on_database
 from tests.variants import one_of
@@ -91,7 +92,7 @@ async def test_what_can_not_be_in_a_transaction_is_refused_before_anything_is_ch
     with pytest.raises(NotThroughPooler, match=r"by_word: .*DATABASE_URL that leads to Postgres itself"):
         await migrate(connection)
     assert await connection.fetchval("select max(version) from schema_migrations") == known[-1].version
-    assert not await connection.fetchval("select count(*) from pg_locks where locktype = 'advisory'")
+    assert not await locks(connection)
     monkeypatch.setattr("shared.db.migrate.migrations", lambda: later[:-1])
     assert await migrate(connection) == [plain]
     await connection.close()

@@ -14,6 +14,7 @@ from shared.errors import Conflict, InvalidRequest, NotFound, ServiceInactive
 from shared.ids import BatchId
 from shared.inspect.batches import BatchState, find_batch
 from shared.settings import Settings
+from tests.locks import waiters
 from tests.pipeline import running_crew
 from tests.rows import Owner, Row, a_message, add_batch, add_owner, add_thread
 from tests.watch import until
@@ -238,7 +239,7 @@ async def test_a_drain_that_has_the_partition_in_hand_is_waited_for(
     await transaction.start()
     await drain.execute("select pg_advisory_xact_lock(1, $1)", held.partition)
     waiting = asyncio.create_task(replay(pool, batch))
-    await until(lambda: pool.fetchval("select count(*) from pg_locks where locktype = 'advisory' and not granted"))
+    await until(lambda: waiters(pool))
     assert (await row_of(pool, batch))["parked_at"] is not None
     await transaction.commit()
     assert not (await waiting).held

@@ -12,13 +12,10 @@ from api.console import overview
 from api.console.overview import Glance
 from api.console.pages import Look
 from shared.settings import Settings
+from tests.locks import waiters
 from tests.watch import until
 
 GOOD = 0.3  # seconds that a reading is good for here; one in the console
-
-
-async def somebody_waits(other: asyncpg.Connection) -> bool:
-    return bool(await other.fetchval("select count(*) from pg_locks where relation = 'runs'::regclass and not granted"))
 
 
 async def test_who_waits_for_a_slow_reading_does_not_read_again(
@@ -31,7 +28,7 @@ async def test_who_waits_for_a_slow_reading_does_not_read_again(
         async with other.transaction():
             await other.execute("lock table runs in access exclusive mode")
             looking = asyncio.gather(*(glance.load(look) for _ in range(3)))
-            await until(partial(somebody_waits, other))
+            await until(partial(waiters, other, "runs"))
             await asyncio.sleep(1.5 * GOOD)  # so long the reading takes at least
         first, *others = await looking
         assert all(one is first for one in others)

@@ -14,6 +14,7 @@ from shared.queue import Queue, open_redis
 from shared.settings import Settings
 from tests.driver import Driver
 from tests.lanes import is_applied, place, two_places, waits
+from tests.locks import waiters
 from tests.pipeline import PARTITIONS, message
 from tests.watch import LOOK_EVERY, until
 from worker import grip
@@ -37,11 +38,7 @@ async def waited(driver: Driver, drain: Coroutine[Any, Any, object]) -> int:
     """Lets it drain; how many of its transactions stood before a partition."""
     draining, seen = asyncio.create_task(drain), set[str]()
     while not draining.done():
-        rows = await driver.pool.fetch(
-            "select virtualtransaction from pg_locks l join pg_database d on d.oid = l.database"
-            " where datname = current_database() and locktype = 'advisory' and not granted"
-        )
-        seen.update(row["virtualtransaction"] for row in rows)
+        seen.update(lock["virtualtransaction"] for lock in await waiters(driver.pool))
         await asyncio.sleep(LOOK_EVERY)
     await draining
     return len(seen)

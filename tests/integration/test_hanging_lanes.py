@@ -12,6 +12,7 @@ from shared.settings import Settings
 from shared.tasks import end
 from tests.driver import Driver
 from tests.lanes import SMALL, add_batches, finished, is_applied, place, two_places, waits
+from tests.locks import waiters
 from tests.pipeline import PARTITIONS, message
 from tests.rows import add_owner, add_thread
 from tests.watch import until
@@ -137,11 +138,7 @@ async def test_an_error_of_the_second_lane_is_told_by_the_next_drain_and_its_par
 
 async def ended(other: asyncpg.Connection, gone: set[int]) -> bool:
     """Ends who waits for a partition and was not ended before; whether there was one."""
-    rows = await other.fetch(
-        "select pid from pg_locks join pg_database d on d.oid = database"
-        " where locktype = 'advisory' and not granted and datname = current_database()"
-    )
-    found = {row["pid"] for row in rows} - gone
+    found = {lock["pid"] for lock in await waiters(other)} - gone
     gone |= found
     for pid in found:
         await other.execute("select pg_terminate_backend($1)", pid)

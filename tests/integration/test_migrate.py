@@ -10,6 +10,7 @@ import pytest
 from shared.db import migrate
 from shared.db.connect import connect
 from tests import servers
+from tests.locks import waiters
 from tests.servers import Addresses
 from tests.watch import until
 
@@ -97,7 +98,7 @@ async def test_a_migration_that_waits_for_a_table_lets_others_pass(
     async with first.transaction():
         await first.execute(account, "in a long transaction")
         migrating = asyncio.create_task(migrate.migrate(empty))
-        await until(lambda: _waits(second))
+        await until(lambda: waiters(second, "accounts"))
         async with asyncio.timeout(5):
             await second.execute(account, "behind it")
         assert not migrating.done()
@@ -158,14 +159,6 @@ async def test_who_gives_up_waiting_for_a_table_is_told_what_to_do(
             await migrate.migrate(empty)
     assert 26 in [one.version for one in await migrate.migrate(empty)], "and then it does what it says"
     await other.close()
-
-
-async def _waits(connection: asyncpg.Connection) -> bool:
-    """Whether somebody waits for the accounts."""
-    found: bool = await connection.fetchval(
-        "select exists (select from pg_locks where relation = 'accounts'::regclass and not granted)"
-    )
-    return found
 
 
 async def test_a_migration_that_fails_leaves_nothing_of_itself(empty: asyncpg.Connection) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import asyncpg
 import pytest
 
 from api import operator
@@ -19,6 +18,7 @@ from shared.ids import RunId, ThreadId
 from shared.inspect import auditlog
 from shared.inspect.auditlog import Wanted
 from tests.driver import Driver
+from tests.locks import waiters
 from tests.pipeline import message
 from tests.watch import until
 
@@ -126,18 +126,12 @@ async def test_an_operator_who_goes_away_while_it_is_sent_leaves_an_entry_that_s
     thread, run = await driver.executing(message("hello"))
     async with driver.pool.acquire() as other, other.transaction():
         await other.execute("lock table batches in exclusive mode")  # so that its commit can't come
-        await leave(driver, run, thread, lambda: until(partial(somebody_waits, other)))
+        await leave(driver, run, thread, lambda: until(partial(waiters, other, "batches")))
         assert await logged(driver) == [(None, "left while it was sent: it may be accepted")]
     sent = "select exists (select from batches where token = $1)"
     await until(lambda: driver.pool.fetchval(sent, operator.OPERATOR))
     await driver.drain()
     assert await driver.pool.fetchval("select status from runs where id = $1", run) == "cancelled", "it was accepted"
-
-
-async def somebody_waits(other: asyncpg.Connection) -> bool:
-    return bool(
-        await other.fetchval("select count(*) from pg_locks where relation = 'batches'::regclass and not granted")
-    )
 
 
 async def leave(driver: Driver, run: RunId, thread: ThreadId, moment: Callable[[], Awaitable[object]]) -> None:

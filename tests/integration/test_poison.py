@@ -13,6 +13,7 @@ from shared.events import UserInterrupt, dump
 from shared.ids import BatchRef, ThreadId
 from shared.settings import Settings
 from tests.driver import ALL, Driver, codes, drain_all
+from tests.locks import waiters
 from tests.pipeline import PARTITIONS, message
 from tests.watch import until
 from worker import poison
@@ -175,11 +176,7 @@ async def test_a_death_that_two_drains_learn_of_at_once_is_counted_once(driver: 
 
 async def _are_in_line(pool: asyncpg.Pool, count: int) -> bool:
     """Whether so many wait for a partition of this database."""
-    waiting: int = await pool.fetchval(
-        "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-        " and database = (select oid from pg_database where datname = current_database())"
-    )
-    return waiting == count
+    return len(await waiters(pool)) == count
 
 
 async def test_a_batch_behind_one_that_killed_a_worker_never_overtakes_it(

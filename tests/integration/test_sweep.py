@@ -16,6 +16,7 @@ from shared.reports import Ask
 from shared.settings import Settings
 from tests.driver import Driver, codes
 from tests.lanes import add_batches, is_applied, leave_alone
+from tests.locks import waiters
 from tests.pipeline import PARTITIONS, message
 from tests.rows import add_owner, add_thread
 from tests.watch import until
@@ -153,15 +154,7 @@ async def test_a_drain_that_is_rung_for_waits_for_whoever_has_the_partition(driv
     async with owner.transaction():
         await owner.execute("select pg_advisory_xact_lock(1, $1)", ids.partition_of(thread, PARTITIONS))
         drain = asyncio.create_task(driver.drain())
-
-        async def waits() -> bool:
-            found: bool = await driver.pool.fetchval(
-                "select exists (select from pg_locks l join pg_database d on d.oid = l.database"
-                " where locktype = 'advisory' and not granted and d.datname = current_database())"
-            )
-            return found
-
-        assert await until(waits)
+        assert await until(lambda: waiters(driver.pool))
         assert not await is_applied(driver, ref)
     await drain
     await owner.close()
