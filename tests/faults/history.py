@@ -54,7 +54,8 @@ class Answered:
 
     @property
     def began(self) -> float:
-        return min((reply.sent for reply in self.replies), default=inf)
+        """When it was sent first; of one whose client was gone before the answer, at any time."""
+        return min((reply.sent for reply in self.replies), default=-inf)
 
     @property
     def answered(self) -> float:
@@ -73,8 +74,10 @@ class Answered:
     @property
     def refused(self) -> bool:
         """Every answer said that nothing was stored. 503 and 409 leave it open, and so does silence."""
-        return all(reply.status is not None and reply.status < 500 and reply.status not in (200, 201, 409)
-                   for reply in self.replies)  # fmt: skip
+        return bool(self.replies) and all(
+            reply.status is not None and reply.status < 500 and reply.status not in (200, 201, 409)
+            for reply in self.replies
+        )
 
 
 @dataclass(frozen=True, slots=True)

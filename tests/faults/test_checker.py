@@ -46,6 +46,7 @@ def test_a_batch_of_which_nobody_knows_may_be_there_or_not() -> None:
     assert found([*HISTORY, unknown]) == set()
     silent = replace(SECOND, replies=[Reply(2, 3, None)])
     assert found([FIRST, silent, THIRD]) == set()
+    assert found([FIRST, replace(SECOND, replies=[]), THIRD]) == set(), "its client was gone before the answer"
 
 
 def test_a_batch_that_is_stored_twice_is_duplicated() -> None:

@@ -73,18 +73,19 @@ class Crowd:
     async def settle(self) -> Verdict:
         """Once all runs are over and every reader is at the end of its log, or the time is up."""
         await asyncio.gather(*self._talking)
-        tidying = asyncio.create_task(self._tidy())
+        ended = asyncio.Event()
+        tidying = asyncio.create_task(self._tidy(ended))
         with suppress(TimeoutError):
             await until("every run of users has ended", self._idle, QUIET)
-        tidying.cancel()
-        await asyncio.wait([tidying])
+        ended.set()
+        await tidying  # what it sent is known, too
         with suppress(TimeoutError):
             await until("every reader has had everything", self._caught_up, CAUGHT_UP)
         for task in self._reading:
             task.cancel()
-        for ended in await asyncio.gather(*self._reading, return_exceptions=True):
-            if not isinstance(ended, asyncio.CancelledError) and ended is not None:
-                raise ended
+        for left in await asyncio.gather(*self._reading, return_exceptions=True):
+            if not isinstance(left, asyncio.CancelledError) and left is not None:
+                raise left
         rng, found = chance(self.book.seed, 4_000), await rows.read(self.stage.db, self.stage.account)
         lists = [one for place in self.book.places for one in await listed(self.book.lines[0], place, rng)]
         return judge(self.book, found, lists)
@@ -98,10 +99,12 @@ class Crowd:
         """Threads that are spoken to in other dialects than the native one."""
         return frozenset(place.thread for place in self.book.places if place.dialect != NATIVE)
 
-    async def _tidy(self) -> None:
-        """Interrupts runs that ask for what nobody will decide: their users left, not knowing what became of them."""
+    async def _tidy(self, ended: asyncio.Event) -> None:
+        """Interrupts runs, until all have ended, that ask for what nobody will decide: their users left, not knowing
+        what became of them.
+        """
         native = Native(self.book, self.book.lines[0], self.stage.agents)
-        while True:
+        while not ended.is_set():
             asking = await self.stage.db.fetch(
                 "select distinct thread from permission_requests where state = 'pending'"
                 " and thread in (select id from threads where account = $1)",
@@ -109,7 +112,8 @@ class Crowd:
             )
             for row in asking:
                 await native.interrupt(Place(row["thread"], "", "", ""), named=False)
-            await asyncio.sleep(1)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), 1)
 
     async def _idle(self) -> bool:
         return not await self.stage.db.fetchval(_ACTIVE, self.stage.account)
