@@ -133,6 +133,7 @@ async def test_a_postgres_that_goes_away_under_a_deed_on_a_run_is_told_as_that(s
             assert "is not done twice. It failed" in (await operator.open(again.location)).words
 
 
+@pytest.mark.straight
 async def test_a_deed_may_wait_as_long_in_one_statement_as_in_all(settings: Settings) -> None:
     console = await servers.open_servers(settings)
     try:
@@ -154,6 +155,7 @@ async def test_a_redis_that_is_away_is_told_and_the_rest_works(settings: Setting
         assert (done.status, "mst_" in done.text) == (200, True)
 
 
+@pytest.mark.straight
 async def test_deeds_that_take_long_leave_the_pages_a_connection_and_the_third_one_is_told_to_wait(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

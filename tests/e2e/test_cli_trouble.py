@@ -46,6 +46,7 @@ async def test_the_doctor_names_each_problem_and_exits_1(threadmill: Threadmill)
     assert "  do next: Start it or mend the way." in ended.out
 
 
+@pytest.mark.straight
 async def test_a_postgres_that_takes_no_writes_is_told_as_what_it_is(
     threadmill: Threadmill, settings: Settings
 ) -> None:
