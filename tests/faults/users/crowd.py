@@ -103,7 +103,6 @@ class Crowd:
         """Interrupts runs, until all have ended, that ask for what nobody will decide: their users left, not knowing
         what became of them.
         """
-        native = Native(self.book, self.book.lines[0], self.stage.agents)
         while not ended.is_set():
             asking = await self.stage.db.fetch(
                 "select distinct thread from permission_requests where state = 'pending'"
@@ -111,6 +110,7 @@ class Crowd:
                 self.stage.account,
             )
             for row in asking:
+                native = Native(self.book, self.book.lines[0], self.stage.agents)
                 await native.interrupt(Place(row["thread"], "", "", ""), named=False)
             with suppress(TimeoutError):
                 await asyncio.wait_for(ended.wait(), 1)
