@@ -21,10 +21,7 @@ from shared.settings import Settings
 from tests.pipeline import Caller, message, new_caller, running_crew, running_inbox
 from tests.watch import until
 
-pytestmark = [
-    *(pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(180)),
-    pytest.mark.xdist_group("arq_dashboard"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(180), pytest.mark.xdist_group("dashboard")]
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "docs" / "examples"
