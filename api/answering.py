@@ -4,7 +4,7 @@ Whoever asked may be gone: the run does not know. What waits for the client is b
 and what does not fit is read from the log again. Refused here: spelling any of it.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +22,8 @@ from shared.ids import EventId, RunId, ThreadId, TokenId
 from shared.models import TERMINAL
 from shared.views import RunAnswer
 
+Show = Callable[[list[EventLogged]], Awaitable[object]]
+
 _ASKS = "tool.confirmation.required"
 
 
@@ -36,12 +38,12 @@ class Asked:
     token: TokenId
 
 
-async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> AsyncGenerator[list[EventLogged]]:
-    """What the run logs, in order; an empty list where it has long been silent. Ends behind the run's last event, or
-    where it waits for a permission. Raises NotFound, Unauthenticated, ServiceInactive, ConnectionError.
+async def follow(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet, show: Show) -> RunAnswer:
+    """Shows what the run logs, in order, and nothing where it has long been silent, until it is over or waits for a
+    permission: its answer then. Raises NotFound, Unauthenticated, ServiceInactive, ConnectionError.
     """
-    if await _waits(asked, postgres):
-        return
+    if await _waits(asked, postgres) and (found := await _answer(asked, postgres)).requests:
+        return found
     cursor = EventId(ids.earliest(asked.since))
     stream = Stream(asked.partition, asked.thread, asked.token, outlet, cursor, EventId(ids.successor(cursor)))
     hub.follow(stream)
@@ -49,19 +51,19 @@ async def pieces(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet) -> 
         # Looked at from within: what ends the run from here on comes. What ended it before may lie before the batch.
         if await _is_over(asked, postgres):
             stream.ended = True
-        async with aclosing(tail.pieces(stream, postgres)) as found:
-            async for piece in found:
+        async with aclosing(tail.pieces(stream, postgres)) as pieces:
+            async for piece in pieces:
                 events = [event for event in piece if event.run == asked.run]
                 if events or not piece:
-                    yield events
+                    await show(events)
                 if any(event.type in ENDS for event in events):
-                    return
-                if any(event.type == _ASKS for event in events) and await _waits(asked, postgres):
-                    return
+                    return await _answer(asked, postgres)
+                if any(event.type == _ASKS for event in events) and (found := await _answer(asked, postgres)).requests:
+                    return found
     finally:
         hub.leave(stream)
     if stream.ended and stream.error is None:
-        return
+        return await _answer(asked, postgres)
     if outlet.closed:
         raise ConnectionResetError("The client is gone.")
     raise stream.error or ServiceInactive("This process ends; the run goes on, its thread has what it says.")
@@ -72,8 +74,7 @@ async def question(asked: Asked, postgres: Postgres) -> int | None:
     return await answers.question(postgres, asked.partition, asked.thread, asked.run)
 
 
-async def answer(asked: Asked, postgres: Postgres) -> RunAnswer:
-    """What the run has said since, and how it is. Raises NotFound."""
+async def _answer(asked: Asked, postgres: Postgres) -> RunAnswer:
     return await answers.answer(postgres, asked.partition, asked.thread, asked.run, asked.since)
 
 

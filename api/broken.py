@@ -1,6 +1,7 @@
 """Ways to accept batches that are wrong, for the tests which show that the checker catches them; see `crashpoints`."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -44,6 +45,14 @@ async def drop_key_index(connection: asyncpg.Connection) -> None:
 def take(rightly: Accept, settings: Settings) -> Accept:
     """How batches are taken: rightly, but as this process is armed."""
     return RedisOnly(rightly, open_redis(settings.redis_url, 1.0)).take if armed("redis_only") else rightly
+
+
+async def answer_too_soon(verdicts: Iterable[asyncio.Future[Verdict]]) -> None:
+    """What `ack_before_commit` breaks: everyone hears that it is stored, and gets to act on it, before it is."""
+    for verdict in verdicts:
+        if not verdict.done():
+            verdict.set_result(Fresh(BatchId(0), datetime.now(UTC), None))
+    await asyncio.sleep(0.1)
 
 
 @dataclass(slots=True)

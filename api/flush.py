@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import asyncpg
 import structlog
 
-from api import verdicts
+from api import broken, verdicts
 from api.columns import asked, columns_of_keys
 from api.precedence import Precedence
 from api.standby import WARNED, Standby
@@ -26,8 +25,9 @@ from shared.crashpoints import armed, crash
 from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
-from shared.ids import AccountId, BatchId
+from shared.ids import AccountId
 from shared.metrics import ACCEPT_SECONDS, ACCEPTED, FLUSH_SECONDS, FLUSH_SIZE, POSTGRES_ERRORS
+from shared.tasks import about
 
 log = structlog.get_logger()
 SQL = statements("inbox")
@@ -42,6 +42,7 @@ BUSY = (
     asyncpg.UniqueViolationError,  # of the ref: a try that was given up for lost was committed meanwhile
 )
 TRIES = 3  # of one row, on errors that say nothing about it
+PAUSE = 0.01  # seconds between them, about: who met is not to meet again
 
 
 @dataclass(slots=True, eq=False)
@@ -155,7 +156,7 @@ class Flusher:
         submissions = [entry.submission for entry in entries]
         statement, arguments = asked(submissions, self.reply_to)
         if armed("ack_before_commit") and submissions[0].new is None:
-            await _answer_too_soon(entries)
+            await broken.answer_too_soon(entry.verdict for entry in entries)
         crash("api.before_commit")
         self._standby.listen(connection)
         rows = await connection.fetch(SQL[statement], *arguments, timeout=STATEMENT_TIMEOUT)
@@ -242,6 +243,8 @@ class Flusher:
             except BUSY as error:
                 if attempt == TRIES:
                     _refuse(entry, _inactive(error))
+                    return
+                await asyncio.sleep(about(PAUSE * attempt, 1.0))
             except asyncpg.PostgresError:
                 log.exception("a batch could not be written", **_ids(entry.submission))
                 _refuse(entry, InternalError())
@@ -276,13 +279,6 @@ def _by_kind(entries: Sequence[_Entry]) -> list[list[_Entry]]:
 def _answer(entry: _Entry, verdict: Verdict) -> None:
     if not entry.verdict.done():  # its handler may be gone
         entry.verdict.set_result(verdict)
-
-
-async def _answer_too_soon(entries: Sequence[_Entry]) -> None:
-    """What `ack_before_commit` breaks: everyone hears that it is stored, and gets to act on it, before it is."""
-    for entry in entries:
-        _answer(entry, Fresh(BatchId(0), datetime.now(UTC), None))
-    await asyncio.sleep(0.1)
 
 
 def _refuse(entry: _Entry, error: Exception) -> None:

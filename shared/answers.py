@@ -25,17 +25,23 @@ _SIZE = 8 << 20  # bytes of their texts; the last message is told, however long
 
 
 async def answer(source: Source, partition: int, thread: ThreadId, run: RunId, since: datetime) -> RunAnswer:
-    """The run, with what it said from a moment on. Raises NotFound, also where its thread is deleted."""
-    row = await _run(source, partition, thread, run)
-    said = await source.fetch(SQL["said"], partition, thread, run, since, _MOST, _SIZE)
-    return RunAnswer(
-        status=RunStatus(row["status"]),
-        error=run_error_of(row["error"]),
-        usage=None if row["usage"] is None else from_json(row["usage"]),
-        question=row["question"],
-        said=[Said(one["id"], one["num"], from_json(one["parts"])) for one in reversed(said)],
-        requests=await open_requests(source, partition, thread, run),
-    )
+    """The run, with what it said from a moment on, as all of it was at one time: who decides meanwhile has it read
+    again. Raises NotFound, also where its thread is deleted.
+    """
+    while True:
+        before = await open_requests(source, partition, thread, run)
+        row = await _run(source, partition, thread, run)
+        said = await source.fetch(SQL["said"], partition, thread, run, since, _MOST, _SIZE)
+        waits = row["status"] == RunStatus.WAITING_INPUT
+        if not waits or await open_requests(source, partition, thread, run) == before:
+            return RunAnswer(
+                status=RunStatus(row["status"]),
+                error=run_error_of(row["error"]),
+                usage=None if row["usage"] is None else from_json(row["usage"]),
+                question=row["question"],
+                said=[Said(one["id"], one["num"], from_json(one["parts"])) for one in reversed(said)],
+                requests=before if waits else (),
+            )
 
 
 async def question(source: Source, partition: int, thread: ThreadId, run: RunId) -> int | None:

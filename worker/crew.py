@@ -171,12 +171,9 @@ class Crew:
         return applied
 
     async def report(self) -> dict[str, str]:
-        """Whether this worker can do its work: Postgres must answer, Redis may be away."""
-        report = {"status": "ready", "postgres": "ok", "redis": "ok"}
-        try:
-            await self._queue.ping()
-        except REDIS_AWAY:
-            report |= {"status": "degraded", "redis": "away"}
+        """Whether this worker can do its work: Postgres must answer, Redis may be away or full."""
+        redis = await self._queue.state()
+        report = {"status": "ready" if redis == "ok" else "degraded", "postgres": "ok", "redis": redis}
         if self.doorbell is None or time.monotonic() - self._beaten > 3 * BEAT:
             report |= {"status": "unavailable", "postgres": "away"}
         return report

@@ -15,7 +15,7 @@ from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS, REDIS_ERRORS
 from shared.queue import APPLY, AWAY, Queue, WakeUp
-from shared.tasks import Rest
+from shared.tasks import Rest, about
 from worker.duty import Duty
 from worker.lanes import Lanes
 from worker.pace import pause
@@ -71,7 +71,7 @@ class Doorbell:
             except (*POSTGRES_AWAY, asyncpg.PostgresError, Disturbed) as error:
                 POSTGRES_ERRORS.labels("drain").inc()
                 log.warning("a drain was given up; the sweep takes it", error=repr(error))
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(about(PAUSE))
         await self.lanes.finish()
 
     async def _listen(self) -> None:

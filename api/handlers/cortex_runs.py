@@ -3,7 +3,6 @@
 The run is the service's, not the request's: a client that goes away does not stop it.
 """
 
-from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
@@ -22,6 +21,7 @@ from api.handlers.door import Door
 from api.sse import COMMENT, Outlet
 from api.submission import Applied, Pending
 from shared import numbers
+from shared.effects import EventLogged
 from shared.errors import InternalError, ThreadmillError
 from shared.ids import ThreadId, TokenId
 from shared.views import RunAnswer
@@ -83,10 +83,7 @@ class CortexRuns:
             raise ConnectionResetError("The client is gone.")
         outlet = Outlet(request.writer, request.transport)
         asked = taken.asked(await self._asking.settle(taken.answer, outlet))
-        async with aclosing(answering.pieces(asked, self._door.postgres, self._hub, outlet)) as pieces:
-            async for _ in pieces:
-                pass
-        said = await answering.answer(asked, self._door.postgres)
+        said = await answering.follow(asked, self._door.postgres, self._hub, outlet, _in_silence)
         if (why := encode.failure(said)) is not None:
             return replies.document(encode.failed(why, request[edge.ID]), why.status, taken.headers)
         return replies.document(encode.response(said, taken.num, asked.run), 200, taken.headers)
@@ -115,8 +112,15 @@ class CortexRuns:
             if answer is not taken.answer:
                 await outlet.send(await self._question(taken, answer))
             asked = taken.asked(answer)
-            places = await self._tell_live(asked, outlet)
-            last = _last(await answering.answer(asked, self._door.postgres), asked, taken.num, places, request_id)
+            places = frames.Places()
+
+            async def show(events: list[EventLogged]) -> None:
+                shown = b"".join(frames.live(event, places) for event in events)
+                if shown or not events:
+                    await outlet.send(shown or COMMENT)
+
+            said = await answering.follow(asked, self._door.postgres, self._hub, outlet, show)
+            last = _last(said, asked, taken.num, places, request_id)
         except ThreadmillError as error:
             last = frames.frame("error", spell(error, request_id)[1])
         except ConnectionError:
@@ -131,14 +135,9 @@ class CortexRuns:
         num = await answering.question(taken.asked(answer), self._door.postgres)
         return frames.metadata("user", taken.num, num)
 
-    async def _tell_live(self, asked: Asked, outlet: Outlet) -> frames.Places:
-        places = frames.Places()
-        async with aclosing(answering.pieces(asked, self._door.postgres, self._hub, outlet)) as pieces:
-            async for events in pieces:
-                shown = b"".join(frames.live(event, places) for event in events)
-                if shown or not events:
-                    await outlet.send(shown or COMMENT)
-        return places
+
+async def _in_silence(_: list[EventLogged]) -> None:
+    """Whoever wants the answer whole is shown nothing before."""
 
 
 def _last(said: RunAnswer, asked: Asked, num: int, places: frames.Places, request_id: str) -> bytes:

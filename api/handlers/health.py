@@ -4,21 +4,20 @@ import asyncio
 
 import asyncpg
 from aiohttp import web
-from redis.asyncio import Redis
 
 from api import replies
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.exposition import exposition
-from shared.queue import AWAY as REDIS_AWAY
+from shared.queue import Queue
 
 _TIMEOUT = 1.0  # seconds for each server; who asks this asks every few seconds
 
 
 class Health:
-    def __init__(self, pool: asyncpg.Pool, redis: Redis) -> None:
+    def __init__(self, pool: asyncpg.Pool, queue: Queue) -> None:
         self._pool = pool
-        self._redis = redis
+        self._queue = queue
         self._draining = False
 
     def drain(self) -> None:
@@ -30,8 +29,8 @@ class Health:
         return replies.document({"status": "ok"})
 
     async def ready(self, _: web.Request) -> web.Response:
-        """GET /readyz: 200 where batches are accepted. Without Redis that is so, and `status` is degraded."""
-        postgres, redis = await asyncio.gather(self._postgres(), self._ping())
+        """GET /readyz: 200 where batches are accepted; `status` is degraded where Redis takes no wake-ups."""
+        postgres, redis = await asyncio.gather(self._postgres(), self._redis())
         serving = postgres == "ok" and not self._draining
         status = ("ready" if redis == "ok" else "degraded") if serving else "unavailable"
         return replies.document({"status": status, "postgres": postgres, "redis": redis}, 200 if serving else 503)
@@ -53,10 +52,9 @@ class Health:
             return "away"
         return "ok"
 
-    async def _ping(self) -> str:
+    async def _redis(self) -> str:
         try:
             async with asyncio.timeout(_TIMEOUT):
-                await self._redis.ping()
-        except REDIS_AWAY:
+                return await self._queue.state()
+        except TimeoutError:
             return "away"
-        return "ok"

@@ -9,6 +9,7 @@ beginnings.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -141,10 +142,10 @@ async def page(db: Database, thread: Thread, limit: int, after: str | None) -> P
     ]
     steps: list[Step] = []
     while len(steps) < limit:
-        heads = [source for source in sources if source.head is not None]
+        heads = [(head.at, source) for source in sources if (head := source.head) is not None]
         if not heads or any(source.head is None and source.more for source in sources):
             break  # the next step of a source that was not read to its end may be the newest
-        steps.append(max(heads, key=_at).take())
+        steps.append(max(heads, key=itemgetter(0))[1].take())
     goes_on = any(source.goes_on for source in sources)
     return Page(_entries(steps), cursor(*(source.key for source in sources)) if goes_on else None)
 
@@ -181,11 +182,6 @@ async def rung(redis: Redis, keys: Keys, entries: Sequence[Entry]) -> dict[Batch
     except REDIS_AWAY:
         return None
     return {batch.id: score is not None for batch, score in zip(waiting, scores, strict=True)}
-
-
-def _at(source: _Source) -> datetime:
-    assert source.head is not None  # noqa: S101 - the caller picks among those that have one
-    return source.head.at
 
 
 def _entries(steps: Sequence[Step]) -> list[Entry]:

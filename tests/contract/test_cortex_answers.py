@@ -1,14 +1,17 @@
 """What agent:run answers of runs without an answer, of threads that are gone, at a replay, and of very long ones."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import pytest
 from cortex_agents.base import SnowflakeAPIError
 
 from shared import answers
 from shared.ids import RunId, ThreadId, Ulid
+from shared.models import RunStatus
 from shared.settings import Settings
 from tests.agents import Stage, partition, running_stage
 from tests.contract.cortex_agents import PLACE, blocking
@@ -160,3 +163,38 @@ async def test_what_is_left_out_of_a_long_answer_is_not_read(stage: Stage, corte
     statement = f"explain (analyze, format json) {answers.SQL['said'].rstrip(';')}"
     plan = await pool.fetchval(statement, partition(thread), thread, run, since, 1_000, 8 << 20)
     assert sum(rows_read(json.loads(plan)[0]["Plan"], "messages")) == 8
+
+
+@dataclass
+class Between:
+    """A source that has something happen behind the first so many of its statements."""
+
+    pool: asyncpg.Pool
+    left: int
+    then: Callable[[], Awaitable[object]]
+
+    async def fetch(self, statement: str, /, *arguments: Any) -> Any:
+        return await self._asked(await self.pool.fetch(statement, *arguments))
+
+    async def fetchrow(self, statement: str, /, *arguments: Any) -> Any:
+        return await self._asked(await self.pool.fetchrow(statement, *arguments))
+
+    async def _asked(self, found: Any) -> Any:
+        self.left -= 1
+        if self.left == 0:
+            await self.then()
+        return found
+
+
+@pytest.mark.parametrize("statements", [1, 2, 3])
+async def test_who_interrupts_while_an_answer_is_read_has_no_question_told_as_an_answer(
+    stage: Stage, cortex: Cortex, statements: int
+) -> None:
+    await stage.become("worker.runners.demo:approve")
+    asks = await cortex.call("POST", RUN, asking("hello", stream=False))
+    thread, run = ThreadId(Ulid(await native(stage))), RunId(asks.json["metadata"]["run_id"])
+    pool = stage.service.pool
+    since = await pool.fetchval("select min(accepted_at) from batches")
+    source = Between(pool, statements, lambda: stage.client.send(thread, {"type": "user_interrupt"}))
+    found = await answers.answer(source, partition(thread), thread, run, since)
+    assert (found.status, found.requests) == (RunStatus.CANCELLED, ())

@@ -167,7 +167,7 @@ async def _metrics(session: aiohttp.ClientSession, *urls: str) -> str:
 
 async def _use(url: str, agent: str, secret: str) -> tuple[list[int], str]:
     """Asks with the token in its place, in every place where it does not belong, and wrongly, in all dialects: the
-    statuses, and all that was answered where only the header had the token.
+    statuses, and all that was answered, but for the way back to a page of the console behind its login.
     """
     bearer, sneaky = {"Authorization": f"Bearer {secret}"}, {"Authorization": f'Snowflake Token="{secret}"'}
     native, cortex, openai = f"{url}/api/v1", f"{url}/api/v2/cortex", f"{url}/v1/threads"
@@ -201,12 +201,12 @@ async def _use(url: str, agent: str, secret: str) -> tuple[list[int], str]:
     ]
     statuses, answered = [], ""
     async with aiohttp.ClientSession() as session:
-        for n, (method, target, headers, body) in enumerate([*in_its_place, *elsewhere]):
+        for method, target, headers, body in (*in_its_place, *elsewhere):
             async with session.request(method, target, headers=headers, json=body, allow_redirects=False) as response:
                 statuses.append(response.status)
                 assert response.status < 500
-                if n < len(in_its_place):
-                    answered += f"{response.headers}{await response.text()}"
+                heard = f"{response.headers}{await response.text()}"
+                answered += heard.replace(f"'/console/login?to={target.removeprefix(url)}'", "")
     return statuses, answered
 
 

@@ -19,6 +19,7 @@ from tests.watch import until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 TEXT = "the-words-of-a-user"
+STRAY = "what-no-span-may-hold"
 
 
 async def client_of(pool: asyncpg.Pool, session: aiohttp.ClientSession, url: str, agent: str) -> Client:
@@ -71,11 +72,15 @@ async def test_one_trace_leads_from_the_post_to_the_end_of_the_run(settings: Set
             async with running(settings, "worker", **variables) as second:
                 await reach(echo, thread, run, "completed")
                 await decide(pool, approve, asked, caller)
+            await stray(echo, thread)
         check(collector, handed, asked, caller)
         assert {headers["x-key"] for headers in collector.headers} == {"of-the-collector"}
         sent = b"".join(collector.bodies)
-        for secret in (TEXT, echo.token, approve.token):
+        for secret in (TEXT, STRAY, f"/{thread}", echo.token, approve.token):
             assert secret.encode() not in sent
+        strayed = [(span.name, span.attributes.get("http.response.status_code")) for span in collector.spans]
+        send = "POST /api/v1/threads/{threadId}/events"
+        assert {(send, 400), ("POST", 404), (send, 401)} <= set(strayed)
         on_lines([api, first, second], handed)
 
 
@@ -88,6 +93,18 @@ async def decide(pool: asyncpg.Pool, client: Client, trace: str, caller: str) ->
     reply = await client.send(thread, decision, traceparent=f"00-{trace}-{caller}-01")
     assert reply.status == 200, reply
     await reach(client, thread, run, "completed")
+
+
+async def stray(client: Client, thread: str) -> None:
+    """Words in a query, in headers, and in paths; with a token, and in its place."""
+    headers = dict.fromkeys(("User_Agent", "Referer", "Cookie", "Idempotency_Key", "X_Forwarded_For", "X_Odd"), STRAY)
+    asked = (
+        (client, f"/threads/{thread}/events?token={STRAY}", 400),
+        (client, f"/nothing/{STRAY}?token={client.token}", 404),
+        (client.using(STRAY), f"/threads/{STRAY}/events", 401),
+    )
+    for who, path, status in asked:
+        assert (await who.call("POST", path, {"events": []}, **headers)).status == status
 
 
 def check(collector: Collector, handed: str, asked: str, caller: str) -> None:

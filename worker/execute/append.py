@@ -27,6 +27,7 @@ from shared.logs import Seldom
 from shared.metrics import APPEND_SIZE, POSTGRES_ERRORS
 from shared.models import EXECUTING, RunStatus
 from shared.reports import RunFinished, RunnerEvent, RunOutput, RunWaits
+from shared.tasks import about
 from worker import poison
 from worker.changes import Changes
 from worker.counts import count_runs
@@ -122,7 +123,7 @@ class Writer:
                 POSTGRES_ERRORS.labels("append").inc()
                 warn("outputs not written; they will be", error=repr(error))
                 await self._line.drop()
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(about(PAUSE))
 
     async def run_once(self) -> bool:
         """One append; True where there was none but of threads that somebody else has locked. Raises what says that

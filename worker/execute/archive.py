@@ -14,6 +14,7 @@ from shared.files.storage import Storage
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
 from shared.settings import Settings
+from shared.tasks import about
 from worker.execute import briefing, leases
 from worker.execute.briefing import Briefing, Offer
 from worker.execute.leases import Lease
@@ -49,7 +50,7 @@ class Archive:
             except (*AWAY, asyncpg.PostgresError) as error:
                 POSTGRES_ERRORS.labels("recall").inc()
                 warn("what a run logged before is not read yet", run=one.lease.run, error=repr(error))
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(about(PAUSE))
         return None
 
     async def history(self, one: Briefing, limit: int) -> Sequence[Message]:

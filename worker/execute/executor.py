@@ -22,7 +22,7 @@ from shared.logs import Seldom
 from shared.metrics import EXECUTING_RUNS, POSTGRES_ERRORS
 from shared.queue import Queue
 from shared.settings import Settings
-from shared.tasks import end
+from shared.tasks import about, end
 from worker.aftermath import Aftermath
 from worker.execute import leases
 from worker.execute.apart import apart
@@ -137,7 +137,7 @@ class Executor:
                 POSTGRES_ERRORS.labels("take").inc()
                 warn("runs not taken; the sweep finds them", error=repr(error))
                 await self._take_line.drop()
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(about(PAUSE))
             else:
                 if locked:
                     await asyncio.sleep(AGAIN)

@@ -14,6 +14,7 @@ from shared.db.statements import statements
 from shared.ids import ThreadId
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
+from shared.tasks import about
 from worker.execute import leases
 from worker.execute.desk import Desk
 from worker.execute.leases import Key
@@ -53,7 +54,7 @@ class Lookout:
                 POSTGRES_ERRORS.labels("recovery").inc()
                 warn("a look for runs was given up; the next one comes", error=repr(error))
                 await self._line.drop()
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(about(PAUSE))
 
     async def look(self) -> None:
         connection = await self._line.get()
