@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
+from bench import scale
 from bench.hostile import P99, RISE
 from bench.neighbours import HUNDRED
 from bench.observability import LOADS
 from bench.results import Results
-from bench.scale import FULL, SIZES
 
 HOT = 128  # clients at which throughput and CPU are judged
 TWICE = 2.0  # of what the others see alone; a bad neighbour may cost them that, or the next, whichever is more
@@ -103,9 +104,9 @@ def _backlogs(found: Results) -> Iterator[Bar]:
 def _scale(found: Results) -> Iterator[Bar]:
     if found.scale is None:
         return
-    for apis, workers in SIZES[1:]:
-        value = found.scale.ratio((apis, workers), FULL, lambda run: run.cpu_a_batch)
-        yield Bar(f"CPU a batch, {apis} apis and {workers} workers over one and one", value, FLAT, "x", False)
+    for load, (apis, workers) in product(scale.LOADS, scale.SIZES[1:]):
+        value = found.scale.ratio((apis, workers), load, lambda run: run.cpu_a_batch)
+        yield Bar(f"CPU a batch, {load}, {apis} apis and {workers} workers over one and one", value, FLAT, "x", False)
 
 
 def _history(found: Results) -> Iterator[Bar]:

@@ -2,7 +2,7 @@
 
 Two cores that one pair keeps busy give no more to four workers: throughput can't grow here. What must hold is that the
 CPU of a batch stays what it was, so that more cores would be more throughput. Full: as fast as 128 clients get answers.
-Paced: a tenth of that, where idle processes and wake-ups would show.
+Waited: the same, of clients that wait for outcomes. Paced: a tenth of it, where idle processes and wake-ups would show.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,8 @@ from bench.subjects import Service
 SIZES = ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (2, 4))  # apis, workers; the first one is what the others are held to
 CLIENTS = 128
 PACE = 500.0  # batches a second
-FULL, PACED = "full", "paced"
+FULL, WAITED, FEW, PACED = "full", "waited", "waited, 32", "paced"
+LOADS = (FULL, WAITED, FEW, PACED)  # of a round, in this order
 KINDS = ("api", "worker", "postgres", "redis")
 
 
@@ -51,11 +52,11 @@ class Scale:
 
     def line(self) -> str:
         """A row for each size and load."""
-        names = [("apis", 6), ("workers", 9), ("load", 7), ("applied/s", 11), ("p50/p99 ms", 16)]
+        names = [("apis", 6), ("workers", 9), ("load", 12), ("applied/s", 11), ("p50/p99 ms", 16)]
         names += [("CPU-µs a batch", 16), ("over 1+1", 10)]
         head = "".join(name.rjust(width) for name, width in names) + "   of which"
-        rows = [f"With more apis and workers, medians of {len(self.runs) // len(SIZES) // 2}:", head]
-        return "\n".join([*rows, *(self._row(size, load) for load in (FULL, PACED) for size in SIZES)])
+        rows = [f"With more apis and workers, medians of {len(self.runs) // len(SIZES) // len(LOADS)}:", head]
+        return "\n".join([*rows, *(self._row(size, load) for load in LOADS for size in SIZES)])
 
     def _row(self, size: tuple[int, int], load: str) -> str:
         def of(figure: Callable[[Run], float]) -> float:
@@ -65,7 +66,7 @@ class Scale:
         parts = ", ".join(f"{kind} {of(partial(_spent, kind)):.0f}" for kind in KINDS)
         ratio = self.ratio(size, load, lambda run: run.cpu_a_batch)
         return (
-            f"{size[0]:>6}{size[1]:>9}{load:>7}{of(lambda run: run.applied_per_second):>11,.0f}{times:>16}"
+            f"{size[0]:>6}{size[1]:>9}{load:>12}{of(lambda run: run.applied_per_second):>11,.0f}{times:>16}"
             f"{of(lambda run: run.cpu_a_batch):>16.0f}{ratio:>9.2f}x   {parts}"
         )
 
@@ -107,8 +108,14 @@ async def _of_size(service: Service, apis: int, workers: int, seconds: float, ro
         await fleet.start_all(apis, workers)
         await warm_up(fleet)
         usual = replace(load_of(fleet, CLIENTS, seconds, ASYNC), ports=fleet.ports, seed=round_)
-        loads = {FULL: usual, PACED: replace(usual, clients=16, rate=PACE)}
-        found = {name: await measure(fleet, ASYNC, load) for name, load in loads.items()}
+        waited = replace(load_of(fleet, CLIENTS, seconds), ports=fleet.ports, seed=round_)
+        loads = {
+            FULL: usual,
+            WAITED: waited,
+            FEW: replace(waited, clients=32),
+            PACED: replace(usual, clients=16, rate=PACE),
+        }
+        found = {name: await measure(fleet, name, load) for name, load in loads.items()}
     finally:
         await fleet.stop()
     return [(name, replace(run, cpu_us=together(run.cpu_us))) for name, run in found.items()]
