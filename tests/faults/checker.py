@@ -59,13 +59,23 @@ def check(
 
 
 def check_answers(history: Sequence[Request]) -> Iterator[Violation]:
-    """200, silence, 503, and 409 while the first one is under way, both in the contract's words and with the time to
-    come again: nothing else may happen to a good request.
+    """200 that can be read, silence, 503, and 409 while the first one is under way, both in the contract's words and
+    with the time to come again: nothing else may happen to a good request.
     """
     for request in history:
         for reply in request.replies:
-            if reply.status not in (None, 200) and not reply.is_not_now:
+            good = reply.status is None or (reply.status == 200 and reply.acknowledged) or reply.is_not_now
+            if not good:
                 yield Violation(Kind.REFUSED, request.thread, f"{request.marker}: {reply.status} {reply.body}")
+
+
+def check_known(asked: Sequence[Request]) -> Iterator[Violation]:
+    """Whoever asks with a key once all is quiet hears the outcome."""
+    for request in asked:
+        if request.key is not None and not request.outcomes and not request.refused:
+            last = request.replies[-1].status if request.replies else None
+            what = f"{request.marker} was sent {len(request.replies)} times, the last answer is {last}: no outcome"
+            yield Violation(Kind.STUCK, request.thread, what)
 
 
 def check_stored(history: Sequence[Request], found: Sequence[Sequence[Batch]]) -> Iterator[Violation]:

@@ -4,16 +4,22 @@ import asyncio
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
+from pydantic_core import from_json
 
-from tests.faults.history import Document, Reply, Request
+from tests.faults.history import NO_JSON, Document, Reply, Request
 
 TIMEOUT = 8.0  # seconds for one answer; a stopped api gives none
 MOST_TRIES = 60
 PAUSES = (0.05, 0.3)  # seconds between tries
+TURNS = 4  # of tries, until the outcome is known of what is accepted already
+MOST_PENDING = 2_000  # that are asked for again, of those that were answered as accepted: some seconds
+LEARNING = 60.0  # seconds to ask for all of them
+ANSWERED = {"acceptedAt", "events", "thread", "warnings"}  # what the answer to a batch has
 
 
 @dataclass(slots=True)
@@ -35,11 +41,21 @@ class Sender:
             self.retries += n < MOST_TRIES - 1
             await asyncio.sleep(self.rng.uniform(*PAUSES))
 
+    async def learn(self, request: Request) -> Document | None:
+        """Sends a request until its outcome is known; None where it is not even now."""
+        for _ in range(TURNS):
+            await self.settle(request)
+            if request.outcomes:
+                return request.outcomes[0]
+        return None
+
     async def send(self, request: Request, *, prefer: str | None = None) -> Reply:
         """Once, to an api chosen by chance; the answer joins the request's history."""
         path = f"/api/v1/threads/{request.thread}/events"
         headers = self.headers(request.key) | ({} if prefer is None else {"Prefer": prefer})
         reply = await self.exchange("POST", self.address(path), {"events": list(request.events)}, headers)
+        if reply.acknowledged and not (isinstance(reply.body, dict) and reply.body.keys() >= ANSWERED):
+            reply = replace(reply, body=unreadable(repr(reply.body)))
         request.replies.append(reply)
         return reply
 
@@ -57,14 +73,29 @@ class Sender:
         assert reply.status == 201, reply
         return str(reply.body["thread"]["id"])
 
-    async def exchange(self, method: str, url: str, body: Document | None, headers: dict[str, str]) -> Reply:
-        """One request and what came of it, once it is whole."""
-        sent, timeout = time.monotonic(), aiohttp.ClientTimeout(total=TIMEOUT)
+    async def exchange(
+        self, method: str, url: str, body: Document | None, headers: dict[str, str], within: float = TIMEOUT
+    ) -> Reply:
+        """One request and what came of it, once it is whole; of an answer that was cut off in its middle nothing."""
+        sent, timeout = time.monotonic(), aiohttp.ClientTimeout(total=within)
         try:
             async with self.session.request(method, url, json=body, headers=headers, timeout=timeout) as response:
-                return reply_of(sent, response, await response.json())
-        except (aiohttp.ClientError, TimeoutError, ValueError):  # ValueError: an answer cut off in its middle
+                return reply_of(sent, response, read(await response.read()))
+        except (aiohttp.ClientError, TimeoutError):
             return Reply(sent, time.monotonic(), None)
+
+
+def read(data: bytes) -> Any:
+    """JSON; where it is none, an error that says so."""
+    try:
+        return from_json(data)
+    except ValueError:
+        return unreadable(repr(data[:200]))
+
+
+def unreadable(what: str) -> Document:
+    """What stands for an answer that can't be read, or lacks what must be in it."""
+    return {"error": {"code": NO_JSON, "message": what}}
 
 
 def reply_of(sent: float, response: aiohttp.ClientResponse, document: Any) -> Reply:
@@ -122,6 +153,25 @@ class Load:
         has_marker = any(event["type"] != "user_interrupt" for event in events)
         keyed = not has_marker or rng.random() < self.keyed
         return Request(rng.choice(self.threads), marker, events, f"key {marker}" if keyed else None)
+
+
+async def ask_again(sender: Sender, history: Iterable[Request], clients: int = 32) -> list[Request]:
+    """Sends what has a key and no outcome once more, now that all is quiet; what that was, for the checker to judge."""
+    unknown = [one for one in history if one.key is not None and not one.outcomes and not one.refused]
+    pending = [one for one in unknown if one.acknowledged][:MOST_PENDING]
+    left, asked = iter([*(one for one in unknown if not one.acknowledged), *pending]), list[Request]()
+    late = time.monotonic() + LEARNING / 2  # none begins then: each has as long to be known
+
+    async def client() -> None:
+        while time.monotonic() < late and (request := next(left, None)) is not None:
+            asked.append(request)
+            await sender.learn(request)
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LEARNING), asyncio.TaskGroup() as group:
+            for _ in range(clients):
+                group.create_task(client())
+    return asked
 
 
 def chance(*seed: int) -> random.Random:

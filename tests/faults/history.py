@@ -8,6 +8,7 @@ from typing import Any
 Document = dict[str, Any]
 
 MARKER = re.compile(r"\bm\d+-\d+\b")
+NO_JSON = "no JSON"  # the code of an answer that is whole and can't be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Reply:
 
     @property
     def acknowledged(self) -> bool:
-        return self.status in (200, 201)
+        return self.status in (200, 201) and self.code != NO_JSON
 
     @property
     def outcome(self) -> Document | None:

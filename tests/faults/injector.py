@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.queue import AWAY as REDIS_AWAY
@@ -22,6 +23,9 @@ from tests.faults.schedule import HOUR, KINDS, WEIGHTS, Fault, schedule
 
 AT_ONCE = 6  # faults under way; three or four are where processes start in two seconds
 LOOK_EVERY = 0.2  # seconds between two looks whether a process answers
+ASKED = 3.0  # seconds to learn which leases a stopped worker has: they are another's when they ran out
+
+_LEASES = "select count(*) from leases where owner in (select id from workers where pid = $1)"
 
 __all__ = ["KINDS", "WEIGHTS", "Hit", "Injector"]
 
@@ -42,6 +46,7 @@ class Injector:
     links: Links
     rng: random.Random
     weights: Sequence[int] = WEIGHTS
+    executors: Sequence[str] | None = None  # names of the workers that execute, where not all do
     hits: list[Hit] = field(default_factory=list)
     missed: Counter[str] = field(default_factory=Counter)  # that nobody saw: nothing to hit, no time, an idle link
     under_way: dict[int, Fault] = field(default_factory=dict)
@@ -56,7 +61,7 @@ class Injector:
     async def run(self) -> None:
         """Injects until `end` is called; then all is undone, and every process goes on."""
         apis, workers = ([member.name for member in members] for members in (self.stack.apis, self.stack.workers))
-        faults = schedule(self.rng, apis, workers, self.weights)
+        faults = schedule(self.rng, apis, workers, self.weights, self.executors)
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for fault in faults:
@@ -93,7 +98,7 @@ class Injector:
             "turn clock": self._turn_clock,
             "stop api": self._stop,
             "stop worker": self._stop,
-            "stop worker past its lease": self._stop,
+            "stop worker past its lease": partial(self._stop, leases=True),
             "flush redis": self._flush_redis,
             "restart redis": self._restart_redis,
             "kill backend": self._kill_backend,
@@ -143,15 +148,33 @@ class Injector:
             member.restart(clock)
             return f"{clock:+d} s"
 
-    async def _stop(self, fault: Fault) -> str | None:
+    async def _stop(self, fault: Fault, leases: bool = False) -> str | None:
+        """Where it is for the `leases` of a worker, it must have some, and be stopped to the end."""
         async with self._living(fault) as member:
             if member is None:
                 return None
             self._begins(fault)
             member.signal(signal.SIGSTOP)
+            held = await self._leases(member) if leases else 0
             await self._wait(fault.lasts)
             member.signal(signal.SIGCONT)
+        if not leases:
             return ""
+        return f"{held} leases" if held and not self._over.is_set() else None
+
+    async def _leases(self, member: Member) -> int:
+        """That a worker has; 0 where Postgres can't be asked for long."""
+        end = time.monotonic() + ASKED
+        while time.monotonic() < end:
+            try:
+                db = await self.stack.database()
+                try:
+                    return int(await db.fetchval(_LEASES, member.process.pid))
+                finally:
+                    db.terminate()
+            except POSTGRES_AWAY:
+                await self._wait(LOOK_EVERY)
+        return 0
 
     async def _flush_redis(self, _: Fault) -> str | None:
         try:

@@ -130,8 +130,15 @@ class Stack:
             async with self.session.get(f"{member.url}/readyz", timeout=timeout) as response:
                 document = await response.json()
                 return str(document["status"]) if response.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):  # what can't be read is not ready
             return None
+
+    async def figure(self, member: Member, name: str) -> float:
+        """A figure of a process, over all of its labels where `name` has none; 0 where it counted nothing yet. Raises
+        TimeoutError or aiohttp.ClientError."""
+        async with self.session.get(f"{member.url}/metrics", timeout=aiohttp.ClientTimeout(total=3)) as response:
+            lines = (line.rpartition(" ") for line in (await response.text()).splitlines())
+        return sum(float(value) for line, _, value in lines if name in (line, line.partition("{")[0]))
 
     async def is_alive(self, member: Member) -> bool:
         """Whether it answers at all, whatever is away."""

@@ -22,8 +22,10 @@ from redis.asyncio import Redis
 
 from shared.keys import Keys
 from tests.faults import tables
-from tests.faults.checker import check
-from tests.faults.clients import Load, Sender, chance
+from tests.faults.asked import match
+from tests.faults.at_work import AtWork, at_work
+from tests.faults.checker import check, check_known, check_stored
+from tests.faults.clients import Load, Sender, ask_again, chance
 from tests.faults.disk import CannotMountError
 from tests.faults.history import created
 from tests.faults.injector import WEIGHTS, Injector
@@ -32,7 +34,7 @@ from tests.faults.processes import Member, Stack, clock_by
 from tests.faults.recovery import Recoveries
 from tests.faults.report import Report, Summary
 from tests.faults.servers import Servers
-from tests.faults.users.crowd import Crowd, crowd
+from tests.faults.users.crowd import LENGTHS, Crowd, crowd
 from tests.faults.users.verdict import USERS
 from tests.faults.violations import Kind, Violation
 from tests.faults.waiting import until
@@ -73,6 +75,7 @@ class Plan:
     weights: Sequence[int] = WEIGHTS
     testing: str = ""  # faults built into every process
     users: int = 0  # of all dialects, for `seconds`; without them nothing is executed
+    lengths: Sequence[int] = LENGTHS  # seconds that their runs last, drawn from
 
     @property
     def roles(self) -> list[str]:
@@ -101,11 +104,13 @@ async def fault_run(plan: Plan, servers: Servers, tell: Tell = lambda _: None) -
                 prefer_async=plan.prefer_async,
                 repeated=plan.repeated,
             )
-            injector = Injector(stack, links, chance(plan.seed), weights=plan.weights)
+            executors = [worker.name for worker, role in zip(stack.workers, plan.roles, strict=True) if role != "apply"]
+            injector = Injector(stack, links, chance(plan.seed), plan.weights, executors)
+            work = await at_work(stack, load, plan.roles)
             began = time.monotonic()
-            async with crowd(stack, plan.seed, plan.users, plan.seconds or 0.0) as users:
+            async with crowd(stack, plan.seed, plan.users, plan.seconds or 0.0, plan.lengths) as users:
                 await _under_faults([load, users], injector, _tell(load, injector, tell))
-                return await _report(plan, users, load, injector, time.monotonic() - began)
+                return await _report(plan, users, load, work, injector, time.monotonic() - began)
     finally:
         await servers.drop_database(database)
 
@@ -151,28 +156,39 @@ async def _tell(load: Load, injector: Injector, tell: Tell) -> None:
         )
 
 
-async def _report(plan: Plan, users: Crowd, load: Load, injector: Injector, seconds: float) -> Report:
+async def _report(plan: Plan, users: Crowd, load: Load, work: AtWork, injector: Injector, seconds: float) -> Report:
     stack = injector.stack
     db, redis, keys = await stack.database(), Redis.from_url(stack.redis_url), Keys()
     try:
-        quiet_after = await _settle(stack, db, redis, keys)
-        verdict = await users.settle()
-        await _settle(stack, db, redis, keys)  # of what they began last
-        found = await tables.read(db, redis, keys, PARTITIONS)
-        requests = [*load.history, *users.book.requests]
-        creations = [*created(*load.threads), *users.book.creations]
+        quiet_after = await _settle(db, redis, keys)
+        idle = await work.idle()
         recoveries = await _recoveries(db, injector)
+        await users.finish()
+        await _settle(db, redis, keys)  # of what they began last
+        before = await tables.read(db, redis, keys, PARTITIONS)
+        requests = [*load.history, *work.history, *users.book.requests]
+        lost = list(check_stored(requests, match(requests, before.batches)))  # who asks again would bring it back
+        asked = await ask_again(load.sender, load.history, plan.clients)
+        verdict = await users.settle()
+        await _settle(db, redis, keys)
+        found = await tables.read(db, redis, keys, PARTITIONS)
+        requests = [*load.history, *work.history, *users.book.requests]
+        creations = [*created(*load.threads, *work.threads), *users.book.creations]
     finally:
         await db.close()
         await redis.aclose()
+    violations = (
+        *lost,
+        *check(requests, found, users.foreign, creations),
+        *check_known(asked),
+        *verdict.violations,
+        *idle,
+        *ended(stack.members),
+    )
     return Report(
         seed=plan.seed,
         wanted=plan.seconds,
-        violations=[
-            *check(requests, found, users.foreign, creations),
-            *verdict.violations,
-            *ended(stack.members),
-        ],
+        violations=list(dict.fromkeys(violations)),
         sent=len(load.history),
         acknowledged=sum(request.acknowledged for request in load.history),
         unknown=sum(not request.acknowledged and not request.refused for request in load.history),
@@ -187,7 +203,7 @@ async def _report(plan: Plan, users: Crowd, load: Load, injector: Injector, seco
     )
 
 
-async def _settle(stack: Stack, db: asyncpg.Connection, redis: Redis, keys: Keys) -> float:
+async def _settle(db: asyncpg.Connection, redis: Redis, keys: Keys) -> float:
     """Waits for quiet, at most `QUIET` seconds: the checker says what did not come to it."""
 
     async def quiet() -> bool:

@@ -74,9 +74,7 @@ class Scene:
 
     async def metric(self, name: str) -> float:
         """A figure of the first worker, by its name with its labels; 0 where it counted nothing yet."""
-        async with self.stack.session.get(f"{self.stack.workers[0].url}/metrics") as response:
-            lines = (line.rpartition(" ") for line in (await response.text()).splitlines())
-            return next((float(value) for line, _, value in lines if line == name), 0.0)
+        return await self.stack.figure(self.stack.workers[0], name)
 
     async def bell_works(self) -> bool:
         """Whether one more batch reaches a worker by its bell, and its outcome the api."""

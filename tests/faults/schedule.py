@@ -16,8 +16,8 @@ POSTGRES, REDIS, DISK = "postgres", "redis", "disk"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`on`: `api`, `worker`, `any` of both, or a server's name. It `lasts` seconds, drawn between the two, and then
-    spares its target for `rest` seconds."""
+    """`on`: `api`, `worker`, `executor` (a worker that executes), `any`, or a server's name. It `lasts` seconds, drawn
+    between the two, and then spares its target for `rest` seconds."""
 
     name: str
     cards: int
@@ -34,7 +34,7 @@ DEALT = (
     Kind("stop worker", 3, "worker", (0.5, 2.0), 4.0),
     Kind("flush redis", 4, REDIS),
     Kind("kill backend", 5, POSTGRES),
-    Kind("stop worker past its lease", 2, "worker", (8.0, 11.0), 4.0),  # a lease lasts 6 s
+    Kind("stop worker past its lease", 2, "executor", (8.0, 11.0), 4.0),  # a lease lasts 6 s
     Kind("restart redis", 2, REDIS, (0.1, 2.0), 3.0),
     Kind("stop postgres", 2, POSTGRES, (0.1, 1.0), 4.0),
     Kind("fill disk", 1, DISK, (1.0, 3.0), 4.0),
@@ -72,13 +72,20 @@ class Fault:
 
 
 def schedule(
-    rng: random.Random, apis: Sequence[str], workers: Sequence[str], weights: Sequence[int] = WEIGHTS
+    rng: random.Random,
+    apis: Sequence[str],
+    workers: Sequence[str],
+    weights: Sequence[int] = WEIGHTS,
+    executors: Sequence[str] | None = None,
 ) -> Iterator[Fault]:
-    """One after the other, for ever; none where every weight is 0."""
-    kinds = [kind for kind, weight in zip(DEALT, weights, strict=True) for _ in range(weight)]
+    """One after the other, for ever; none where nothing has a weight and a target. `executors` None: all workers."""
+    executing = tuple(workers if executors is None else executors)
+    processes = {"api": tuple(apis), "worker": tuple(workers), "executor": executing, "any": (*apis, *workers)}
+    weighed = [kind for kind, weight in zip(DEALT, weights, strict=True) for _ in range(weight)]
+    kinds = [kind for kind in weighed if processes.get(kind.on, (kind.on,))]
     if not kinds:
         return
-    dealer = _Dealer(rng, {"api": tuple(apis), "worker": tuple(workers), "any": (*apis, *workers)}, kinds)
+    dealer = _Dealer(rng, processes, kinds)
     at, number = 0.0, 0
     while True:
         at += rng.uniform(*PAUSE)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.checker import check
+from tests.faults.checker import check, check_known
+from tests.faults.clients import read
 from tests.faults.history import Reply, Request
 from tests.faults.right_history import (
     BEHIND,
@@ -147,6 +148,29 @@ def test_an_answer_that_is_pending_is_no_outcome() -> None:
 def test_an_answer_that_no_good_request_may_get_is_seen(status: int) -> None:
     refused = Request(THREAD, "m1-9", (said("m1-9"),), None, [Reply(6, 7, status)])
     assert found([*HISTORY, refused]) == {Kind.REFUSED}
+
+
+@pytest.mark.parametrize("status", [200, 409, 500, 503])
+def test_an_answer_that_cannot_be_read_is_one_that_no_good_request_may_get(status: int) -> None:
+    unread = Reply(6, 7, status, read(b"Internal Server Error"), retry_after="1")
+    refused = Request(THREAD, "m1-9", (said("m1-9"),), None, [unread])
+    assert found([*HISTORY, refused]) == {Kind.REFUSED}
+
+
+UNDER_WAY = Reply(6, 7, 409, {"error": {"code": "idempotency_conflict"}}, retry_after="1")
+NOT_NOW = Reply(6, 7, 503, {"error": {"code": "service_inactive"}}, retry_after="1")
+PENDING = {"code": "apply_pending", "message": "", "eventIndex": 0}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [UNDER_WAY, NOT_NOW, Reply(6, 7, None), answer(6, 7, outcome("R0", warnings=[PENDING]))],
+    ids=["under way", "not now", "silence", "pending"],
+)
+def test_who_asks_with_a_key_and_never_hears_the_outcome_is_stuck(reply: Reply) -> None:
+    unheard = replace(FIRST, replies=[reply] * 240)
+    assert [violation.kind for violation in check_known([unheard, replace(unheard, key=None)])] == [Kind.STUCK]
+    assert list(check_known([replace(unheard, replies=[*unheard.replies, *FIRST.replies])])) == []
 
 
 def test_what_was_refused_and_is_stored_all_the_same_is_unasked() -> None:

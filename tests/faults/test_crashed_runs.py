@@ -3,10 +3,14 @@
 What would only take time is passed over: the lease of a dead worker ends at once.
 """
 
+from collections.abc import Mapping
+
 import pytest
 
 from shared.crashpoints import CRASHED
 from tests.faults.executions import rows
+from tests.faults.executions.answers import ASKED, EXPIRED, echoed
+from tests.faults.executions.phases import check_said
 from tests.faults.executions.stage import Document, Stage, stage
 from tests.faults.executions.talks import Talk
 from tests.faults.points import EXECUTING, EXPIRING, INTERRUPTED, LEASING, QUICK, TAKING_OVER, WAITING
@@ -35,10 +39,12 @@ async def decide(s: Stage, thread: str, run: str) -> None:
     assert answer["warnings"] == []
 
 
-async def faults(s: Stage) -> list[str]:
+async def faults(s: Stage, wholes: Mapping[str, str]) -> list[str]:
+    """In the rows, and in what each run said: all of its text once, or a beginning where it was interrupted."""
     await s.idle(10)
     await s.unleased(10)
-    return rows.check(await rows.read(s.db))
+    found = await rows.read(s.db)
+    return [*rows.check(found), *check_said(found, wholes)]
 
 
 @pytest.mark.long
@@ -72,21 +78,23 @@ async def test_a_run_whose_worker_was_killed_before_it_had_the_lease_loses_nobod
         stack.worker(role="execute")
         assert (await s.ended(thread, run))["status"] == "completed"
         assert await s.db.fetchval("select attempt from runs") == 1
-        assert await faults(s) == []
+        assert await faults(s, {run: echoed(QUICK)}) == []
 
 
 async def test_a_run_that_asked_when_its_worker_was_killed_asks_once_and_goes_on_when_it_may(stack: Stack) -> None:
     stack.api()
+    wholes: dict[str, str] = {}
     async with stage(stack) as s:
         for point in WAITING:
-            thread, run = await struck(s, point, "approve", "to the end")
+            thread, run = await struck(s, point, "approve", QUICK)
+            wholes[run] = ASKED + QUICK
             healthy = s.stack.worker(role="all")
             await until("it waits", lambda r=run: is_in(s, r, "waiting_input"))  # type: ignore[misc]  # the default binds
             await decide(s, thread, run)
             assert (await s.ended(thread, run))["status"] == "completed", point
             assert await s.db.fetchval("select count(*) from permission_requests where run = $1", run) == 1
             await healthy.kill()
-        assert await faults(s) == []
+        assert await faults(s, wholes) == []
 
 
 @pytest.mark.long
@@ -94,6 +102,7 @@ async def test_a_run_that_was_interrupted_when_its_worker_was_killed_is_cancelle
     stack: Stack,
 ) -> None:
     stack.api()
+    wholes: dict[str, str] = {}
     async with stage(stack) as s:
         for point in INTERRUPTED:
             broken = s.stack.worker(role="all", testing=f"crash:{point}")
@@ -101,27 +110,31 @@ async def test_a_run_that_was_interrupted_when_its_worker_was_killed_is_cancelle
             run = await s.say(thread, "/slow 20 and no more")
             await s.held(thread, run, deltas=2)
             answer = await s.send(thread, {"type": "user_interrupt"}, {"type": "user_message", "text": "what now"})
+            second = answer["events"][1]["run"]["id"]
+            wholes |= {run: echoed("/slow 20 and no more"), second: echoed("what now")}
             assert await broken.died() == CRASHED, point
             await pass_leases(s)
             healthy = s.stack.worker(role="all")
             assert (await s.ended(thread, run))["status"] == "cancelled"
-            assert (await s.ended(thread, answer["events"][1]["run"]["id"]))["status"] == "completed"
+            assert (await s.ended(thread, second))["status"] == "completed"
             await healthy.kill()
-        assert await faults(s) == []
+        assert await faults(s, wholes) == []
 
 
 @pytest.mark.long
 async def test_a_worker_that_is_killed_while_it_takes_a_lost_run_over_leaves_it_to_the_next_one(stack: Stack) -> None:
     stack.api()
+    wholes: dict[str, str] = {}
     async with stage(stack) as s:
         for point in TAKING_OVER:
             thread, run = await struck(s, "worker.after_lease", "echo", QUICK)
+            wholes[run] = echoed(QUICK)
             assert await s.stack.worker(role="all", testing=f"crash:{point}").died() == CRASHED, point
             healthy = s.stack.worker(role="all")
             assert (await s.ended(thread, run))["status"] == "completed", point
             assert await s.db.fetchval("select losses from runs where id = $1", run) == 1, point
             await healthy.kill()
-        assert await faults(s) == []
+        assert await faults(s, wholes) == []
 
 
 @pytest.mark.parametrize("point", one_of(*EXPIRING))
@@ -130,7 +143,7 @@ async def test_a_request_whose_time_was_up_when_the_sweep_was_killed_expires_onc
     async with stage(stack) as s:
         asking = s.stack.worker(role="all")
         thread = await s.new_thread("approve")
-        run = await s.say(thread, "to the end")
+        run = await s.say(thread, QUICK)
         await until("it waits", lambda: is_in(s, run, "waiting_input"))
         await asking.kill()
         await s.db.execute("update permission_requests set expires_at = clock_timestamp()")
@@ -138,7 +151,7 @@ async def test_a_request_whose_time_was_up_when_the_sweep_was_killed_expires_onc
         s.stack.worker(role="all")
         assert (await s.ended(thread, run))["status"] == "completed"
         assert [row["state"] for row in await s.db.fetch("select state from permission_requests")] == ["expired"]
-        assert await faults(s) == []
+        assert await faults(s, {run: ASKED + EXPIRED}) == []
 
 
 async def is_in(s: Stage, run: str, status: str) -> bool:

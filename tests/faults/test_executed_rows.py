@@ -7,18 +7,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.faults.executions import rows, talks
+from tests.faults.executions.answers import ASKED as QUESTION
 from tests.faults.executions.kills import check_readers, quantile
-from tests.faults.executions.phases import Phase, Stop, check_answers, check_texts, phases_of
+from tests.faults.executions.phases import Phase, Stop, check_answers, check_said, check_texts, phases_of
 from tests.faults.executions.readers import Copy
-from tests.faults.executions.rows import DELTA, Event, Message, Request, Rows, Run, Thread
+from tests.faults.executions.rows import DELTA, Batch, Event, Message, Request, Rows, Run, Thread
 from tests.faults.executions.stage import TERMINAL, Document
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 TEXT = "two words"
 
 
-def run(name: str, status: str = "completed", *, attempt: int = 1, error: str | None = None) -> Run:
-    return Run("T", name, status, attempt, error, T0 if status in TERMINAL else None)
+def run(name: str, status: str = "completed", *, attempt: int = 1, error: str | None = None, losses: int = 0) -> Run:
+    return Run("T", name, status, attempt, error, T0 if status in TERMINAL else None, losses=losses)
 
 
 def right() -> Rows:
@@ -84,12 +85,22 @@ def test_text_that_is_doubled_or_lost_is_found() -> None:
 
 
 def test_a_run_may_be_lost_with_its_third_worker_and_with_none_before() -> None:
-    def lost(attempt: int) -> list[str]:
-        failed = run("R1", "failed", attempt=attempt, error="runtime.lost")
+    def lost(attempt: int, losses: int) -> list[str]:
+        failed = run("R1", "failed", attempt=attempt, error="runtime.lost", losses=losses)
         return talks.check_texts(replace(right(), runs=(failed,)), {"R1": TEXT}, {})
 
-    assert lost(3) == []
-    assert len(lost(2)) == 1
+    assert lost(3, 3) == []
+    assert lost(1, 10) == [], "so many in all are enough, whatever checkpoints there were"
+    for attempt, losses in ((2, 2), (3, 2), (2, 9)):
+        assert len(lost(attempt, losses)) == 1
+
+
+def test_a_question_that_is_asked_twice_is_found() -> None:
+    log = tuple(Event(str(n), DELTA, "R1", text, f"M{n}") for n, text in enumerate((QUESTION, QUESTION, TEXT)))
+    one = replace(right(), runs=(run("R1"),), messages=())
+    assert check_said(replace(one, events=log[1:]), {"R1": QUESTION + TEXT}) == []
+    assert check_said(replace(one, events=log), {"R1": QUESTION + TEXT})
+    assert check_said(one, {})[0] == "there are other runs than those asked for"
 
 
 def test_an_interrupted_run_that_said_something_is_marked_as_incomplete() -> None:
@@ -146,6 +157,19 @@ def read(*entries: Document) -> Copy:
     for one in entries:
         copy.take(one)
     return copy
+
+
+def test_an_interrupt_that_found_nothing_while_a_run_was_there_is_found() -> None:
+    def found(place: int, seconds: float) -> list[str]:
+        """In which order it was applied, the message being number 2, and how long before the end of its run."""
+        missed = Batch(place, "T", T0 - timedelta(seconds=seconds), missed=True)
+        message = Batch(2, "T", T0 - timedelta(seconds=9), missed=False, runs=("R1",))
+        elsewhere = Batch(3, "T2", T0 - timedelta(seconds=1), missed=True)
+        return rows.check(replace(right(), batches=(message, missed, elsewhere)))
+
+    assert found(1, 9.0) == found(3, 0.0) == found(3, -1.0) == []
+    assert found(3, 9.1) == [], "they overlapped, and it was applied before"
+    assert found(3, 0.1) == ["an interrupt found nothing, and run R1 was there"]
 
 
 def test_a_client_that_reads_something_else_than_the_log_is_found() -> None:

@@ -36,14 +36,16 @@ async def test_runs_lose_and_double_nothing_when_their_workers_connections_are_c
         found, faults = await talk.judge(s)
         assert faults == []
         assert {(run.status, run.error) for run in found.runs} == {("completed", None)}
-        assert cut >= CUTS / 2, "too few connections were there to be cut"
+        assert sum(cut.values()) >= CUTS / 2, f"too few connections were cut: {cut}"
+        assert {name for name, hit in cut.items() if not hit} == set(), f"of some no connection was cut: {cut}"
         assert [worker.process.poll() for worker in workers] == [None, None]
 
 
-async def _cut(s: Stage, rng: random.Random) -> int:
-    """Cuts one kind of connection after the other; how many that hit."""
-    hit = 0
-    for _ in range(CUTS):
+async def _cut(s: Stage, rng: random.Random) -> dict[str, int]:
+    """Cuts one kind of connection after the other; how many that hit, by their names."""
+    hit = dict.fromkeys(NAMES, 0)
+    for n in range(CUTS):
         await asyncio.sleep(rng.uniform(*EVERY))
-        hit += len(await s.db.fetch(_CUT, rng.choice(NAMES)))
+        name = NAMES[n % len(NAMES)]
+        hit[name] += len(await s.db.fetch(_CUT, name))
     return hit

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from tests.faults.clients import chance
+from tests.faults.executions.rows import ATTEMPTS
 from tests.faults.executions.stage import Stage, stage
-from tests.faults.executions.talks import ATTEMPTS, Talk
+from tests.faults.executions.talks import Talk
 from tests.faults.processes import Member, Stack
 from tests.faults.scene import is_stopped
 from tests.faults.waiting import until

@@ -3,11 +3,13 @@
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from tests.faults.processes import Stack
+from tests.faults.links import Links
+from tests.faults.processes import Member, Stack
 from tests.faults.scene import ASYNC, scene
 from tests.faults.servers import Servers
 from tests.faults.waiting import until
@@ -68,7 +70,6 @@ FAULTS: tuple[Callable[[Servers], AbstractAsyncContextManager[None]], ...] = (
     read_only,
     loading,
 )
-SEEN = {killed, stopped, loading}  # by a ping: the others still answer one
 
 
 @pytest.mark.parametrize("fault", one_of(*FAULTS), ids=lambda fault: fault.__name__)
@@ -85,7 +86,34 @@ async def test_whatever_becomes_of_redis_batches_are_accepted_and_applied_in_tim
             assert max(await s.settled(*requests)) < LATEST
             waited = await s.sender().send(s.request())
             assert waited.outcome is not None, "the api asks Postgres where Redis does not tell it"
-            assert await stack.readiness(api) == ("degraded" if fault in SEEN else "ready")
+            assert await stack.readiness(api) == ("ready" if fault is emptied else "degraded")
         await until("the bell works again", s.bell_works, BACK)
         assert (api.process.poll(), worker.process.poll()) == (None, None)
         assert await s.violations() == []
+
+
+@pytest.mark.parametrize(("delay", "health"), one_of((0.6, "degraded"), (0.25, "ready")))
+async def test_a_redis_that_is_slow_costs_no_batch_its_time(
+    stack: Stack, delay: float, health: str, tmp_path: Path
+) -> None:
+    """The delay is each way, in seconds; an answer that takes a second is none."""
+    async with Links(tmp_path / "proxy.log") as links:
+        redis = await links.add("redis", stack.redis_url)
+        stack.ways = dict.fromkeys(("api-0", "worker-0"), (stack.database_url, redis))
+        api, worker = stack.api(), stack.worker()
+        async with scene(stack) as s:
+            await links.change("redis", delay=delay)
+            await until("it is slow", lambda: _says(stack, api, health), BACK)
+            requests = [s.request() for _ in range(6)]
+            for request in requests:
+                assert (await s.sender().send(request, prefer=ASYNC)).status == 200
+            assert max(await s.settled(*requests)) < LATEST
+            assert [await stack.readiness(member) for member in (api, worker)] == [health] * 2
+            await links.heal("redis")
+            await until("the bell works again", s.bell_works, BACK)
+            assert (api.process.poll(), worker.process.poll()) == (None, None)
+            assert await s.violations() == []
+
+
+async def _says(stack: Stack, api: Member, health: str) -> bool:
+    return await stack.readiness(api) == health

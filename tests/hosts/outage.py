@@ -12,7 +12,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 
@@ -24,7 +24,7 @@ from tests.faults.processes import ROOT
 from tests.faults.scene import scene
 from tests.hosts.cluster import ServersApart, on_hosts
 from tests.hosts.network import Cut, Host, Network, alone, is_alone, why_not
-from tests.hosts.watch import Side, Watch
+from tests.hosts.watch import PARTS, Side, Watch
 
 BEFORE, AFTER = 4.0, 4.0  # seconds of load before the cut, and when all is well again
 FORGOTTEN = 5.0  # seconds before the healing when the servers forget the host
@@ -34,6 +34,8 @@ UNBOUNDED = 100_000_000  # batches
 TAKEN = 10.0  # seconds from the cut to the next event of a run that the cut host had: the bar
 LATE = 10.0  # seconds from accepted to applied, of what the other host accepted meanwhile
 BACK = 20.0  # seconds from the healing until the cut host does all of its work again
+KEPT = 1.0  # seconds from the cut to the end of a run that the host itself ended: its commit was on the way
+SLOWEST = 7.5  # seconds for an answer of its api: 5 of a statement that hangs, 2 of a connection that is not made
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,10 @@ class Plan:
 class Report:
     plan: Plan
     acknowledged: int = 0
-    answers: dict[str, int] = field(default_factory=dict)  # of the cut host's api while it was cut off
+    answers: dict[str, int] = field(default_factory=dict)  # of both apis while one was cut off
     slowest: float = 0.0  # of these, seconds
-    taken: list[float] = field(default_factory=list)  # seconds, of each run that the cut host had
+    taken: list[float] = field(default_factory=list)  # seconds, of each run that the cut host had and lost
+    kept: list[float] = field(default_factory=list)  # seconds, of each run that it brought to its end itself
     oldest: float = 0.0  # seconds from accepted to applied, of what came in meanwhile
     back: dict[str, float] = field(default_factory=dict)  # seconds from the healing, by what came back
     runs: int = 0
@@ -68,9 +71,29 @@ class Report:
             *(f"a run went on after {took:.1f} s" for took in self.taken if took > TAKEN),
             *(f"{what} came back after {took:.1f} s" for what, took in self.back.items() if took > BACK),
             *([f"a batch was applied after {self.oldest:.1f} s"] if self.oldest > LATE else []),
-            *([] if self.taken else ["the cut host had no run"]),
+            *(f"{what} did not come back" for what in sorted(PARTS - self.back.keys())),
             *([] if self.acknowledged > self.plan.pace * self.plan.seconds / 2 else ["too few batches"]),
+            *self._uncut,
         ]
+
+    @property
+    def _uncut(self) -> Iterator[str]:
+        """What shows that the cut did not cut: whichever it is, no lease of the host can be renewed behind it."""
+        if not self.taken:
+            yield "the cut hit nothing: the host lost no run"
+        if self.refused < len(self.taken):
+            yield f"of {len(self.taken)} runs that it lost the host learned of {self.refused}"
+        yield from (f"the host ended a run {took:.1f} s after the cut" for took in self.kept if took > KEPT)
+        if self.plan.cut is Cut.ALL:  # nobody reaches its api
+            if not self.answers.get("none"):
+                yield "the cut hit nothing: every request was answered"
+            return
+        if not self.answers.get("503"):
+            yield "the cut hit nothing: no answer was 503"
+        if unanswered := self.answers.get("none"):
+            yield f"{unanswered} requests had no answer"
+        if self.slowest > SLOWEST:
+            yield f"an answer took {self.slowest:.1f} s"
 
     def line(self) -> str:
         """One line of JSON."""
@@ -116,7 +139,8 @@ async def _cut(report: Report, watch: Watch) -> None:
             await asyncio.sleep(FORGOTTEN)
         else:
             await asyncio.sleep(plan.seconds)
-    report.taken = [round(task.result(), 2) for task in taking]
+    for lost, seconds in (task.result() for task in taking):
+        (report.taken if lost else report.kept).append(round(seconds, 2))
     await watch.heal()
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from math import inf
 
 import aiohttp
+import asyncpg
 from pydantic_core import from_json
 
 from shared.ids import partition_of
@@ -27,15 +28,19 @@ from tests.pipeline import PARTITIONS
 
 PATIENCE = 60.0  # seconds for what has its own bar: what takes longer is reported, not cut off
 SILENCE = 20.0  # seconds of a stream without even a comment, after which a client comes again
-TIMEOUT = aiohttp.ClientTimeout(total=3)
 PAUSE = 0.5  # seconds until a client comes again
+FINISHED = "threadmill_finished_runs_total"
+GONE = ("lost", "cancelled", "refused")  # told by a heartbeat, by an append in the middle, by the one of its end
+READY = {f"{name} ready ({side})" for name in ("api-1", "worker-1") for side in ("batches", "runs")}
+PARTS = READY | {"api", "worker", "executor"}  # that come back
 
 _HAD = """
 select l.thread, l.run from leases l join runs r on r.partition = l.partition and r.thread = l.thread and r.id = l.run
 where l.owner = $1 and r.completed_at is null
 """
 _ELSEWHERE = """
-select clock_timestamp() from runs r where r.partition = $1 and r.thread = $2 and r.id = $3 and (
+select r.losses > 0 as lost, r.completed_at, clock_timestamp() as now from runs r
+where r.partition = $1 and r.thread = $2 and r.id = $3 and (
     r.completed_at is not null
     or exists (select from leases l where l.partition = $1 and l.thread = $2 and l.run = $3 and l.owner <> $4))
 """
@@ -95,24 +100,27 @@ class Watch:
         self.host.cut(what)
         return self._times[0]
 
-    async def taken(self, run: tuple[str, str], began: datetime) -> float:
-        """Seconds until another worker writes of the run."""
-        key, seen = (partition_of(run[0], PARTITIONS), *run), list[datetime]()
+    async def taken(self, run: tuple[str, str], began: datetime) -> tuple[bool, float]:
+        """Whether the host lost the run, and the seconds until another worker writes of it, or until the host's own
+        worker ended it.
+        """
+        key, seen = (partition_of(run[0], PARTITIONS), *run), list[asyncpg.Record]()
 
         async def elsewhere() -> bool:
-            if at := await self.runs.stage.db.fetchval(_ELSEWHERE, *key, self._worker):
-                seen.append(at)
+            seen.extend(await self.runs.stage.db.fetch(_ELSEWHERE, *key, self._worker))
             return bool(seen)
 
         await until(f"another worker has run {run[1]}", elsewhere, PATIENCE)
+        if not seen[0]["lost"]:
+            return False, ((seen[0]["completed_at"] or seen[0]["now"]) - began).total_seconds()
 
         async def goes_on() -> datetime | None:
-            at: datetime | None = await self.runs.stage.db.fetchval(_NEXT, *key, seen[0])
+            at: datetime | None = await self.runs.stage.db.fetchval(_NEXT, *key, seen[0]["now"])
             return at
 
         with suppress(TimeoutError):  # it may have been taken with its last word said
             await until("it says something", goes_on, 5)
-        return ((await goes_on() or seen[0]) - began).total_seconds()
+        return True, ((await goes_on() or seen[0]["now"]) - began).total_seconds()
 
     def forget(self) -> None:
         """The servers drop every connection of the host; what tells it so is lost on the way."""
@@ -144,7 +152,15 @@ class Watch:
 
     async def refused(self) -> int:
         """Runs that the host's worker learned it has no more."""
-        return int(await self._sum(self.runs.worker, "threadmill_finished_runs_total", 'end="lost"'))
+        ends: dict[str, float] = {}
+
+        async def look() -> bool:
+            for end in GONE:
+                ends[end] = await self._figure(self.runs.worker, f'{FINISHED}{{end="{end}"}}')
+            return inf not in ends.values()
+
+        await until("the host's worker says how its runs ended", look, PATIENCE)
+        return int(sum(ends.values()))
 
     def while_cut(self, reply: Reply) -> bool:
         return self._began < reply.sent < self._healed
@@ -211,17 +227,15 @@ class Watch:
     async def _figures(self) -> tuple[float, float]:
         """Batches that the host's worker applied, and runs that it completed; infinite where it does not answer."""
         return (
-            await self._sum(self.batches.worker, "threadmill_applied_batches_total"),
-            await self._sum(self.runs.worker, "threadmill_finished_runs_total", 'end="completed"'),
+            await self._figure(self.batches.worker, "threadmill_applied_batches_total"),
+            await self._figure(self.runs.worker, f'{FINISHED}{{end="completed"}}'),
         )
 
-    async def _sum(self, member: Member, name: str, label: str = "") -> float:
+    async def _figure(self, member: Member, name: str) -> float:
         try:
-            async with self.batches.cluster.session.get(f"{member.url}/metrics", timeout=TIMEOUT) as response:
-                lines = (await response.text()).splitlines()
+            return await self.batches.cluster.figure(member, name)
         except (aiohttp.ClientError, TimeoutError):
             return inf
-        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name) and label in line)
 
     async def _now(self) -> datetime:
         now: datetime = await self.batches.scene.db.fetchval("select clock_timestamp()")

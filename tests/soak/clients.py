@@ -46,6 +46,10 @@ class Mix:
     done: Counter[str] = field(default_factory=Counter)
     disturbed: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def sorts(self) -> list[str]:
+        return ["batches", *self._talks()]
+
     async def run(self, seconds: float) -> None:
         """All of them, for so long; then what is under way ends, and every connection."""
         async with aiohttp.ClientSession() as session:

@@ -19,6 +19,7 @@ LIVED_THROUGH = frozenset(
 )  # fmt: skip
 EVERY = 6.0  # seconds between faults
 KILL_EVERY = 25.0  # seconds between kills
+KILL = "kill"  # what they are counted as
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Trouble:
 
     @property
     def done(self) -> Counter[str]:
-        return self.injector.done + Counter({"kill": self.kills})
+        return self.injector.done + Counter({KILL: self.kills})
 
     async def run(self) -> None:
         """Until `end` is called; then all is undone."""

@@ -28,16 +28,20 @@ from tests.faults.links import Links
 from tests.faults.processes import Member, Stack
 from tests.faults.servers import Servers
 from tests.service import Client
-from tests.soak.clients import Mix
-from tests.soak.faults import Trouble
-from tests.soak.readings import Reading, Sampler
-from tests.soak.verdict import Check, grown, left, table
+from tests.soak.clients import BATCHES, Mix
+from tests.soak.faults import KILL, Trouble
+from tests.soak.readings import EVERY, Reading, Sampler
+from tests.soak.verdict import Check, grown, left, table, unknown
 
 READ = 2  # apis, and workers, that are read
+PROCESSES = [f"{kind}-{n}" for kind in ("api", "worker") for n in range(READ)]
 WARM_UP = 1 / 7  # of 35 minutes: 5
+LOOKS = 5  # at most, where one is too busy to say what it holds
 SETTLED = 12.0  # seconds of the load behind a rest until as many streams are open as will be
 REST = 12.0  # seconds without a load before what is held at rest is read: closed connections are gone then
 LEAST = 0.6  # share of each sort of client that must get through
+ENOUGH = 0.5  # share of the batches and of the readings that there are where nothing is slow
+FAULTS, KILLS = 5.0, 1.0  # a minute behind the warm-up, at least: half of those that are planned
 SAY_EVERY = 30.0
 
 Say = Callable[[str], object]
@@ -66,6 +70,7 @@ class Soak:
     done: dict[str, int] = field(default_factory=dict)
     disturbed: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
+    readings: dict[str, int] = field(default_factory=dict)  # behind the warm-up
     last: dict[str, Reading] = field(default_factory=dict)  # at rest, at the end
 
     @property
@@ -73,19 +78,43 @@ class Soak:
         """Sorts of clients of which too few got through: batches are sent again until they do."""
         return [
             name
-            for name, disturbed in self.disturbed.items()
-            if name != "batches" and self.done.get(name, 0) < LEAST * (self.done.get(name, 0) + disturbed)
+            for name in sorted({*self.done, *self.disturbed} - {"batches"})
+            if not (done := self.done.get(name, 0)) or done < LEAST * (done + self.disturbed.get(name, 0))
+        ]
+
+    @property
+    def lacking(self) -> list[str]:
+        """What was too little, or not looked at, for the run to mean something."""
+        seconds = self.plan.seconds * (1 - WARM_UP)
+        kills = self.faults.get(KILL, 0)
+        wanted = [
+            ("batches", self.done.get("batches", 0), ENOUGH * BATCHES * self.plan.pace * self.plan.seconds),
+            *((f"readings of {name}", self.readings.get(name, 0), ENOUGH * seconds / EVERY) for name in PROCESSES),
+        ]
+        if self.plan.faults:
+            wanted += [
+                ("faults", sum(self.faults.values()) - kills, FAULTS * seconds / 60),
+                ("kills", kills, KILLS * seconds / 60),
+            ]
+        return [
+            *(
+                f"only {count} {what}, at least {least:.0f} were wanted"
+                for what, count, least in wanted
+                if count < least
+            ),
+            *(f"not known of {what}" for what in unknown(self.checks, PROCESSES)),
         ]
 
     @property
     def passed(self) -> bool:
-        return all(check.passed for check in self.checks) and not self.dry and bool(self.done)
+        return all(check.passed for check in self.checks) and not self.dry and not self.lacking
 
     def document(self) -> dict[str, Any]:
         return {
             "minutes": round(self.plan.seconds / 60, 1),
             "passed": self.passed,
             "dry": self.dry,
+            "lacking": self.lacking,
             "done": self.done,
             "disturbed": self.disturbed,
             "faults": self.faults,
@@ -129,14 +158,21 @@ async def soak(plan: Plan, servers: Servers, say: Say, change: Change = unchange
         say("at rest")
         found.last = await _at_rest(sampler, plan)
         found.checks = [*grown(sampler.series, since), *left(before, found.last)]
-        found.done, found.disturbed, found.faults = dict(mix.done), dict(mix.disturbed), dict(trouble.done)
+        found.readings = {name: sum(at >= since for at, _ in series) for name, series in sampler.series.items()}
+        found.done = {name: mix.done[name] for name in mix.sorts}
+        found.disturbed, found.faults = dict(mix.disturbed), dict(trouble.done)
         return found
 
 
 async def _at_rest(sampler: Sampler, plan: Plan) -> dict[str, Reading]:
-    """What each holds once nobody asks anything any more."""
+    """What each holds once nobody asks anything any more; asked again where one does not say all of it."""
     await asyncio.sleep(plan.rest)
-    return await sampler.look()
+    for _ in range(LOOKS):
+        found = await sampler.look()
+        if all(reading.tasks is not None for reading in found.values()):
+            break
+        await asyncio.sleep(EVERY)
+    return found
 
 
 async def _tell(mix: Mix, trouble: Trouble, sampler: Sampler, say: Say) -> None:
@@ -153,7 +189,7 @@ async def _house(servers: Servers, change: Change) -> AsyncIterator[House]:
     database = await servers.new_database()
     async with Links(servers.directory / "proxy.log") as links, Stack(servers, database, servers.redis.url) as stack:
         ports: dict[str, tuple[int, int]] = {}
-        for name in (f"{kind}-{n}" for kind in ("api", "worker") for n in range(READ)):
+        for name in PROCESSES:
             postgres = await links.add(f"{name}:postgres", database)
             redis = await links.add(f"{name}:redis", servers.redis.url)
             stack.ways[name] = postgres, redis
@@ -203,6 +239,8 @@ async def main() -> int:
     finally:
         await servers.stop()
     sys.stdout.write(f"{table(found.checks)}\n{json.dumps(found.document())}\n")
+    for fault in found.lacking:
+        _say(fault)
     return 0 if found.passed else 1
 
 

@@ -44,3 +44,4 @@ async def test_an_api_that_keeps_something_of_each_request_is_found(servers: Ser
     assert {"descriptors left at rest", "tasks left at rest", "tasks grew"} <= left(found, "api-0")
     assert not {what for what in left(found, "api-1") if what.endswith("left at rest")}
     assert not found.dry, found.disturbed
+    assert not found.lacking, found.done

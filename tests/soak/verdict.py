@@ -15,6 +15,8 @@ STEADY = 4.0  # of the others: they come and go with the load, and a slope of a 
 LEFT = 3  # of the others at rest
 # Pools keep as many connections as were once in use at a time, which faults make more: that is bounded, not flat.
 POOLED = {"postgres": 8, "redis": 8, "descriptors": 16}
+TOLD = 0.5  # share of the readings that must have a figure, least: a process that is stopped does not tell its tasks
+WHAT = ("memory grew, MiB", *(f"{name} grew" for name in COUNTS), *(f"{name} left at rest" for name in COUNTS))
 
 Series = Mapping[str, Sequence[tuple[float, Reading]]]
 
@@ -45,7 +47,8 @@ def grown(series: Series, since: float, steady: float = STEADY) -> Iterator[Chec
         seconds = behind[-1][0] - behind[0][0]
         yield Check(process, "memory grew, MiB", growth(points(behind, "memory"), seconds), MEMORY)
         for name in COUNTS:
-            yield Check(process, f"{name} grew", growth(points(behind, name), seconds), steady)
+            if len(known := points(behind, name)) >= TOLD * len(behind):
+                yield Check(process, f"{name} grew", growth(known, seconds), steady)
 
 
 def left(before: Mapping[str, Reading], behind: Mapping[str, Reading]) -> Iterator[Check]:
@@ -55,6 +58,12 @@ def left(before: Mapping[str, Reading], behind: Mapping[str, Reading]) -> Iterat
             now, then = getattr(behind[process], name), getattr(first, name)
             if now is not None and then is not None:
                 yield Check(process, f"{name} left at rest", now - then, POOLED.get(name, LEFT))
+
+
+def unknown(checks: Iterable[Check], processes: Iterable[str]) -> list[str]:
+    """What there is no check of, and must be."""
+    made = {(check.process, check.what) for check in checks}
+    return [f"{process}: {what}" for process in processes for what in WHAT if (process, what) not in made]
 
 
 def points(readings: Iterable[tuple[float, Reading]], name: str) -> list[Point]:

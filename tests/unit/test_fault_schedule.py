@@ -27,6 +27,15 @@ def test_every_kind_comes_in_a_run_of_fifty_seconds() -> None:
         assert {fault.kind for fault in short} == set(KINDS), f"seed {seed}"
 
 
+def test_a_worker_that_executes_nothing_is_not_stopped_past_its_lease() -> None:
+    faults = islice(schedule(chance(1), APIS, WORKERS, executors=WORKERS[:2]), 500)
+    hit = {fault.target for fault in faults if fault.kind == "stop worker past its lease"}
+    assert hit == set(WORKERS[:2])
+    assert "stop worker past its lease" not in {
+        fault.kind for fault in islice(schedule(chance(1), APIS, WORKERS, executors=()), 500)
+    }
+
+
 def test_nothing_is_hit_while_it_is_spared() -> None:
     free: dict[str, float] = {}
     for fault in first(2_000):

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+import aiohttp
 
 from tests.faults.clients import Sender
 from tests.faults.processes import Member, Stack
+from tests.faults.waiting import until
 from tests.upgrade.versions import Version
 
 EACH = {"apply": 2, "all": 1}  # apis, and workers, of a service and a version
@@ -70,6 +74,12 @@ class Fleet:
             self.sender.urls[:] = [api.url for api in self.batches.apis if api not in self._retired]
 
     async def _count(self, worker: Member) -> int:
-        async with self.batches.session.get(f"{worker.url}/metrics") as response:
-            lines = (await response.text()).splitlines()
-        return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(APPLIED)))
+        seen: list[float] = []
+
+        async def look() -> bool:
+            with suppress(TimeoutError, aiohttp.ClientError):
+                seen.append(await self.batches.figure(worker, APPLIED))
+            return bool(seen)
+
+        await until(f"{worker.name} says what it applied", look)
+        return int(seen[0])

@@ -36,6 +36,10 @@ from tests.upgrade.versions import NotInHistoryError, Version
 TALKS = 3
 UNBOUNDED = 100_000_000  # batches
 
+LATE = 10.0  # seconds from accepted to applied
+UNDER_WAY = 0.1  # share of the answers that may be 409: clients send some batches twice at the same time
+RUNS = 2 * TALKS  # at least
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -54,16 +58,27 @@ class Report:
     acknowledged: int = 0
     answers: dict[str, int] = field(default_factory=dict)  # of all requests, by their status
     applied_by: dict[str, int] = field(default_factory=dict)  # batches, by the version of the worker
+    steps: list[dict[str, int]] = field(default_factory=list)  # the same of each while of load, by those that were up
     oldest: float = 0.0  # seconds from accepted to applied
     runs: int = 0
     violations: list[str] = field(default_factory=list)
 
     @property
     def faults(self) -> list[str]:
+        under_way, answers = self.answers.get("409", 0), sum(self.answers.values())
         return [
             *self.violations,
             *([] if self.acknowledged > 4 * self.plan.pause * self.plan.pace else ["too few batches"]),
-            *(f"the {name} version applied nothing" for name, count in self.applied_by.items() if not count),
+            *([] if self.runs >= RUNS else [f"only {self.runs} runs"]),
+            *([] if len(self.steps) == (6 if self.plan.back else 4) else [f"{len(self.steps)} steps were looked at"]),
+            *(
+                f"the {name} version applied nothing in step {n}"
+                for n, step in enumerate(self.steps, 1)
+                for name, count in step.items()
+                if not count
+            ),
+            *([f"a batch was applied after {self.oldest:.1f} s"] if self.oldest > LATE else []),
+            *([f"{under_way} of {answers} answers were 409"] if under_way > UNDER_WAY * answers else []),
             *(
                 f"{count} answers were {status}"
                 for status, count in self.answers.items()
@@ -91,7 +106,7 @@ async def rolling(plan: Plan, servers: Servers, directory: Path) -> Report:
                 loading = group.create_task(load.run())
                 for n in range(TALKS):
                     group.create_task(talk.converse(t, await t.new_thread(), chance(plan.seed, n)))
-                await _steps(plan, fleet, before, after)
+                report.steps = await _steps(plan, fleet, before, after)
                 load.seconds = 0.0
                 talk.over.set()
                 await loading
@@ -101,21 +116,31 @@ async def rolling(plan: Plan, servers: Servers, directory: Path) -> Report:
     return report
 
 
-async def _steps(plan: Plan, fleet: Fleet, before: Version, after: Version) -> None:
-    await asyncio.sleep(plan.pause)
+async def _steps(plan: Plan, fleet: Fleet, before: Version, after: Version) -> list[dict[str, int]]:
+    """Each with a while of load behind it: what those that are up then applied in it."""
+    steps = [await _load_on(plan, fleet, before)]
     for stack in (fleet.batches, fleet.runs):
         await asyncio.to_thread(after.threadmill, stack.database_url, "migrate")
-    await asyncio.sleep(plan.pause)  # the older ones on the newer schema
+    steps.append(await _load_on(plan, fleet, before))  # the older ones on the newer schema
     await fleet.start(after)
-    await asyncio.sleep(plan.pause)
+    steps.append(await _load_on(plan, fleet, before, after))
     await fleet.end(before, apis_first=False)
-    await asyncio.sleep(plan.pause)
+    steps.append(await _load_on(plan, fleet, after))
     if plan.back:
         await asyncio.to_thread(before.threadmill, fleet.batches.database_url, "migrate")  # has nothing to do
         await fleet.start(before)
-        await asyncio.sleep(plan.pause)
+        steps.append(await _load_on(plan, fleet, before, after))
         await fleet.end(after, apis_first=True)
-        await asyncio.sleep(plan.pause)
+        steps.append(await _load_on(plan, fleet, before))
+    return steps
+
+
+async def _load_on(plan: Plan, fleet: Fleet, *up: Version) -> dict[str, int]:
+    """Batches by the version of the worker."""
+    began = await fleet.applied()
+    await asyncio.sleep(plan.pause)
+    ended = await fleet.applied()
+    return {version.name: ended[version.name] - began[version.name] for version in up}
 
 
 async def _judge(report: Report, fleet: Fleet, s: Scene, load: Load) -> None:

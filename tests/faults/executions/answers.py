@@ -3,6 +3,7 @@
 import re
 
 ASKED = "I would like to answer. May I?"
+DENIED, EXPIRED = "I did not answer: rejected.", "I did not answer: expired."
 TICKS = 10  # numbers a second of `/slow N`
 
 

@@ -14,11 +14,13 @@ from tests.faults.executions.stage import TERMINAL
 
 ENDS = frozenset({"run.completed", "run.failed"})
 DELTA = "agent.message.delta"
+ATTEMPTS = 3  # workers that may be lost with a run before it fails, with no checkpoint between; the setting's default
+MOST_LOST = 10  # the same in all, however many checkpoints it makes: `worker.execute.recovery` has it
 
 _OWN = "(select id from threads where $1::uuid is null or account = $1)"
 _QUERIES = {
     "threads": "select id, status, active_runs, ready_at from threads where id in :own",
-    "runs": "select thread, id, status, attempt, error::jsonb->>'code' as error, completed_at, input"
+    "runs": "select thread, id, status, attempt, error::jsonb->>'code' as error, completed_at, input, losses"
     " from runs where thread in :own",
     "events": "select id, type, run, content, message, thread from thread_events"
     " where thread in :own order by thread, id",
@@ -28,6 +30,11 @@ _QUERIES = {
     "leases": "select run from leases where thread in :own",
     "said": "select thread, id, num, parts->0->>'text' as text, created_at from messages"
     " where role = 'user' and thread in :own order by thread, num",
+    "batches": "select id, thread, applied_at, jsonb_path_exists(outcome::jsonb, $path$"
+    '$.warnings[*] ? (@.code == "no_active_run")'
+    "$path$) as missed, array(select e #>> '{run,id}' from jsonb_array_elements(outcome::jsonb->'events') e"
+    " where e->>'type' = 'user_message' and e #>> '{run,id}' is not null) as runs"
+    " from batches where applied_at is not null and thread in :own",
 }
 
 
@@ -40,6 +47,13 @@ class Run:
     error: str | None  # its code
     completed_at: datetime | None
     input: tuple[str, ...] = ()  # ids of the messages that it answers
+    losses: int = 0  # workers in all; `attempt` counts anew from a checkpoint
+
+    @property
+    def is_lost(self) -> bool:
+        """It failed for its workers, and those were as many as a run may lose."""
+        enough = (self.attempt == ATTEMPTS and self.losses >= ATTEMPTS) or self.losses >= MOST_LOST
+        return self.error == "runtime.lost" and enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,17 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """An applied one. `missed`: it has an interrupt that found no run."""
+
+    id: int
+    thread: str
+    applied_at: datetime
+    missed: bool
+    runs: tuple[str, ...] = ()  # of its messages
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     threads: tuple[Thread, ...] = ()
     runs: tuple[Run, ...] = ()
@@ -97,6 +122,7 @@ class Rows:
     requests: tuple[Request, ...] = ()
     leases: tuple[str, ...] = ()  # of which runs
     said: tuple[Said, ...] = ()  # by thread, in the order of their numbers
+    batches: tuple[Batch, ...] = ()
 
     def logs(self) -> dict[str | None, list[Event]]:
         """Run -> its events, oldest first."""
@@ -118,6 +144,7 @@ async def read(db: asyncpg.Pool, account: str | None = None) -> Rows:
         requests=tuple([Request(**row) for row in found["requests"]]),
         leases=tuple([row["run"] for row in found["leases"]]),
         said=tuple([Said(**row) for row in found["said"]]),
+        batches=tuple([Batch(**{**row, "runs": tuple(row["runs"])}) for row in found["batches"]]),
     )
 
 
@@ -128,6 +155,7 @@ def check(rows: Rows) -> list[str]:
         *_check_ends(rows.runs, logs),
         *_check_quiet(rows),
         *_check_messages(rows, logs),
+        *_check_missed(rows),
     ]
 
 
@@ -179,3 +207,19 @@ def _check_messages(rows: Rows, logs: dict[str | None, list[Event]]) -> Iterator
         incomplete = [message.id for message in kept[run.id] if message.status == "incomplete"]
         if incomplete and run.status == "completed":
             yield f"run {run.id} is completed and has incomplete messages"
+
+
+def _check_missed(rows: Rows) -> Iterator[str]:
+    """An interrupt that found no run was applied before the message of each, or behind its end. Which of two came first
+    is certain where their numbers and Postgres' clock agree: of batches that overlapped the later number may be first.
+    """
+    began = {run: batch for batch in rows.batches for run in batch.runs}
+    own: dict[str, list[Run]] = defaultdict(list)
+    for run in rows.runs:
+        if run.id in began and run.completed_at is not None:
+            own[run.thread].append(run)
+    for batch in (batch for batch in rows.batches if batch.missed):
+        for run in own[batch.thread]:
+            before = began[run.id].id < batch.id and began[run.id].applied_at < batch.applied_at
+            if before and run.completed_at and run.completed_at > batch.applied_at:
+                yield f"an interrupt found nothing, and run {run.id} was there"

@@ -12,14 +12,15 @@ from typing import Any
 
 import aiohttp
 
-from tests.contract.dialects.wire import DONE, events
-from tests.faults.clients import PAUSES, Sender, reply_of
-from tests.faults.history import Answered, Document, Reply
+from tests.contract.dialects.wire import DONE, UNREADABLE, Frame, frames
+from tests.faults.clients import PAUSES, TIMEOUT, Sender, read, reply_of
+from tests.faults.history import NO_JSON, Answered, Document, Reply
 
 MOST_TRIES = 90
-TIMEOUT = aiohttp.ClientTimeout(total=10)  # seconds of one stream or answer; then its client asks again
+PATIENCE = 30.0  # seconds of a call about a run, which may last 10 and lose a worker; then its client asks again
 LEAVES = 0.3  # share of streams that their client leaves in the middle, to ask again with the key
 _OVER = {"done", "response", "error"}  # a stream's last event
+_LATER = "service_inactive"
 
 
 class Act(StrEnum):
@@ -28,6 +29,10 @@ class Act(StrEnum):
     RUN = "runs"
     DECISION = "decisions"
     INTERRUPT = "interrupts"
+
+
+OF_RUNS = frozenset({Act.RUN, Act.DECISION})  # what is answered while a run goes on
+Refusal = tuple[int, str]  # status, and the service's own code
 
 
 @dataclass(slots=True)
@@ -43,7 +48,7 @@ class Call(Answered):
     marker: str = ""
     text: str = ""  # of the message that it adds
     streamed: bool = False
-    expected: tuple[int, ...] = ()  # statuses that a good request may get, too, as things stand
+    expected: tuple[Refusal, ...] = ()  # that a good request may get, too, as things stand
     run: str | None = None  # that it is about, once that is known
     allow: bool | None = None  # of a decision
     request: str = ""  # the same: what is decided
@@ -67,6 +72,31 @@ class Call(Answered):
         """It was answered as done, or by what became of its run."""
         return any(reply.acknowledged or is_verdict(reply) for reply in self.replies)
 
+    @property
+    def is_done(self) -> bool:
+        """It was answered, to the end, as something that had its effect."""
+        return any(is_verdict(one) or (one.acknowledged and not is_open(one) and not refusal_of(one))
+                   for one in self.replies)  # fmt: skip
+
+    def may_get(self, reply: Reply) -> bool:
+        """Whether a good request may: silence, "not now" in the contract's words and with the time to come again, what
+        is done, what became of its run, or what is expected.
+        """
+        refusal = refusal_of(reply)
+        if refusal is None:
+            return reply.status is None or reply.acknowledged
+        if reply.acknowledged and refusal[1] == _LATER:  # a stream's last words have no place for a time
+            return True
+        if reply.status == 503:
+            return refusal[1] == _LATER and reply.retry_after is not None
+        return is_open(reply) or (is_verdict(reply) and self.act in OF_RUNS) or refusal in self.expected
+
+    @property
+    def is_refused(self) -> bool:
+        """Its last answer says that it had no effect, and each one before was that or "under way"."""
+        heard = all(reply.status not in (None, 503) for reply in self.replies)
+        return self.known and heard and not self.is_done and refusal_of(self.last) is not None
+
 
 def is_open(reply: Reply) -> bool:
     """Whether nobody knows yet: no whole answer, not now, or the first one is under way."""
@@ -74,14 +104,37 @@ def is_open(reply: Reply) -> bool:
         return True
     if reply.status == 409:
         return error_of(reply) == "idempotency_conflict" and reply.retry_after is not None
-    return "frames" in reply.body and not is_whole(reply.body["frames"])
+    told = frames_of(reply)
+    return told is not None and not is_whole(told)
 
 
-def is_whole(frames: Sequence[tuple[str, Any]]) -> bool:
-    """A stream that came to its end. One that ends because the service could not go on is asked for again."""
-    if not frames or frames[-1][0] not in _OVER:
+def is_whole(told: Sequence[Frame]) -> bool:
+    """A stream that came to its end, or to what can't be read. One that ends because the service could not go on is
+    asked for again.
+    """
+    if any(name == UNREADABLE for name, _ in told):
+        return True
+    if not told or told[-1][0] not in _OVER:
         return False
-    return frames[-1][0] != "error" or "." in error_in(frames[-1][1])
+    return told[-1][0] != "error" or error_in(told[-1][1]) != _LATER
+
+
+def refusal_of(reply: Reply) -> Refusal | None:
+    """Status and code of an answer that is an error, of a stream that ends in one, or of what can't be read."""
+    told = frames_of(reply)
+    if told is None:
+        return None if reply.status is None or reply.acknowledged else (reply.status, error_of(reply))
+    if any(name == UNREADABLE for name, _ in told):
+        return reply.status or 0, NO_JSON
+    if not told or told[-1][0] != "error":
+        return None
+    last = told[-1][1] if isinstance(told[-1][1], dict) else {}
+    digits = str(last.get("code", ""))[-3:]  # Cortex says its status in them
+    return int(digits) if digits.isdecimal() else reply.status or 0, error_in(last)
+
+
+def frames_of(reply: Reply) -> Sequence[Frame] | None:
+    return reply.body.get("frames") if isinstance(reply.body, dict) else None
 
 
 def _made(reply: Reply) -> str:
@@ -91,7 +144,8 @@ def _made(reply: Reply) -> str:
 
 def is_verdict(reply: Reply) -> bool:
     """In Cortex a run that has no answer is 409 with the run's own code, which has a dot."""
-    return reply.status == 409 and "." in error_of(reply)
+    status, code = refusal_of(reply) or (0, "")
+    return status == 409 and "." in code
 
 
 def error_of(reply: Reply) -> str:
@@ -99,9 +153,11 @@ def error_of(reply: Reply) -> str:
     return error_in(reply.body)
 
 
-def error_in(document: Document) -> str:
+def error_in(document: Any) -> str:
+    if not isinstance(document, dict):
+        return ""
     error = document.get("error")
-    return str(error["code"] if isinstance(error, dict) else document.get("error_code", ""))
+    return str(error.get("code", "") if isinstance(error, dict) else document.get("error_code", ""))
 
 
 @dataclass(slots=True)
@@ -110,18 +166,19 @@ class Line:
 
     sender: Sender
     rejoined: int = 0  # streams that were cut or left, and asked for again
+    unread: list[str] = field(default_factory=list)  # what may be read, and was answered otherwise than with it
 
     async def settle(self, call: Call) -> bool:
-        """Sends a call until it is known, without a key once; whether it is."""
+        """Sends a call until it is known, without a key once; whether it is, and its answer can be read."""
         for _ in range(MOST_TRIES):
             reply = await self._once(call)
             call.replies.append(reply)
             if not is_open(reply):
-                return True
+                return (refusal_of(reply) or (0, ""))[1] != NO_JSON
             if call.key is None:
                 return False
             self.sender.retries += 1
-            self.rejoined += "frames" in reply.body
+            self.rejoined += frames_of(reply) is not None
             await asyncio.sleep(self.sender.rng.uniform(*PAUSES))
         return False
 
@@ -132,27 +189,31 @@ class Line:
             if not is_open(reply):
                 break
             await asyncio.sleep(self.sender.rng.uniform(*PAUSES))
+        if reply.status is not None and not (reply.acknowledged or (is_open(reply) and reply.retry_after)):
+            self.unread.append(f"GET {path}: {reply.status} {reply.body}")
         return reply
 
     async def _once(self, call: Call) -> Reply:
         url, headers = self.sender.address(call.path), self.sender.headers(call.key)
         if call.streamed:
             return await self._stream(url, call, headers)
-        return await self.sender.exchange("POST", url, call.body, headers)
+        within = PATIENCE if call.act in OF_RUNS else TIMEOUT
+        return await self.sender.exchange("POST", url, call.body, headers, within)
 
     async def _stream(self, url: str, call: Call, headers: dict[str, str]) -> Reply:
         """What came of a stream before it ended, was cut, or was left; the time of its first event is the answer's."""
-        rng, sent, frames, first = self.sender.rng, time.monotonic(), list[tuple[str, Any]](), None
+        rng, sent, told, first = self.sender.rng, time.monotonic(), list[Frame](), None
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
         left = rng.randint(1, 12) if call.key is not None and rng.random() < LEAVES else None
         try:
-            async with self.sender.session.post(url, json=call.body, headers=headers, timeout=TIMEOUT) as response:
+            async with self.sender.session.post(url, json=call.body, headers=headers, timeout=timeout) as response:
                 if response.content_type != "text/event-stream":
-                    return reply_of(sent, response, await response.json())
-                async for frame in events(response):
-                    first = first or reply_of(sent, response, {"frames": frames})
-                    frames.append(frame)
-                    if len(frames) == left and frame[1] != DONE:
+                    return reply_of(sent, response, read(await response.read()))
+                async for frame in frames(response.content):
+                    first = first or reply_of(sent, response, {"frames": told})
+                    told.append(frame)
+                    if len(told) == left and frame[1] != DONE:
                         break
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+        except (aiohttp.ClientError, TimeoutError):
             pass  # cut: what came is kept
         return first or Reply(sent, time.monotonic(), None)

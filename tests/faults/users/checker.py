@@ -8,50 +8,36 @@ Native batches are judged by `tests.faults.checker`, rows alone by `executions.r
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
-from tests.faults.checker import Sent, check_spans
+from tests.faults.checker import Sent, check_known, check_spans
 from tests.faults.executions import phases, rows
-from tests.faults.executions.answers import ASKED
-from tests.faults.executions.phases import Stop
+from tests.faults.executions.answers import ASKED, DENIED
 from tests.faults.executions.readers import Copy, check_copy
 from tests.faults.executions.rows import Event, Rows, Run, Said
 from tests.faults.executions.stage import TERMINAL
-from tests.faults.executions.talks import ATTEMPTS
-from tests.faults.history import Request
-from tests.faults.users.calls import Act, Call, is_open, is_verdict
-from tests.faults.users.told import heard, run_of, streams
+from tests.faults.users.calls import Act, Call
+from tests.faults.users.deeds import check_cancelled, check_cancels, check_decisions
+from tests.faults.users.history import History, Lines
+from tests.faults.users.telling import check_told
 from tests.faults.violations import Kind, Violation
 
-DENIED = "I did not answer: rejected."
 Row = TypeVar("Row", Said, Event)
-Lines = Sequence[tuple[str, str]]  # role, text
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What users know. `agents`: thread -> the agent that answers there; `lists`: what each dialect lists of one."""
-
-    calls: Sequence[Call] = ()
-    requests: Sequence[Request] = ()
-    stops: Sequence[Stop] = ()
-    copies: Sequence[Copy] = ()
-    agents: Mapping[str, str] | None = None
-    lists: Sequence[tuple[str, str, Lines]] = ()  # dialect, thread, its messages
 
 
 def check(history: History, found: Rows) -> list[Violation]:
     agents = history.agents or {}
     return [
         *check_answers(history.calls),
+        *check_known(history.requests),
         *check_said(history, found.said),
         *check_order(history, found),
         *check_runs(history.calls, found),
         *check_texts(found, agents),
-        *check_heard(history.calls, found),
+        *check_told(history.calls, found),
         *check_decisions(history, found),
         *check_cancels(history.calls, found.runs),
+        *check_cancelled(history, found.runs),
         *check_copies(history.copies, found.events),
         *check_lists(history.lists, found),
         *(Violation(Kind.UNEQUAL, "-", fault) for fault in phases.check_answers(history.stops, found)),
@@ -60,35 +46,44 @@ def check(history: History, found: Rows) -> list[Violation]:
 
 
 def check_answers(calls: Sequence[Call]) -> Iterator[Violation]:
-    """What is done, silence, not now with the time to come again, and what its dialect says as things stand."""
+    """What is done, silence, "not now", what became of its run, and what its dialect says as things stand; and who asks
+    with a key knows in the end.
+    """
     for call in calls:
         for reply in call.replies:
-            good = reply.acknowledged or is_open(reply) or is_verdict(reply) or reply.status in call.expected
-            if not good or (reply.status == 503 and reply.retry_after is None):
+            if not call.may_get(reply):
                 what = f"{call.dialect} {call.act} {call.marker}: {reply.status} {reply.body}"
                 yield Violation(Kind.REFUSED, call.thread, what)
+        if call.key is not None and not call.known:
+            what = f"{call.dialect} {call.act} {call.marker} was sent {len(call.replies)} times, and nobody knows"
+            yield Violation(Kind.STUCK, call.thread, what)
 
 
 def check_said(history: History, said: Sequence[Said]) -> Iterator[Violation]:
     places = defaultdict[str, list[str]](list)
     for message in said:
         places[message.text].append(message.thread)
-    known = set[str]()
+    known = {call.text for call in history.calls}
     for call in history.calls:
         if call.text:
-            known.add(call.text)
             yield from _check_once(call, places[call.text])
+    yield from check_happened(history.calls, said)
     known |= {event["text"] for request in history.requests for event in request.events if "text" in event}
     for message in said:
         if message.text not in known:
             yield Violation(Kind.UNASKED, message.thread, f"nobody said {message.text!r}")
 
 
+def check_happened(calls: Sequence[Call], said: Sequence[Said]) -> list[Violation]:
+    """What was answered for is there."""
+    there = {message.text for message in said}
+    lost = [call for call in calls if call.has_happened and call.text and call.text not in there]
+    return [Violation(Kind.LOST, one.thread, f"{one.marker} was answered and is not in its thread") for one in lost]
+
+
 def _check_once(call: Call, places: Sequence[str]) -> Iterator[Violation]:
     if len(places) > 1:
         yield Violation(Kind.DUPLICATED, call.thread, f"{call.marker} is said {len(places)} times")
-    if call.has_happened and not places:
-        yield Violation(Kind.LOST, call.thread, f"{call.marker} was answered and is not in its thread")
     if call.refused and places and not call.has_happened:
         yield Violation(Kind.UNASKED, call.thread, f"{call.marker} was refused and is in its thread")
     if any(place != call.thread for place in places):
@@ -153,8 +148,7 @@ def check_texts(found: Rows, agents: Mapping[str, str]) -> Iterator[Violation]:
         said = rows.spoken(logs[run.id])
         if not (said == expected if run.status == "completed" else expected.startswith(said)):
             yield Violation(Kind.GARBLED, run.thread, f"run {run.id} ({run.status}): {said!r}, expected {expected!r}")
-        lost = run.error == "runtime.lost" and run.attempt == ATTEMPTS
-        if run.status in TERMINAL and run.status not in ("completed", "cancelled") and not lost:
+        if run.status in TERMINAL and run.status not in ("completed", "cancelled") and not run.is_lost:
             yield Violation(Kind.INCONSISTENT, run.thread, f"run {run.id} ended {run.status} ({run.error})")
 
 
@@ -162,45 +156,6 @@ def asked_of(found: Rows, agents: Mapping[str, str]) -> dict[str, tuple[str, str
     """Run -> its agent, and all that it answers."""
     texts = {message.id: message.text for message in found.said}
     return {run.id: (agents[run.thread], "\n".join(texts.get(one, "") for one in run.input)) for run in found.runs}
-
-
-def check_heard(calls: Sequence[Call], found: Rows) -> Iterator[Violation]:
-    """What came of a stream is what the run said, from its beginning or from a decision on."""
-    logs = found.logs()
-    for call in calls:
-        for frames in streams(call):
-            run = call.run or run_of(frames)
-            said, text = rows.spoken(logs[run]), heard(frames)
-            if run is not None and not (text in said if call.act is Act.DECISION else said.startswith(text)):
-                what = f"a stream of {call.marker} told {text!r} of run {run}, which said {said!r}"
-                yield Violation(Kind.GARBLED, call.thread, what)
-
-
-def check_decisions(history: History, found: Rows) -> Iterator[Violation]:
-    """A decision that was answered as done is what became of its request."""
-    states = {request.id: request.state for request in found.requests}
-    for thread, request, allow in decided(history):
-        wanted = "allowed" if allow else "rejected"
-        if states.get(request) != wanted:
-            yield Violation(Kind.LOST, thread, f"request {request} was {wanted} and is {states.get(request)}")
-
-
-def decided(history: History) -> Iterator[tuple[str, str, bool]]:
-    """Thread, request and word of each decision that was answered as done."""
-    for call in history.calls:
-        if call.act is Act.DECISION and call.acknowledged and call.known:
-            yield call.thread, call.request, bool(call.allow)
-    for one in history.requests:
-        event = one.events[0]
-        if event["type"] == "permission_decision" and any(not outcome["warnings"] for outcome in one.outcomes):
-            yield one.thread, event["requestId"], event["decision"] == "allow_once"
-
-
-def check_cancels(calls: Sequence[Call], runs: Sequence[Run]) -> Iterator[Violation]:
-    status = {run.id: run.status for run in runs}
-    for call in calls:
-        if call.act is Act.INTERRUPT and call.acknowledged and status.get(call.run or "") != "cancelled":
-            yield Violation(Kind.LOST, call.thread, f"run {call.run} was cancelled and is {status.get(call.run or '')}")
 
 
 def check_copies(copies: Sequence[Copy], events: Sequence[Event]) -> Iterator[Violation]:

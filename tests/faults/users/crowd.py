@@ -5,18 +5,19 @@ They go on until they are told to leave, and finish what they have begun. Then a
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from tests.faults.clients import Sender, chance
+from tests.faults.clients import LEARNING, Sender, ask_again, chance
 from tests.faults.executions import rows
 from tests.faults.executions.readers import Copy, Reader
 from tests.faults.executions.stage import Stage, stage
 from tests.faults.processes import Stack
 from tests.faults.users.book import Book, Place, Rest
 from tests.faults.users.calls import Line
+from tests.faults.users.checker import check_happened
 from tests.faults.users.cortex import Cortex
 from tests.faults.users.listings import listed
 from tests.faults.users.native import NAME as NATIVE
@@ -29,7 +30,7 @@ TURNS = 6  # of a thread, before its user begins another one
 ASKING = 0.35  # share of threads whose agent asks for a permission
 INTERRUPTED = 0.25  # share of runs that are interrupted
 AFTER = (0.0, 2.0)  # seconds from a question to its interrupt
-LENGTHS = (0, 0, 1, 1, 2, 3)  # seconds that `echo` counts before it answers
+LENGTHS = (0, 0, 1, 1, 2, 10)  # seconds that `echo` counts before it answers; the last one outlasts a lease
 LIVE = 0.75  # share of threads that are followed by streams, the others by pages
 ROUNDS = 4  # decisions of one run
 QUIET = 60.0  # seconds in which every run must have ended, and its lease: of three workers that are lost, each has 6 s
@@ -58,6 +59,7 @@ class Crowd:
     book: Book
     users: int
     seconds: float
+    lengths: Sequence[int]  # seconds that runs may last
     leaving: asyncio.Event = field(default_factory=asyncio.Event)
     _talking: list[asyncio.Task[None]] = field(default_factory=list)
     _reading: list[asyncio.Task[None]] = field(default_factory=list)
@@ -70,11 +72,18 @@ class Crowd:
         await asyncio.wait(self._talking, timeout=self.seconds, return_when=asyncio.FIRST_EXCEPTION)
         self.leaving.set()
 
-    async def settle(self) -> Verdict:
-        """Once all runs are over and every reader is at the end of its log, or the time is up."""
+    async def finish(self) -> None:
+        """Once all users are through with what they began."""
         await asyncio.gather(*self._talking)
+
+    async def settle(self) -> Verdict:
+        """Once all runs are over and every reader is at the end of its log, or the time is up. Users must have
+        finished, and all that they sent be applied.
+        """
+        lost = check_happened(self.book.calls, (await rows.read(self.stage.db, self.stage.account)).said)
         ended = asyncio.Event()
         tidying = asyncio.create_task(self._tidy(ended))
+        await self._ask_again()
         with suppress(TimeoutError):
             await until("every run of users has ended", self._idle, QUIET)
         ended.set()
@@ -88,7 +97,8 @@ class Crowd:
                 raise left
         rng, found = chance(self.book.seed, 4_000), await rows.read(self.stage.db, self.stage.account)
         lists = [one for place in self.book.places for one in await listed(self.book.lines[0], place, rng)]
-        return judge(self.book, found, lists)
+        verdict = judge(self.book, found, lists)
+        return replace(verdict, violations=tuple(dict.fromkeys((*lost, *verdict.violations))))
 
     def end(self) -> None:
         for task in (*self._talking, *self._reading):
@@ -98,6 +108,16 @@ class Crowd:
     def foreign(self) -> frozenset[str]:
         """Threads that are spoken to in other dialects than the native one."""
         return frozenset(place.thread for place in self.book.places if place.dialect != NATIVE)
+
+    async def _ask_again(self) -> None:
+        """Sends what has a key, and of which nobody knows what came, once more: now that all is quiet it is known."""
+        calls = [call for call in self.book.calls if call.key is not None and not call.known]
+        for line in self.book.lines[:1]:
+            await ask_again(line.sender, self.book.requests)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEARNING), asyncio.TaskGroup() as group:
+                    for call in calls:
+                        group.create_task(line.settle(call))
 
     async def _tidy(self, ended: asyncio.Event) -> None:
         """Interrupts runs, until all have ended, that ask for what nobody will decide: their users left, not knowing
@@ -136,7 +156,7 @@ class Crowd:
             place = await speaker.open("approve" if rng.random() < ASKING else "echo")
             if place is not None:
                 self._follow(place, rng)
-                await self._stay(User(rng, native, speaker, place))
+                await self._stay(User(rng, native, speaker, place, self.lengths))
 
     async def _stay(self, user: "User") -> None:
         """Until the user has had enough of a thread, or does not know what became of a call."""
@@ -162,13 +182,14 @@ class User:
     native: Native
     speaker: Speaker
     place: Place
+    lengths: Sequence[int]
 
     async def turn(self) -> bool:
         """One question to its end, with an interrupt on the way or without; whether all of it is known."""
         self.place.run = None
         stopping = asyncio.create_task(self._stop()) if self.rng.random() < INTERRUPTED else None
         try:
-            seconds = self.rng.choice(LENGTHS) if self.place.agent == "echo" else 0
+            seconds = self.rng.choice(self.lengths) if self.place.agent == "echo" else 0
             rest = await self.speaker.ask(self.place, f"/slow {seconds} say" if seconds else "say")
             for _ in range(ROUNDS):
                 if rest is None or rest.state != "waiting_input":
@@ -201,10 +222,10 @@ class User:
 
 
 @asynccontextmanager
-async def crowd(stack: Stack, seed: int, users: int, seconds: float) -> AsyncIterator[Crowd]:
+async def crowd(stack: Stack, seed: int, users: int, seconds: float, lengths: Sequence[int]) -> AsyncIterator[Crowd]:
     """Once every process of the stack is ready. Workers must execute."""
     async with stage(stack, "users") as made:
-        gathered = Crowd(made, Book(seed), users, seconds)
+        gathered = Crowd(made, Book(seed), users, seconds, lengths)
         try:
             yield gathered
         finally:

@@ -7,8 +7,8 @@ from tests.contract.cortex_client import THREADS
 from tests.faults.history import Reply
 from tests.faults.users.book import Place
 from tests.faults.users.calls import Line
-from tests.faults.users.checker import Lines
 from tests.faults.users.cortex import NAME as CORTEX
+from tests.faults.users.history import Lines
 from tests.faults.users.openai import AIML
 
 OPENAI = "openai"
@@ -30,7 +30,7 @@ async def _openai(line: Line, thread: str, prefix: str, size: int) -> Lines:
     lines, after = list[tuple[str, str]](), ""
     while True:
         reply = await line.read(f"{prefix}/threads/{thread}/messages?limit={size}&order=asc{after}")
-        page = _body(reply)["data"] if prefix else _body(reply)
+        page = _page(reply, "data" if prefix else None)
         lines += [(one["role"], "\n".join(part["text"]["value"] for part in one["content"])) for one in page]
         if not page:
             return lines
@@ -40,13 +40,14 @@ async def _openai(line: Line, thread: str, prefix: str, size: int) -> Lines:
 async def _cortex(line: Line, number: str, size: int) -> Lines:
     lines, last = list[tuple[str, str]](), ""
     while True:
-        page = _body(await line.read(f"{THREADS}/{number}?page_size={size}{last}"))["messages"]
+        reply = await line.read(f"{THREADS}/{number}?page_size={size}{last}")
+        page = _page(reply, "messages")
         if not page:
             return lines[::-1]
         lines += [(one["role"], one["message_payload"]) for one in page]
         last = f"&last_message_id={page[-1]['message_id']}"
 
 
-def _body(reply: Reply) -> Any:
-    assert reply.status == 200, reply
-    return reply.body
+def _page(reply: Reply, name: str | None) -> list[Any]:
+    """Nothing where it is not answered with one: what was read so far is not the list."""
+    return list((reply.body if name is None else reply.body[name]) if reply.acknowledged else ())

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tests.faults.executions.phases import Stop
-from tests.faults.executions.stage import TERMINAL, Document
-from tests.faults.history import Request
+from tests.faults.executions.stage import TERMINAL
 from tests.faults.users.book import Book, Place, Rest
 from tests.faults.users.calls import Act, Line
 
@@ -16,7 +15,6 @@ LOOKS = (0.05, 0.25)  # seconds between two looks at a run
 PATIENCE = (
     90.0  # seconds in which a run must rest, also where three workers are lost with it; the checker tells which did not
 )
-TRIES = 4  # calls until the outcome of a batch that is stored is known
 
 
 @dataclass(slots=True)
@@ -36,7 +34,7 @@ class Native:
     async def ask(self, place: Place, text: str) -> Rest | None:
         marker = self.book.marker()
         event = {"type": "user_message", "text": f"{text} {marker}"}
-        outcome = await self.outcome(self.book.request(place.thread, event, marker))
+        outcome = await self.line.sender.learn(self.book.request(place.thread, event, marker))
         if outcome is None:
             return None
         place.run = str(outcome["events"][0]["run"]["id"])
@@ -44,7 +42,7 @@ class Native:
 
     async def decide(self, place: Place, rest: Rest, request: str, *, allow: bool) -> None:
         word = "allow_once" if allow else "reject_once"
-        await self.outcome(
+        await self.line.sender.learn(
             self.book.request(place.thread, {"type": "permission_decision", "requestId": request, "decision": word})
         )
 
@@ -52,7 +50,7 @@ class Native:
         """The run that is known, or whichever is under way."""
         run = place.run if named else None
         sent = self.book.request(place.thread, {"type": "user_interrupt", **({"runId": run} if run else {})})
-        outcome = await self.outcome(sent)
+        outcome = await self.line.sender.learn(sent)
         if outcome is None:
             return
         result, warnings = outcome["events"][0], tuple(warning["code"] for warning in outcome["warnings"])
@@ -60,14 +58,6 @@ class Native:
         if hit is not None:
             accepted_at = next(reply.body["acceptedAt"] for reply in sent.replies if reply.acknowledged)
             self.book.stops.append(Stop(hit, datetime.fromisoformat(accepted_at), result, warnings))
-
-    async def outcome(self, request: Request) -> Document | None:
-        """What a batch came to; None where that is not known even now."""
-        for _ in range(TRIES):
-            await self.line.sender.settle(request)
-            if request.outcomes:
-                return request.outcomes[0]
-        return None
 
     async def rest(self, place: Place, run: str) -> Rest | None:
         """The run once it rests."""

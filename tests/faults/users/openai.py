@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from tests.faults.users.book import Book, Place, Rest
 from tests.faults.users.calls import Act, Call, Line
 from tests.faults.users.native import Native
+from tests.faults.users.told import told
 
 NAME = "openai"
 AIML = "aiml"
+_OVER = ((400, "readiness_blocked"),)  # of a run or a request that had come to its end when it was the batch's turn
+_LATE = (*_OVER, (400, "invalid_request"))  # of a run that asks for nothing any more
 BURSTS = (1, 1, 1, 2, 3)  # messages that are added at once, before a run answers them
 
 
@@ -57,9 +60,7 @@ class OpenAI:
             call.body["additional_messages"] = [{"role": "user", "content": call.text}]
         if not await self.line.settle(call):
             return None
-        frames = call.last.body.get("frames")
-        made = call.last.body if frames is None else next(data for name, data in frames if name == "thread.run.created")
-        call.run = str(made["id"]) if call.last.acknowledged else None
+        call.run = told(call.last).run
         return call
 
     async def decide(self, place: Place, rest: Rest, request: str, *, allow: bool) -> None:
@@ -69,12 +70,12 @@ class OpenAI:
         body = {"tool_outputs": [{"tool_call_id": request, "output": output}], "stream": streamed}
         path = f"/v1/threads/{place.thread}/runs/{rest.run}/submit_tool_outputs"
         call = self.book.call(NAME, Act.DECISION, path, body, rng)
-        call.thread, call.streamed, call.expected = place.thread, streamed, (400,)  # it may be settled by now
+        call.thread, call.streamed, call.expected = place.thread, streamed, _LATE
         call.run, call.request, call.allow = rest.run, request, allow
         await self.line.settle(call)
 
     async def cancel(self, place: Place) -> None:
         path = f"/v1/threads/{place.thread}/runs/{place.run}/cancel"
         call = self.book.call(NAME, Act.INTERRUPT, path, {}, self.line.sender.rng)
-        call.thread, call.run, call.expected = place.thread, place.run, (400,)  # it may be over by now
+        call.thread, call.run, call.expected = place.thread, place.run, _OVER
         await self.line.settle(call)

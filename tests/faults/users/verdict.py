@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 from tests.faults.executions.phases import Phase, phases_of
 from tests.faults.executions.rows import Rows
 from tests.faults.users.book import Book
-from tests.faults.users.checker import History, Lines, asked_of, check, decided
-from tests.faults.violations import Violation
+from tests.faults.users.calls import OF_RUNS
+from tests.faults.users.checker import asked_of, check
+from tests.faults.users.deeds import decided
+from tests.faults.users.history import History, Lines
+from tests.faults.users.told import told
+from tests.faults.violations import Kind, Violation
 
+LOST = "runs that lost a worker"
 DECISIONS, INTERRUPTS = "permissions decided", "interrupts of a run at work"
+TOLD = "runs told to their end, or to a question"
 REOPENED, REJOINED = "streams of threads opened again", "streams of runs opened again"
 
 # What a minute must bring at least, with `USERS` of them: a sixth to a third of what two cores under a load of 9 did.
@@ -21,8 +27,13 @@ A_MINUTE: Mapping[str, float] = {
     "openai runs": 8,
     "openai messages": 6,
     "aiml messages": 6,
+    "runs completed": 30,
+    LOST: 2,
     DECISIONS: 8,
+    "cortex decisions": 1,
+    "openai decisions": 1,
     INTERRUPTS: 2,
+    TOLD: 12,
     REOPENED: 80,
     REJOINED: 2,
 }
@@ -43,7 +54,8 @@ def judge(book: Book, found: Rows, lists: list[tuple[str, str, Lines]]) -> Verdi
         agents={place.thread: place.agent for place in book.places},
         lists=lists,
     )
-    return Verdict(tuple(check(history, found)), count(book, history, found))
+    unread = (Violation(Kind.REFUSED, "-", what) for line in book.lines for what in line.unread)
+    return Verdict((*check(history, found), *unread), count(book, history, found))
 
 
 def count(book: Book, history: History, found: Rows) -> Counter[str]:
@@ -61,8 +73,11 @@ def count(book: Book, history: History, found: Rows) -> Counter[str]:
             REOPENED: sum(max(reader.connections - 1, 0) for reader in book.readers if reader.streams),
             REJOINED: sum(line.rejoined for line in book.lines),
             "streams of threads lost": sum(reader.losses for reader in book.readers if reader.streams),
-            "runs that lost a worker": sum(run.attempt > 1 for run in found.runs),
+            LOST: sum(run.losses > 0 for run in found.runs),
             "runs that lost three": sum(run.error == "runtime.lost" for run in found.runs),
+            TOLD: sum(
+                told(reply).state is not None for call in book.calls if call.act in OF_RUNS for reply in call.replies
+            ),
             "unknown calls": sum(not call.known for call in book.calls),
             **Counter(f"runs {run.status}" for run in found.runs),
         }
