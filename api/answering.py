@@ -39,10 +39,10 @@ class Asked:
 
 
 async def follow(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet, show: Show) -> RunAnswer:
-    """Shows what the run logs, in order, and nothing where it has long been silent, until it is over or waits for a
-    permission: its answer then. Raises NotFound, Unauthenticated, ServiceInactive, ConnectionError.
+    """Shows what the run logs, in order, and an empty list where it has long been silent, until it is over or waits for
+    a permission: its answer then. Raises NotFound, Unauthenticated, ServiceInactive, ConnectionError.
     """
-    if await _waits(asked, postgres) and (found := await _answer(asked, postgres)).requests:
+    if found := await _asks(asked, postgres):
         return found
     cursor = EventId(ids.earliest(asked.since))
     stream = Stream(asked.partition, asked.thread, asked.token, outlet, cursor, EventId(ids.successor(cursor)))
@@ -58,7 +58,7 @@ async def follow(asked: Asked, postgres: Postgres, hub: Hub, outlet: Outlet, sho
                     await show(events)
                 if any(event.type in ENDS for event in events):
                     return await _answer(asked, postgres)
-                if any(event.type == _ASKS for event in events) and (found := await _answer(asked, postgres)).requests:
+                if any(event.type == _ASKS for event in events) and (found := await _asks(asked, postgres)):
                     return found
     finally:
         hub.leave(stream)
@@ -78,10 +78,14 @@ async def _answer(asked: Asked, postgres: Postgres) -> RunAnswer:
     return await answers.answer(postgres, asked.partition, asked.thread, asked.run, asked.since)
 
 
+async def _asks(asked: Asked, postgres: Postgres) -> RunAnswer | None:
+    """The answer of a run that waits for a permission. What it said is not read of one whose requests are settled."""
+    if not await runs.open_requests(postgres, asked.partition, asked.thread, asked.run):
+        return None
+    found = await _answer(asked, postgres)
+    return found if found.requests else None
+
+
 async def _is_over(asked: Asked, postgres: Postgres) -> bool:
     found = await runs.one(postgres, asked.partition, asked.thread, asked.run)
     return found is None or found.run.status in TERMINAL
-
-
-async def _waits(asked: Asked, postgres: Postgres) -> bool:
-    return bool(await runs.open_requests(postgres, asked.partition, asked.thread, asked.run))

@@ -42,12 +42,10 @@ from shared.db.connect import open_pool
 from shared.files.keeping import Keeping
 from shared.files.opening import open_storage
 from shared.files.pace import Pace
-from shared.keys import Keys
-from shared.queue import Queue, open_redis
+from shared.redis_state import RedisState
 from shared.settings import Settings
 
 HEARTBEAT = web.AppKey("heartbeat", Heartbeat)  # begins when it is told where the api listens
-_HEALTH_TIMEOUT = 1.0  # seconds
 
 
 async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.Application:
@@ -61,8 +59,8 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
     writes = await open_pool(settings.database_url, bound=heard)
     keeping = Keeping(settings, Writes(writes), storage, Pace(settings.file_rate))
     inbox, hub, gate = Inbox(settings, pool, tracing), Hub(settings), Gate(settings, postgres)
-    queue = Queue(open_redis(settings.redis_url, _HEALTH_TIMEOUT), Keys(settings.redis_prefix))
-    health = Health(pool, queue)
+    redis = RedisState(settings)
+    health = Health(pool, redis)
     heartbeat = Heartbeat(settings, inbox.name, lambda: hub.open_streams, hub.clock)
     console = Console(settings, await open_servers(settings), read_files())
 
@@ -77,7 +75,7 @@ async def create_app(settings: Settings, tracing: Tracing | None = None) -> web.
         await gate.close()
         await hub.close()
         await inbox.close()
-        await queue.close()
+        await redis.close()
         await storage.close()
         writes.terminate()
         pool.terminate()

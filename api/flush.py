@@ -22,7 +22,7 @@ from api.standby import WARNED, Standby
 from api.submission import Fresh, Submission, Verdict
 from api.tracing import Tracing
 from shared.crashpoints import armed, crash
-from shared.db.connect import AWAY, BY_INDEX, DURABLE, Line
+from shared.db.connect import AWAY, BY_INDEX, DURABLE, MET, Line
 from shared.db.statements import statements
 from shared.errors import InternalError, ServiceInactive
 from shared.ids import AccountId
@@ -35,14 +35,9 @@ SQL = statements("inbox")
 SIZE = 4 << 20  # characters of one statement, but for a batch that is larger by itself: nobody waits for many of those
 LOCK_TIMEOUT_MS = 250  # nothing here waits for a lock longer than a client would notice
 STATEMENT_TIMEOUT = 5.0  # seconds; a flush takes milliseconds. One that hangs is looked up on a new connection
-BUSY = (
-    asyncpg.LockNotAvailableError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.UniqueViolationError,  # of the ref: a try that was given up for lost was committed meanwhile
-)
+BUSY = (*MET, asyncpg.UniqueViolationError)  # of the ref: a try that was given up for lost was committed meanwhile
 TRIES = 3  # of one row, on errors that say nothing about it
-PAUSE = 0.01  # seconds between them, about: who met is not to meet again
+PAUSE = 0.01  # seconds, the longer the more tries there were, and by chance: who met is not to meet again
 
 
 @dataclass(slots=True, eq=False)
@@ -143,6 +138,8 @@ class Flusher:
                 log.warning("flush failed, taken again row by row", rows=len(group), error=error)
                 if isinstance(error, TimeoutError):  # what hangs would cost as long again
                     await self._line.drop()
+                elif isinstance(error, BUSY):
+                    await asyncio.sleep(about(PAUSE, 1.0))
                 await self._one_by_one(group, entries)
             except Exception:  # the loop must live: whoever waits is told, and it is logged
                 log.exception("flush failed")

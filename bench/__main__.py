@@ -38,7 +38,7 @@ from deploy.errors import CommandError
 APPLYING = ("rounds", "outage", "neighbours", "hostile", "history", "backlog", "observability")
 EXECUTING = ("runs", "deltas", "idle", "slow-clients")
 USUAL = (*APPLYING, *EXECUTING)
-PARTS = (*USUAL, "scale")  # that one takes ten minutes by itself: only where it is asked for
+PARTS = (*USUAL, "scale")  # that one takes six minutes by itself: only where it is asked for
 LIMIT = 1200.0  # seconds that a default run may take
 FULL_LIMIT = 3600.0
 FULL_SECONDS = 15.0  # a run of `--full`

@@ -25,8 +25,8 @@ _SIZE = 8 << 20  # bytes of their texts; the last message is told, however long
 
 
 async def answer(source: Source, partition: int, thread: ThreadId, run: RunId, since: datetime) -> RunAnswer:
-    """The run, with what it said from a moment on, as all of it was at one time: who decides meanwhile has it read
-    again. Raises NotFound, also where its thread is deleted.
+    """The run, with what it said from a moment on; where it waits, with what it waits for. Who decides or interrupts
+    meanwhile has it read again, once for each deed. Raises NotFound, also where its thread is deleted.
     """
     while True:
         before = await open_requests(source, partition, thread, run)

@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError
 
 from shared import ids
 from shared.ids import BatchId, BatchRef, ThreadId
@@ -253,16 +253,6 @@ class Queue:
         """Adds to the note of who was refused by a limit, and how often; at most `most` of them are kept."""
         args = [most, *(item for pair in refused.items() for item in pair)]
         await self._run("refused", [self._keys.limited, self._keys.limited_counts], args)
-
-    async def state(self) -> str:
-        """`ok`, `away`, or `refuses writes` where it answers: it is full, a replica, … A write of nothing asks it."""
-        try:
-            await self._redis.setrange(self._keys.rung(0), 0, "")
-        except ResponseError:
-            return "refuses writes"
-        except AWAY:
-            return "away"
-        return "ok"
 
     async def forget_mark(self, partition: int) -> None:
         """What a job that a stock worker runs does first: whatever is accepted from here on rings again."""

@@ -21,8 +21,7 @@ from shared.db.statements import statements
 from shared.files.keeping import Keeping
 from shared.files.opening import open_storage
 from shared.files.pace import Pace
-from shared.keys import Keys
-from shared.queue import Queue, open_redis
+from shared.redis_state import RedisState
 from shared.settings import Settings
 from tests.service import Client, Service
 
@@ -71,8 +70,8 @@ async def heard_api(settings: Settings) -> AsyncIterator[Heard]:
         pool = await open_pool(settings.database_url, 1)
         stack.callback(pool.terminate)
         inbox, hub = Inbox(settings, pool), Hub(settings)
-        queue = Queue(open_redis(settings.redis_url, 1.0), Keys(settings.redis_prefix))
-        stack.push_async_callback(queue.close)
+        redis = RedisState(settings)
+        stack.push_async_callback(redis.close)
         await inbox.start()
         stack.push_async_callback(inbox.close)
         await hub.start()
@@ -84,7 +83,7 @@ async def heard_api(settings: Settings) -> AsyncIterator[Heard]:
         storage = open_storage(settings.files)
         stack.push_async_callback(storage.close)
         keeping = Keeping(settings, postgres, storage, Pace(settings.file_rate))
-        app = build_app(settings, inbox, hub, gate, postgres, Health(pool, queue), keeping)
+        app = build_app(settings, inbox, hub, gate, postgres, Health(pool, redis), keeping)
         runner = Runner(app, shutdown_timeout=2)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -34,9 +34,10 @@ from shared.metrics import (
 )
 from shared.queue import AWAY as REDIS_AWAY
 from shared.queue import Queue, open_redis
+from shared.redis_state import RedisState
 from shared.samples import LOCK_TIMEOUT_MS, Samples, Side
 from shared.settings import Settings
-from shared.tasks import end
+from shared.tasks import about, end
 from shared.vitals import LIVES, Clock, OldestAge, memory
 from worker.aftermath import Aftermath
 from worker.doorbell import NAP, Doorbell
@@ -82,6 +83,7 @@ class Crew:
     _beaten: float = -1e9  # when Postgres last took a heartbeat
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _queue: Queue = field(init=False)
+    _redis: RedisState = field(init=False)
     _line: Line = field(init=False)
     _clock: Clock = field(default_factory=Clock)
     _samples: Samples = field(default_factory=lambda: Samples(Side.WORKER))
@@ -92,6 +94,7 @@ class Crew:
     def __post_init__(self) -> None:
         settings = self.settings
         self._queue = Queue(open_redis(settings.redis_url, REDIS_TIMEOUT), Keys(settings.redis_prefix))
+        self._redis = RedisState(settings)
         self.aftermath = Aftermath(self._queue)
         options = {**BY_INDEX, **DURABLE, "lock_timeout": str(LOCK_TIMEOUT_MS)}
         self._line = Line(settings.database_url, **options, application_name="threadmill heartbeat")
@@ -172,7 +175,7 @@ class Crew:
 
     async def report(self) -> dict[str, str]:
         """Whether this worker can do its work: Postgres must answer, Redis may be away or full."""
-        redis = await self._queue.state()
+        redis = await self._redis.get()
         report = {"status": "ready" if redis == "ok" else "degraded", "postgres": "ok", "redis": redis}
         if self.doorbell is None or time.monotonic() - self._beaten > 3 * BEAT:
             report |= {"status": "unavailable", "postgres": "away"}
@@ -236,7 +239,7 @@ class Crew:
             except (*AWAY, asyncpg.PostgresError, SchemaTooOld) as error:
                 log.warning("waiting for the database", error=str(error) or repr(error))
                 await self._line.drop()
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(about(RETRY))
 
     async def _leave(self) -> None:
         try:
@@ -257,6 +260,7 @@ class Crew:
         if self.files is not None:
             await self.files.close()
         await self._queue.close()
+        await self._redis.close()
         await self._line.close()
 
     def check(self) -> None:

@@ -30,6 +30,10 @@ CLAIM_TIMEOUT = 2.0  # seconds
 SOON = 0.001  # seconds; a bell that is heard within them rang while the worker worked
 
 
+class _GivenUp(Exception):
+    """A drain that Postgres ended; its cause is why. Postgres and Redis may raise the same where they are away."""
+
+
 @dataclass(slots=True)
 class Doorbell:
     queue: Queue  # for claims
@@ -64,14 +68,14 @@ class Doorbell:
                     await self._gather(began, began - before)
                 else:
                     await self._listen()
+            except _GivenUp as error:
+                POSTGRES_ERRORS.labels("drain").inc()
+                log.warning("a drain was given up; the sweep takes it", error=repr(error.__cause__))
+                await asyncio.sleep(about(PAUSE))
             except AWAY as error:
                 REDIS_ERRORS.labels("claim").inc()
                 warn("no wake-ups without Redis; the sweep works", error=repr(error))
                 await asyncio.sleep(PAUSE)
-            except (*POSTGRES_AWAY, asyncpg.PostgresError, Disturbed) as error:
-                POSTGRES_ERRORS.labels("drain").inc()
-                log.warning("a drain was given up; the sweep takes it", error=repr(error))
-                await asyncio.sleep(about(PAUSE))
         await self.lanes.finish()
 
     async def _listen(self) -> None:
@@ -104,6 +108,8 @@ class Doorbell:
     async def _work(self, wake_ups: list[WakeUp]) -> None:
         try:
             self._applied = await self.lanes.drain({w.partition for w in wake_ups if w.partition is not None})
+        except (*POSTGRES_AWAY, asyncpg.PostgresError, Disturbed) as error:
+            raise _GivenUp from error
         finally:
             self.lanes.aftermath.finish(wake_ups)
 

@@ -18,7 +18,7 @@ from shared.db.statements import statements
 from shared.ids import AccountId
 from shared.logs import Seldom
 from shared.metrics import POSTGRES_ERRORS
-from shared.tasks import Rest
+from shared.tasks import Rest, about
 from worker.duty import Duty
 from worker.expiry import expire_requests
 from worker.lanes import Lanes
@@ -65,7 +65,7 @@ class Sweep:
                 POSTGRES_ERRORS.labels("sweep").inc()
                 warn("a sweep was given up; the next one comes", error=repr(error))
                 await self._line.drop()
-                await asyncio.sleep(INTERVAL)
+                await asyncio.sleep(about(INTERVAL))
             await self._rest.of(partial(asyncio.sleep, 0 if self.lanes.busy else INTERVAL))
         await self.lanes.finish()
 
@@ -108,7 +108,7 @@ class Sweep:
                 POSTGRES_ERRORS.labels("expire").inc()
                 warn("permission requests were not settled; they will be", error=repr(error))
                 await self._expiry.drop()
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(about(INTERVAL))
 
     async def expire_once(self) -> int:
         """Returns how many were settled."""

@@ -9,15 +9,15 @@ from api import replies
 from shared.db.connect import AWAY as POSTGRES_AWAY
 from shared.db.migrate import SchemaTooNew, SchemaTooOld, check
 from shared.exposition import exposition
-from shared.queue import Queue
+from shared.redis_state import RedisState
 
-_TIMEOUT = 1.0  # seconds for each server; who asks this asks every few seconds
+_TIMEOUT = 1.0  # seconds for Postgres, as for Redis; who asks this asks every few seconds
 
 
 class Health:
-    def __init__(self, pool: asyncpg.Pool, queue: Queue) -> None:
+    def __init__(self, pool: asyncpg.Pool, redis: RedisState) -> None:
         self._pool = pool
-        self._queue = queue
+        self._redis = redis
         self._draining = False
 
     def drain(self) -> None:
@@ -30,7 +30,7 @@ class Health:
 
     async def ready(self, _: web.Request) -> web.Response:
         """GET /readyz: 200 where batches are accepted; `status` is degraded where Redis takes no wake-ups."""
-        postgres, redis = await asyncio.gather(self._postgres(), self._redis())
+        postgres, redis = await asyncio.gather(self._postgres(), self._redis.get())
         serving = postgres == "ok" and not self._draining
         status = ("ready" if redis == "ok" else "degraded") if serving else "unavailable"
         return replies.document({"status": status, "postgres": postgres, "redis": redis}, 200 if serving else 503)
@@ -51,10 +51,3 @@ class Health:
         except POSTGRES_AWAY:
             return "away"
         return "ok"
-
-    async def _redis(self) -> str:
-        try:
-            async with asyncio.timeout(_TIMEOUT):
-                return await self._queue.state()
-        except TimeoutError:
-            return "away"

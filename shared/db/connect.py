@@ -53,6 +53,9 @@ AWAY = (
     asyncpg.UndefinedTableError,  # not migrated yet
 )
 
+# Errors of a transaction that met another one: nothing of it is stored, and the same may do at the next try.
+MET = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
 
 async def _prepare(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec(

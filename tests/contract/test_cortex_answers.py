@@ -186,6 +186,27 @@ class Between:
         return found
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("decision", "text"), [("allow_once", "hello"), ("reject_once", "I did not answer: rejected.")])
+async def test_who_decides_while_a_question_is_read_has_the_run_followed_to_its_end(
+    stage: Stage, cortex: Cortex, monkeypatch: pytest.MonkeyPatch, stream: bool, decision: str, text: str
+) -> None:
+    await stage.become("worker.runners.demo:approve")
+    read = answers.answer
+
+    async def after_a_decision(*asked: Any) -> Any:
+        for request in (await stage.requests(await native(stage))).values():
+            await stage.decide(await native(stage), request, decision)
+        monkeypatch.setattr(answers, "answer", read)
+        return await read(*asked)
+
+    monkeypatch.setattr(answers, "answer", after_a_decision)
+    reply = await cortex.call("POST", RUN, asking("hello", stream=stream))
+    whole = frames(reply.body.decode())[-1][1] if stream else reply.json
+    assert texts(whole) == ["I would like to answer. May I?", text]
+    assert not [part for part in whole["content"] if part["type"] == "tool_use"]
+
+
 @pytest.mark.parametrize("statements", [1, 2, 3])
 async def test_who_interrupts_while_an_answer_is_read_has_no_question_told_as_an_answer(
     stage: Stage, cortex: Cortex, statements: int

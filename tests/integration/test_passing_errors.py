@@ -1,5 +1,5 @@
-"""Errors of Postgres that pass: a deadlock, a serialization failure. What met one is taken again, once, with no try
-counted; where they do not pass nothing is stored, and the next who comes does it.
+"""Errors of Postgres that pass: a deadlock, a serialization failure, a lock time-out. What met one is taken again,
+once, with no try counted; where they do not pass nothing is stored, and the next who comes does it.
 """
 
 import asyncio
@@ -9,18 +9,19 @@ import pytest
 
 from api import flush
 from shared import ids
-from shared.db.connect import connect
+from shared.db import bounded
+from shared.db.connect import MET, connect
 from shared.settings import Settings
 from tests.agents import Stage, running_stage
 from tests.driver import Driver
 from tests.locks import waiters
 from tests.pipeline import PARTITIONS, message
-from tests.service import Client, running_service
+from tests.service import Client, running_service, upload
 from tests.service import message as said
 from tests.watch import until
 from worker import apply
 
-PASSING = pytest.mark.parametrize("state", ["40P01", "40001"])
+PASSING = pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
 # A sequence goes on where a transaction is rolled back.
 _FAIL = """
 create sequence inserts;
@@ -70,7 +71,7 @@ async def test_a_drain_that_meets_one_deadlock_too_many_leaves_its_batch_to_the_
     thread = await driver.create()
     ref = await driver.accept(thread, message())
     await fail(driver.pool, "runs", state, apply.TRIES)
-    with pytest.raises(asyncpg.TransactionRollbackError):
+    with pytest.raises(MET):
         await driver.drain()
     row = await driver.batch(ref)
     assert (row["attempts"], row["error"], row["blocked"], row["applied_at"]) == (0, None, False, None)
@@ -163,3 +164,18 @@ async def completed_once(stage: Stage, thread: str, run: str, text: str) -> None
     assert await stage.text(run) == text
     row = await stage.service.pool.fetchrow("select attempt, losses from runs where id = $1", run)
     assert (row["attempt"], row["losses"]) == (1, 0)
+
+
+@PASSING
+async def test_an_upload_that_met_a_deadlock_is_taken_again_and_one_that_meets_too_many_is_503(
+    settings: Settings, state: str
+) -> None:
+    async with running_service(settings, worker=False) as service:
+        client = await service.client("acme")
+        await fail(service.pool, "files", state, 2 * bounded.TRIES - 1)
+        refused, stored = [await upload(client) for _ in range(2)]
+        assert (refused.status, refused.headers["retry-after"], stored.status) == (503, "1", 201)
+        assert await met(service.pool) == 2 * bounded.TRIES
+        assert await service.pool.fetchval("select count(*) from files") == 1
+        usage = await service.pool.fetchrow("select files, bytes from file_usage")
+        assert (usage["files"], usage["bytes"]) == (1, len(b"hello"))
