@@ -187,7 +187,9 @@ class Between:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize(("decision", "text"), [("allow_once", "hello"), ("reject_once", "I did not answer: rejected.")])
+@pytest.mark.parametrize(
+    ("decision", "text"), [("allow_once", "hello"), ("reject_once", "I did not answer: rejected.")]
+)
 async def test_who_decides_while_a_question_is_read_has_the_run_followed_to_its_end(
     stage: Stage, cortex: Cortex, monkeypatch: pytest.MonkeyPatch, stream: bool, decision: str, text: str
 ) -> None:
