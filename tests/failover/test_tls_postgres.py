@@ -91,7 +91,7 @@ async def test_who_runs_stays_up_while_the_certificate_can_not_be_verified(
         await asyncio.to_thread(authority.rename, good)
         if what == "another":
             await asyncio.to_thread(shutil.copy, strangers, authority)
-        before = [await run.figure(member, HEARTBEAT) for member in run.stack.members]
+        before = [await run.stack.figure(member, HEARTBEAT) for member in run.stack.members]
         await execute(unverified, END_OURS)
         for member, errors in zip(run.stack.members, before, strict=True):
             await until(f"{member.name} met it", partial(_met, run, member, errors), BACK)
@@ -116,7 +116,7 @@ def _request(run: Trial, n: int) -> Request:
 
 async def _met(run: Trial, member: Member, before: float) -> bool:
     """More than once: a try to connect ended nothing."""
-    return await run.figure(member, HEARTBEAT) >= before + 3
+    return await run.stack.figure(member, HEARTBEAT) >= before + 3
 
 
 async def _is_refused(run: Trial) -> None:

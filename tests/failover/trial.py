@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 from redis.asyncio import Redis
 
@@ -22,7 +21,7 @@ from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Load, Sender, chance
 from tests.faults.history import created
-from tests.faults.processes import Member, Stack
+from tests.faults.processes import Stack
 from tests.faults.servers import Servers
 from tests.faults.violations import Violation
 from tests.faults.waiting import until
@@ -64,7 +63,7 @@ class Trial:
 
     async def rung(self) -> float:
         """Batches applied because somebody rang, by all workers so far."""
-        return sum([await self.figure(worker, RUNG) for worker in self.stack.workers])
+        return sum([await self.stack.figure(worker, RUNG) for worker in self.stack.workers])
 
     async def rings_again(self, within: float) -> float:
         """Waits until batches are rung for and every process listens at the Redis that is the master now; seconds."""
@@ -159,11 +158,6 @@ class Trial:
             for reply in request.replies:
                 found[reply.status] = found.get(reply.status, 0) + 1
         return found
-
-    async def figure(self, member: Member, name: str) -> float:
-        async with self.stack.session.get(f"{member.url}/metrics", timeout=aiohttp.ClientTimeout(total=3)) as response:
-            lines = (line.rpartition(" ") for line in (await response.text()).splitlines())
-            return next((float(value) for line, _, value in lines if line == name), 0.0)
 
 
 @asynccontextmanager

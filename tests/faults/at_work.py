@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from shared.ids import partition_of
-from tests.faults.clients import Load, Sender, chance
+from tests.faults.clients import Load, Sender, ask_again, chance
 from tests.faults.history import Request
 from tests.faults.processes import Member, Stack
 from tests.faults.violations import Kind, Violation
@@ -16,6 +16,7 @@ from tests.pipeline import PARTITIONS
 
 WITHIN = 30.0  # seconds for each of them, on a loaded machine
 ROUND = 0.3  # seconds from one round of batches to the next
+ASKED = 300  # of the batches that were accepted, and are asked for again of each account
 RUNS, THREADS = 8, 32  # of a round, and that they are drawn from: some are in partitions that an `apply` worker drains
 LOOK = 0.1  # seconds between two looks at a figure
 APPLIED, COMPLETED = "threadmill_applied_batches_total", 'threadmill_finished_runs_total{end="completed"}'
@@ -42,6 +43,14 @@ class AtWork:
             for task in sending:
                 task.cancel()
         return [violation for violation in found if violation is not None]
+
+    async def ask_again(self) -> list[Request]:
+        """As `clients.ask_again` does for what the load sent."""
+        own = frozenset(self.threads)
+        asked = [one for one in self.history if one.thread in own]
+        others = [one for one in self.history if one.thread not in own]
+        sender = self._sender(*self.stack.apis)
+        return [*await ask_again(self.talking, asked, most=ASKED), *await ask_again(sender, others, most=ASKED)]
 
     async def _look(self, member: Member, works: Callable[..., Awaitable[None]], *what: object) -> Violation | None:
         try:

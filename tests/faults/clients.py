@@ -17,7 +17,7 @@ TIMEOUT = 8.0  # seconds for one answer; a stopped api gives none
 MOST_TRIES = 60
 PAUSES = (0.05, 0.3)  # seconds between tries
 TURNS = 4  # of tries, until the outcome is known of what is accepted already
-MOST_PENDING = 2_000  # that are asked for again, of those that were answered as accepted: some seconds
+MOST_PENDING = 2_000  # that are asked for again, of those that were answered as accepted: they take some seconds
 LEARNING = 60.0  # seconds to ask for all of them
 ANSWERED = {"acceptedAt", "events", "thread", "warnings"}  # what the answer to a batch has
 
@@ -123,6 +123,17 @@ class Load:
     history: list[Request] = field(default_factory=list)
     repeats: int = 0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """So far. `unknown`: nobody knows whether they were accepted."""
+        return {
+            "sent": len(self.history),
+            "acknowledged": sum(request.acknowledged for request in self.history),
+            "unknown": sum(not request.acknowledged and not request.refused for request in self.history),
+            "repeats": self.repeats,
+            "retries": self.sender.retries,
+        }
+
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             numbers = iter(range(self.batches))
@@ -155,11 +166,16 @@ class Load:
         return Request(rng.choice(self.threads), marker, events, f"key {marker}" if keyed else None)
 
 
-async def ask_again(sender: Sender, history: Iterable[Request], clients: int = 32) -> list[Request]:
-    """Sends what has a key and no outcome once more, now that all is quiet; what that was, for the checker to judge."""
+async def ask_again(
+    sender: Sender, history: Iterable[Request], clients: int = 32, most: int = MOST_PENDING
+) -> list[Request]:
+    """Sends what has a key and no outcome once more, now that all is quiet: all that may not even be stored, and `most`
+    of what was accepted, chosen by chance. Returns what must be known now, for the checker to judge.
+    """
     unknown = [one for one in history if one.key is not None and not one.outcomes and not one.refused]
-    pending = [one for one in unknown if one.acknowledged][:MOST_PENDING]
-    left, asked = iter([*(one for one in unknown if not one.acknowledged), *pending]), list[Request]()
+    unheard, pending = [[one for one in unknown if one.acknowledged is known] for known in (False, True)]
+    chosen, asked = sender.rng.sample(pending, min(most, len(pending))), list[Request]()
+    left = iter([*unheard, *chosen])
     late = time.monotonic() + LEARNING / 2  # none begins then: each has as long to be known
 
     async def client() -> None:
@@ -171,7 +187,7 @@ async def ask_again(sender: Sender, history: Iterable[Request], clients: int = 3
         async with asyncio.timeout(LEARNING), asyncio.TaskGroup() as group:
             for _ in range(clients):
                 group.create_task(client())
-    return asked
+    return [*asked, *unheard[len(asked) :]]
 
 
 def chance(*seed: int) -> random.Random:

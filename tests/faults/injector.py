@@ -23,6 +23,7 @@ from tests.faults.schedule import HOUR, KINDS, WEIGHTS, Fault, schedule
 
 AT_ONCE = 6  # faults under way; three or four are where processes start in two seconds
 LOOK_EVERY = 0.2  # seconds between two looks whether a process answers
+WORKS = 5.0  # seconds that a worker has to take a run, before it is stopped for its leases
 ASKED = 3.0  # seconds to learn which leases a stopped worker has: they are another's when they ran out
 
 _LEASES = "select count(*) from leases where owner in (select id from workers where pid = $1)"
@@ -149,9 +150,9 @@ class Injector:
             return f"{clock:+d} s"
 
     async def _stop(self, fault: Fault, leases: bool = False) -> str | None:
-        """Where it is for the `leases` of a worker, it must have some, and be stopped to the end."""
+        """Where it is for the `leases` of a worker, it must have some, and be stopped to the end: it is waited for."""
         async with self._living(fault) as member:
-            if member is None:
+            if member is None or (leases and not await self._has_leases(member)):
                 return None
             self._begins(fault)
             member.signal(signal.SIGSTOP)
@@ -161,6 +162,13 @@ class Injector:
         if not leases:
             return ""
         return f"{held} leases" if held and not self._over.is_set() else None
+
+    async def _has_leases(self, member: Member) -> bool:
+        """Whether a worker comes to have some, soon."""
+        end = time.monotonic() + WORKS
+        while not await self._leases(member) and time.monotonic() < end:
+            await self._wait(LOOK_EVERY)
+        return not self._over.is_set() and time.monotonic() < end
 
     async def _leases(self, member: Member) -> int:
         """That a worker has; 0 where Postgres can't be asked for long."""

@@ -17,11 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import asyncpg
-from redis.asyncio import Redis
-
-from shared.keys import Keys
-from tests.faults import tables
 from tests.faults.asked import match
 from tests.faults.at_work import AtWork, at_work
 from tests.faults.checker import check, check_known, check_stored
@@ -31,16 +26,13 @@ from tests.faults.history import created
 from tests.faults.injector import WEIGHTS, Injector
 from tests.faults.links import Links
 from tests.faults.processes import Member, Stack, clock_by
-from tests.faults.recovery import Recoveries
 from tests.faults.report import Report, Summary
+from tests.faults.rest import at_rest
 from tests.faults.servers import Servers
 from tests.faults.users.crowd import LENGTHS, Crowd, crowd
 from tests.faults.users.verdict import USERS
 from tests.faults.violations import Kind, Violation
-from tests.faults.waiting import until
-from tests.pipeline import PARTITIONS
 
-QUIET = 40.0  # seconds after the last answer in which everything must be applied and every waiting set empty
 UNBOUNDED = 100_000_000  # batches
 HANGS = "tests.odd_runners:hangs"  # a run of the batches goes on until it is cancelled, and those behind it wait
 AT_ONCE = 1  # of these runs in one worker: what it costs to begin one is not for the batches' threads to spend
@@ -158,26 +150,23 @@ async def _tell(load: Load, injector: Injector, tell: Tell) -> None:
 
 async def _report(plan: Plan, users: Crowd, load: Load, work: AtWork, injector: Injector, seconds: float) -> Report:
     stack = injector.stack
-    db, redis, keys = await stack.database(), Redis.from_url(stack.redis_url), Keys()
-    try:
-        quiet_after = await _settle(db, redis, keys)
-        idle = await work.idle()
-        recoveries = await _recoveries(db, injector)
-        await users.finish()
-        await _settle(db, redis, keys)  # of what they began last
-        before = await tables.read(db, redis, keys, PARTITIONS)
+    async with at_rest(stack) as rest:
+        counts, quiet_after = load.counts, await rest.settle()
+        idle, latest = await work.idle(), await rest.now()
+        rest.violations += await users.finish()
+        await rest.settle()  # of what they began last
         requests = [*load.history, *work.history, *users.book.requests]
-        lost = list(check_stored(requests, match(requests, before.batches)))  # who asks again would bring it back
-        asked = await ask_again(load.sender, load.history, plan.clients)
+        lost = list(
+            check_stored(requests, match(requests, (await rest.tables()).batches))
+        )  # before it is asked for again
+        asked = [*await ask_again(load.sender, load.history, plan.clients), *await work.ask_again()]
         verdict = await users.settle()
-        await _settle(db, redis, keys)
-        found = await tables.read(db, redis, keys, PARTITIONS)
-        requests = [*load.history, *work.history, *users.book.requests]
-        creations = [*created(*load.threads, *work.threads), *users.book.creations]
-    finally:
-        await db.close()
-        await redis.aclose()
+        await rest.settle()
+        found, recoveries = await rest.tables(), await rest.recoveries(injector.hits, latest)
+    requests = [*load.history, *work.history, *users.book.requests]
+    creations = [*created(*load.threads, *work.threads), *users.book.creations]
     violations = (
+        *rest.violations,
         *lost,
         *check(requests, found, users.foreign, creations),
         *check_known(asked),
@@ -189,11 +178,7 @@ async def _report(plan: Plan, users: Crowd, load: Load, work: AtWork, injector: 
         seed=plan.seed,
         wanted=plan.seconds,
         violations=list(dict.fromkeys(violations)),
-        sent=len(load.history),
-        acknowledged=sum(request.acknowledged for request in load.history),
-        unknown=sum(not request.acknowledged and not request.refused for request in load.history),
-        repeats=load.repeats,
-        retries=load.sender.retries,
+        **counts,
         hits=tuple(injector.hits),
         recoveries=recoveries,
         missed=injector.missed,
@@ -203,19 +188,6 @@ async def _report(plan: Plan, users: Crowd, load: Load, work: AtWork, injector: 
     )
 
 
-async def _settle(db: asyncpg.Connection, redis: Redis, keys: Keys) -> float:
-    """Waits for quiet, at most `QUIET` seconds: the checker says what did not come to it."""
-
-    async def quiet() -> bool:
-        left = await db.fetchval("select count(*) from batches where applied_at is null")
-        return not left and not await tables.count_waiting(redis, keys, PARTITIONS)
-
-    try:
-        return await until("all is quiet", quiet, QUIET)
-    except TimeoutError:
-        return QUIET
-
-
 def ended(members: Iterable[Member]) -> Iterator[Violation]:
     """What was killed was started again: whoever is not there now ended by itself."""
     for member in members:
@@ -223,16 +195,6 @@ def ended(members: Iterable[Member]) -> Iterator[Violation]:
             yield Violation(
                 Kind.ENDED, "-", f"{member.name}, with code {member.process.returncode}: {member.log[-500:]}"
             )
-
-
-async def _recoveries(db: asyncpg.Connection, injector: Injector) -> dict[int, float]:
-    rows = await db.fetch(
-        "select extract(epoch from accepted_at)::float8 as accepted, extract(epoch from applied_at)::float8 as applied"
-        " from batches where applied_at is not null"
-    )
-    known = Recoveries([(row["accepted"], row["applied"]) for row in rows])
-    after = {hit.fault.number: known.after(hit.ended) for hit in injector.hits}
-    return {number: round(seconds, 3) for number, seconds in after.items() if seconds is not None}
 
 
 def read_seeds(text: str) -> list[int]:

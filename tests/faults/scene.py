@@ -7,17 +7,13 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import psutil
-from redis.asyncio import Redis
 
-from shared.keys import Keys
-from tests.faults import tables
 from tests.faults.checker import check
 from tests.faults.clients import Sender, chance
 from tests.faults.history import Document, Request, created
 from tests.faults.processes import Access, Member, Stack
-from tests.faults.tables import Tables
+from tests.faults.rest import at_rest
 from tests.faults.waiting import until
-from tests.pipeline import PARTITIONS
 
 ASYNC = "respond-async"
 RUNG_FOR = 'threadmill_applied_batches_total{via="arq"}'
@@ -87,18 +83,11 @@ class Scene:
 
     async def violations(self) -> list[str]:
         """What the checker finds once all is quiet."""
-        redis, keys = Redis.from_url(self.stack.redis_url), Keys()
-
-        async def quiet() -> bool:
-            left = await self.db.fetchval("select count(*) from batches where applied_at is null")
-            return not left and not await tables.count_waiting(redis, keys, PARTITIONS)
-
-        try:
-            await until("all is quiet", quiet, within=20)
-            found: Tables = await tables.read(self.db, redis, keys, PARTITIONS)
-        finally:
-            await redis.aclose()
-        return [str(violation) for violation in check(self.history, found, creations=created(*self.threads))]
+        async with at_rest(self.stack) as rest:
+            await rest.settle()
+            found = await rest.tables()
+        checked = check(self.history, found, creations=created(*self.threads))
+        return [str(violation) for violation in (*rest.violations, *checked)]
 
 
 async def is_stopped(member: Member) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tests.faults import clients
 from tests.faults.clients import Sender, ask_again, chance
 from tests.faults.history import NO_JSON, Reply
 from tests.faults.right_history import FIRST, answer, outcome
@@ -43,6 +44,24 @@ async def unfinished(_: web.Request) -> web.Response:
     return web.Response(body=b"event: e\ndata: {}\n\nevent: e\ndata: {", headers=STREAM)
 
 
+async def broken_off(request: web.Request) -> web.StreamResponse:
+    """In the middle of a stream."""
+    response = web.StreamResponse(headers=STREAM)
+    await response.prepare(request)
+    await response.write(b"event: e\ndata: {}\n\nevent: e\n")
+    assert request.transport is not None
+    request.transport.close()
+    return response
+
+
+async def silent(_: web.Request) -> web.Response:
+    return web.Response(body=b"", headers=STREAM)
+
+
+async def whole(_: web.Request) -> web.Response:
+    return web.Response(body=b"event: e\ndata: {}\n\nevent: response\ndata: {}\n\n", headers=STREAM)
+
+
 async def accept(_: web.Request) -> web.Response:
     return web.json_response({"acceptedAt": "now", **outcome("R0")})
 
@@ -50,7 +69,7 @@ async def accept(_: web.Request) -> web.Response:
 @pytest.fixture
 async def sender() -> AsyncIterator[Sender]:
     app = web.Application()
-    for wrong in (cut, crash, garbage, broken, unfinished):
+    for wrong in (cut, crash, garbage, broken, unfinished, broken_off, silent, whole):
         app.router.add_post(f"/{wrong.__name__}", wrong)
     app.router.add_post("/api/v1/threads/{thread}/events", accept)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
@@ -65,12 +84,13 @@ async def test_only_an_answer_that_is_cut_off_is_silence(sender: Sender) -> None
     assert not any(reply.acknowledged for reply in replies)
 
 
-@pytest.mark.parametrize("path", ["cut", "crash", "garbage", "broken", "unfinished"])
+@pytest.mark.parametrize("path", ["cut", "crash", "garbage", "broken", "unfinished", "broken_off", "silent", "whole"])
 async def test_a_stream_is_asked_for_again_only_where_it_was_cut_off(sender: Sender, path: str) -> None:
+    """One that ends as a whole answer does, and has not its last event, is none that can be read."""
     call = Call("cortex", Act.RUN, f"/{path}", {}, None, streamed=True)
-    assert not await Line(sender).settle(call)
-    assert is_open(call.last) is (path in ("cut", "unfinished"))
-    assert (refusal_of(call.last) or (0, ""))[1] == ("" if is_open(call.last) else NO_JSON)
+    assert await Line(sender).settle(call) is (path == "whole")
+    assert is_open(call.last) is (path in ("cut", "broken_off"))
+    assert (refusal_of(call.last) or (0, ""))[1] == ("" if is_open(call.last) or path == "whole" else NO_JSON)
 
 
 async def test_what_has_a_key_and_no_outcome_is_asked_for_again(sender: Sender) -> None:
@@ -82,3 +102,20 @@ async def test_what_has_a_key_and_no_outcome_is_asked_for_again(sender: Sender) 
     assert asked == unheard[::-1], "what may not even be stored comes first"
     assert all(len(one.replies) == 2 and one.outcomes for one in asked)
     assert [len(one.replies) for one in others] == [1, 1, 1]
+
+
+async def test_of_what_was_accepted_some_is_asked_for_again_whenever_it_was(sender: Sender) -> None:
+    pending = answer(0, 1, outcome("R0", warnings=[{"code": "apply_pending", "message": "", "eventIndex": 0}]))
+    history = [replace(FIRST, marker=f"m0-{n}", replies=[pending]) for n in range(100)]
+    asked = [int(one.marker.partition("-")[2]) for one in await ask_again(sender, history, most=20)]
+    assert len(set(asked)) == 20
+    assert max(asked) > 50
+
+
+async def test_what_nobody_came_to_ask_for_again_must_be_known_too(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "LEARNING", 0.0)
+    unheard = replace(FIRST, replies=[Reply(0, 1, None)])
+    assert await ask_again(sender, [unheard]) == [unheard]
+    assert unheard.replies == [Reply(0, 1, None)]

@@ -29,7 +29,9 @@ def test_a_decision_or_a_cancel_that_did_not_count_is_lost() -> None:
 
 def test_a_cancel_that_is_under_way_may_come_too_late() -> None:
     pending = again(CANCEL, Reply(4, 5, 200, {"object": "thread.run", "id": "R1", "status": "cancelling"}), run="R1")
-    assert found(with_calls(CANCEL, CANCEL, pending)) == set()
+    assert found(with_calls(CANCEL, CANCEL, pending)) == {Kind.STUCK}, "who asks again is to hear what came of it"
+    assert found(with_calls(CANCEL, CANCEL, replace(pending, key=None))) == set()
+    assert found(with_calls(CANCEL, CANCEL, replace(pending, replies=[*pending.replies, REFUSED]))) == set()
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class Report:
     oldest: float = 0.0  # seconds from accepted to applied, of what came in meanwhile
     back: dict[str, float] = field(default_factory=dict)  # seconds from the healing, by what came back
     runs: int = 0
-    refused: int = 0  # runs that the cut host went on with, and was not let
+    refused: int = 0  # runs that the cut host learned are not its own any more
     violations: list[str] = field(default_factory=list)
 
     @property

@@ -41,7 +41,7 @@ SETTLED = 12.0  # seconds of the load behind a rest until as many streams are op
 REST = 12.0  # seconds without a load before what is held at rest is read: closed connections are gone then
 LEAST = 0.6  # share of each sort of client that must get through
 ENOUGH = 0.5  # share of the batches and of the readings that there are where nothing is slow
-FAULTS, KILLS = 5.0, 1.0  # a minute behind the warm-up, at least: half of those that are planned
+FAULTS, KILLS = 5.0, 1.0  # a minute behind the warm-up, at least: about half of those that are planned
 SAY_EVERY = 30.0
 
 Say = Callable[[str], object]

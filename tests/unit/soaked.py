@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from tests.soak.readings import Reading
+from tests.soak.readings import EVERY, Reading
 
-EVERY = 2.0  # seconds between readings
 HALF_AN_HOUR = 1_800.0
 
 

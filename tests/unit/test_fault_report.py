@@ -97,11 +97,11 @@ def test_a_run_that_is_shorter_than_a_minute_must_bring_its_share_and_one_of_eac
 
 
 def test_users_must_have_done_all_that_they_are_there_for() -> None:
-    enough = {name: round(2 * rate) for name, rate in A_MINUTE.items()}
+    enough = {name: ceil(2 * rate) for name, rate in A_MINUTE.items()}
     assert Summary(reports=[a_report(users=enough)]).too_quiet == []
     assert Summary(reports=[a_report(users=enough), a_report(seed=2, users={})]).too_quiet == []
     idle = Summary(reports=[a_report(users={})]).too_quiet
-    assert idle == [f"too quiet: {name}: 0 of {rate}" for name, rate in A_MINUTE.items()]
+    assert idle == [f"too quiet: {name}: 0 of {ceil(rate)}" for name, rate in A_MINUTE.items()]
 
 
 def test_every_kind_must_come_where_there_was_time_for_it_but_those_that_the_machine_cannot_have() -> None:

@@ -9,13 +9,13 @@ from tests.soak.run import PROCESSES, Plan, Soak
 from tests.soak.verdict import WHAT, Check, grown, left
 from tests.unit.soaked import reading, series
 
-HALF_AN_HOUR = Plan(2_100.0, pace=2.0)  # behind 5 minutes
+WHOLE = Plan(2_100.0, pace=2.0)  # behind 5 minutes
 
 
 def soak() -> Soak:
     """As measured, about."""
     return Soak(
-        HALF_AN_HOUR,
+        WHOLE,
         checks=[Check(process, what, 1.0, 3.0) for process in PROCESSES for what in WHAT],
         done={"batches": 33_000, "native": 2_000, "files": 900},
         disturbed={"batches": 900, "native": 90},
@@ -26,7 +26,7 @@ def soak() -> Soak:
 
 def test_a_soak_in_which_enough_happened_passes() -> None:
     assert soak().passed
-    assert replace(soak(), plan=replace(HALF_AN_HOUR, faults=False), faults={}).passed
+    assert replace(soak(), plan=replace(WHOLE, faults=False), faults={}).passed
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_a_soak_in_which_too_little_happened_says_so_and_fails(lacking: str, fig
 
 
 def test_a_soak_of_which_nothing_is_known_fails() -> None:
-    assert not Soak(HALF_AN_HOUR).passed
-    assert len(Soak(HALF_AN_HOUR).lacking) == 1 + len(PROCESSES) + 2 + len(PROCESSES) * len(WHAT)
+    assert not Soak(WHOLE).passed
+    assert len(Soak(WHOLE).lacking) == 1 + len(PROCESSES) + 2 + len(PROCESSES) * len(WHAT)
 
 
 def test_a_sort_of_client_that_came_to_nothing_is_dry() -> None:

@@ -21,6 +21,7 @@ PATIENCE = 30.0  # seconds of a call about a run, which may last 10 and lose a w
 LEAVES = 0.3  # share of streams that their client leaves in the middle, to ask again with the key
 _OVER = {"done", "response", "error"}  # a stream's last event
 _LATER = "service_inactive"
+CANCELLING = "cancelling"  # of a run, as OpenAI has it
 
 
 class Act(StrEnum):
@@ -75,8 +76,8 @@ class Call(Answered):
     @property
     def is_done(self) -> bool:
         """It was answered, to the end, as something that had its effect."""
-        return any(is_verdict(one) or (one.acknowledged and not is_open(one) and not refusal_of(one))
-                   for one in self.replies)  # fmt: skip
+        whole = (one for one in self.replies if one.acknowledged and not is_open(one) and not refusal_of(one))
+        return any(map(is_verdict, self.replies)) or any(whole)
 
     def may_get(self, reply: Reply) -> bool:
         """Whether a good request may: silence, "not now" in the contract's words and with the time to come again, what
@@ -90,6 +91,13 @@ class Call(Answered):
         if reply.status == 503:
             return refusal[1] == _LATER and reply.retry_after is not None
         return is_open(reply) or (is_verdict(reply) and self.act in OF_RUNS) or refusal in self.expected
+
+    @property
+    def is_pending(self) -> bool:
+        """A cancel that was answered as accepted: what came of it is for whoever asks again."""
+        return (
+            self.last.acknowledged and isinstance(self.last.body, dict) and self.last.body.get("status") == CANCELLING
+        )
 
     @property
     def is_refused(self) -> bool:
@@ -201,7 +209,9 @@ class Line:
         return await self.sender.exchange("POST", url, call.body, headers, within)
 
     async def _stream(self, url: str, call: Call, headers: dict[str, str]) -> Reply:
-        """What came of a stream before it ended, was cut, or was left; the time of its first event is the answer's."""
+        """What came of a stream before it ended, was cut, or was left; the time of its first event is the answer's. One
+        that ends properly without its last event is none that can be read.
+        """
         rng, sent, told, first = self.sender.rng, time.monotonic(), list[Frame](), None
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
         left = rng.randint(1, 12) if call.key is not None and rng.random() < LEAVES else None
@@ -214,6 +224,10 @@ class Line:
                     told.append(frame)
                     if len(told) == left and frame[1] != DONE:
                         break
+                else:
+                    first = first or reply_of(sent, response, {"frames": told})
+                    if not told or told[-1][0] not in (*_OVER, UNREADABLE):
+                        told.append((UNREADABLE, "it ended without its last event"))
         except (aiohttp.ClientError, TimeoutError):
             pass  # cut: what came is kept
         return first or Reply(sent, time.monotonic(), None)

@@ -24,15 +24,18 @@ from tests.faults.users.native import NAME as NATIVE
 from tests.faults.users.native import Native
 from tests.faults.users.openai import OpenAI
 from tests.faults.users.verdict import Verdict, judge
+from tests.faults.violations import Kind, Violation
 from tests.faults.waiting import until
 
 TURNS = 6  # of a thread, before its user begins another one
 ASKING = 0.35  # share of threads whose agent asks for a permission
 INTERRUPTED = 0.25  # share of runs that are interrupted
+CANCELS = 0.9  # share of the interrupts of a run that OpenAI's dialect has named which are cancels in that dialect
 AFTER = (0.0, 2.0)  # seconds from a question to its interrupt
 LENGTHS = (0, 0, 1, 1, 2, 10)  # seconds that `echo` counts before it answers; the last one outlasts a lease
 LIVE = 0.75  # share of threads that are followed by streams, the others by pages
 ROUNDS = 4  # decisions of one run
+FINISHED = 300.0  # seconds that users may go on with what they began: four decisions that are answered by a run each
 QUIET = 60.0  # seconds in which every run must have ended, and its lease: of three workers that are lost, each has 6 s
 CAUGHT_UP = 30.0  # seconds after that in which every reader must have had everything
 
@@ -72,9 +75,14 @@ class Crowd:
         await asyncio.wait(self._talking, timeout=self.seconds, return_when=asyncio.FIRST_EXCEPTION)
         self.leaving.set()
 
-    async def finish(self) -> None:
-        """Once all users are through with what they began."""
-        await asyncio.gather(*self._talking)
+    async def finish(self) -> list[Violation]:
+        """Once all users are through with what they began; those who never are."""
+        try:
+            async with asyncio.timeout(FINISHED):
+                await asyncio.gather(*self._talking)
+        except TimeoutError:
+            return [Violation(Kind.STUCK, "-", f"users are not through with what they began {FINISHED:.0f} s before")]
+        return []
 
     async def settle(self) -> Verdict:
         """Once all runs are over and every reader is at the end of its log, or the time is up. Users must have
@@ -111,12 +119,14 @@ class Crowd:
 
     async def _ask_again(self) -> None:
         """Sends what has a key, and of which nobody knows what came, once more: now that all is quiet it is known."""
-        calls = [call for call in self.book.calls if call.key is not None and not call.known]
-        for line in self.book.lines[:1]:
-            await ask_again(line.sender, self.book.requests)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LEARNING), asyncio.TaskGroup() as group:
-                    for call in calls:
+        if not self.book.lines:
+            return
+        line, keyed = self.book.lines[0], [call for call in self.book.calls if call.key is not None]
+        await ask_again(line.sender, self.book.requests)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEARNING), asyncio.TaskGroup() as group:
+                for call in keyed:
+                    if not call.known or call.is_pending:
                         group.create_task(line.settle(call))
 
     async def _tidy(self, ended: asyncio.Event) -> None:
@@ -215,7 +225,7 @@ class User:
 
     async def _stop(self) -> None:
         await asyncio.sleep(self.rng.uniform(*AFTER))
-        if isinstance(self.speaker, OpenAI) and self.place.run is not None and self.rng.random() < 0.5:
+        if isinstance(self.speaker, OpenAI) and self.place.run is not None and self.rng.random() < CANCELS:
             await self.speaker.cancel(self.place)
         else:
             await self.native.interrupt(self.place, named=self.rng.random() < 0.5)

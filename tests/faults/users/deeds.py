@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.faults.executions.rows import Rows, Run
 from tests.faults.history import Document
-from tests.faults.users.calls import Act, Call
+from tests.faults.users.calls import CANCELLING, Act, Call
 from tests.faults.users.history import History
 from tests.faults.violations import Kind, Violation
 
@@ -46,17 +46,25 @@ def decided(history: History) -> Iterator[tuple[str, str, bool]]:
 def _made(history: History) -> Counter[str]:
     """How many decisions were sent of each request."""
     made = Counter(call.request for call in history.calls if call.act is Act.DECISION)
-    return made + Counter(str(event["requestId"]) for one in history.requests for event in one.events
-                          if event["type"] == "permission_decision")  # fmt: skip
+    for event in (event for one in history.requests for event in one.events):
+        if event["type"] == "permission_decision":
+            made[str(event["requestId"])] += 1
+    return made
 
 
 def check_cancels(calls: Sequence[Call], runs: Sequence[Run]) -> Iterator[Violation]:
-    """A cancel that was answered as done is the state of its run."""
+    """A cancel that was answered as done is the state of its run; with a key it is known in the end."""
     status = {run.id: run.status for run in runs}
     for call in (one for one in calls if one.act is Act.INTERRUPT):
-        done = any(reply.acknowledged and reply.body.get("status") != "cancelling" for reply in call.replies)
-        if done and status.get(call.run or "") != "cancelled":
+        if call.key is not None and call.replies and call.is_pending:
+            yield Violation(Kind.STUCK, call.thread, f"run {call.run} is {CANCELLING} to whoever asks, even now")
+        if has_cancelled(call) and status.get(call.run or "") != "cancelled":
             yield Violation(Kind.LOST, call.thread, f"run {call.run} was cancelled and is {status.get(call.run or '')}")
+
+
+def has_cancelled(call: Call) -> bool:
+    """Whether it was answered as done."""
+    return any(reply.acknowledged and reply.body.get("status") != CANCELLING for reply in call.replies)
 
 
 def check_cancelled(history: History, runs: Sequence[Run]) -> Iterator[Violation]:

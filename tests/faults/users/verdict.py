@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from tests.faults.executions.phases import Phase, phases_of
 from tests.faults.executions.rows import Rows
 from tests.faults.users.book import Book
-from tests.faults.users.calls import OF_RUNS
+from tests.faults.users.calls import OF_RUNS, Act
 from tests.faults.users.checker import asked_of, check
-from tests.faults.users.deeds import decided
+from tests.faults.users.deeds import decided, has_cancelled
 from tests.faults.users.history import History, Lines
-from tests.faults.users.told import told
+from tests.faults.users.told import SHAPELESS, told
 from tests.faults.violations import Kind, Violation
 
 LOST = "runs that lost a worker"
-DECISIONS, INTERRUPTS = "permissions decided", "interrupts of a run at work"
+DECISIONS, INTERRUPTS, CANCELS = "permissions decided", "interrupts of a run at work", "runs cancelled in OpenAI"
 TOLD = "runs told to their end, or to a question"
 REOPENED, REJOINED = "streams of threads opened again", "streams of runs opened again"
 
@@ -33,6 +33,7 @@ A_MINUTE: Mapping[str, float] = {
     "cortex decisions": 1,
     "openai decisions": 1,
     INTERRUPTS: 2,
+    CANCELS: 0.2,
     TOLD: 12,
     REOPENED: 80,
     REJOINED: 2,
@@ -61,7 +62,11 @@ def judge(book: Book, found: Rows, lists: list[tuple[str, str, Lines]]) -> Verdi
 def count(book: Book, history: History, found: Rows) -> Counter[str]:
     """How often each thing happened."""
     met = phases_of(book.stops, found, asked_of(found, history.agents or {}))
-    called = Counter(f"{call.dialect} {call.act}" for call in book.calls if call.has_happened)
+    called = Counter(
+        f"{call.dialect} {call.act}"
+        for call in book.calls
+        if (call.is_done if call.act is Act.DECISION else call.has_happened)
+    )
     said = Counter(one.events[0]["type"] for one in book.requests if one.acknowledged)
     return called + Counter(
         {
@@ -76,8 +81,11 @@ def count(book: Book, history: History, found: Rows) -> Counter[str]:
             LOST: sum(run.losses > 0 for run in found.runs),
             "runs that lost three": sum(run.error == "runtime.lost" for run in found.runs),
             TOLD: sum(
-                told(reply).state is not None for call in book.calls if call.act in OF_RUNS for reply in call.replies
+                any(told(reply).state not in (None, SHAPELESS) for reply in call.replies)
+                for call in book.calls
+                if call.act in OF_RUNS
             ),
+            CANCELS: sum(has_cancelled(call) for call in book.calls if call.act is Act.INTERRUPT),
             "unknown calls": sum(not call.known for call in book.calls),
             **Counter(f"runs {run.status}" for run in found.runs),
         }
