@@ -91,6 +91,11 @@ class Report:
         )
 
 
+def least_of(rate: float, minutes: float) -> int:
+    """So many must have come: of a short run one at least, of what need not come in a minute none."""
+    return ceil(rate * minutes) if rate >= 1 else int(rate * minutes)
+
+
 @dataclass(slots=True)
 class Summary:
     """All runs of one command. `skipped`: kinds that this machine can't have, and why; `clock`: what turned clocks."""
@@ -127,7 +132,7 @@ class Summary:
         )
         if any(report.users is not None for report in self.reports):
             wanted += tuple((name, self.users[name], rate) for name, rate in A_MINUTE.items())
-        least = [(name, had, ceil(rate * self.minutes)) for name, had, rate in wanted]  # of a short run, one at least
+        least = [(name, had, least_of(rate, self.minutes)) for name, had, rate in wanted]
         if self.minutes >= ALL_KINDS:
             least += [(kind, self.faults[kind], 1) for kind in KINDS if kind not in self.skipped]
         return [f"too quiet: {name}: {had} of {few}" for name, had, few in least if had < few]
