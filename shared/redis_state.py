@@ -23,6 +23,7 @@ class RedisState:
         self._redis = open_redis(settings.redis_url, TIMEOUT)
         self._key = Keys(settings.redis_prefix).rung(0)
         self._asking: asyncio.Task[State] | None = None
+        self._closed = False
 
     async def get(self) -> State:
         """`ok`, `away` (no answer in a second), or `refuses writes` where it answers: it is full, a replica, ...
@@ -30,10 +31,13 @@ class RedisState:
         Who has waited a second goes on without the answer. Asking goes on, too: a Redis that is only slow would else be
         connected to anew each time.
         """
+        if self._closed:
+            return "away"
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
-        answered, _ = await asyncio.wait({self._asking}, timeout=TIMEOUT)
-        return answered.pop().result() if answered else "away"
+        asking = self._asking
+        await asyncio.wait({asking}, timeout=TIMEOUT)
+        return "away" if self._closed or not asking.done() else asking.result()
 
     async def _ask(self) -> State:
         """Writes nothing to a key: that makes none, and is refused as any write is."""
@@ -46,5 +50,7 @@ class RedisState:
         return "ok"
 
     async def close(self) -> None:
+        """Whoever asks from here on is told `away`."""
+        self._closed = True
         await end([] if self._asking is None else [self._asking])
         await self._redis.aclose()

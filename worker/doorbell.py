@@ -70,7 +70,7 @@ class Doorbell:
                     await self._listen()
             except _GivenUp as error:
                 POSTGRES_ERRORS.labels("drain").inc()
-                log.warning("a drain was given up; the sweep takes it", error=repr(error.__cause__))
+                warn("a drain was given up; the sweep takes it", error=repr(error.__cause__))
                 await asyncio.sleep(about(PAUSE))
             except AWAY as error:
                 REDIS_ERRORS.labels("claim").inc()

@@ -5,7 +5,7 @@ statement is one.
 """
 
 import asyncio
-from contextlib import suppress
+import time
 from typing import Any
 
 import asyncpg
@@ -27,7 +27,7 @@ class Bounded:
         self._pool = pool
 
     async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        """All rows. Raises ServiceInactive where Postgres is away or too slow."""
+        """All rows. Raises ServiceInactive where Postgres is away, too slow, or has others in the way at each try."""
         try:
             connection = await self._pool.acquire(timeout=TIMEOUT)
             try:
@@ -42,17 +42,22 @@ class Bounded:
             raise ServiceInactive("The database is busy; nothing was changed.", retry_after=_RETRY_AFTER) from error
 
     async def _ask_again(self, connection: asyncpg.Connection, statement: str, *arguments: Any) -> list[asyncpg.Record]:
-        for attempt in range(1, TRIES):
-            with suppress(*MET):
+        began, attempt = time.monotonic(), 1
+        while True:
+            try:
                 return await self._ask(connection, statement, *arguments)
+            except MET:
+                if attempt == TRIES or time.monotonic() - began > TIMEOUT:
+                    raise
+            POSTGRES_ERRORS.labels("read").inc()
             await asyncio.sleep(about(_PAUSE * attempt, 1.0))
-        return await self._ask(connection, statement, *arguments)
+            attempt += 1
 
     async def _ask(self, connection: asyncpg.Connection, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         return list(await connection.fetch(statement, *arguments, timeout=TIMEOUT))
 
     async def fetchrow(self, statement: str, *arguments: Any) -> asyncpg.Record | None:
-        """The first row, if any. Raises ServiceInactive where Postgres is away or too slow."""
+        """The first row, if any. Raises what `fetch` raises."""
         rows = await self.fetch(statement, *arguments)
         return rows[0] if rows else None
 

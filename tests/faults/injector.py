@@ -166,14 +166,16 @@ class Injector:
     async def _has_leases(self, member: Member) -> bool:
         """Whether a worker comes to have some, soon."""
         end = time.monotonic() + WORKS
-        while not await self._leases(member) and time.monotonic() < end:
+        while not self._over.is_set() and time.monotonic() < end:
+            if await self._leases(member):
+                return True
             await self._wait(LOOK_EVERY)
-        return not self._over.is_set() and time.monotonic() < end
+        return False
 
     async def _leases(self, member: Member) -> int:
-        """That a worker has; 0 where Postgres can't be asked for long."""
+        """That a worker has; 0 where Postgres can't be asked for long, or all is over."""
         end = time.monotonic() + ASKED
-        while time.monotonic() < end:
+        while not self._over.is_set() and time.monotonic() < end:
             try:
                 db = await self.stack.database()
                 try:

@@ -26,8 +26,8 @@ from tests.faults.history import created
 from tests.faults.injector import WEIGHTS, Injector
 from tests.faults.links import Links
 from tests.faults.processes import Member, Stack, clock_by
+from tests.faults.quiet import quiet_of
 from tests.faults.report import Report, Summary
-from tests.faults.rest import at_rest
 from tests.faults.servers import Servers
 from tests.faults.users.crowd import LENGTHS, Crowd, crowd
 from tests.faults.users.verdict import USERS
@@ -150,23 +150,22 @@ async def _tell(load: Load, injector: Injector, tell: Tell) -> None:
 
 async def _report(plan: Plan, users: Crowd, load: Load, work: AtWork, injector: Injector, seconds: float) -> Report:
     stack = injector.stack
-    async with at_rest(stack) as rest:
-        counts, quiet_after = load.counts, await rest.settle()
-        idle, latest = await work.idle(), await rest.now()
-        rest.violations += await users.finish()
-        await rest.settle()  # of what they began last
+    async with quiet_of(stack) as quiet:
+        counts, quiet_after = load.counts, await quiet.settle()
+        idle, latest = await work.idle(), await quiet.now()
+        quiet.violations += await users.finish()
+        await quiet.settle()  # of what they began last
         requests = [*load.history, *work.history, *users.book.requests]
-        lost = list(
-            check_stored(requests, match(requests, (await rest.tables()).batches))
-        )  # before it is asked for again
+        stored = match(requests, (await quiet.tables()).batches)
+        lost = list(check_stored(requests, stored))  # before it is asked for again
         asked = [*await ask_again(load.sender, load.history, plan.clients), *await work.ask_again()]
         verdict = await users.settle()
-        await rest.settle()
-        found, recoveries = await rest.tables(), await rest.recoveries(injector.hits, latest)
+        await quiet.settle()
+        found, recoveries = await quiet.tables(), await quiet.recoveries(injector.hits, latest)
     requests = [*load.history, *work.history, *users.book.requests]
     creations = [*created(*load.threads, *work.threads), *users.book.creations]
     violations = (
-        *rest.violations,
+        *quiet.violations,
         *lost,
         *check(requests, found, users.foreign, creations),
         *check_known(asked),

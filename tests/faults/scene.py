@@ -12,7 +12,7 @@ from tests.faults.checker import check
 from tests.faults.clients import Sender, chance
 from tests.faults.history import Document, Request, created
 from tests.faults.processes import Access, Member, Stack
-from tests.faults.rest import at_rest
+from tests.faults.quiet import quiet_of
 from tests.faults.waiting import until
 
 ASYNC = "respond-async"
@@ -83,11 +83,11 @@ class Scene:
 
     async def violations(self) -> list[str]:
         """What the checker finds once all is quiet."""
-        async with at_rest(self.stack) as rest:
-            await rest.settle()
-            found = await rest.tables()
+        async with quiet_of(self.stack) as quiet:
+            await quiet.settle()
+            found = await quiet.tables()
         checked = check(self.history, found, creations=created(*self.threads))
-        return [str(violation) for violation in (*rest.violations, *checked)]
+        return [str(violation) for violation in (*quiet.violations, *checked)]
 
 
 async def is_stopped(member: Member) -> bool:

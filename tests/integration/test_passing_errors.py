@@ -96,7 +96,7 @@ async def test_a_drain_that_is_ended_by_a_deadlock_with_somebody_else_applies_on
     await drain
     await other.close()
     await driver.drain()  # the other one may have had the thread still
-    await until(lambda: deadlocks(driver.pool), 15)  # Postgres counts them some seconds late
+    await until(lambda: deadlocks(driver.pool), 30)  # Postgres counts them some seconds late
     assert await met(driver.pool) == 2
     await applied_once(driver, thread, ref)
 

@@ -12,7 +12,7 @@ from shared.settings import Settings
 from tests.faults.links import Links
 from tests.watch import until
 
-DELAY = 0.2  # seconds each way: an answer takes 0.4, and a new connection several answers
+DELAY = 0.3  # seconds each way: an answer takes 0.6, and a new connection two at least
 
 
 @pytest.fixture

@@ -93,13 +93,6 @@ class Call(Answered):
         return is_open(reply) or (is_verdict(reply) and self.act in OF_RUNS) or refusal in self.expected
 
     @property
-    def is_pending(self) -> bool:
-        """A cancel that was answered as accepted: what came of it is for whoever asks again."""
-        return (
-            self.last.acknowledged and isinstance(self.last.body, dict) and self.last.body.get("status") == CANCELLING
-        )
-
-    @property
     def is_refused(self) -> bool:
         """Its last answer says that it had no effect, and each one before was that or "under way"."""
         heard = all(reply.status not in (None, 503) for reply in self.replies)
@@ -114,6 +107,11 @@ def is_open(reply: Reply) -> bool:
         return error_of(reply) == "idempotency_conflict" and reply.retry_after is not None
     told = frames_of(reply)
     return told is not None and not is_whole(told)
+
+
+def is_pending(reply: Reply) -> bool:
+    """A cancel that is accepted: what came of it is for whoever asks again."""
+    return reply.acknowledged and isinstance(reply.body, dict) and reply.body.get("status") == CANCELLING
 
 
 def is_whole(told: Sequence[Frame]) -> bool:

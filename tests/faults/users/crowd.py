@@ -16,7 +16,7 @@ from tests.faults.executions.readers import Copy, Reader
 from tests.faults.executions.stage import Stage, stage
 from tests.faults.processes import Stack
 from tests.faults.users.book import Book, Place, Rest
-from tests.faults.users.calls import Line
+from tests.faults.users.calls import Line, is_pending
 from tests.faults.users.checker import check_happened
 from tests.faults.users.cortex import Cortex
 from tests.faults.users.listings import listed
@@ -77,12 +77,13 @@ class Crowd:
 
     async def finish(self) -> list[Violation]:
         """Once all users are through with what they began; those who never are."""
-        try:
-            async with asyncio.timeout(FINISHED):
-                await asyncio.gather(*self._talking)
-        except TimeoutError:
-            return [Violation(Kind.STUCK, "-", f"users are not through with what they began {FINISHED:.0f} s before")]
-        return []
+        if not self._talking:
+            return []
+        done, talking = await asyncio.wait(self._talking, timeout=FINISHED)
+        for task in done:
+            task.result()
+        what = f"{len(talking)} users are not through with what they began {FINISHED:.0f} s before"
+        return [Violation(Kind.STUCK, "-", what)] if talking else []
 
     async def settle(self) -> Verdict:
         """Once all runs are over and every reader is at the end of its log, or the time is up. Users must have
@@ -126,7 +127,7 @@ class Crowd:
         with suppress(TimeoutError):
             async with asyncio.timeout(LEARNING), asyncio.TaskGroup() as group:
                 for call in keyed:
-                    if not call.known or call.is_pending:
+                    if not call.known or is_pending(call.last):
                         group.create_task(line.settle(call))
 
     async def _tidy(self, ended: asyncio.Event) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.faults.executions.rows import Rows, Run
 from tests.faults.history import Document
-from tests.faults.users.calls import CANCELLING, Act, Call
+from tests.faults.users.calls import Act, Call, is_pending
 from tests.faults.users.history import History
 from tests.faults.violations import Kind, Violation
 
@@ -56,15 +56,15 @@ def check_cancels(calls: Sequence[Call], runs: Sequence[Run]) -> Iterator[Violat
     """A cancel that was answered as done is the state of its run; with a key it is known in the end."""
     status = {run.id: run.status for run in runs}
     for call in (one for one in calls if one.act is Act.INTERRUPT):
-        if call.key is not None and call.replies and call.is_pending:
-            yield Violation(Kind.STUCK, call.thread, f"run {call.run} is {CANCELLING} to whoever asks, even now")
+        if call.key is not None and call.replies and is_pending(call.last):
+            yield Violation(Kind.STUCK, call.thread, f"run {call.run} is being cancelled for whoever asks, even now")
         if has_cancelled(call) and status.get(call.run or "") != "cancelled":
             yield Violation(Kind.LOST, call.thread, f"run {call.run} was cancelled and is {status.get(call.run or '')}")
 
 
 def has_cancelled(call: Call) -> bool:
     """Whether it was answered as done."""
-    return any(reply.acknowledged and reply.body.get("status") != CANCELLING for reply in call.replies)
+    return any(reply.acknowledged and not is_pending(reply) for reply in call.replies)
 
 
 def check_cancelled(history: History, runs: Sequence[Run]) -> Iterator[Violation]:

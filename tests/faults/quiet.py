@@ -28,13 +28,12 @@ from batches where accepted_at <= to_timestamp($1)
 
 
 @dataclass(slots=True)
-class Rest:
+class Quiet:
     db: asyncpg.Connection
     redis: Redis
     keys: Keys = field(default_factory=Keys)
-    violations: list[Violation] = field(
-        default_factory=list
-    )  # what did not come to rest in its time, whatever came later
+    # what did not come to rest in its time, whatever came later
+    violations: list[Violation] = field(default_factory=list)
 
     async def settle(self) -> float:
         """Waits for it, at most `QUIET` seconds; returns how long it took."""
@@ -65,11 +64,11 @@ class Rest:
 
 
 @asynccontextmanager
-async def at_rest(stack: Stack) -> AsyncIterator[Rest]:
+async def quiet_of(stack: Stack) -> AsyncIterator[Quiet]:
     """Over connections of its own to both servers of a stack."""
     db, redis = await stack.database(), Redis.from_url(stack.redis_url)
     try:
-        yield Rest(db, redis)
+        yield Quiet(db, redis)
     finally:
-        await db.close()
+        db.terminate()
         await redis.aclose()

@@ -5,10 +5,10 @@ from math import inf
 
 import pytest
 
-from tests.faults import rest
+from tests.faults import quiet
 from tests.faults.injector import Hit
 from tests.faults.processes import Stack
-from tests.faults.rest import at_rest
+from tests.faults.quiet import quiet_of
 from tests.faults.scene import ASYNC, scene
 from tests.faults.schedule import Fault
 from tests.faults.violations import Kind
@@ -17,10 +17,10 @@ from tests.faults.violations import Kind
 async def test_what_is_applied_only_later_was_stuck_and_has_no_recovery_before(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "QUIET", 1.0)
+    monkeypatch.setattr(quiet, "QUIET", 1.0)
     stack.api()
     hit = Hit(Fault(1, 0.0, "kill worker", "worker-0", 0.0, 0.0), time.time(), time.time())
-    async with scene(stack) as s, at_rest(stack) as settling:
+    async with scene(stack) as s, quiet_of(stack) as settling:
         assert (await s.sender().send(s.request(), prefer=ASYNC)).status == 200
         latest = await settling.now()
         assert await settling.settle() == 1.0
