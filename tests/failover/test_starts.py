@@ -12,7 +12,12 @@ from tests.failover.standby import Pair
 from tests.pooler import PROGRAM, start_pooler
 from tests.servers import on_database
 
-SOON = 1.5  # seconds: less than three sentinels or a copy take, more than until the first process is there
+SOON = 1.5  # seconds: more than until the first process is there
+
+
+class Strangers(Group):
+    async def _met(self) -> bool:
+        return False
 
 
 def _left() -> set[int]:
@@ -32,8 +37,8 @@ async def test_a_primary_without_its_standby_is_ended(tmp_path: Path) -> None:
 async def test_sentinels_that_never_meet_are_ended(tmp_path: Path) -> None:
     before = _left()
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(SOON), Group(tmp_path):
-            pytest.fail("they met sooner than this test wants")
+        async with asyncio.timeout(SOON), Strangers(tmp_path):
+            pass
     assert _left() <= before
 
 
