@@ -20,9 +20,19 @@ JSON = {"Content-Type": "application/json"}
 
 async def cut(request: web.Request) -> web.StreamResponse:
     """In the middle of its body."""
-    response = web.StreamResponse(headers=JSON | {"Content-Length": "100"})
+    return await begun(request, b'{"a": ', JSON | {"Content-Length": "100"})
+
+
+async def broken_off(request: web.Request) -> web.StreamResponse:
+    """In the middle of a stream."""
+    return await begun(request, b"event: e\ndata: {}\n\nevent: e\n", STREAM)
+
+
+async def begun(request: web.Request, data: bytes, headers: dict[str, str]) -> web.StreamResponse:
+    """And no more."""
+    response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    await response.write(b'{"a": ')
+    await response.write(data)
     assert request.transport is not None
     request.transport.close()
     return response
@@ -42,16 +52,6 @@ async def broken(_: web.Request) -> web.Response:
 
 async def unfinished(_: web.Request) -> web.Response:
     return web.Response(body=b"event: e\ndata: {}\n\nevent: e\ndata: {", headers=STREAM)
-
-
-async def broken_off(request: web.Request) -> web.StreamResponse:
-    """In the middle of a stream."""
-    response = web.StreamResponse(headers=STREAM)
-    await response.prepare(request)
-    await response.write(b"event: e\ndata: {}\n\nevent: e\n")
-    assert request.transport is not None
-    request.transport.close()
-    return response
 
 
 async def silent(_: web.Request) -> web.Response:
