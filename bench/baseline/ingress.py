@@ -45,7 +45,7 @@ async def send_events(request: web.Request) -> web.Response:
     except ValidationError as error:
         return _refuse(400, "invalid_request", error.errors()[0]["msg"])
     accepted_at = datetime.now(UTC)
-    events = [event.model_dump(exclude_none=True) for event in batch.events]
+    events = [event.model_dump(by_alias=True, exclude_none=True) for event in batch.events]
     await request.app[QUEUE].enqueue_job("apply_batch", thread, events, accepted_at.timestamp(), _job_id=ids.mint())
     answer = {"acceptedAt": moment(accepted_at), "events": events, "thread": {"id": thread}, "warnings": []}
     return web.Response(body=to_json(answer), content_type="application/json")

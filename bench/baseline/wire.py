@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
 
 from shared import ids
 
@@ -11,24 +12,24 @@ Id = Annotated[str, StringConstraints(pattern=ids.PATTERN)]
 
 
 class Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
 
 class UserMessage(Closed):
     type: Literal["user_message"]
     text: Text
-    clientRequestId: Annotated[str | None, Field(max_length=255)] = None  # noqa: N815 - the wire's name
+    client_request_id: Annotated[str | None, Field(max_length=255)] = None
 
 
 class PermissionDecision(Closed):
     type: Literal["permission_decision"]
-    requestId: Annotated[str, StringConstraints(min_length=1, max_length=255)]  # noqa: N815 - the wire's name
+    request_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
     decision: Literal["allow_once", "reject_once"]
 
 
 class UserInterrupt(Closed):
     type: Literal["user_interrupt"]
-    runId: Id | None = None  # noqa: N815 - the wire's name
+    run_id: Id | None = None
 
 
 Event = Annotated[UserMessage | PermissionDecision | UserInterrupt, Field(discriminator="type")]

@@ -110,10 +110,15 @@ def show_limited(refused: list[Limited]) -> None:
     """A table of who was refused lately, where there is anybody."""
     if refused:
         rows = [
-            (one.limit, one.account_name or one.account, one.token_name or one.token, f"{one.count:,}",
-             words.moment(one.last_at))
+            (
+                one.limit,
+                one.account_name or one.account,
+                one.token_name or one.token,
+                f"{one.count:,}",
+                words.moment(one.last_at),
+            )
             for one in refused
-        ]  # fmt: skip
+        ]
         context.print_table(["refused by", "account", "token", "times", "last (UTC)"], rows)
 
 

@@ -78,15 +78,44 @@ NAMED: list[tuple[Route, str, Any, int]] = [
         {"tool_outputs": [{"tool_call_id": "<request>", "output": "allow"}]},
         400,
     ),
-]  # fmt: skip
+]
 
 # Fields and parameters, by the last part of their names, that name nothing which an account has.
 NAMELESS = {
-    "additional_messages", "archived", "attachments", "attributed_user_id", "clientRequestId",
-    "client_external_ref", "content", "decision", "disposition", "events", "files", "input", "json", "limit",
-    "messages", "metadata", "note", "on_busy", "order", "origin_application", "output", "page_size", "resources",
-    "role", "stream", "text", "thread", "thread_name", "tool_outputs", "tool_result", "type", "until", "userId",
-}  # fmt: skip
+    "additional_messages",
+    "archived",
+    "attachments",
+    "attributed_user_id",
+    "clientRequestId",
+    "client_external_ref",
+    "content",
+    "decision",
+    "disposition",
+    "events",
+    "files",
+    "input",
+    "json",
+    "limit",
+    "messages",
+    "metadata",
+    "note",
+    "on_busy",
+    "order",
+    "origin_application",
+    "output",
+    "page_size",
+    "resources",
+    "role",
+    "stream",
+    "text",
+    "thread",
+    "thread_name",
+    "tool_outputs",
+    "tool_result",
+    "type",
+    "until",
+    "userId",
+}
 
 
 @pytest.fixture

@@ -14,6 +14,16 @@ EXECUTING = frozenset({"booting", "running", "waiting_input"})
 TERMINAL = frozenset({"completed", "failed", "cancelled", "expired"})
 ENDS = frozenset({"run.completed", "run.failed"})  # what the log has of each run that is terminal
 
+_THREADS = "select id, status, active_runs, last_run_id, last_event_id, held from threads"
+_BATCHES = """
+select b.thread, b.id, k.key, b.events::text as events, b.outcome, b.parked_at is not null as parked,
+       to_char(b.accepted_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as accepted_at
+from batches b left join idempotency_keys k on k.partition = b.partition and k.batch = b.id
+"""
+_EVENTS = "select thread, id, type, run, content, occurred_at from thread_events order by thread, id"
+_RUNS = "select thread, id, seq, status, created_at, started_at, updated_at, completed_at from runs"
+_MESSAGES = "select thread, run, parts->0->>'text' as text from messages where role = 'user' order by thread, num"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -85,20 +95,13 @@ async def read(db: asyncpg.Connection, redis: Redis, keys: Keys, partitions: int
 
 async def _read(db: asyncpg.Connection, waiting: int) -> Tables:
     return Tables(
-        threads=tuple([Thread(**row) for row in await db.fetch(
-            "select id, status, active_runs, last_run_id, last_event_id, held from threads")]),
-        batches=tuple([_batch(row) for row in await db.fetch(
-            "select b.thread, b.id, k.key, b.events::text as events, b.outcome, b.parked_at is not null as parked,"
-            """ to_char(b.accepted_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as accepted_at"""
-            " from batches b left join idempotency_keys k on k.partition = b.partition and k.batch = b.id")]),
-        events=tuple([Event(**row) for row in await db.fetch(
-            "select thread, id, type, run, content, occurred_at from thread_events order by thread, id")]),
-        runs=tuple([Run(**row) for row in await db.fetch(
-            "select thread, id, seq, status, created_at, started_at, updated_at, completed_at from runs")]),
-        messages=tuple([Message(**row) for row in await db.fetch(
-            "select thread, run, parts->0->>'text' as text from messages where role = 'user' order by thread, num")]),
+        threads=tuple([Thread(**row) for row in await db.fetch(_THREADS)]),
+        batches=tuple([_batch(row) for row in await db.fetch(_BATCHES)]),
+        events=tuple([Event(**row) for row in await db.fetch(_EVENTS)]),
+        runs=tuple([Run(**row) for row in await db.fetch(_RUNS)]),
+        messages=tuple([Message(**row) for row in await db.fetch(_MESSAGES)]),
         waiting=waiting,
-    )  # fmt: skip
+    )
 
 
 async def count_waiting(redis: Redis, keys: Keys, partitions: int) -> int:

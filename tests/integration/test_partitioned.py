@@ -135,8 +135,10 @@ async def _old(addresses: Addresses) -> str:
     name = f"test_{secrets.token_hex(8)}"
     await servers.execute(addresses.database_url, f"create database {name}")
     db = await connect(servers.on_database(addresses.database_url, name))
-    await db.execute("create table schema_migrations (version integer primary key, name text not null,"
-                     " applied_at timestamptz not null default now())")  # fmt: skip
+    await db.execute(
+        "create table schema_migrations (version integer primary key, name text not null,"
+        " applied_at timestamptz not null default now())"
+    )
     for migration in migrations()[:8]:
         await db.execute(migration.text)
         await db.execute("insert into schema_migrations values ($1, $2)", migration.version, migration.name)
@@ -162,8 +164,10 @@ async def test_the_service_accepts_applies_executes_streams_deletes_and_forgets(
         async with following(stage.client, thread) as follower:
             heard = await follower.events(len(await stage.events(thread)))
         assert heard == await stage.events(thread)
-        again = [await stage.client.send(thread, {"type": "user_message", "text": "again"}, Idempotency_Key="k")
-                 for _ in range(2)]  # fmt: skip
+        again = [
+            await stage.client.send(thread, {"type": "user_message", "text": "again"}, Idempotency_Key="k")
+            for _ in range(2)
+        ]
         assert [reply.headers.get("idempotency-replayed") for reply in again] == [None, "true"]
         assert json.loads(again[0].body)["events"] == json.loads(again[1].body)["events"]
         await stage.until(thread, again[0].json["events"][0]["run"]["id"], "completed")

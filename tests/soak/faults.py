@@ -14,9 +14,21 @@ from tests.faults.processes import Member
 from tests.faults.schedule import DEALT, schedule
 
 LIVED_THROUGH = frozenset(
-    {"stop api", "stop worker", "stop worker past its lease", "flush redis", "restart redis", "kill backend",
-     "stop postgres", "delay link", "cut link", "silence requests", "silence replies", "lose replies"}
-)  # fmt: skip
+    {
+        "stop api",
+        "stop worker",
+        "stop worker past its lease",
+        "flush redis",
+        "restart redis",
+        "kill backend",
+        "stop postgres",
+        "delay link",
+        "cut link",
+        "silence requests",
+        "silence replies",
+        "lose replies",
+    }
+)
 EVERY = 6.0  # seconds between faults
 KILL_EVERY = 25.0  # seconds between kills
 KILL = "kill"  # what they are counted as

@@ -32,9 +32,7 @@ def sorted_turns(**queues: list[Where]) -> tuple[Turns, dict[ThreadId, AccountId
 def test_an_account_with_thousands_keeps_another_one_waiting_for_one_turn() -> None:
     noisy, quiet, third = some(5_000), some(2), some(1)
     made, _ = sorted_turns(noisy=noisy, quiet=quiet, third=third)
-    assert [made.take(1, 1, None)[0] for _ in range(6)] == [
-        noisy[0], quiet[0], third[0], noisy[1], quiet[1], noisy[2]
-    ]  # fmt: skip
+    assert [made.take(1, 1, None)[0] for _ in range(6)] == [noisy[0], quiet[0], third[0], noisy[1], quiet[1], noisy[2]]
     made.add(late := some(1))
     made.sort(late, {late[0][1]: THIRD})
     assert made.take(2, 2, None) == [noisy[3], late[0]]

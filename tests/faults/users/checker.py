@@ -119,8 +119,10 @@ def check_runs(calls: Sequence[Call], found: Rows) -> Iterator[Violation]:
     for call in asked:
         if call.run is not None and (call.run not in runs or runs[call.run].thread != call.thread):
             yield Violation(Kind.LOST, call.thread, f"run {call.run} of {call.marker} is not there")
-    last = {call.thread: max((c.began for c in asked if c.thread == call.thread and c.has_happened), default=0.0)
-            for call in asked}  # fmt: skip
+    last = {
+        call.thread: max((c.began for c in asked if c.thread == call.thread and c.has_happened), default=0.0)
+        for call in asked
+    }
     texts = {message.text: message.id for message in found.said}
     for call in calls:
         due = call.answered < last.get(call.thread, 0.0) or (call.act is Act.RUN and call.has_happened)

@@ -19,7 +19,7 @@ DECISIONS, INTERRUPTS, CANCELS = "permissions decided", "interrupts of a run at 
 TOLD = "runs told to their end, or to a question"
 REOPENED, REJOINED = "streams of threads opened again", "streams of runs opened again"
 
-# What a minute must bring at least, with `USERS` of them: a sixth to a third of what two cores under a load of 9 did.
+# What a minute must bring at least, with `USERS` of them: at most a third of what two cores under a load of 9 did.
 USERS = 9
 A_MINUTE: Mapping[str, float] = {
     "mosoo runs": 10,
